@@ -59,8 +59,8 @@ lab: setup-dev packages lab-venvs lab-kubernetes ## start the same estate and op
 lab-test: setup-dev packages lab-venvs lab-kubernetes ## only the tests on the real estate
 	@$(SUITE) -m lab
 
-lab-versions: setup-dev packages ## the tests of one Airflow on the supported versions that `make test` leaves out
-	@LAB_AIRFLOWS="2.11.0 3.0.6" $(PYTEST) -q -n 0 tests/lab/test_airflow_versions_real.py tests/lab/test_airflow2_real.py
+lab-versions: setup-dev packages ## the examples of every supported Airflow, and its tests on 2.11
+	@LAB_AIRFLOWS="2.11.0 2.10.5 3.0.6 3.3.2" $(PYTEST) -q -n 0 tests/lab/test_airflow_versions_real.py tests/lab/test_airflow2_real.py
 
 bench: setup-dev ## what is recorded, measured again beside its record; BENCH="--quick control" for one, --record to keep it
 	@$(BIN)/python -m tests.bench.table $(BENCH)

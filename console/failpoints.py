@@ -23,6 +23,7 @@ FAILPOINTS = (
     "ingest.before_commit",
     "ingest.after_commit",
     "evaluate.before",
+    "policy.recorded",
     "evaluate.before_commit",
     "evaluate.after_commit",
     "outbox.released",

@@ -44,6 +44,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_left and config.option.markexpr == FAST else None
 
 
+LONGEST_ID = 200
+"""A name of a test is sent by each worker with its three results, and set in the environment of its processes."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names a long text by its beginning and its length."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return f"{val[:40]!a}, {argname} of {len(val)}"
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks what lies in tests/lab and in a deep folder, and gives each test its group and its place."""

@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests import rows
+
 TESTS = Path(__file__).parent
 INSTANTS = {
     "Sunday, before Berlin's clocks go back": datetime(2026, 10, 25, 0, 20, tzinfo=UTC),
@@ -35,8 +37,6 @@ IN_EACH_RUN = (
     "Sunday, before Berlin's clocks go back", "Tuesday, 29 February", "Tuesday, the last minutes before 2031",
 )  # fmt: skip
 """Where `make test` runs the files that read a clock (tests/test_hours.py)."""
-FOLDERS = ("cli", "engine", "store", "timing", "tui")
-"""Of whose files `make test` runs those that read a clock on other days; the connectors' take as long again."""
 CLOCKS = {"now", "utcnow", "today", "time", "present"}
 
 
@@ -49,9 +49,10 @@ def shifted_clock(folder: Path) -> Path:
 
 
 def environment(library: Path, instant: datetime) -> dict[str, str]:
-    """The environment of a process whose clock is at this instant when it starts."""
-    began = int(time.time())
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    """The environment of a process whose clock is at this instant when it starts. Properties have the examples of the
+    fast part, which is what runs."""
+    began = int(time.time()) - int(os.environ.get("SHIFT_SECONDS", "0"))
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HYPOTHESIS_"))}
     shift = {"SHIFT_SECONDS": str(int(instant.timestamp()) - began), "SHIFT_BEGAN": str(began)}
     return {**known, "LD_PRELOAD": str(library), **shift}
 
@@ -65,15 +66,16 @@ def reads_a_clock(call: ast.AST) -> bool:
     return isinstance(of, ast.Attribute) and of.attr in CLOCKS and getattr(of.value, "id", "") in values
 
 
-def files_that_read_a_clock(*folders: str) -> list[Path]:
-    """The files of tests in these folders that ask for the time."""
-    paths = sorted(path for folder in folders for path in (TESTS / folder).rglob("test_*.py"))
+def files_that_read_a_clock() -> list[Path]:
+    """The files of fast tests that ask for the time."""
+    paths = sorted(path for path in TESTS.rglob("test_*.py") if TESTS / "lab" not in path.parents)
     return [path for path in paths if any(map(reads_a_clock, ast.walk(ast.parse(path.read_text()))))]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the first case of each test, where this module is a plugin of the session (`-p tests.dates`)."""
+    """Keeps the first case and row of each test, where this module is a plugin of the session (`-p tests.dates`)."""
+    rows.limit = 1
     first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
     items[:] = [item for item in items if first[item.nodeid.partition("[")[0]] is item]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from connectors.sdk.contract import PreviewNote
 from connectors.sdk.records import RunRecord, Schedule, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from console.domain.dependency import DependencyOrigin, Requirement
@@ -136,7 +137,6 @@ def service(name: str, deadline: str, *terminals: JobFacts, **changes: Any) -> S
         "owner": "",
         "notify": (),
         "runbook": "",
-        "risk": 0.1,
     }
     ends = tuple(job.id for job in terminals)
     return ServiceFacts(name=name, terminals=ends, deadline=time.fromisoformat(deadline), **(facts | changes))
@@ -167,3 +167,8 @@ def estate(
         declared=declared,
         settings=settings or EvaluationSettings(default_route=("oncall",)),
     )
+
+
+def note_text(note: PreviewNote) -> str:
+    """The note of a preview, its instants as keys."""
+    return "".join(part if isinstance(part, str) else instant_key(part) for part in note)

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Any
 
 from textual import _wait, app, pilot
+
+from console.tui.frame.resource_thread import ResourceThread
+from tests.lab.process import HANGS_SECONDS
 
 CHECK_SECONDS = 0.004
 IDLE_SHARE = 0.1
@@ -36,3 +41,20 @@ async def until_idle(min_sleep: float = CHECK_SECONDS, max_sleep: float = LONGES
 def is_on_its_way() -> bool:
     """Whether the running loop has anything to do at once. It is no public part of asyncio: without it, nothing has."""
     return bool(getattr(asyncio.get_running_loop(), "_ready", ()))
+
+
+def is_busy(console: Any) -> bool:
+    """Whether a key or a message of a console is on its way, or a request to a thread waits for its answer."""
+    threads = (item for item in vars(console).values() if isinstance(item, ResourceThread))
+    return any(thread._waiting or thread._doing for thread in threads) or console._keys.is_busy or is_on_its_way()
+
+
+async def at_rest(driver: pilot.Pilot[Any], screen: Callable[[], str], looks: int = 3) -> None:
+    """Waits until nothing is under way, and `screen` has been the same for a while, longer than a flood of changes is
+    held back. TimeoutError where a console never rests."""
+    before, same = "", 0
+    async with asyncio.timeout(HANGS_SECONDS):
+        while same < looks:
+            await driver.pause(0.03)
+            now = screen()
+            before, same = now, same + 1 if now == before and not is_busy(driver.app) else 0

@@ -1,7 +1,7 @@
 """How pytest-xdist runs the suite: which tests share a worker, what starts first, how many workers there are.
 
 A group is run by one worker, in order. Each file of tests/lab is a group; files that share an estate are one group
-(`AIRFLOW`, `SHARED`). A fast file whose tests share a fixture is a group; every other fast test is on its own. The lab
+(`SHARED`). A fast file whose tests share a fixture is a group; every other fast test is on its own. The lab
 mostly waits for the next minute of a cron, so its groups start first, on all workers but `FAST_WORKERS`, and the fast
 tests run meanwhile on the others.
 """
@@ -27,42 +27,37 @@ TESTS = Path(__file__).parent
 LAB = TESTS / "lab"
 
 # Files test_NAME.py of tests/lab, the longest group first as measured: what starts last ends last. Files of one group
-# share an estate and the start of its Airflow, which costs as much as a minute of work; a fixture `fresh` is an estate
-# of its own on that Airflow, because what a night leaves red is an incident of the next.
-AIRFLOW = (
-    ("holds_real", "first_light"),
-    ("airflow_real", "airflow_actions_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real"),
-    ("check_real", "lab_main", "faults_real", "inventory_real"),
-)
+# share an estate and the start of its Airflow, which takes 8 s of CPU; a fixture `fresh` is an estate of its own on
+# that Airflow, because what a night leaves red is an incident of the next.
 SHARED = (
-    ("pg_cron_real",), ("airflow_versions_real",), ("dagster_real",), ("killed_postgres",),
+    ("holds_real", "first_light", "inventory_real"),
+    (
+        "airflow_real", "airflow_actions_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real",
+        "check_real", "lab_main",
+    ),
+    ("pg_cron_real",), ("dagster_real",), ("killed_postgres",),
     ("engine_clock_real",), ("cron_real",), ("store_postgres",), ("team_store_real",), ("moved_clock_real",),
-    ("prefect_real",), ("control_plane_real",), ("cron_holds_real",), ("slurm_real",), ("missed_and_stale_real",),
-    ("lab_parts",), ("moved_crontab_real",), ("cron_stopped_real",), ("keys_real",), ("step_functions_real",),
-    ("pg_cron_actions_real",),
-    ("aws_logs_real", "batch_real", "emr_real", "glue_real", "eventbridge_real", "s3_real"),  # one moto server
+    ("dst_real",), ("prefect_real",), ("control_plane_real",), ("cron_holds_real",), ("slurm_real",),
+    ("missed_and_stale_real",), ("faults_real",), ("lab_parts",), ("moved_crontab_real",), ("cron_stopped_real",),
+    ("keys_real",), ("step_functions_real", "step_functions_actions_real"), ("pg_cron_actions_real",),
+    ("aws_logs_real", "batch_real", "emr_real", "glue_real", "eventbridge_real", "s3_real", "checks_endpoints_real",
+     "status_page_real"),  # one moto server
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),
 )  # fmt: skip
-MAX_AIRFLOWS = 3
-"""Groups of `AIRFLOW` at one time: between its runs an Airflow works for a twentieth of a core."""
 FAST_WORKERS = 3
 LONGEST_FOLDERS = (
-    "demo", "crash", "invariants", "bench", "web", "pty", "hostile", "tui", "connectors", "control", "cli", "engine",
+    "demo", "crash", "test_hours.py", "invariants", "bench", "web", "pty", "hostile", "tui", "connectors", "control",
+    "cli", "engine",
 )  # fmt: skip
-"""Folders of fast tests in the order in which they start: those that wait for minutes first."""
+"""Folders and files of fast tests in the order in which they start: those that take minutes first."""
 WORKERS_PER_CORE, WAITING_WORKERS = 2, 5
 """Workers of `-n auto`: the lab waits for the next minute of a cron far more than it works."""
-LAB_PREFIX, AIRFLOW_PREFIX = "lab-", "lab-airflow-"
+LAB_PREFIX = "lab-"
 SHARING_SCOPES = {"class", "module"}
 
-_GROUP_OF = {
-    name: f"{prefix}{files[0]}"
-    for groups, prefix in ((AIRFLOW, AIRFLOW_PREFIX), (SHARED, LAB_PREFIX))
-    for files in groups
-    for name in files
-}
-_RANK_OF = {name: rank for rank, name in enumerate(chain.from_iterable(AIRFLOW + SHARED))}
+_GROUP_OF = {name: f"{LAB_PREFIX}{files[0]}" for files in SHARED for name in files}
+_RANK_OF = {name: rank for rank, name in enumerate(chain.from_iterable(SHARED))}
 
 
 # -- what a test belongs to --------------------------------------------------------------------------------------------
@@ -120,7 +115,7 @@ def order_of(item: pytest.Item) -> tuple[int, int]:
 @functools.cache
 def folder_of(path: Path) -> str:
     """The folder below tests/, or the file, that this file of tests lies in; "" outside. Once for each file: there are
-    22,000 tests, and every worker collects all of them."""
+    14,600 tests, and every worker collects all of them."""
     return path.relative_to(TESTS).parts[0] if TESTS in path.parents else ""
 
 
@@ -196,16 +191,9 @@ class LabFirst(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
             if not all(tests.values())
         ]
         labs = sum(scope.startswith(LAB_PREFIX) for scope in others)
-        airflows = sum(scope.startswith(AIRFLOW_PREFIX) for scope in others)
         is_lab_full = labs >= max(1, len(self.nodes) - FAST_WORKERS)
-        waiting: list[str] = []
-        for scope in self.workqueue:
-            if scope.startswith(AIRFLOW_PREFIX) and airflows >= MAX_AIRFLOWS:
-                continue
-            if not (is_lab_full and scope.startswith(LAB_PREFIX)):
-                return str(scope)
-            waiting.append(str(scope))
-        return waiting[0] if waiting else str(next(iter(self.workqueue)))
+        others_first = (scope for scope in self.workqueue if not (is_lab_full and scope.startswith(LAB_PREFIX)))
+        return str(next(others_first, next(iter(self.workqueue))))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabFirst | None:

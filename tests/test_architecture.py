@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -17,6 +17,8 @@ from pathlib import Path
 
 import grimp
 import pytest
+
+from tests.rows import each_row
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,12 +53,13 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
         "console.control.services",
     ),
     "console.control.alerts": (*BELOW_DECISIONS, "console.control.incidents"),
+    "console.control.policies": (*BELOW_DECISIONS, "console.control.incidents"),
     "console.control.explain": (
         *BELOW_DECISIONS, "console.control.expectations", "console.control.holds", "console.control.services",
     ),
     "console.control.evaluate": (
         *BELOW_DECISIONS, "console.control.alerts", "console.control.detection", "console.control.expectations",
-        "console.control.holds", "console.control.incidents", "console.control.services",
+        "console.control.holds", "console.control.incidents", "console.control.policies", "console.control.services",
     ),
     "console.store": (
         *VOCABULARY, "connectors.sdk.contract", "connectors.sdk.transport.libpq", "console.failpoints",
@@ -74,16 +77,14 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
         "console.control.incidents.verdict", "console.engine.api", "console.store.audit", "console.store.errors",
         "console.store.queries",
     ),
+    "console.diagnosis": (*VOCABULARY, "connectors.sdk", "console.config", "console.engine", "console.store"),
     "console.cli": (
         *VOCABULARY, "connectors.cron.client", "connectors.sdk", "console.config",
-        "console.control.dependencies", "console.control.explain", "console.control.holds",
-        "console.control.incidents.verdict", "console.control.services", "console.engine.api", "console.forecast",
-        "console.onboarding", "console.store.db.backup", "console.store.db.read_connection",
-        "console.store.errors", "console.store.queries", "console.tui", "console.web",
-    ),
-    "console.cli.configure": (
-        *VOCABULARY, "connectors.sdk", "console.cli", "console.config", "console.engine",
-        "console.store",
+        "console.control.dependencies", "console.control.explain", "console.control.holds", "console.diagnosis",
+        "console.control.incidents.verdict", "console.control.policies", "console.control.services",
+        "console.engine.api", "console.forecast", "console.onboarding", "console.store.db.backup",
+        "console.store.db.read_connection", "console.store.errors", "console.store.queries",
+        "console.tui", "console.web",
     ),
     "console.cli.demo": (*VOCABULARY, "console.cli", "console.config", "console.demo", "console.store", "console.tui"),
     "console.cli.engine": (
@@ -109,17 +110,22 @@ SMALL_MODULES = {
     "connectors.checks.file": "one module per data source of checks",
     "connectors.checks.http": "one module per data source of checks",
     "connectors.checks.object": "one module per data source of checks",
+    "console.config.policies": "one module per table of config that has values of its own",
+    "console.control.policies.proposals": "a decision of the command line, which the engine does not load",
     "console.control.alerts.digest": "a decision about alerts that wait, made while the engine sends",
     "console.control.incidents.verdict": "the verdict line that alerts and the console share",
+    "console.diagnosis.machine": "one module of checks per subject",
+    "console.engine.api.services": "one module of requests per context",
     "console.engine.api.systems": "one module of requests per context",
     "console.engine.retention": "the engine's part of retention",
     "console.engine.holds": "the engine's part of the context holds",
     "console.store.queries.checks": "one reader per context",
     "console.store.queries.names": "one reader per context",
     "console.store.queries.plans": "one reader per context",
+    "console.store.queries.policies": "one reader per context",
     "console.store.queries.reader": "the queries of all contexts, loaded with the first store",
     "console.store.request_queue": "the engine's side of the table of requests",
-    "console.store.run_export": "the queries of the export by OTLP",
+    "console.tui.widgets.themes": "our colors, as data",
     "console.tui.terminal.browser_driver": "a driver of Textual, loaded by `headway console serve` only",
 }
 """Modules shorter than that with one importer -> why they stand alone. Those of a kind of connector have the same names
@@ -211,7 +217,7 @@ def test_every_package_has_a_row() -> None:
     assert [] == [imported for package in NAMESPACES for imported in graph().find_modules_directly_imported_by(package)]
 
 
-@pytest.mark.parametrize("package", ALLOWED_IMPORTS)
+@each_row("package", ALLOWED_IMPORTS)
 def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
     allowed = (package, *ALLOWED_IMPORTS[package])
     refused = [
@@ -233,6 +239,17 @@ def test_a_package_imports_only_packages_above_it_in_the_table() -> None:
         if order.index(row) >= order.index(package)
     ]
     assert [] == below
+
+
+def test_deciding_whom_to_notify_imports_no_text_of_notifications() -> None:
+    texts = {"headline", "business_message", "technical_message", "services_table", "notice"}
+    deciding = {"candidates", "context", "joint_repair", "routing", "service_stream", "suppression"}
+    imports = (
+        (importer.rpartition(".")[2], imported.rpartition(".")[2])
+        for importer, imported in imports_of("console.control.alerts")
+        if within(imported, "console.control.alerts")
+    )
+    assert [] == [pair for pair in imports if pair[0] in deciding and pair[1] in texts]
 
 
 def test_a_kind_of_connector_imports_no_other_kind() -> None:
@@ -487,7 +504,7 @@ def test_module_state_is_recognised() -> None:
 def loaded_by(code: str) -> set[str]:
     """Top-level names of the modules that a fresh interpreter has loaded after `code`."""
     script = f"{code}\nimport json, sys\nsys.stderr.write('LOADED' + json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert "LOADED" in done.stderr, done.stderr
     return {module.split(".")[0] for module in json.loads(done.stderr.split("LOADED")[1])}
 
@@ -508,6 +525,12 @@ except SystemExit:
 def test_commands_load_arrays_only_when_they_forecast() -> None:
     computing = {"console.cli.engine", "console.cli.forecast"}
     assert "numpy" not in loaded_by(f"import {', '.join(sorted(computing))}")
+
+
+def test_commands_that_read_and_request_load_no_heavy_library() -> None:
+    discovering = {"init_dialog", "onboarding"}
+    names = {path.stem for path in (ROOT / "console/cli").glob("*.py")} - discovering
+    assert set() == loaded_by(f"from console.cli import {', '.join(sorted(names - {'__init__'}))}") & HEAVY
 
 
 def test_the_console_paints_first_and_loads_the_heavy_libraries_later() -> None:
@@ -631,7 +654,7 @@ def _is_row(value: ast.expr, lists: set[str], rows: set[str]) -> bool:
     return _called(value) in ROWS or (isinstance(value, ast.Name) and value.id in rows)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "source",
     [
         "row[0]",
@@ -676,3 +699,86 @@ def test_rows_are_read_by_name() -> None:
         if not place.endswith(BY_POSITION.get(f"{path.relative_to(ROOT / 'console')}", "never"))
     ]
     assert results == []
+
+
+TEXT_FIELDS = {"title", "text", "reason", "close_reason", "body", "message", "about"}
+TEXT_PARSERS = {
+    "startswith", "endswith", "partition", "rpartition", "removeprefix", "removesuffix", "replace", "split", "find",
+    "index",
+}  # fmt: skip
+READ_BACK = {
+    "cli/incidents.py: split": "a note that a person writes, its blanks as one",
+}
+"""Module and operation -> why it may read a text: it is from outside."""
+READ_BACK_LEFT = {
+    "engine/notify/outbox.py: in": 1,
+    "engine/api/status_page.py: removesuffix": 1,
+    "domain/action.py: startswith": 1,
+    "domain/plan.py: replace": 1,
+    "onboarding/schedulers.py: partition": 1,
+}
+"""Our own sentences that are still read back, by module and operation. A number may only fall: a fact that another
+module needs is a field beside its text."""
+
+
+def is_text_field(node: ast.AST) -> bool:
+    """True for a field named as a text, also in an f-string, a sum, or a call of its methods or of `clean_line`."""
+    match node:
+        case ast.Attribute(attr=name):
+            return name in TEXT_FIELDS
+        case ast.JoinedStr(values=parts):
+            return any(isinstance(part, ast.FormattedValue) and is_text_field(part.value) for part in parts)
+        case ast.BinOp(left=left, right=right):
+            return is_text_field(left) or is_text_field(right)
+        case ast.BoolOp(values=parts):
+            return any(map(is_text_field, parts))
+        case ast.Call(func=ast.Attribute(value=value)):
+            return is_text_field(value)
+        case ast.Call(func=ast.Name(), args=arguments):
+            return any(map(is_text_field, arguments))
+        case ast.Subscript(value=value):
+            return is_text_field(value)
+    return False
+
+
+def texts_read_back(tree: ast.AST) -> Iterator[str]:
+    """The operations that look into a text field."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name, value=value)) if name in TEXT_PARSERS and is_text_field(value):
+                yield name
+            case ast.Call(func=ast.Attribute(value=ast.Name("re"), attr=name), args=arguments):
+                yield from [f"re.{name}"] if any(map(is_text_field, arguments)) else []
+            case ast.Compare(ops=operations, comparators=others):
+                pairs = zip(operations, others, strict=True)
+                yield from (
+                    "in" for how, other in pairs if isinstance(how, ast.In | ast.NotIn) and is_text_field(other)
+                )
+
+
+@each_row(
+    "source, operation",
+    [
+        ('f"{incident.title}: ".startswith(name)', "startswith"),
+        ('row.reason.partition(" (hold ")[0]', "partition"),
+        ('"; ".join(event.text.split()[:3])', "split"),
+        ('f": {RESUME} " in root.reason', "in"),
+        ("row.reason not in row.title.lower()", "in"),
+        ('re.search("a", clean_line(view.message))', "re.search"),
+    ],
+)
+def test_a_text_that_is_read_back_is_recognized(source: str, operation: str) -> None:
+    assert [operation] == list(texts_read_back(ast.parse(source)))
+
+
+def test_no_decision_reads_a_sentence_back() -> None:
+    """A sentence is written last: who needs a fact of it asks the value that it was written from."""
+    results = Counter(
+        f"{path.relative_to(ROOT / 'console')}: {operation}"
+        for folder in ("control", "domain", "engine", "onboarding", "tui", "cli", "store")
+        for path in sorted((ROOT / "console" / folder).rglob("*.py"))
+        for operation in texts_read_back(ast.parse(path.read_text(encoding="utf-8")))
+    )
+    assert set(READ_BACK) <= set(results), "an exception that nothing needs"
+    assert len(READ_BACK) <= 10
+    assert {place: number for place, number in results.items() if place not in READ_BACK} == READ_BACK_LEFT

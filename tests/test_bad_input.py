@@ -23,7 +23,9 @@ import pytest
 from connectors.sdk.records import SkippedRecord
 from connectors.sdk.states import RunState
 from console.cli.engine_process import start_engine_if_needed
-from console.config.sections import Config, DependencySettings, JobSettings
+from console.config.sections import Config, DependencySettings
+from console.domain.job import Safety
+from console.domain.settings import JobSetting
 from console.engine.worker import Worker
 from tests.deep import few, some
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -31,6 +33,7 @@ from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
 from tests.hostile.console import ConsoleDriver, drive
 from tests.pty.terminal import Terminal
+from tests.rows import each_row
 
 AGO = timedelta(minutes=1)
 CONFIG = """
@@ -137,7 +140,10 @@ def test_a_circle_that_is_cut_is_named_no_longer(tmp_path: Path) -> None:
 def test_a_pattern_that_matches_no_job_is_named_with_its_near_miss(tmp_path: Path) -> None:
     scheduler = FakeScheduler()
     scheduler.job("extract")
-    jobs = {"fake/extrat": JobSettings(owner="team"), "fake/nothing-like*": JobSettings(owner="team")}
+    jobs = {
+        "fake/extrat": JobSetting("fake/extrat", owner="team"),
+        "fake/nothing-like*": JobSetting("fake/nothing-like*", owner="team"),
+    }
     with estate(tmp_path, scheduler, jobs=jobs, services={}, dependencies=()) as bench:
         bench.turn()
         assert [
@@ -217,7 +223,9 @@ def test_systems_shows_what_to_fix_in_a_target_and_in_the_config(tmp_path: Path)
     scheduler = circled()
     scheduler.skipped = (SkippedRecord("line 3", "no time"),)
     scheduler.warnings = ("/etc/cron.d/etl is ignored by cron",)
-    with estate(tmp_path, scheduler, dependencies=BACK, jobs={"fake/extrat": JobSettings(owner="team")}) as bench:
+    with estate(
+        tmp_path, scheduler, dependencies=BACK, jobs={"fake/extrat": JobSetting("fake/extrat", owner="team")}
+    ) as bench:
         bench.turn()
 
         async def steps(console: ConsoleDriver) -> None:
@@ -233,7 +241,7 @@ def test_systems_shows_what_to_fix_in_a_target_and_in_the_config(tmp_path: Path)
 def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path, more: tuple[str, ...]) -> None:
     scheduler = FakeScheduler()
     scheduler.job("extract")
-    never = {"fake/extract": JobSettings(owner="team", rerun="never")}
+    never = {"fake/extract": JobSetting("fake/extract", owner="team", rerun=Safety.NEVER)}
     with estate(tmp_path, scheduler, jobs=never, services={}, dependencies=()) as bench:
         bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - AGO)
         bench.turn()
@@ -248,7 +256,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
 
 
 # -- names that are typed --------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
+@each_row(
     "line, code, text",
     [
         (("stauts",), 2, 'unknown command "stauts"; did you mean "status"?'),
@@ -344,10 +352,10 @@ def engine(store: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     config = folder / "estate.toml"
     config.write_text('[systems.hosts]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n')
     argv = [sys.executable, "-m", "console", "--config", str(config), "--store", str(store), "engine", "--with-parent"]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", STORES)
+@each_row("name", STORES)
 def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, name: str) -> None:
     make, texts = STORES[name]
     store = make(tmp_path)
@@ -410,7 +418,7 @@ def test_an_engine_that_ends_at_once_is_not_reported_as_running(
     assert '"crn"' in message
 
 
-@pytest.mark.parametrize("command", ["status", "engine stop", "freeze", "store backup x"])
+@each_row("command", ["status", "engine stop", "freeze", "store backup x"])
 def test_a_store_of_an_unknown_scheme_is_refused_and_becomes_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -443,7 +451,7 @@ def test_f64_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, l
         shell = f'set -o pipefail; {command} 2>"$ERRORS" | true; echo "${{PIPESTATUS[0]}}"'
         errors = tmp_path / "errors"
         done = subprocess.run(
-            ["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False,
+            ["bash", "-c", shell], capture_output=True, text=True, check=False,
             env={**os.environ, "ERRORS": str(errors)},
         )  # fmt: skip
     assert ("141\n", "") == (done.stdout, errors.read_text())
@@ -463,6 +471,6 @@ def test_output_that_cannot_be_written_costs_no_traceback(
 ) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m console {command}"],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment},
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
     )  # fmt: skip
     assert (code, text) == (done.returncode, done.stderr.strip())

@@ -27,6 +27,7 @@ from console.onboarding.config_writer import ConfiguredScheduler, first_config_t
 from console.onboarding.schedulers import Machine
 from tests import reliability
 from tests.faults import FAULTS
+from tests.rows import each_row
 from tests.test_architecture import ALLOWED_IMPORTS, BELOW_DECISIONS, VOCABULARY
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +70,7 @@ def links(text: str) -> list[str]:
     return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", outside_fences(text))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each_row("page", PAGES, ids=named)
 def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
     dead = []
     for link in links(page.read_text(encoding="utf-8")):
@@ -89,7 +90,7 @@ def test_the_screenshot_of_the_readme_is_an_image_link() -> None:
     assert "docs/picture.svg" in links(readme)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each_row("page", PAGES, ids=named)
 def test_every_page_of_the_project_that_is_named_is_there(page: Path) -> None:
     """`docs/x.md`, `tests/y.py` between backticks; a name with a place holder is a pattern."""
     results = [
@@ -304,7 +305,7 @@ def parsed(typed: str) -> str:
     return name or "console"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each_row("page", PAGES, ids=named)
 def test_every_command_that_a_page_names_is_one(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = []
     for command in sorted(commands(page.read_text(encoding="utf-8"))):
@@ -371,7 +372,7 @@ def test_the_config_of_the_readme_loads_behind_what_its_init_writes(tmp_path: Pa
     assert len(config.services) == len(config.dependencies) == 1
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "connectors").glob("*.md")), ids=named)
+@each_row("page", sorted((ROOT / "docs" / "connectors").glob("*.md")), ids=named)
 def test_the_config_of_a_connectors_page_loads(page: Path, tmp_path: Path) -> None:
     """Every commented-out choice stays out; the rest must be accepted unchanged."""
     (tmp_path / "night.json.gz").write_bytes((ROOT / "console" / "demo" / "night.json.gz").read_bytes())
@@ -424,13 +425,13 @@ def machine_folders() -> set[str]:
     return {str(ROOT), str(Path.home()), tempfile.gettempdir(), "/home/"} - {"/"}
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
+@each_row("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
 def test_no_page_names_a_folder_of_one_machine(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert [] == [folder for folder in machine_folders() if folder in text]
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
+@each_row("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
 def test_every_address_in_a_page_is_reserved_for_examples(page: Path) -> None:
     """So no page sends anybody to an index of packages, and the picture fetches nothing from elsewhere."""
     text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -438,10 +439,10 @@ def test_every_address_in_a_page_is_reserved_for_examples(page: Path) -> None:
     assert [] == [host for host in matches if not EXAMPLE_HOSTS.fullmatch(host)]
 
 
-def test_the_screenshot_shows_the_incident_of_the_demo_and_fetches_no_font() -> None:
+def test_the_screenshot_shows_the_demo_night_and_fetches_no_font() -> None:
     svg = (ROOT / "docs" / "picture.svg").read_text(encoding="utf-8")
     assert "@font-face" not in svg
-    assert [] == [text for text in ("extract_orders", "INC-0001", "04:07") if text not in svg]
+    assert [] == [text for text in ("extract_orders", "Supply", "04:07") if text not in svg]
 
 
 def test_a_decision_is_dated_and_says_situation_choice_and_what_would_change_it() -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.dates import FOLDERS, IN_EACH_RUN, INSTANTS, TESTS, environment, files_that_read_a_clock, shifted_clock
+from tests.dates import IN_EACH_RUN, INSTANTS, TESTS, environment, files_that_read_a_clock, shifted_clock
 
 ASKED = """
 import datetime, os, subprocess
@@ -21,8 +21,8 @@ print(now.timestamp(), os.stat("new").st_mtime, os.stat("old").st_mtime, flush=T
 subprocess.run(["/bin/date", "+%s"], env={}, check=True)
 """
 """A process asks for the time, for that of a new and of an old file, and a child without an environment of its own."""
-
-
+PARTS = 4
+"""Parts of the files, which workers run side by side."""
 CHANGES = (("Europe/Berlin", "Berlin's"), ("America/New_York", "New York's"))
 
 
@@ -50,7 +50,7 @@ def test_the_clock_of_a_process_its_files_and_its_children_is_shifted(library: P
     subprocess.run(["touch", "-d", "@1000", "old"], cwd=tmp_path, check=True)
     done = subprocess.run(
         [sys.executable, "-c", ASKED], env=environment(library, instant), cwd=tmp_path, capture_output=True, text=True,
-        check=True, timeout=60,
+        check=True,
     )  # fmt: skip
     now, new, old, child = map(float, done.stdout.split())
     for shown in (now, new + 1, child + 1):
@@ -59,14 +59,14 @@ def test_the_clock_of_a_process_its_files_and_its_children_is_shifted(library: P
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", IN_EACH_RUN)
-def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Path, name: str) -> None:
-    """A third of the files on each instant, of each test one case: `make dates` runs all on all."""
-    files = files_that_read_a_clock(*FOLDERS)[IN_EACH_RUN.index(name) :: len(IN_EACH_RUN)]
+def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Path, name: str, part: int) -> None:
+    """Of each test one case: `make dates` runs all of them, and the rest of the fast part, on all instants."""
+    files = files_that_read_a_clock()[part::PARTS]
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "tests.dates", "--basetemp", str(tmp_path / "x")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-m", "not lab and not deep", *map(str, files)],
-        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True, timeout=1100,
+        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True,
     )  # fmt: skip
     assert 0 == done.returncode, done.stdout[-8000:]

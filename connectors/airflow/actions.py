@@ -24,37 +24,22 @@ from connectors.airflow.rerun import OPEN_RUN_STATES, AirflowRerunner, unchanged
 from connectors.airflow.runs import question_options, question_text
 from connectors.airflow.start import AirflowBackfiller, AirflowStarter
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import RunPart, VerbRouter, routes
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
 
-class AirflowActions(ActionRouter):
+class AirflowActions(VerbRouter):
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         starter, answerer = AirflowStarter(client), AirflowApprovals(client)
         self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client, starter)
-        states, backfiller = AirflowStateSetter(client, answerer), AirflowBackfiller(client)
-        self._previews = {
-            Verb.RERUN: self._rerunner.preview,
-            Verb.START: starter.preview,
-            **dict.fromkeys((Verb.CANCEL, Verb.MARK_OK, Verb.SKIP), states.preview),
-            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), self._holder.preview),
-            Verb.BACKFILL: backfiller.preview,
-        }
-        by_plan: dict[str, RoutedAction] = {
-            **dict.fromkeys(("clear_run", "clear_tasks", "clear_below"), self._rerunner),
-            "trigger": starter,
-            "answer": answerer,
-            "backfill": backfiller,
-            **dict.fromkeys(("run_state", "task_state"), states),
-            **dict.fromkeys(self._holder.plans, self._holder),
-        }
-        super().__init__("Airflow", client, by_plan, settle_seconds)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        return self._previews[Verb(spec.verb)](spec)
+        parts: dict[Verb, RunPart] = {Verb.RERUN: self._rerunner, Verb.START: starter}
+        parts |= dict.fromkeys((Verb.CANCEL, Verb.MARK_OK, Verb.SKIP), AirflowStateSetter(client, answerer))
+        parts |= {Verb.HOLD: self._holder, Verb.RELEASE: self._holder, Verb.BACKFILL: AirflowBackfiller(client)}
+        previews, by_plan = routes(parts)
+        super().__init__("Airflow", client, previews, {**by_plan, "answer": answerer}, {}, settle_seconds)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
         """As the contract says. Once the outcome is known, a mark that was left behind is removed."""
@@ -82,6 +67,8 @@ DELAYED_END = (
 
 class AirflowStateSetter:
     """CANCEL, MARK_OK and SKIP. One per Airflow."""
+
+    plans = ("run_state", "task_state")
 
     def __init__(self, client: AirflowClient, answerer: AirflowApprovals) -> None:
         self._client, self._answerer = client, answerer
@@ -297,7 +284,7 @@ class AirflowApprovals:
             return Preview.refusal(do, f"it was answered already: {_answered_text(question)}")
         created = fields.parse_instant(question.get("created_at"))
         age = inventory.server_time(reply) - created if created else FRESH_QUESTION
-        if timedelta(0) <= age < FRESH_QUESTION:
+        if abs(age) < FRESH_QUESTION:  # the server's time is in whole seconds, and its clock may be another one
             return Preview.refusal(
                 do,
                 f"the question of {at.task} is new: Airflow fails what is answered before its scheduler "

@@ -8,9 +8,7 @@ Source: airflow.apache.org, REST API reference; measured on 2.11 and 3.3.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,8 +32,9 @@ from connectors.airflow.runs import AirflowPoller
 from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import ConnectorError, NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import NotSupported, SystemUnreachable
 from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.scheduler_health import SchedulerHealth
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 
@@ -67,7 +66,8 @@ class AirflowConnector(ComposedConnector):
 
     def _compose(self, client: AirflowClient) -> None:
         self._composed_for = client.major
-        poller, health = AirflowPoller(client, self._endpoint.base_url, self._options.dags), SchedulerHealth(client)
+        poller = AirflowPoller(client, self._endpoint.base_url, self._options.dags)
+        health = SchedulerHealth(lambda: stopped_by(client.health()))
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
             result = poller.poll(cursor, open_runs)
@@ -132,7 +132,6 @@ CONNECTOR = ConnectorKind(
     ),
 )
 
-HEALTH_INTERVAL_SECONDS = 60.0
 """Airflow reports a scheduler as unhealthy 30 s after its last heartbeat (scheduler_health_check_threshold,
 configuration reference)."""
 COMPONENTS = {
@@ -153,24 +152,12 @@ def scheduling_stopped(health: HttpReply) -> SourcePermission | None:
     return None
 
 
-class SchedulerHealth:
-    """Scheduler health, read during polls at most once per HEALTH_INTERVAL_SECONDS."""
-
-    def __init__(self, client: AirflowClient, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._clock = client, clock
-        self._next_check = 0.0
-        self._stopped = ""
-
-    def stopped(self) -> str:
-        """As of `Poll.stopped`."""
-        if self._clock() >= self._next_check:
-            self._next_check = self._clock() + HEALTH_INTERVAL_SECONDS
-            with suppress(ConnectorError, RecordUnreadable):
-                health = self._client.health()
-                if health.status == 200:  # any other answer proves nothing
-                    stopped = scheduling_stopped(health)
-                    self._stopped = stopped.problem if stopped is not None else ""
-        return self._stopped
+def stopped_by(health: HttpReply) -> str | None:
+    """As of `Poll.stopped`; None for an answer that proves nothing."""
+    if health.status != 200:
+        return None
+    stopped = scheduling_stopped(health)
+    return stopped.problem if stopped is not None else ""
 
 
 NO_SUCH_RUN = "headway__no_such_run"

@@ -20,7 +20,7 @@ from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient, dag_path, run_path
 from connectors.airflow.parse import is_periodic, note_text, note_with_hold
 from connectors.sdk import fields
-from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, Preview
+from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, Preview, PreviewNote
 from connectors.sdk.errors import ConnectorError, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, shown_mark, without_hold
 from connectors.sdk.records import instant_key
@@ -245,20 +245,20 @@ def _asset_notes(row: fields.Row) -> tuple[str, ...]:
     return ("updates of its assets while it is paused start no run, also not later: Airflow forgets them",)
 
 
-def resume_effects(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[str, ...]:
+def resume_effects(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[PreviewNote, ...]:
     waiting = inventory.active_runs(client, dag)
     go_on = (f"go on at once: {', '.join(waiting)}",) if waiting else ()
     return (*go_on, *_next_scheduled_run_notes(row, now), *_asset_notes(row))
 
 
-def _next_scheduled_run_notes(row: fields.Row, now: datetime) -> tuple[str, ...]:
+def _next_scheduled_run_notes(row: fields.Row, now: datetime) -> tuple[PreviewNote, ...]:
     following = fields.parse_instant(row.get("next_dagrun_run_after"))
     if not is_periodic(row) or following is None:
         return () if _asset_notes(row) else ("no schedule: no run is created automatically",)
     if following > now:
-        return (f"its next run is due {instant_key(following)}: Airflow makes none before",)
+        return (("its next run is due ", following, ": Airflow makes none before"),)
     if row.get("catchup") is True:
-        return (f"Airflow makes every missed run at once, from {instant_key(following)} on (catchup is on)",)
-    latest = f"Airflow makes the latest run that is due at once, at {instant_key(following)} or later"
-    named = "and before it the one named when the DAG's file was last parsed"
-    return (f"{latest}, {named}; other earlier ones of the pause are left out (catchup is off)",)
+        return (("Airflow makes every missed run at once, from ", following, " on (catchup is on)"),)
+    named = " or later, and before it the one named when the DAG's file was last parsed"
+    left_out = "; other earlier ones of the pause are left out (catchup is off)"
+    return (("Airflow makes the latest run that is due at once, at ", following, named, left_out),)

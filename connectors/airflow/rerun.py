@@ -38,6 +38,8 @@ UNTOUCHED_NOTE = "tasks that succeeded are kept; the conf of the run stays"
 class AirflowRerunner:
     """Previews a clear, sends it once, and finds it again by its key. One per Airflow."""
 
+    plans = ("clear_run", "clear_tasks", "clear_below")
+
     def __init__(self, client: AirflowClient, starter: AirflowStarter) -> None:
         self._client, self._starter = client, starter
 

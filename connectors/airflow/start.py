@@ -23,6 +23,7 @@ from connectors.airflow.client import AirflowClient, dag_path
 from connectors.airflow.hold import active_hold
 from connectors.airflow.parse import action_mark, interval_before, run_id_for_key, run_ref
 from connectors.sdk import fields
+from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -31,6 +32,7 @@ from connectors.sdk.contract import (
     LookUpResult,
     NativeBackfill,
     Preview,
+    PreviewNote,
     Receipt,
 )
 from connectors.sdk.errors import NotSupported, RecordUnreadable
@@ -47,6 +49,8 @@ SOON = timedelta(seconds=5)
 class AirflowStarter:
     """START, and RERUN of a run that never came. One per Airflow."""
 
+    plans = ("trigger",)
+
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 
@@ -54,7 +58,7 @@ class AirflowStarter:
         dag, starts = spec.run.job, spec.verb is Verb.START
         verb = "start" if starts else "rerun"
         refuse = partial(Preview.refusal, verb)
-        at = fields.parse_instant(spec.parameters.get("period_at")) or fields.parse_instant(spec.run.period_key)
+        at = period_of(spec)
         if at is None and not starts:
             return refuse(f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant")
         details = self._client.dag(dag)
@@ -67,17 +71,19 @@ class AirflowStarter:
             return refuse(f"conf must be a table of plain values, at most {MAX_CONF_CHARACTERS} characters as JSON")
         plan |= {"conf": conf} if conf else {}
         why = self._why_not(row, plan, at, inventory.server_time(details))
-        notes = inventory.paused_note(self._client, dag, row)
+        notes: tuple[PreviewNote, ...] = inventory.paused_note(self._client, dag, row)
         if starts and notes and why is None:
             mark = active_hold(self._client, dag)
             if mark is None:
                 why = f"{dag} is paused, not by Headway: the run would stay queued until it is resumed"
             else:
-                until = instant_key(mark.until)
-                notes = (f"{dag} is held by {mark.by} until {until}: the run stays queued until the hold is released",)
+                stays = ": the run stays queued until the hold is released"
+                notes = ((f"{dag} is held by {mark.by} until ", mark.until, stays),)
         return refuse(why) if why is not None else self._allowed(plan, at, notes, starts)
 
-    def _allowed(self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[str, ...], starts: bool) -> Preview:
+    def _allowed(
+        self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[PreviewNote, ...], starts: bool
+    ) -> Preview:
         dag, label = plan["dag"], f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
         due = f"for {label}" if at else "now, without a date"
         return Preview(
@@ -204,6 +210,8 @@ _refused_backfill = partial(Preview.refusal, "backfill")
 
 
 class AirflowBackfiller:
+    plans = ("backfill",)
+
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 

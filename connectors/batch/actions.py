@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.batch import parse
 from connectors.batch.client import CONTAINERS, BatchClient, one_job
-from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
+from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
 from connectors.sdk.aws.newest_first import MAX_EMPTY
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
@@ -20,10 +20,12 @@ from connectors.sdk.states import Capability, Verb
 
 NAME_CHARACTERS = 128  # jobName, "It can be up to 128 letters long"
 WHY_CHARACTERS = 500
-NO_MARK = "Batch cannot set a job's result; Headway records it as asserted"
-NO_HOLD = (
-    "Batch starts nothing by a clock: hold what submits its jobs (a schedule of EventBridge Scheduler, a workflow)"
-)
+MISSING = {
+    Capability.HOLD: "Batch starts nothing by a clock: hold what submits its jobs (a schedule of EventBridge Scheduler,"
+    " a workflow)",
+    Capability.MARK: "Batch cannot set a job's result; Headway records it as asserted",
+    Capability.TASKS: "children of an array are counted by state, not shown as tasks",
+}
 REPEATED = ("parameters", "retryStrategy", "timeout", "shareIdentifier")
 
 
@@ -32,18 +34,14 @@ class BatchActions(VerbRouter):
 
     _client: BatchClient
 
-    def __init__(self, client: BatchClient, queues: Callable[[], list[AwsReply]], settle_seconds: float) -> None:
+    def __init__(self, client: BatchClient, queues: Callable[[], dict[str, AwsReply]], settle_seconds: float) -> None:
         self._queues = queues
-        submit = ActionFunctions(self._submit, self._look_up_submit)
-        terminate = ActionFunctions(self._terminate, self._look_up_terminate)
-        super().__init__(
-            "Batch",
-            client,
-            {Verb.RERUN: self._preview_rerun, Verb.START: self._preview_start, Verb.CANCEL: self._preview_terminate},
-            {"rerun": submit, "start": submit, "terminate": terminate},
-            {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
-            settle_seconds,
-        )
+        parts = {
+            Verb.RERUN: ActionPart(("rerun",), self._preview_rerun, self._submit, self._look_up_submit),
+            Verb.START: ActionPart(("start",), self._preview_start, self._submit, self._look_up_submit),
+            Verb.CANCEL: ActionPart(("terminate",), self._preview_terminate, self._terminate, self._look_up_terminate),
+        }
+        super().__init__("Batch", client, *routes(parts), MISSING, settle_seconds)
 
     def _preview_rerun(self, spec: ActionSpec) -> Preview:
         job_id, _ = parse.place(spec.run)
@@ -71,13 +69,12 @@ class BatchActions(VerbRouter):
     def _preview_start(self, spec: ActionSpec) -> Preview:
         name = spec.run.job
         queues = self._queues()
-        names = [str(entry["jobQueueName"]) for entry in queues]
-        if len(names) == 1:
-            queue = names[0]
+        if len(queues) == 1:
+            queue = next(iter(queues))
         else:  # the queue to which its newest job was submitted
-            newest = {item: int(rows[0].get("createdAt") or 0) for item in names if (rows := self._of(item, name))}
+            newest = {item: int(rows[0].get("createdAt") or 0) for item in queues if (rows := self._of(item, name))}
             queue = max(newest, key=lambda item: newest[item], default="")
-        is_shut = any(item["jobQueueName"] == queue and item.get("state") == "DISABLED" for item in queues)
+        is_shut = queue in queues and queues[queue].get("state") == "DISABLED"
         refused = None if queue else f"no job of {name} was submitted recently, so its queue is unknown"
         return Preview(
             verb="submit",
@@ -91,7 +88,7 @@ class BatchActions(VerbRouter):
         )
 
     def _of(self, queue: str, name: str) -> list[AwsReply]:
-        rows = self._client.listed(queue, "JOB_DEFINITION", name)["jobSummaryList"]
+        rows, _ = self._client.listed(queue, "JOB_DEFINITION", name)
         return [row for row in rows if parse.definition_of(row) == name]
 
     def _open(self, queue: str, name: str) -> list[AwsReply]:
@@ -110,11 +107,10 @@ class BatchActions(VerbRouter):
         """The job that carries our key. A page may be empty and yet have a next one."""
         token = None
         for _ in range(MAX_EMPTY):
-            page = self._client.listed(str(plan["queue"]), "JOB_NAME", f"{key}*", token=token)
-            for item in page["jobSummaryList"]:
+            rows, token = self._client.listed(str(plan["queue"]), "JOB_NAME", f"{key}*", token=token)
+            for item in rows:
                 if str(item.get("jobName")).startswith(f"{key}_"):
                     return ActionFound(f"{item.get('jobId')}#1", f"job {item.get('jobId')}: {item.get('status')}")
-            token = page.get("nextToken")
             if not token:
                 return ActionAbsent()
         return ActionUnknown(f"ListJobs by our key does not end: {MAX_EMPTY} pages were read")

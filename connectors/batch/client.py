@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors.batch import parse
 from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
-from connectors.sdk.aws.values import AwsReply, given
+from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import LogChunk, RunRef
 
@@ -31,11 +31,12 @@ class BatchClient(AwsLogClient):
 
     def listed(
         self, queue: str, filter_name: str, value: str, size: int = PAGE_SIZE, token: str | None = None
-    ) -> AwsReply:
-        """One page of a queue's jobs by a filter ("AFTER_CREATED_AT", "JOB_NAME", "JOB_DEFINITION"), newest first."""
+    ) -> tuple[list[AwsReply], str | None]:
+        """One page of a queue's jobs by a filter ("AFTER_CREATED_AT", "JOB_NAME", "JOB_DEFINITION"), newest first, and
+        the token of the next."""
         filters = [{"name": filter_name, "values": [value]}]
         which: dict[str, Any] = {"jobQueue": queue, "filters": filters, "maxResults": min(size, PAGE_SIZE)}
-        return self.call("batch", "list_jobs", "jobSummaryList", **which, **given(nextToken=token))
+        return self.page("batch", "list_jobs", "jobSummaryList", "nextToken", token, **which)
 
     def children(self, array: str, status: str) -> list[AwsReply]:
         """Some children of an array that have this status."""

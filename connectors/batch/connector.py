@@ -51,13 +51,10 @@ class BatchInventory:
                 newest[name] = definition
         return [newest[name] for name in sorted(newest)]
 
-    def queues(self) -> list[str]:
-        return [str(item["jobQueueName"]) for item in self.queues_whole()]
-
-    def queues_whole(self) -> list[AwsReply]:
-        """The job queues that the options name."""
-        queues = (queue for queue in self._client.queues() if queue.get("jobQueueName"))
-        return [item for item in queues if matches_any(str(item["jobQueueName"]), self._options.queues)]
+    def queues(self) -> dict[str, AwsReply]:
+        """The job queues that the options name, by name."""
+        queues = {str(queue["jobQueueName"]): queue for queue in self._client.queues() if queue.get("jobQueueName")}
+        return {name: queue for name, queue in queues.items() if matches_any(name, self._options.queues)}
 
     def chooses(self, name: str) -> bool:
         return matches_any(name, self._options.definitions)
@@ -78,16 +75,14 @@ class BatchJobReader(NewestFirstReader):
     history_pages: ClassVar[int] = 2000
 
     client: BatchClient
-    region: str = ""
     chooses: Callable[[str], bool] = bool
     waited_for: dict[str, AwsReply] = field(default_factory=dict)
     """Jobs that others depend on, by id."""
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
         since = str(int(mark.floor * 1000))
-        listed = self.client.listed(where, "AFTER_CREATED_AT", since, size, mark.token)
-        rows = listed["jobSummaryList"]
-        return [row for row in rows if not parse.is_part(row)], listed.get("nextToken")
+        rows, token = self.client.listed(where, "AFTER_CREATED_AT", since, size, mark.token)
+        return [row for row in rows if not parse.is_part(row)], token
 
     def began(self, row: AwsReply) -> datetime | None:
         return from_milliseconds(row.get("createdAt"))
@@ -122,7 +117,7 @@ class BatchJobReader(NewestFirstReader):
             return []
         ids = [str(item.get("jobId")) for item in row.get("dependsOn") or ()]
         inputs = [self.waited_for[item] for item in ids if item in self.waited_for]
-        return parse.runs(row, inputs, self.region)
+        return parse.runs(row, inputs, self.client.region)
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         shown = {run.period_key for run in self.result.records.values()}
@@ -154,7 +149,7 @@ def probe(client: BatchClient, reader: BatchInventory) -> Probe:
     ]
     if queues:
         first = partial(client.listed, queues[0], "AFTER_CREATED_AT", "0", 1)
-        held.append(try_permission("batch", "ListJobs", lambda: jobs.extend(first()["jobSummaryList"])))
+        held.append(try_permission("batch", "ListJobs", lambda: jobs.extend(first()[0])))
     if jobs:
         ids = [str(job["jobId"]) for job in jobs]
         held.append(try_permission("batch", "DescribeJobs", partial(client.jobs, ids)))
@@ -170,15 +165,15 @@ class BatchConnector(ComposedConnector):
         reader = BatchInventory(client, options)
         poller = NewestFirstPoller(
             lambda: {name: name for name in reader.queues()},
-            lambda: BatchJobReader(client, region=options.region, chooses=reader.chooses),
+            lambda: BatchJobReader(client, chooses=reader.chooses),
         )
         super().__init__(
             client,
             inventory=reader.read,
             poll=poller.poll,
             log=partial(read_log, client),
-            acts=actions.BatchActions(client, reader.queues_whole, settle_seconds),
-            holds=unsupported(actions.NO_HOLD),
+            acts=actions.BatchActions(client, reader.queues, settle_seconds),
+            holds=unsupported(actions.MISSING[Capability.HOLD]),
             probe=lambda: probe(client, reader),
         )
 
@@ -189,12 +184,8 @@ CONNECTOR = ConnectorKind(
     options=BatchOptions,
     targets=targets,
     open=lambda options, target, secrets: BatchConnector(options, secrets),
-    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.HOLD},
-    missing={
-        Capability.MARK: actions.NO_MARK,
-        Capability.TASKS: "children of an array are counted by state, not shown as tasks",
-        Capability.HOLD: actions.NO_HOLD,
-    },
+    capabilities=frozenset(Capability) - set(actions.MISSING),
+    missing=actions.MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     verbs={Verb.RERUN: "submit again", Verb.START: "submit", Verb.CANCEL: "terminate"},
     ladder="Full proof: Batch records each job and each attempt of it with start, end, exit code and reason, and what "

@@ -16,7 +16,8 @@ from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.call_limits import Deadline
 
 MAX_PAGES = 100
-"""Of 1000 objects each."""
+PAGE_SIZE = 1000
+"""Objects: the most that S3 lists at once."""
 MISSING = ("404", "NoSuchKey", "NotFound")
 REFUSED = (
     "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
@@ -57,7 +58,7 @@ def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Me
     """Their number, their bytes together, and when the newest was written."""
     rows, size, newest, following = 0, 0, None, dict[str, str]()
     for _ in range(MAX_PAGES):
-        page = store.list_objects_v2(Bucket=query.bucket, Prefix=query.prefix, MaxKeys=1000, **following)
+        page = store.list_objects_v2(Bucket=query.bucket, Prefix=query.prefix, MaxKeys=PAGE_SIZE, **following)
         for content in page.get("Contents", []):
             rows, size = rows + 1, size + content["Size"]
             newest = max(newest or content["LastModified"], content["LastModified"])
@@ -66,4 +67,4 @@ def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Me
         if deadline.left <= 0:
             raise SystemUnreachable(f"{place}: no end of the list within {deadline.seconds:g} s")
         following = {"ContinuationToken": page["NextContinuationToken"]}
-    raise NotSupported(f"{place}: more than {MAX_PAGES * 1000:,} objects; name a longer prefix")
+    raise NotSupported(f"{place}: more than {MAX_PAGES * PAGE_SIZE:,} objects; name a longer prefix")

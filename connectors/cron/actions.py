@@ -281,7 +281,7 @@ class CronActions:
     def _look_up_hold(self, preview: Preview, key: str) -> LookUpResult:
         order = order_from_plan(hold.HoldOrder, preview.plan)
         snapshot = self._crontabs()
-        why = next((why for path, why in snapshot.crontabs.denied if path == order.path), None)
+        why = {**snapshot.crontabs.tables.unread, **dict(snapshot.crontabs.denied)}.get(order.path)
         if why is not None:
             return ActionUnknown(f"{order.where} cannot be read by {self._client.login}: {why}")
         now = snapshot.answer.host.now.timestamp()

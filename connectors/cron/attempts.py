@@ -191,6 +191,8 @@ class AttemptBook:
         if not jobs:
             self.unmatched.setdefault((user, text), []).append(at)
             return None
+        if len(jobs) == 1:
+            return jobs[0]
         near = {
             attempt.job
             for attempt in self.attempts

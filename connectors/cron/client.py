@@ -32,10 +32,10 @@ FIELD, LINE = "\x1f", "\x1e"
 READ_ONLY_KEY = "its key is read-only (restricted = true): nothing can be rerun, cancelled or held there"
 
 
-def for_the_gate(calls: Sequence[Call], nonce: str, history: int) -> str:
+def for_the_gate(calls: Sequence[Call], nonce: str) -> str:
     """The input of the gate: its greeting, then one call per line; FIELD and LINE occur in no path of ours."""
     requested = [FIELD.join(item.replace("\n", LINE) for item in call) for call in calls]
-    return "\n".join([f"headway-gate {GATE_VERSION} {nonce} {history}", *requested, ""])
+    return "\n".join([f"headway-gate {GATE_VERSION} {nonce} {HISTORY_BYTES}", *requested, ""])
 
 
 def let_through(parts: list[ScriptSection], where: str) -> list[ScriptSection]:
@@ -46,6 +46,7 @@ def let_through(parts: list[ScriptSection], where: str) -> list[ScriptSection]:
     return parts
 
 
+HISTORY_BYTES = 64 * 1024 * 1024  # of rotated logs, per file, in the first poll
 LOG_BYTES = 1024 * 1024  # of a log in one poll
 FIRST_BYTES = 4 * 1024 * 1024
 RECORD_BYTES = 4 * 1024 * 1024  # for all users together; the wrapper keeps about 2 MiB for each
@@ -164,10 +165,10 @@ class CronClient(ScriptClient[CronOptions]):
         ]
 
     def _ask(self, calls: Sequence[Call], *scripts: str) -> list[ScriptSection]:
-        nonce, history = new_nonce(), self.options.history_mib * 1024 * 1024
+        nonce = new_nonce()
         if self.options.restricted:
-            return let_through(self.send(for_the_gate(calls, nonce, history), nonce), self.where)
-        variables = f"HISTORY={history} SPOOL={quote(self.options.spool)}"
+            return let_through(self.send(for_the_gate(calls, nonce), nonce), self.where)
+        variables = f"HISTORY={HISTORY_BYTES} SPOOL={quote(self.options.spool)}"
         texts = scripts_beside(__file__, "collect.sh", *scripts)
         return self.run_calls(texts, variables, calls, nonce)
 
@@ -231,7 +232,7 @@ def sudoers_line(login: str, user: str) -> str:
 
 
 def shown(command: str) -> str:
-    return command if len(command) <= SHOWN else command[:SHOWN] + "…"
+    return command if len(command) <= SHOWN else masked_head(command, SHOWN) + "…"
 
 
 def not_after(skew_seconds: float, sent: datetime | None) -> int:

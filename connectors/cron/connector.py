@@ -62,7 +62,8 @@ def probe(
     is_pending = any(right.held is False and right.fix == command for right in rights)
     notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(snapshot, parts, granted if is_pending else ()))
     zone = main_zone(crontabs.tables.lines, crontabs.zone)
-    return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.our_time, zone))
+    clock = answer.host.clock(snapshot.our_time, zone)
+    return Probe(True, me[3], tuple(rights), notes, clock, faults=tuple(_faults(snapshot)))
 
 
 def _cron_runs(answer: HostAnswer) -> SourcePermission:
@@ -164,12 +165,15 @@ def _notes(snapshot: HostPoll, parts: list[ScriptSection], wrapped_soon: Collect
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)} ({', '.join(missing)}: not installed)"
     elif wrapped:
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)}"
-    for fault in crontabs.tables.faults:
+    for unread in snapshot.skipped:
+        yield f"{unread.where}: {unread.reason}: {unread.sample}"
+
+
+def _faults(snapshot: HostPoll) -> Iterator[str]:
+    for fault in snapshot.crontabs.tables.faults:
         yield f"{fault.where}: {fault.reason}"
     for path, (text, _) in snapshot.cursor.dropped.items():
         yield f"{path}: {text}: {FILE_IGNORED}"
-    for unread in snapshot.skipped:
-        yield f"{unread.where}: {unread.reason}: {unread.sample}"
 
 
 def _unseen_ends(snapshot: HostPoll, wrappers: Sequence[str], wrapped_soon: Collection[str]) -> Iterator[str]:
@@ -253,7 +257,9 @@ class CronConnector(ComposedConnector):
         self._dropped = snapshot.cursor.dropped
         snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
         snapshot.warnings += self._host.trust_warnings
-        return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
+        poll = snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
+        # a rotation in progress: the next page would be the same until it ends
+        return replace(poll, more=poll.more and poll.cursor != cursor)
 
     def _changed_inventory(self, snapshot: HostPoll) -> Inventory | None:
         """The inventory; None where an earlier poll of this cursor reported it."""

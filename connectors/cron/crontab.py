@@ -186,6 +186,11 @@ class CrontabSet:
     anacron: tuple[AnacronJob, ...] = ()
 
     @property
+    def unread(self) -> dict[str, str]:
+        """File -> fault, where the daemon runs more of it than Headway reads."""
+        return {fault.path: fault.reason for fault in self.faults if fault.outcome in (NOT_READ, LINE_NOT_READ)}
+
+    @property
     def held(self) -> tuple[CrontabLine, ...]:
         """Every line under a mark of ours."""
         return (*(line for line in self.lines if line.mark), *self.held_in_ignored)
@@ -277,16 +282,17 @@ SETTING = re.compile(
 )
 """load_env of env.c: after a closing quote nothing may follow but blanks. Debian's cron refuses an empty value."""
 BUSYBOX_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
+TIMES = re.compile(r"[^ \t@][^ \t]*(?:[ \t]+[^ \t]+){4}")
 OPTION = re.compile(r"-n[ \t]+")
 """Before a command of cronie, since 1.7.0: mail only where it fails. Another option makes it leave out the line."""
 MAX_SETTING = {CronDaemon.DEBIAN: 998, CronDaemon.CRONIE: 131_070}
 """Bytes of a setting that the daemon reads; it skips the rest of the line."""
 MAX_COMMAND = {CronDaemon.DEBIAN: 998, CronDaemon.CRONIE: 131_071}
 """Bytes of a command."""
-MAX_LINES = 10_000
-"""Debian's cron ignores a file with more; so does Headway, whatever the daemon."""
+MAX_LINES = 10_003
+"""Debian's cron ignores a file with more (measured); Headway reads no longer file of any daemon."""
 MAX_SETTINGS = 1_000
-"""crond of cronie ignores a user's table with more (user.c); so does Headway, whatever the daemon."""
+"""crond of cronie ignores a user's table with more (user.c); Headway reads no file with more, of any daemon."""
 MAX_BLANK = 32_768
 """Characters of comments and blanks in a row after which crond of cronie ignores a user's table."""
 MAX_FILE = 4 * 2**20
@@ -372,12 +378,14 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
             if table.daemon is not CronDaemon.BUSYBOX:
                 if number == ends:
                     raise TimeFieldError(NO_NEWLINE)
-                bare = _before_nul(bare)
+                bare = _before_nul(bare, table.daemon)
             if setting := read_setting(bare, table.daemon):
                 name, value = setting
                 setting_count += 1
                 if setting_count > MAX_SETTINGS:
-                    return [], [_file_fault(table, f"more than {MAX_SETTINGS:,} settings", "Split it.")]
+                    outcome = FILE_IGNORED if _is_user_of_cronie(table) else NOT_READ
+                    message = f"more than {MAX_SETTINGS:,} settings"
+                    return [], [CrontabFault(table.path, 0, message, "", "Split it.", outcome)]
                 if table.daemon is not CronDaemon.BUSYBOX or name in busybox.USED_SETTINGS:
                     settings = {**settings, name: value}
                 elif name == busybox.CRASHES:
@@ -409,12 +417,18 @@ class TimesTooLong(TimeFieldError):
 def _too_big(table: CrontabFile) -> CrontabFault | None:
     """The fault of a file with more than is read; None within the limits."""
     if table.text.count("\n") > MAX_LINES:
-        return _file_fault(table, f"more than {MAX_LINES:,} lines", "Split it.")
+        outcome = FILE_IGNORED if table.daemon is CronDaemon.DEBIAN else NOT_READ
+        return CrontabFault(table.path, 0, f"more than {MAX_LINES:,} lines", "", "Split it.", outcome)
     if len(table.text) > MAX_FILE:
-        return _file_fault(table, f"more than {MAX_FILE // 1024:,} KiB", "Split it.")
-    if table.daemon is CronDaemon.CRONIE and table.user is not None and _longest_blank(table.text) > MAX_BLANK:
-        return _file_fault(table, f"{MAX_BLANK:,} characters of comments and blanks in a row", "Shorten them.")
+        return CrontabFault(table.path, 0, f"more than {MAX_FILE // 1024:,} KiB", "", "Split it.", NOT_READ)
+    if _is_user_of_cronie(table) and _longest_blank(table.text) > MAX_BLANK:
+        message = f"{MAX_BLANK:,} characters of comments and blanks in a row"
+        return CrontabFault(table.path, 0, message, "", "Shorten them.")
     return None
+
+
+def _is_user_of_cronie(table: CrontabFile) -> bool:
+    return table.daemon is CronDaemon.CRONIE and table.user is not None
 
 
 def _longest_blank(text: str) -> int:
@@ -427,14 +441,14 @@ def _longest_blank(text: str) -> int:
     return longest
 
 
-def _file_fault(table: CrontabFile, message: str, fix: str) -> CrontabFault:
-    is_daemons = table.daemon is CronDaemon.DEBIAN or (table.daemon is CronDaemon.CRONIE and table.user is not None)
-    return CrontabFault(table.path, 0, message, "", fix, FILE_IGNORED if is_daemons else NOT_READ)
-
-
-def _before_nul(text: str) -> str:
-    """A line up to a NUL, which ends it for the daemon. Raises TimeFieldError where more follows."""
+def _before_nul(text: str, daemon: CronDaemon) -> str:
+    """A line up to a NUL, which ends it for the daemon, except in the times of a job of Debian's (measured). Raises
+    TimeFieldError where more follows."""
     line, _, rest = text.partition("\0")
+    times = TIMES.match(text) if rest and daemon is CronDaemon.DEBIAN and read_setting(line, daemon) is None else None
+    if times is not None and "\0" in times[0]:
+        below, _, rest = text[times.end() :].partition("\0")
+        line = times[0] + below
     if rest.strip(" \t") and not rest.lstrip(" \t").startswith("#"):
         raise TimeFieldError("bad minute")
     return line

@@ -18,6 +18,7 @@ from enum import StrEnum
 from connectors.cron import anacron, busybox
 from connectors.cron.crontab import is_user_table
 from connectors.sdk.fields import local_instant, masked_head
+from connectors.sdk.records import SkippedRecord
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
 from console.text.redact import mask_secrets
@@ -40,7 +41,17 @@ CUT_BODY = re.compile(r"\((.*?)\) (CMD|END|CMDEND) \((.*)", re.DOTALL)
 """A message that syslog cut: its last parenthesis is missing."""
 OF_CRON = re.compile(r"cron|\bCMD\b|\0", re.IGNORECASE)
 """Found in each line of cron, whatever its form; a crash that destroyed a log leaves NUL."""
-OF_START = re.compile(r"\) CMD \(|USER \S+ pid +\d+ cmd |Job `\S+' started")
+OF_START = re.compile(r"\) CMD \(|USER \S+ pid +\d+ |Job `\S+' started|started for user ", re.IGNORECASE)
+"""In a start of any cron: Debian's and cronie, busybox and dcron, anacron, fcron."""
+OF_LOSS = re.compile(
+    r"(?:[a-z0-9]+\.[a-z]+ )?(?:rsyslogd\S*: imjournal: .*?(?:messages lost|begin to drop messages)"
+    r"|systemd-journald?\S*: (?:Suppressed \d+ messages from (?:\S*/)?crond?\.service"
+    r"|Forwarding to syslog missed \d+ messages))",
+    re.DOTALL,
+)
+"""A report in a log file that lines are lost which may be cron's. Limits by process or sender do not concern cron."""
+DROPS_BEGIN = "begin to drop messages"
+REPEATED = re.compile(r"last message repeated \d+ times")
 JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
 FAILED = re.compile(r"failed with exit status (\d{1,10})")
@@ -68,6 +79,8 @@ class CronEventKind(StrEnum):
     JOB_ENDED = "Job terminated"
     IGNORED = "ignored"
     RELOADED = "reloaded"
+    LOST = "lost"
+    """Lines of the log are lost."""
     OTHER = "other"
     """BEGIN EDIT, INFO (Running @reboot jobs), …: it proves that the log is written."""
 
@@ -108,8 +121,11 @@ class CronEvent:
 
 
 def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
+    """The event of a line by its time and what follows its host; None for one of another program."""
     tag = TAG.fullmatch(rest)
-    return None if tag is None else event_of(at, line, tag[1], int(tag[2] or tag[3]), tag[4])
+    if tag is None:
+        return CronEvent(CronEventKind.LOST, at, line) if "journal" in rest and OF_LOSS.match(rest) else None
+    return event_of(at, line, tag[1], int(tag[2] or tag[3]), tag[4])
 
 
 def dropped_crontab(message: str, paths: Iterable[str]) -> str:
@@ -129,13 +145,14 @@ def named_crontab(name: str, paths: Iterable[str], path: str = "") -> str:
 
 
 def may_be_start(line: str, is_stamped: bool) -> bool:
-    """Whether a line that gave no event may be a start of cron all the same."""
-    return (OF_START if is_stamped else OF_CRON).search(line) is not None
+    """Whether a line of cron that gave no event may be a start all the same."""
+    return OF_START.search(line) is not None or (not is_stamped and "\0" in line)
 
 
 def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> CronEvent | None:
-    if program in ("CRON", "CROND"):
-        return _of_child(at, line, pid, message)
+    child = _of_child(at, line, pid, message)
+    if program in ("CRON", "CROND") or (child is not None and child.kind is not CronEventKind.OTHER):
+        return child
     if program == "anacron":
         match = anacron.LINE.fullmatch(message)
         if match is None:
@@ -150,7 +167,7 @@ def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> C
         return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
     if reloaded := RELOADED.fullmatch(message):
         return CronEvent(CronEventKind.RELOADED, at, line, pid, user=reloaded[1])
-    return CronEvent(CronEventKind.OTHER, at, line, pid) if BODY.fullmatch(message) else None
+    return child
 
 
 def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | None:
@@ -211,6 +228,8 @@ class JournalEvents:
     denied: bool
     """True where it hides entries from the login."""
     warnings: tuple[str, ...]
+    skipped: tuple[SkippedRecord, ...]
+    """Entries that cannot be read, starts of an unknown form among them."""
 
     def cursor_after(self, cursor: str) -> str:
         """The next cursor after `cursor`; "" where journalctl no longer knows it."""
@@ -228,8 +247,10 @@ def journal_events(parts: Iterable[ScriptSection]) -> JournalEvents | None:
     failed = is_whole and by_kind["JEND"].rest not in ("0", "") and not batch.cursor
     warnings = [f"journalctl: {masked_head(item, SAMPLE)}" for item in batch.messages] if not denied else []
     warnings += [f"the journal: denied: {masked_head(denied, SAMPLE)} {MAY_READ}"] if denied else []
-    warnings += [f"{item.where}: {item.reason}: {item.sample}" for item in batch.skipped]
-    return JournalEvents(batch.entries, batch.cursor, is_whole, failed or bool(denied), bool(denied), tuple(warnings))
+    failed |= bool(denied)
+    return JournalEvents(
+        batch.entries, batch.cursor, is_whole, failed, bool(denied), tuple(warnings), tuple(batch.skipped)
+    )
 
 
 def _journal_event(at: datetime, entry: JournalEntry) -> CronEvent | None:
@@ -237,4 +258,8 @@ def _journal_event(at: datetime, entry: JournalEntry) -> CronEvent | None:
     number = script_output.journal_text(entry.get("SYSLOG_PID")) or script_output.journal_text(entry.get("_PID"))
     pid = int(number) if number.isascii() and number.isdigit() and len(number) < 11 else 0
     message = script_output.journal_text(entry.get("MESSAGE"))
-    return event_of(at, f"{at.isoformat()} {program}[{pid}]: {message}", program, pid, message)
+    line = f"{at.isoformat()} {program}[{pid}]: {message}"
+    event = event_of(at, line, program, pid, message)
+    if event is None and may_be_start(line, is_stamped=True):
+        raise ValueError("a start of an unknown form")
+    return event

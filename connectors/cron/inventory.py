@@ -6,7 +6,7 @@ A start belongs to the nearest due line of its user and command.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from hashlib import sha256
 
@@ -115,14 +115,23 @@ def user_of(match_keys: tuple[str, ...]) -> str | None:
 def host_inventory(
     host: str, tables: CrontabSet, denied: Iterable[tuple[str, str]], zone: str, level: int, clock: TargetClock
 ) -> Inventory:
-    """All jobs of the host. Not complete where a crontab was denied; a file that cron ignores has no jobs."""
-    shared = {id(line.settings): line for line in tables.lines}
-    settings = {key: _own_settings(line) for key, line in shared.items()}
-    lines = (job_record(host, line, zone, level, settings[id(line.settings)]) for line in tables.lines)
-    jobs = (*lines, *(item.record(host, zone) for item in tables.anacron))
+    """All jobs of the host. Not complete where a crontab was denied or not read as a whole; a file that cron ignores
+    has no jobs."""
+    jobs = (*_job_records(host, tables.lines, zone, level), *(item.record(host, zone) for item in tables.anacron))
     refused = [SkippedRecord(path, f"denied: {why}", "") for path, why in denied]
     faults = [SkippedRecord(fault.where, fault.reason, fault.value) for fault in tables.faults]
-    return Inventory.of(jobs, not refused, clock, (*refused, *faults))
+    return Inventory.of(jobs, not (refused or tables.unread), clock, (*refused, *faults))
+
+
+def _job_records(host: str, lines: Iterable[CrontabLine], zone: str, level: int) -> Iterator[JobRecord]:
+    """The lines as jobs. The text of the settings that lines share is made once and not kept: all texts of a thousand
+    lines may be a gigabyte."""
+    settings: Mapping[str, str] | None = None
+    text = ""
+    for line in lines:
+        if line.settings is not settings:
+            settings, text = line.settings, _own_settings(line)
+        yield job_record(host, line, zone, level, text)
 
 
 HasStart = Callable[[str, float, float], bool]

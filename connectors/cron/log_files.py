@@ -132,7 +132,7 @@ def read_log(file: LogFileState, place: LogPosition, now: int, from_middle: bool
     """The lines after `place`. `from_middle`: the first piece begins inside a line."""
     if file.was_rotated:
         return LogReading(place, moved=True)
-    since = now if file.pieces else place.since
+    since = now if file.pieces or file.tag == place.tag else place.since
     starts_inside = from_middle and bool(file.pieces) and not file.pieces[0].rest.startswith("0|")
     after = replace(place, path=file.path, tag=file.tag, since=since, torn=place.torn or starts_inside)
     lines: list[bytes] = []

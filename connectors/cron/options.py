@@ -26,8 +26,6 @@ class CronOptions(HostOptions):
     upwards."""
     spool: AbsolutePath = "/var/spool/headway"
     """Folder on the hosts with the wrapper's records and the marks of what we did."""
-    history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
-    """How far back the first poll reads rotated logs, per file, in MiB."""
     restricted: StrictBool = False
     """True: the key may only read; the host answers through `headway-gate` (`headway connector cron gate`), which takes
     no script of ours. Reruns, cancels and holds are refused."""

@@ -7,9 +7,10 @@ Pure.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +31,9 @@ from connectors.cron.attempts import (
 from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import (
     DAEMON,
+    DROPS_BEGIN,
+    OF_CRON,
+    REPEATED,
     CronEvent,
     CronEventKind,
     dropped_crontab,
@@ -68,6 +72,8 @@ class CronCursor:
     warned: list[str] = field(default_factory=list)
     unlogged_since: float = 0.0
     """Start of the first job that the log lacks, epoch seconds; 0 while the log is complete."""
+    dropping_since: float = 0.0
+    """When rsyslog began to drop lines, epoch seconds; 0 once it reported how many."""
     dropped: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By path the crontabs that the daemon drops: its message, and a mark of the lines that it dropped."""
     inventory: str = ""
@@ -94,6 +100,7 @@ class CronCursor:
             "inv": self.inventory,
             **({"jrn": self.journal} if self.journal else {}),
             **({"drp": self.dropped} if self.dropped else {}),
+            **({"los": self.dropping_since} if self.dropping_since else {}),
         }
         return json.dumps(value, separators=(",", ":"))
 
@@ -120,6 +127,7 @@ class CronCursor:
                 unlogged_since=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
+                dropping_since=float(value.get("los", 0.0)),
                 dropped={str(path): (str(text), str(mark)) for path, (text, mark) in value.get("drp", {}).items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -132,6 +140,8 @@ def _texts(value: Mapping[str, Any]) -> dict[str, str]:
 
 LOG_LAG = timedelta(seconds=5)
 """Age from which a start is in the log that was read; rsyslog writes within a second."""
+DROPPING_SECONDS = 600.0
+"""Time in which rsyslog reports how many lines it dropped: its imjournal.ratelimit.interval."""
 STAMP_SECONDS = 5.0
 """Largest difference between the stamp of a line and the start of its process."""
 OUT_OF_ORDER = timedelta(minutes=1)
@@ -142,6 +152,68 @@ AMBIGUOUS_MOST = 20
 """Unmatched starts of one command that are compared with what was due, newest first."""
 SAMPLE_CHARACTERS = 100
 """Shown of an unreadable line."""
+
+
+@dataclass(slots=True)
+class LogClock:
+    """Reads the times of a log's lines in their order, which distinguishes times that come twice, as the clocks go
+    back."""
+
+    now: datetime
+    zone: tzinfo
+    after: datetime
+    """The earliest time of the next line."""
+    lines: LineIndex
+    doubtful: list[datetime] = field(default_factory=list)
+    """The earlier times of starts that may as well be the later ones, in their order."""
+    starts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """The starts at times that come twice, by minute, user and command."""
+    _hour: int = -1
+    _is_near: bool = False
+    """True if the clocks change within two hours of that hour."""
+
+    def read(self, line: str) -> tuple[datetime, str] | None:
+        """The time of a line, and its text after time and host; None without a readable time."""
+        stamped = stamp(line, self.now, self.zone, self.after)
+        if stamped is None:
+            return None
+        second = self._second_of_start(line, *stamped)
+        if second is None and self.doubtful:
+            first = stamp(line, self.now, self.zone)
+            second = stamped[0] if first is not None and first[0] < stamped[0] else None
+        if second is not None:
+            stamped = second, stamped[1]
+            self.doubtful.clear()
+        self.after = max(self.after, stamped[0] - OUT_OF_ORDER)
+        return stamped
+
+    def _is_twice(self, at: datetime) -> bool:
+        """True near a change of the clocks, for an instant whose time comes again. The zone is read once an hour."""
+        hour = int(at.timestamp()) // 3600
+        if hour != self._hour:
+            begin = instant(hour * 3600.0) or at
+            offsets = {(begin + timedelta(hours=ahead)).astimezone(self.zone).utcoffset() for ahead in (0, 1, 2)}
+            self._hour, self._is_near = hour, len(offsets) > 1
+        return self._is_near and self.second_of(at) != at
+
+    def second_of(self, at: datetime) -> datetime:
+        """The later instant of the time that a clock of the zone shows at this one."""
+        return at.astimezone(self.zone).replace(fold=1).astimezone(UTC)
+
+    def _second_of_start(self, line: str, at: datetime, rest: str) -> datetime | None:
+        """The later time of a start that came once already in that minute, since cron starts no line twice in one; None
+        for any other line. Notes a start that may be at either time."""
+        if not self._is_twice(at):
+            return None
+        event, again = read_stamped(line, at, rest), stamp(line, self.now, self.zone, self.second_of(at))
+        if event is None or event.kind is not CronEventKind.CMD or again is None or again[0] == at:
+            return None  # again: its time has an offset, or the later one is after the clock of the host
+        start = (f"{at:%Y-%m-%dT%H:%M}", event.user, event.text)
+        if self.starts[start] >= max(1, len(self.lines.find(event.user, event.text, at, ""))):
+            return again[0]
+        self.starts[start] += 1
+        self.doubtful.append(at)
+        return None
 
 
 @dataclass(slots=True)
@@ -159,6 +231,8 @@ class HostPoll:
     our_time: datetime
     from_middle: bool = False
     gaps: list[HistoryGap] = field(default_factory=list)
+    loss: HistoryGap | None = None
+    """The time of lines that the log reports as lost."""
     warnings: list[str] = field(default_factory=list)
     stopped: str = ""
     skipped: list[SkippedRecord] = field(default_factory=list)
@@ -208,6 +282,7 @@ class HostPoll:
                 self._read_log(file, lines)
         self._read_journal(lines)
         self.is_log_read &= not self.answer.processes.has_own_file
+        self._end_dropping()
         self._settle_attempts()
         self._note_unlogged_start(heard_at)
         self._skip_ambiguous_starts(lines)
@@ -246,23 +321,30 @@ class HostPoll:
         if reading is None:
             return
         unread: list[str] = []
-        after = self._written_after(self.cursor.log)
+        clock = LogClock(self.answer.host.now, self.zone, self._written_after(self.cursor.log), lines)
+        follows_cron = True  # the line before these is unknown
         for data in reading.lines:
             text = text_of(data)
-            stamped = stamp(text, self.answer.host.now, self.zone, after)
+            stamped = clock.read(text)
             event = None if stamped is None else read_stamped(text, *stamped)
-            if stamped is not None:
-                after = max(after, stamped[0] - OUT_OF_ORDER)
             if event is not None:
                 self._add_event(event, lines)
-            elif may_be_start(text, stamped is not None):
+                follows_cron = True
+                continue
+            is_of_cron = OF_CRON.search(text) is not None
+            if (is_of_cron and may_be_start(text, stamped is not None)) or (follows_cron and REPEATED.search(text)):
                 unread.append(masked_head(text, SAMPLE_CHARACTERS))
+            follows_cron = is_of_cron
+        if clock.doubtful:
+            reason = f"{file.path}: starts at times that came twice, as the clocks went back, have no offset"
+            until = clock.second_of(clock.doubtful[-1]) + OUT_OF_ORDER
+            self.gaps.append(HistoryGap(clock.doubtful[0] - OUT_OF_ORDER, until, reason))
         if reading.too_long:
             reason = "a line longer than what is read at a time: left out"
-            self.skipped.append(SkippedRecord(file.path, reason, text_of(reading.too_long)))
+            self.skipped.append(SkippedRecord(file.path, reason, text_of(reading.too_long), is_new=True))
         if unread and not self.answer.processes.has_own_file:  # a log that never has times has its own warning
             reason = f"{len(unread)} line{'s' * (len(unread) > 1)} of cron that cannot be read: left out"
-            self.skipped.append(SkippedRecord(file.path, reason, unread[0]))
+            self.skipped.append(SkippedRecord(file.path, reason, unread[0], is_new=True))
         place = reading.place
         if reading.gap and not file.pieces:
             place = LogPosition(file.path, since=place.since)
@@ -284,11 +366,31 @@ class HostPoll:
             self._add_event(event, lines)
         self.cursor.journal = journal.cursor_after(self.cursor.journal)
         self.warnings += journal.warnings
+        self.skipped += journal.skipped
         self.is_complete &= not journal.denied
         self.has_more |= not journal.is_whole
         self.is_log_read = journal.is_whole and not journal.failed and bool(self.cursor.journal)
 
+    def _note_loss(self, until: datetime) -> None:
+        """Extends the gap of lines that the log reports as lost."""
+        since = min(self.cursor.last_line_at, self.cursor.dropping_since or self.cursor.last_line_at)
+        begun = self.loss.since if self.loss is not None else instant(since)
+        self.loss = HistoryGap(begun, until, "lines of cron's log were dropped, as the log reports")
+
+    def _end_dropping(self) -> None:
+        """Notes a loss whose end rsyslog never reports, and the gap of all losses."""
+        now, since = self.answer.host.now.timestamp(), self.cursor.dropping_since
+        if self.is_log_read and since and now - since > DROPPING_SECONDS:
+            self._note_loss(self.answer.host.now)
+            self.cursor.dropping_since = 0.0
+        self.gaps += [self.loss] if self.loss is not None else []
+
     def _add_event(self, event: CronEvent, lines: LineIndex) -> None:
+        if event.kind is CronEventKind.LOST:
+            self._note_loss(event.at)
+            begins = self.cursor.dropping_since or event.at.timestamp()
+            self.cursor.dropping_since = begins if DROPS_BEGIN in event.line else 0.0
+            return
         self.cursor.last_line_at = max(self.cursor.last_line_at, event.at.timestamp())
         if event.kind is CronEventKind.IGNORED:
             self._warn_once(event.text)
@@ -340,7 +442,7 @@ class HostPoll:
                 if at is not None and (job := lines.unstarted(user, at, self.cursor.book.has_start)):
                     reason = f"a start that matches no crontab line, when {job} was due"
                     sample = f"{at:%Y-%m-%dT%H:%M:%SZ} {user}: {masked_head(text, SAMPLE_CHARACTERS)}"
-                    self.skipped.append(SkippedRecord("cron's log", reason, sample))
+                    self.skipped.append(SkippedRecord("cron's log", reason, sample, is_new=True))
 
     def _read_records(self, file: LogFileState, lines: LineIndex) -> None:
         if file.status == "absent":
@@ -354,7 +456,8 @@ class HostPoll:
             if record is not None:
                 self.cursor.book.add_record(record, lines.find)
             else:
-                self.skipped.append(SkippedRecord(file.path, "the line is not a record of headway-sh", text_of(data)))
+                reason = "the line is not a record of headway-sh"
+                self.skipped.append(SkippedRecord(file.path, reason, text_of(data), is_new=True))
         self.cursor.records[file.path] = reading.place
         self.has_more |= reading.has_more
         self.are_records_read &= not reading.has_more and not reading.moved
@@ -419,8 +522,9 @@ class HostPoll:
         now = self.answer.host.now.timestamp()
         book.forget((now if self.is_log_read else min(now, self.cursor.last_line_at)) - RETENTION_SECONDS)
         is_known = self.is_log_read and self.logs_starts and not self.cursor.unlogged_since
+        is_known &= not self.cursor.dropping_since
         seen_until = self.answer.host.now - LOG_LAG if is_known else None
-        complete = self.is_complete and not self.crontabs.denied
+        complete = self.is_complete and not (self.crontabs.denied or self.crontabs.tables.unread)
         clock = self.answer.host.clock(self.our_time, self.crontabs.zone)
         return Poll(
             tuple(runs), self.cursor.as_json(), self.has_more, complete, clock,

@@ -15,58 +15,41 @@ from connectors.dagster.client import DagsterClient
 from connectors.dagster.hold import DagsterHolder
 from connectors.dagster.parse import parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
+from connectors.sdk.action_router import RunRouter, period_of
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown, RecordUnreadable
 from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import find_cancel
 from connectors.sdk.states import RunState, Verb
 
 FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
 
 
-class DagsterActions(ActionRouter):
+class DagsterActions(RunRouter):
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
-        self._launcher, self._holder = DagsterLauncher(client), DagsterHolder(client, settle_seconds)
-        by_plan: dict[str, RoutedAction] = {
-            **dict.fromkeys(("launch", "reexecute"), self._launcher),
-            "terminate": DagsterCanceller(client),
-            **dict.fromkeys(self._holder.plans, self._holder),
-        }
-        super().__init__("Dagster", client, by_plan, settle_seconds)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb, run = Verb(spec.verb), parse_reference(spec.run)
-        if verb in (Verb.HOLD, Verb.RELEASE):
-            return self._holder.preview(spec)
-        if verb is Verb.START or (verb is Verb.RERUN and not run):
-            return self._launcher.preview_start(spec)
-        if verb not in (Verb.RERUN, Verb.CANCEL) or not run:
-            raise NotSupported(f"Dagster: nothing to {verb}: {spec.run.job} {spec.run.period_key} has no run")
-        row = _read_run(self._launcher.client, run)
-        if row is None:
-            return Preview.refusal(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
-        return self._launcher.preview_rerun(spec, run, row) if verb is Verb.RERUN else _preview_cancel(spec, run, row)
+        launcher, holder = DagsterLauncher(client), DagsterHolder(client, settle_seconds)
+        changer = DagsterRunChanger(client, launcher)
+        super().__init__("Dagster", client, launcher, changer, holder, parse_reference, settle_seconds)
+        self._put_back = holder.put_back
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
         """As the contract says. A hold that arrived in part is undone."""
         answer = super().look_up(preview, key)
         if isinstance(answer, ActionAbsent) and preview.plan["how"] == "hold":
-            self._holder.put_back(preview.plan, key)
+            self._put_back(preview.plan, key)
         return answer
 
 
 class DagsterLauncher:
-    def __init__(self, client: DagsterClient) -> None:
-        self.client = client
+    plans = ("launch", "reexecute")
 
-    def preview_start(self, spec: ActionSpec) -> Preview:
-        job, verb = spec.run.job, str(spec.verb)
-        at, refused = start_instant("Dagster", spec)
-        if refused is not None:
-            return refused
-        place = self._selector(job)
+    def __init__(self, client: DagsterClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        job, at, place = spec.run.job, period_of(spec), self._selector(spec.run.job)
         if place is None:
-            return Preview.refusal(verb, f"Dagster has no job {job}, or its code location is not loaded")
+            return Preview.refusal(str(spec.verb), f"Dagster has no job {job}, or its code location is not loaded")
         plan = {"how": "launch", "job": job, "selector": place, "at": instant_key(at) if at else ""}
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
         return Preview(
@@ -80,7 +63,7 @@ class DagsterLauncher:
         )
 
     def _selector(self, job: str) -> dict[str, str] | None:
-        for node in self.client.repositories():
+        for node in self._client.repositories():
             with suppress(RecordUnreadable):
                 row = fields.table(node)
                 location, repository = fields.text(fields.table(row.get("location")), "name"), fields.text(row, "name")
@@ -91,7 +74,7 @@ class DagsterLauncher:
         return None
 
     def _active(self, name: str, job: str, but: str = "") -> str | None:
-        rows = fields.readable(self.client.active(name), lambda row: (parse.run_job_id(fields.table(row)), row))
+        rows = fields.readable(self._client.active(name), lambda row: (parse.run_job_id(fields.table(row)), row))
         names = [
             f"{str(row.get('runId'))[:8]} ({row.get('status')})"
             for run_job, row in rows
@@ -123,12 +106,12 @@ class DagsterLauncher:
         if run_id := self._run_with_key(plan, key):
             return Receipt(parse.run_ref(run_id), "was launched under this key before")
         if plan["how"] == "launch":
-            answer = self.client.launch(_launch_variables(plan, key))
+            answer = self._client.launch(_launch_variables(plan, key))
         else:
-            status = _run_status(self.client, plan)
+            status = _run_status(self._client, plan)
             if status != plan["was"]:
                 raise _changed(status)
-            answer = self.client.reexecute(_reexecute_variables(plan, key))
+            answer = self._client.reexecute(_reexecute_variables(plan, key))
         launched = fields.subtable(answer, "run").get("runId")
         if not isinstance(launched, str):
             raise OutcomeUnknown(
@@ -142,14 +125,27 @@ class DagsterLauncher:
 
     def _run_with_key(self, plan: Mapping[str, Any], key: str) -> str:
         value = parse.key_tag(key, str(plan.get("run") or ""))
-        rows = self.client.runs_tagged(parse.KEY_TAG, value)
+        rows = self._client.runs_tagged(parse.KEY_TAG, value)
         keys = fields.readable(rows, lambda row: (parse.action_key(fields.table(row)), fields.text(row, "runId")))
         return next((run_id for action_key, run_id in keys if action_key == key), "")
 
 
-class DagsterCanceller:
-    def __init__(self, client: DagsterClient) -> None:
-        self._client = client
+class DagsterRunChanger:
+    """The previews of RERUN and CANCEL; CANCEL is sent here."""
+
+    plans = ("terminate",)
+
+    def __init__(self, client: DagsterClient, launcher: DagsterLauncher) -> None:
+        self._client, self._launcher = client, launcher
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        verb, run = Verb(spec.verb), parse_reference(spec.run)
+        if verb not in (Verb.RERUN, Verb.CANCEL) or not run:
+            raise NotSupported(f"Dagster: nothing to {verb}: {spec.run.job} {spec.run.period_key} has no run")
+        row = _read_run(self._client, run)
+        if row is None:
+            return Preview.refusal(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
+        return self._launcher.preview_rerun(spec, run, row) if verb is Verb.RERUN else _preview_cancel(spec, run, row)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         status = _run_status(self._client, plan)
@@ -162,11 +158,8 @@ class DagsterCanceller:
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """Dagster does not record who cancelled a run: it may have been another person."""
         native = _run_status(self._client, plan)
-        if native in ("CANCELING", "CANCELED"):
-            return ActionFound(parse.run_ref(str(plan.get("run"))), f"Dagster says {native}")
-        if parse.state_of(native).is_open:
-            return ActionAbsent()
-        return ActionUnknown(f"the run is {native} now: it ended on its own, or before the cancel arrived")
+        state = RunState.CANCELLED if native == "CANCELING" else parse.state_of(native)
+        return find_cancel("Dagster", parse.run_ref(str(plan.get("run"))), True, state, native)
 
 
 def _read_run(client: DagsterClient, run: str) -> fields.Row | None:

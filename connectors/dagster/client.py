@@ -38,6 +38,10 @@ class DagsterClient(SignedClient):
         """Version, heartbeats of the daemons, and what this account may do."""
         return self._data(self._post(VERSION, {}))
 
+    def daemons(self) -> list[fields.Row]:
+        """The heartbeats of the daemons; empty where this account may not see them."""
+        return daemons_of(self._data(self._post(DAEMONS, {})))
+
     def repositories(self) -> list[Any]:
         """Code locations that are loaded, each with its jobs, schedules and sensors."""
         return self._list(self._query(JOBS, {}, "repositoriesOrError"), "nodes")
@@ -203,6 +207,10 @@ def _graphql_errors(table: Mapping[str, Any]) -> str:
     return masked_head(fields.clean("; ".join(messages)), 300)
 
 
+def daemons_of(answer: Mapping[str, Any]) -> list[fields.Row]:
+    return fields.tables(fields.subtable(answer, "instance", "daemonHealth").get("allDaemonStatuses"))
+
+
 def _error_message(answer: Mapping[str, Any]) -> str:
     messages = [str(error.get("message")) for error in fields.tables(answer.get("errors"))]
     return masked_head(fields.clean("; ".join(messages) or str(answer.get("message") or "no message")).strip(), 300)
@@ -210,8 +218,9 @@ def _error_message(answer: Mapping[str, Any]) -> str:
 
 ERROR_FIELDS = "... on PythonError{message} ... on UnauthorizedError{message}"
 
-VERSION = """{version instance{daemonHealth{allDaemonStatuses{daemonType required healthy}}}
-permissions{permission value}}"""
+HEALTH = "instance{daemonHealth{allDaemonStatuses{daemonType required healthy}}}"
+DAEMONS = f"{{{HEALTH}}}"
+VERSION = f"{{version {HEALTH} permissions{{permission value}}}}"
 
 JOBS = """{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name location{name}
 jobs{name description isAssetJob tags{key value} schedules{name} sensors{name}}

@@ -6,13 +6,15 @@ Source: docs.dagster.io, GraphQL API; measured on 1.13.27.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from connectors.dagster import hold, parse, runs
 from connectors.dagster.actions import DagsterActions
-from connectors.dagster.client import DagsterClient
+from connectors.dagster.client import DagsterClient, daemons_of
 from connectors.dagster.hold import all_holds
 from connectors.dagster.options import DagsterOptions
 from connectors.dagster.parse import DagsterLimit, parse_limits
@@ -22,9 +24,10 @@ from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.fields import masked_head
-from connectors.sdk.records import Inventory, SkippedRecord
+from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
+from connectors.sdk.scheduler_health import SchedulerHealth
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport
+from connectors.sdk.transport.http import AUTHORIZATION, HttpAccount, HttpEndpoint, Transport
 
 TARGET = "webserver"
 SETTLE_SECONDS = 3.0  # how long a key must stay absent, and a schedule stopped, to count as never arrived and as held
@@ -68,6 +71,30 @@ def _held_schedules(client: DagsterClient, nodes: list[Any]) -> dict[str, Collec
         return {}
 
 
+WITHOUT_DAEMON = {
+    "SCHEDULER": "no schedule starts a run",
+    "QUEUED_RUN_COORDINATOR": "no run leaves the queue",
+}
+"""The effect of a missing heartbeat, by daemon. Dagster calls a heartbeat missing after five minutes."""
+
+
+def stopped_by(client: DagsterClient) -> str | None:
+    """As of `Poll.stopped`; None where no daemon is reported, and while a code location is not loaded whose schedules
+    the dead scheduler may have to start. Without a running schedule it is not missed."""
+    if not (daemons := client.daemons()):
+        return None
+    healthy: str | None = ""
+    dead = {row.get("daemonType") for row in daemons if row.get("required") is True and row.get("healthy") is False}
+    if "SCHEDULER" in dead:
+        rows = (row for node in client.schedules() for row in fields.tables(fields.subtable(node).get("schedules")))
+        if not any(map(parse.is_running, rows)):
+            dead.discard("SCHEDULER")
+            healthy = None if parse.unloaded_locations(client.locations()) else ""
+    name = next((name for name in WITHOUT_DAEMON if name in dead), "")
+    text = f"the daemon {name} sends no heartbeat: {WITHOUT_DAEMON.get(name)}. Fix: start it again: dagster-daemon run"
+    return text if name else healthy
+
+
 class DagsterConnector(ComposedConnector):
     def __init__(
         self,
@@ -77,16 +104,24 @@ class DagsterConnector(ComposedConnector):
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         endpoint = HttpEndpoint("Dagster", options.url, options.ca_file, transport)
-        account = HttpAccount(secrets, options.username, options.password, options.token, options.token_header)
+        is_plus = (urlsplit(options.url).hostname or "").endswith(".dagster.cloud")
+        token_header = "Dagster-Cloud-Api-Token" if is_plus else AUTHORIZATION
+        account = HttpAccount(secrets, options.username, options.password, options.token, token_header)
         client = DagsterClient(endpoint, account)
 
         def watched(job: str) -> bool:
             return fields.matches_any(job, options.jobs)
 
+        poller = DagsterPoller(client, watched, endpoint.base_url)
+        health = SchedulerHealth(lambda: stopped_by(client))
+
+        def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+            return replace(poller.poll(cursor, open_runs), stopped=health.stopped())
+
         super().__init__(
             client,
             inventory=lambda previous: read_inventory(client, watched, previous, endpoint.base_url),
-            poll=DagsterPoller(client, watched, endpoint.base_url).poll,
+            poll=poll,
             log=lambda run, start, limit_bytes: runs.read_log(client, run, start, limit_bytes),
             acts=DagsterActions(client, settle_seconds),
             holds=lambda known: all_holds(client, watched),
@@ -152,8 +187,8 @@ def probe(client: DagsterClient) -> Probe:
         right = SourcePermission(label, True, needed_for="act")
         rights.append(right if held else SourcePermission(label, held, why, RIGHTS_FIX, "act"))
     notes = [] if nodes else ["code locations: none is loaded; none exists, or its server is down"]
-    for row in fields.tables(fields.subtable(answer, "instance", "daemonHealth").get("allDaemonStatuses")):
+    for row in daemons_of(answer):
         if row.get("required") is True and row.get("healthy") is not True:
             daemon = fields.clean(str(row.get("daemonType")))
-            notes.append(f"the daemon {daemon} sends no heartbeat: runs stay queued without it")
+            notes.append(f"the daemon {daemon} sends no heartbeat: {WITHOUT_DAEMON.get(daemon, 'its work waits')}")
     return Probe(True, masked_head(version, 40), tuple(rights), tuple(notes), client.clock)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.rest_options import AccountOptions
 
 
@@ -18,9 +15,5 @@ class DagsterOptions(AccountOptions):
 
     url: str = Field(examples=["https://dagster.example.com"])
     """Address of the webserver, without /graphql: "https://dagster.example.com"; of Dagster+ with its deployment."""
-    token_header: Annotated[str, formatted_like(r"[A-Za-z][A-Za-z0-9-]{0,63}", "Dagster-Cloud-Api-Token")] = (
-        "Authorization"  # noqa: S105 - a name
-    )
-    """Header that the token goes in: "Dagster-Cloud-Api-Token" for Dagster+."""
     jobs: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of jobs to watch, as in a shell: ["etl/load_*"]. A job is "location/job"."""

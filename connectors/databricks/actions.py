@@ -19,7 +19,7 @@ from connectors.databricks.inventory import active_runs_note, read_job_settings
 from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, parse_state
 from connectors.databricks.runs import parse_reference, read_run
 from connectors.sdk import fields
-from connectors.sdk.action_router import start_instant
+from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
@@ -40,10 +40,7 @@ class DatabricksStarter:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        job, verb = spec.run.job, str(spec.verb)
-        at, refused = start_instant("Databricks", spec)
-        if refused is not None:
-            return refused
+        job, verb, at = spec.run.job, str(spec.verb), period_of(spec)
         settings = read_job_settings(self._client, job)
         if settings is None:
             return Preview.refusal(verb, f"Databricks has no job {job}; a task starts with its job, never alone")

@@ -57,7 +57,7 @@ class DatabricksConnector(ComposedConnector):
         super().__init__(
             client,
             inventory=DatabricksInventory(client, watched).read,
-            poll=DatabricksPoller(client, watched, options.history_days).poll,
+            poll=DatabricksPoller(client, watched).poll,
             log=lambda run, start, limit_bytes: runs.read_log(client, run, start, limit_bytes),
             acts=RunRouter("Databricks", client, starter, repairer, holder, runs.parse_reference, settle_seconds),
             holds=holder.all_holds,

@@ -15,7 +15,7 @@ from connectors.databricks.client import DatabricksClient, read_pages
 from connectors.databricks.inventory import HOLD_TAG, MAX_PAGES, job_tags, read_job_settings
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
-from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.errors import NotSupported
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
@@ -33,7 +33,7 @@ class DatabricksHolder(MarkedPauseHolder[fields.Row]):
         return read_job_settings(self._client, job)
 
     def state(self, row: fields.Row) -> PauseState:
-        return _marked_pause(row)
+        return PauseState(parse.is_paused(row), tuple(holds_in(job_tags(row).get(HOLD_TAG, ""))))
 
     def hold_refusal(self, job: str, row: fields.Row, now: PauseState) -> str | None:
         if not parse.trigger_kind(row):
@@ -79,20 +79,16 @@ class DatabricksHolder(MarkedPauseHolder[fields.Row]):
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the workspace; bare where its job is not paused. `known` adds nothing: all are seen."""
         holds: list[NativeHold] = []
-        for rows, _ in read_pages(self._client.jobs, "jobs", MAX_PAGES):
-            for item in rows:
-                try:
-                    row = fields.table(item)
-                    job, settings = str(fields.positive(row, "job_id")), fields.table(row.get("settings"))
-                except RecordUnreadable:
-                    continue
-                where = f"tag {HOLD_TAG} of the job {fields.clean(str(settings.get('name')))}"
-                holds += native_holds(job, _marked_pause(settings), where)
+        rows = (row for page, _ in read_pages(self._client.jobs, "jobs", MAX_PAGES) for row in page)
+        for job, settings in fields.readable(rows, _job_settings):
+            where = f"tag {HOLD_TAG} of the job {fields.clean(str(settings.get('name')))}"
+            holds += native_holds(str(job), self.state(settings), where)
         return tuple(holds)
 
 
-def _marked_pause(settings: fields.Row) -> PauseState:
-    return PauseState(parse.is_paused(settings), tuple(holds_in(job_tags(settings).get(HOLD_TAG, ""))))
+def _job_settings(item: Any) -> tuple[int, fields.Row]:
+    row = fields.table(item)
+    return fields.positive(row, "job_id"), fields.table(row.get("settings"))
 
 
 def _unpause_body(job: int, settings: fields.Row, enables: bool) -> dict[str, Any]:

@@ -23,8 +23,6 @@ class DatabricksOptions(RestOptions):
     """Its OAuth secret; the tokens that it gets live for an hour and are renewed."""
     jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Patterns of jobs to watch, as in a shell: names ("nightly *") or ids."""
-    history_days: Annotated[int, Field(ge=1, le=60)] = 60
-    """How far back the first poll reads; Databricks keeps runs for 60 days."""
 
     @model_validator(mode="after")
     def one_account(self) -> Self:

@@ -41,9 +41,8 @@ SUCCESS_STATES = (RunState.SUCCEEDED, RunState.SKIPPED)
 
 
 class DatabricksPoller:
-    def __init__(self, client: DatabricksClient, watched: Callable[[str, str], bool], history_days: int) -> None:
+    def __init__(self, client: DatabricksClient, watched: Callable[[str, str], bool]) -> None:
         self._client, self._watched = client, watched
-        self._history = history_days * 86400 * 1000
         self._reported = ReportedRuns()
         self._ended: OrderedDict[int, tuple[str, fields.Row]] = OrderedDict()
         """Run -> fingerprint of its list row when it was read, and the run."""
@@ -57,7 +56,7 @@ class DatabricksPoller:
         for rows, reply in read_pages(lambda page: self._client.runs(page, active_only="true"), "runs", ACTIVE_PAGES):
             clock, active = reply.clock, active + rows
         now = clock.target if clock else datetime.now(UTC)
-        first = DatabricksCursor(max(_to_millis(now) - self._history, 0), _to_millis(now))
+        first = DatabricksCursor(max(_to_millis(now) - RETENTION_MS, 0), _to_millis(now))
         mark = result.cursor_or_first(cursor, first)
 
         def take(rows: list[Any]) -> None:

@@ -104,7 +104,7 @@ class DbtActions:
         if is_retry and not host.get("state"):
             return (
                 "the state of that run is not kept on the host: dbt keeps its last run only, and this one was not"
-                " read before it was overwritten (keep = 0?). Rerun all of it, or its nodes"
+                " read before it was overwritten. Rerun all of it, or its nodes"
             )
         return None
 

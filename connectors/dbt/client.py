@@ -46,7 +46,7 @@ class DbtClient(ScriptClient[DbtOptions]):
 
     def _project(self, name: str) -> dict[str, Any]:
         project = self.options.projects[name]
-        return {"name": name} | project.model_dump(include={"folder", "target", "logs", "dbt", "keep"})
+        return {"name": name} | project.model_dump(include={"folder", "target", "logs", "dbt"})
 
     def _request(self, request: Mapping[str, Any], once: bool = False) -> DbtAnswer:
         where, nonce = self.where, new_nonce()

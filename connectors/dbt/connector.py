@@ -21,7 +21,7 @@ from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, Source
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, SkippedRecord
-from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
+from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 
 CLOCK_LAG = timedelta(seconds=5)  # dbt has written its start into its log by then
@@ -84,7 +84,6 @@ class DbtConnector(ComposedConnector):
         polls = {
             str(project["name"]): read_project(
                 self._target, project, memory.get(str(project["name"]), {}), again, answer.clock.target,
-                RunState(self._options.projects[str(project["name"])].failed_nodes),
             )
             for project in answer.value
         }  # fmt: skip

@@ -20,6 +20,9 @@ from typing import Any
 
 LOG_BYTES = 8 * 1024 * 1024
 MAX_ARTIFACT_BYTES = 512 * 1024 * 1024
+MESSAGE_CHARACTERS = 1_000
+FAULT_CHARACTERS = 500
+ARGUMENT_CHARACTERS = 500
 HEADER_LINE = re.compile(rb"^={10,} (\d\d:\d\d:\d\d\.\d+) \| ([0-9a-f-]{36}) ={10,}$")
 END_LINE = re.compile(rb"Command `([^`]{1,300})` (succeeded|failed) at (\d\d:\d\d:\d\d\.\d+)")
 COMMAND_LINE = re.compile(rb"'invocation_command': ('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
@@ -64,7 +67,7 @@ NODE_FIELDS = {"name": "name", "type": "resource_type", "path": "original_file_p
 
 def cut_results(value: Any) -> Any:
     args = value.get("args") or {}
-    arguments = {key: str(args.get(key) or "")[:500] for key in ("which", "invocation_command")}
+    arguments = {key: str(args.get(key) or "")[:ARGUMENT_CHARACTERS] for key in ("which", "invocation_command")}
     return {
         "metadata": {key: value["metadata"][key] for key in METADATA if key in value["metadata"]},
         "args": arguments,
@@ -82,7 +85,7 @@ def cut_result(result: Any) -> Any:
     return {
         **reduced,
         "adapter_response": {key: response.get(key) for key in ("rows_affected", "bytes_processed")},
-        "message": str(result.get("message") or "")[:1000],
+        "message": str(result.get("message") or "")[:MESSAGE_CHARACTERS],
         "timing": [{key: step.get(key) for key in ("started_at", "completed_at")} for step in steps],
     }
 
@@ -146,7 +149,7 @@ def read_log(path: str, offset: int, written: int, inode: int) -> tuple[list[Any
     for line in data[:end].split(b"\n")[:-1]:
         event = parse_event(line)
         if event is None and follows and not STAMPED.match(line):
-            event = {"what": "fault", "text": printable(COLOR.sub(b"", line).strip())[:200]}
+            event = {"what": "fault", "text": printable(COLOR.sub(b"", line).strip())[:FAULT_CHARACTERS]}
         follows = 3 if event and event["what"] == "fault" and STAMPED.match(line) else max(0, follows - 1)
         if event is not None:
             events.append(dict(event, offset=at, inode=inode, written=written / 1e9))
@@ -173,7 +176,8 @@ def parse_event(line: bytes) -> Any:
         return {"what": "done", "text": printable(match.group(1))}
     if not ERROR_LINE.search(text):
         return None
-    return {"what": "fault", "text": printable(text.split(b": ", 1)[-1] if b"[error]" in text else text)[:300]}
+    text = text.split(b": ", 1)[-1] if b"[error]" in text else text
+    return {"what": "fault", "text": printable(text)[:FAULT_CHARACTERS]}
 
 
 def parse_json_event(line: bytes) -> Any:
@@ -186,7 +190,7 @@ def parse_json_event(line: bytes) -> Any:
     if name == "MainReportVersion":
         return dict(base, what="start")
     if name == "MainEncounteredError":
-        return dict(base, what="fault", text=" ".join(printable(message).split())[:500])
+        return dict(base, what="fault", text=" ".join(printable(message).split())[:FAULT_CHARACTERS])
     is_known = name in ("MainReportArgs", "CommandCompleted", "StatsLine")
     event = parse_event(COLOR.sub(b"", message)) if is_known else None
     return dict(event, **base) if event else None
@@ -219,6 +223,10 @@ def running_dbt(folder: str) -> list[str]:
     return processes
 
 
+SAVED_STATES = 5
+"""States of failed runs of a project that are stored for a retry."""
+
+
 def states_folder(home: str, project: Any) -> str:
     return os.path.join(home, "states", hashlib.sha256(project["folder"].encode()).hexdigest()[:16])
 
@@ -228,7 +236,7 @@ def save_state(home: str, project: Any, results: Any) -> None:
     invocation = str(results["metadata"].get("invocation_id"))
     statuses = [result.get("status") for result in results["results"] if isinstance(result, dict)]
     red = any(status in (*FAILED_STATUSES, "skipped") for status in statuses)
-    if not red or not project["keep"] or not INVOCATION.fullmatch(invocation):
+    if not red or not INVOCATION.fullmatch(invocation):
         return
     folder = os.path.join(states_folder(home, project), invocation)
     if os.path.isdir(folder):
@@ -243,7 +251,7 @@ def save_state(home: str, project: Any, results: Any) -> None:
     os.rename(folder + ".new", folder)
     saved = [entry for entry in os.scandir(states_folder(home, project)) if entry.is_dir()]
     saved.sort(key=lambda entry: entry.stat().st_mtime)
-    for entry in saved[: -project["keep"]]:
+    for entry in saved[:-SAVED_STATES]:
         shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -41,10 +41,6 @@ class DbtProject(StrictOptions):
         tuple[Annotated[str, formatted_like(_ARGUMENT, "tag:nightly")], ...], AfterValidator(_start_command)
     ] = ("build",)
     """Arguments of dbt for a start and for a full rerun."""
-    failed_nodes: Literal["partial", "failed"] = "partial"
-    """State of a run in which some nodes failed: FAILED opens an incident, PARTIAL does not."""
-    keep: Annotated[int, Field(ge=0, le=100)] = 5
-    """Number of failed runs' states kept on the host, for a retry after dbt has overwritten them; 0: none."""
 
 
 class DbtOptions(HostOptions):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.dbt.host_program import ARGUMENT_CHARACTERS, MESSAGE_CHARACTERS
 from connectors.sdk import fields
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import JobRecord, RunRecord, Schedule, SkippedRecord
@@ -113,7 +114,7 @@ def parse_outcome(value: Any, where: str) -> DbtOutcome:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{where}: it lacks {error}") from None
     env = metadata.get("env") if isinstance(metadata.get("env"), dict) else {}
-    command = str(args.get("invocation_command") or "")
+    command = masked_head(str(args.get("invocation_command") or ""), ARGUMENT_CHARACTERS)
     outcome = DbtOutcome(
         invocation, str(args.get("which") or ""), command, parse_instant(metadata.get("invocation_started_at")),
         parse_instant(metadata.get("generated_at")), str(env.get("HEADWAY_ACTION") or ""), RunState.UNKNOWN, "", "", {},
@@ -150,7 +151,9 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
             status,
             started_at=began,
             ended_at=max(ended, began) if ended and began else ended or outcome.ended,
-            message=str(result.get("message") or result.get("error") or "") if is_worth_reading else "",
+            message=masked_head(str(result.get("message") or result.get("error") or ""), MESSAGE_CHARACTERS)
+            if is_worth_reading
+            else "",
             context=context,
         )
     )

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from connectors.dbt import parse
+from connectors.dbt.host_program import FAULT_CHARACTERS
 from connectors.dbt.parse import DbtOutcome
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.fields import epoch_instant, masked_head
@@ -39,13 +40,10 @@ class DbtProjectPoll:
 
 def read_project(
     host: str, project: Mapping[str, Any], before: Mapping[str, Any], again: Iterable[str], now: datetime,
-    partial: RunState = RunState.PARTIAL,
 ) -> DbtProjectPoll:  # fmt: skip
-    """`before`: its `memory` of the last poll; `again`: invocations requested again; `partial`: state of a run in which
-    some nodes failed."""
+    """`before`: its `memory` of the last poll; `again`: invocations requested again."""
     name = str(project["name"])
     poll, ledger = DbtProjectPoll(), DbtInvocationLedger.of(before.get("book"))
-    ledger.partial = partial
     log = project.get("log") or {}
     ledger.add_event(log.get("events") or ())
     if log.get("gone"):
@@ -69,7 +67,8 @@ def read_project(
     if sources is not None:
         poll.runs.append(_freshness_record(host, name, sources))
     if project.get("unkept"):
-        poll.warnings.append(f"{name}: states of failed runs cannot be kept: {project['unkept']}")
+        unkept = masked_head(str(project["unkept"]), 200)
+        poll.warnings.append(f"{name}: states of failed runs cannot be kept: {unkept}")
     poll.memory["book"] = ledger.as_value(now.timestamp())
     poll.has_more, poll.sees_all = bool(log.get("more")), bool(log.get("there")) and not log.get("more")
     return poll
@@ -177,7 +176,6 @@ class DbtInvocationLedger:
     red: str = ""
     """The last run with a failure, and its period: a retry is a further attempt of it."""
     red_period: str = ""
-    partial: RunState = RunState.PARTIAL
     changed: set[str] = field(default_factory=set)
     nodes: list[RunRecord] = field(default_factory=list)
 
@@ -206,7 +204,8 @@ class DbtInvocationLedger:
         elif kind == "done":
             run.done = str(event.get("text") or "")
         elif kind == "fault":
-            run.fault = masked_head(f"{run.fault} {event.get('text') or ''}".strip(), 500)
+            text = masked_head(str(event.get("text") or ""), FAULT_CHARACTERS)
+            run.fault = masked_head(f"{run.fault} {text}".strip(), FAULT_CHARACTERS)
         elif kind == "end":
             run.command, run.ok = run.command or str(event.get("command") or ""), event.get("ok") is True
             run.ended, run.failed = max(at, run.began), not run.ok
@@ -221,8 +220,12 @@ class DbtInvocationLedger:
         run.command = outcome.command_text or run.command or outcome.command
         run.ended = run.ended or (outcome.ended.timestamp() if outcome.ended else run.began)
         run.ended = max(run.ended, run.began)
-        state = self.partial if outcome.state is RunState.PARTIAL else outcome.state
-        run.state, run.native, run.message, run.rows = state.value, outcome.native, outcome.message, outcome.rows
+        run.state, run.native, run.message, run.rows = (
+            outcome.state.value,
+            outcome.native,
+            outcome.message,
+            outcome.rows,
+        )
         run.action = outcome.action if ACTION_KEY.fullmatch(outcome.action) else run.action
         self.changed.add(run.id)
         self.nodes = outcome.nodes
@@ -272,7 +275,7 @@ class DbtInvocationLedger:
             return RunState.RUNNING, "running", RunEvidence.NATIVE
         counts = {status: int(number) for status, number in _DONE_COUNTS.findall(run.done)}
         if counts.get("ERROR"):
-            return self.partial if counts.get("PASS") else RunState.FAILED, run.done, RunEvidence.NATIVE
+            return RunState.PARTIAL if counts.get("PASS") else RunState.FAILED, run.done, RunEvidence.NATIVE
         state = RunState.SUCCEEDED if run.ok else RunState.FAILED
         return state, state.value, RunEvidence.NATIVE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connectors.emr import parse
 from connectors.emr.client import EmrClient
-from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
+from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, Verb
@@ -26,10 +26,10 @@ class EmrActions(VerbRouter):
     _client: EmrClient
 
     def __init__(self, client: EmrClient, settle_seconds: float) -> None:
-        cancel = ActionFunctions(self._cancel, self._outcome)
-        super().__init__("EMR", client, {Verb.CANCEL: self._preview}, {"cancel": cancel}, MISSING, settle_seconds)
+        parts = {Verb.CANCEL: ActionPart(("cancel",), self._preview_cancel, self._cancel, self._look_up_cancel)}
+        super().__init__("EMR", client, *routes(parts), MISSING, settle_seconds)
 
-    def _preview(self, spec: ActionSpec) -> Preview:
+    def _preview_cancel(self, spec: ActionSpec) -> Preview:
         cluster, step_id = parse.place(spec.run)
         if not step_id:
             raise NotSupported(f"EMR can only cancel a step that it has: {spec.run.job} {spec.run.period_key}")
@@ -53,7 +53,7 @@ class EmrActions(VerbRouter):
         self._client.cancel(cluster, step_id)
         return Receipt(step_id, "it is being cancelled")
 
-    def _outcome(self, plan: Plan, key: str) -> LookUpResult:
+    def _look_up_cancel(self, plan: Plan, key: str) -> LookUpResult:
         """By the step's state: EMR does not record who cancelled it."""
         step_id = str(plan["step"])
         native = parse.state_of(self._client.step(str(plan["cluster"]), step_id))

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from connectors.emr.options import EmrOptions
 from connectors.sdk.aws.client import AwsClient, AwsNotFound
-from connectors.sdk.aws.values import AwsReply, given
-from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.aws.values import AwsReply
+from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import masked_head
-from connectors.sdk.transport.http import Transport
 
 ACTIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
 UNKNOWN_ID = "is not valid"
 
+T = TypeVar("T")
+
 
 class EmrClient(AwsClient):
-    def __init__(self, options: EmrOptions, secrets: SecretResolver, transport: Transport = None) -> None:
-        super().__init__("EMR", options, secrets, transport)
-
     def clusters(self, **which: Any) -> Iterator[AwsReply]:
         return self.rows("emr", "list_clusters", "Clusters", "Marker", **which)
 
@@ -34,17 +30,14 @@ class EmrClient(AwsClient):
         by_id = {str(row.get("Id")): row for row in self.clusters(ClusterStates=list(ACTIVE))}
         return list((by_id | {str(row.get("Id")): row for row in self.clusters(CreatedAfter=since)}).values())
 
-    def steps(self, cluster: str, marker: str | None = None) -> AwsReply:
-        """One page of a cluster's steps, newest first. Raises AwsNotFound."""
-        return self._known(lambda: self.call("emr", "list_steps", "Steps", ClusterId=cluster, **given(Marker=marker)))
+    def steps(self, cluster: str, marker: str | None = None) -> tuple[list[AwsReply], str | None]:
+        """One page of a cluster's steps, newest first, and the marker of the next. Raises AwsNotFound."""
+        return self._known(lambda: self.page("emr", "list_steps", "Steps", "Marker", marker, ClusterId=cluster))
 
     def step(self, cluster: str, step: str) -> AwsReply:
         """One step. Raises AwsNotFound, RecordUnreadable."""
         reply = self._known(lambda: self.call("emr", "describe_step", "Step", ClusterId=cluster, StepId=step))
-        result: AwsReply = reply["Step"]
-        if result.get("Id") != step:
-            raise RecordUnreadable(f"{self.place}: the answer is about {result.get('Id')}, the request was for {step}")
-        return result
+        return self.about(step, "Id", reply["Step"])
 
     def cancel(self, cluster: str, step: str) -> None:
         """Requests the end of a step. Raises NotSupported with EMR's reason where it refuses."""
@@ -55,7 +48,7 @@ class EmrClient(AwsClient):
                 raise NotSupported(f"{self.place}: {step} was not cancelled: {reason}")
 
     @staticmethod
-    def _known(call: Callable[[], AwsReply]) -> AwsReply:
+    def _known(call: Callable[[], T]) -> T:
         try:
             return call()
         except NotSupported as error:

@@ -75,11 +75,10 @@ class EmrClusters:
         marker = None
         for _ in range(STEP_PAGES):
             try:
-                page = self._client.steps(cluster, marker)
+                steps, marker = self._client.steps(cluster, marker)
             except AwsNotFound:
                 return  # ended too long ago since it was listed
-            yield from page["Steps"]
-            marker = page.get("Marker")
+            yield from steps
             if not marker:
                 return
 
@@ -93,13 +92,11 @@ class EmrStepReader(NewestFirstReader):
 
     client: EmrClient
     clusters: EmrClusters = field(kw_only=True)
-    region: str = ""
     jobs: dict[str, str] = field(default_factory=dict)
     """Cluster -> the job of its open run that is read now."""
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
-        reply = self.client.steps(where, mark.token)
-        return reply["Steps"], reply.get("Marker")
+        return self.client.steps(where, mark.token)
 
     def began(self, row: AwsReply) -> datetime | None:
         return parse.created(row)
@@ -111,7 +108,7 @@ class EmrStepReader(NewestFirstReader):
         cluster = self.clusters.known.get(name, {})
         job = self.jobs.get(name, name)  # of a cluster that is not listed any more
         cluster_name = str(cluster.get("Name") or job.removesuffix(f"/{row.get('Name')}"))
-        return [parse.run(row, name, cluster_name, parse.cluster_end(cluster), self.region)]
+        return [parse.run(row, name, cluster_name, parse.cluster_end(cluster), self.client.region)]
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Reads the open steps that no page showed, closes the lists of clusters that ended, and reports clusters that
@@ -138,7 +135,7 @@ def probe(client: EmrClient, clusters: EmrClusters) -> Probe:
     permissions = [try_permission("emr", "ListClusters", clusters.read)]
     steps: list[AwsReply] = []
     if cluster := next(iter(clusters.known), ""):
-        permissions.append(try_permission("emr", "ListSteps", lambda: steps.extend(client.steps(cluster)["Steps"])))
+        permissions.append(try_permission("emr", "ListSteps", lambda: steps.extend(client.steps(cluster)[0])))
     if step := next((str(row["Id"]) for row in steps if row.get("Id")), ""):
         permissions.append(try_permission("emr", "DescribeStep", partial(client.step, cluster, step)))
     act = untried_permission("cancel a step", "allow elasticmapreduce:CancelSteps on the clusters")
@@ -149,11 +146,9 @@ class EmrConnector(ComposedConnector):
     def __init__(
         self, options: EmrOptions, secrets: SecretResolver, transport: Transport = None, settle_seconds: float = 1.0
     ) -> None:
-        client = EmrClient(options, secrets, transport)
+        client = EmrClient("EMR", options, secrets, transport)
         clusters = EmrClusters(client, options)
-        poller = NewestFirstPoller(
-            clusters.places, lambda: EmrStepReader(client, clusters=clusters, region=options.region)
-        )
+        poller = NewestFirstPoller(clusters.places, partial(EmrStepReader, client, clusters=clusters))
         super().__init__(
             client,
             inventory=clusters.inventory,

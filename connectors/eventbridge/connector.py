@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from connectors.eventbridge import parse
 from connectors.eventbridge.options import EventBridgeOptions
-from connectors.sdk.action_router import VerbRouter
+from connectors.sdk.action_router import VerbRouter, routes
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound, read_inventory
 from connectors.sdk.aws.options import targets
@@ -79,8 +79,7 @@ def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
     return VerbRouter(
         "EventBridge Scheduler",
         client,
-        dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
-        dict.fromkeys(holder.plans, holder),
+        *routes(dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder)),
         dict.fromkeys(Capability, NO_RUNS),
     )
 

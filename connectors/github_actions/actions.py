@@ -20,7 +20,7 @@ from connectors.github_actions.inventory import ACTIVE_STATE, WorkflowFiles, act
 from connectors.github_actions.parse import KEY_INPUT, PERIOD_INPUT, GitHubWorkflow
 from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_job_rows
 from connectors.sdk import fields
-from connectors.sdk.action_router import start_instant
+from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
@@ -44,10 +44,7 @@ class GitHubDispatcher:
         self._client, self._definitions, self._ref, self._inputs = client, definitions, ref, inputs
 
     def preview(self, spec: ActionSpec) -> Preview:
-        job, verb = spec.run.job, str(spec.verb)
-        at, refused = start_instant("GitHub", spec)
-        if refused is not None:
-            return refused
+        job, verb, at = spec.run.job, str(spec.verb), period_of(spec)
         row = find_workflow(self._client, job)
         if row is None:
             return Preview.refusal(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")

@@ -168,6 +168,8 @@ class GitHubClient(SignedClient):
         return reply
 
 
+REQUESTS_RESERVED = 300
+"""Of the token's requests an hour, those that polls leave to people and actions."""
 DEFAULT_WAIT_SECONDS = 60.0  # "wait for at least one minute", REST docs, rate limits
 
 
@@ -175,7 +177,6 @@ DEFAULT_WAIT_SECONDS = 60.0  # "wait for at least one minute", REST docs, rate l
 class GitHubRateLimit:
     """Requests that remain in this hour of the limit, by the last reply."""
 
-    reserved: int
     remaining: int | None = None
     until: datetime | None = None
     """By our clock."""
@@ -188,12 +189,12 @@ class GitHubRateLimit:
     def spare(self) -> None:
         """Raises SystemUnreachable if only the reserved requests remain."""
         now = datetime.now(UTC)
-        if self.remaining is None or self.until is None or now >= self.until or self.remaining > self.reserved:
+        if self.remaining is None or self.until is None or now >= self.until or self.remaining > REQUESTS_RESERVED:
             return
         seconds = min((self.until - now).total_seconds(), RETRY_AFTER_CEILING_SECONDS)
         raise SystemUnreachable(
-            f"GitHub: {self.remaining} requests of this token are left until {self.until:%H:%M:%S} UTC; requests_kept"
-            f" = {self.reserved} are for people and actions, so nothing is polled until then",
+            f"GitHub: {self.remaining} requests of this token are left until {self.until:%H:%M:%S} UTC,"
+            f" of which {REQUESTS_RESERVED} are for people and actions, so nothing is polled until then",
             seconds,
         )
 

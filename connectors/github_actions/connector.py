@@ -44,7 +44,7 @@ class GitHubActionsConnector(ComposedConnector):
     ) -> None:
         endpoint = HttpEndpoint("GitHub", options.url, options.ca_file, transport)
         account = HttpAccount(secrets, None, None, options.token)
-        client = GitHubClient(endpoint, account, repository, GitHubRateLimit(options.requests_kept))
+        client = GitHubClient(endpoint, account, repository, GitHubRateLimit())
 
         def watched(job: str) -> bool:
             return any(fields.matches_any(name, options.workflows) for name in (job, job.partition(":")[2]))
@@ -54,7 +54,7 @@ class GitHubActionsConnector(ComposedConnector):
         dispatcher = GitHubDispatcher(client, definitions, options.ref, options.inputs)
         reader = GitHubInventory(client, definitions, watched)
         attempts = GitHubAttemptReader(client, definitions)
-        poller = GitHubPoller(client, attempts, watched, options.events, options.history_days, reader.asleep)
+        poller = GitHubPoller(client, attempts, watched, options.events, reader.asleep)
         super().__init__(
             client,
             inventory=within_rate_limit(client, reader.read),

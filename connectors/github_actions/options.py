@@ -36,10 +36,6 @@ class GitHubActionsOptions(RestOptions):
     """Branch or tag that a start runs on; the repository's default branch when empty."""
     inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Inputs of starts, by file name: { "load.yml" = { mode = "full" } }."""
-    history_days: Annotated[int, Field(ge=1, le=400)] = 90
-    """How far back the first poll reads; GitHub keeps runs for 400 days at most."""
-    requests_kept: Annotated[int, Field(ge=0, le=5000)] = 300
-    """Of the token's requests an hour, those that polls leave to people and actions."""
 
     @model_validator(mode="after")
     def each_once(self) -> Self:

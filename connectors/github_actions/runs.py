@@ -35,6 +35,8 @@ OVERLAP = timedelta(minutes=10)  # how late a run may come into the list behind 
 VISIBLE_AFTER = timedelta(seconds=60)
 NEWEST_PAGES = 8
 OLDER_PAGES = 10  # pages of the newest runs that are read again in turns: 1,000 runs
+HISTORY = timedelta(days=90)
+"""How far back the first poll reads."""
 POLL_RESERVED_SHARE = 0.2
 
 
@@ -45,11 +47,9 @@ class GitHubPoller:
         attempts: GitHubAttemptReader,
         watched: Callable[[str], bool],
         events: Sequence[str],
-        history_days: int,
         asleep: dict[str, str],
     ) -> None:
         self._client, self._attempts, self._watched, self._events = client, attempts, watched, events
-        self._history = timedelta(days=history_days)
         self._asleep = asleep
         self._reported = ReportedRuns()
 
@@ -59,7 +59,7 @@ class GitHubPoller:
         self._attempts.begin({ref.run for open_run in open_runs if (ref := parse_reference(open_run)) and ref.task})
         newest = self._client.runs(1, keep=True)
         now = newest.clock.target if newest.clock else datetime.now(UTC)
-        first = GitHubCursor((now - self._history).replace(microsecond=0), now)
+        first = GitHubCursor((now - HISTORY).replace(microsecond=0), now)
         mark = result.cursor_or_first(cursor, first)
 
         def take(rows: list[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.glue import parse
 from connectors.glue.client import RUNS_SIZE, GlueClient
-from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
+from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
 from connectors.sdk.aws.values import AwsReply, instant, texts
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
@@ -23,11 +23,12 @@ MAX_PAGES = 5
 LISTED_RUNNING = 50
 BEFORE_SENT = timedelta(minutes=10)
 """How far Glue's clock and ours may be apart: runs that began earlier than this before the sending are not of it."""
-NO_MARK = "Glue cannot set a run's result; Headway records it as asserted"
-NO_HOLD = (
-    "to hold a job, each trigger that starts it would be deactivated and its description rewritten: two writes, and"
-    " other jobs of the same trigger would be held as well. Deactivate its triggers by hand"
-)
+MISSING = {
+    Capability.HOLD: "to hold a job, each trigger that starts it would be deactivated and its description rewritten: "
+    "two writes, and other jobs of the same trigger would be held as well. Deactivate its triggers by hand",
+    Capability.MARK: "Glue cannot set a run's result; Headway records it as asserted",
+    Capability.TASKS: "Glue shows no tasks of a run",
+}
 ARGUMENT_NOTE = f"the script gets one argument more, {parse.KEY_ARGUMENT}: getResolvedOptions passes it over"
 FOLLOWERS_NOTE = "a conditional trigger fires only after runs that a trigger started: jobs behind it do not start"
 
@@ -38,15 +39,12 @@ class GlueActions(VerbRouter):
     _client: GlueClient
 
     def __init__(self, client: GlueClient, settle_seconds: float) -> None:
-        start = ActionFunctions(self._start, self._look_up_start)
-        super().__init__(
-            "Glue",
-            client,
-            {Verb.RERUN: self._preview_rerun, Verb.START: self._preview_start, Verb.CANCEL: self._preview_stop},
-            {"rerun": start, "start": start, "stop": ActionFunctions(self._stop, self._look_up_stop)},
-            {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
-            settle_seconds,
-        )
+        parts = {
+            Verb.RERUN: ActionPart(("rerun",), self._preview_rerun, self._start, self._look_up_start),
+            Verb.START: ActionPart(("start",), self._preview_start, self._start, self._look_up_start),
+            Verb.CANCEL: ActionPart(("stop",), self._preview_stop, self._stop, self._look_up_stop),
+        }
+        super().__init__("Glue", client, *routes(parts), MISSING, settle_seconds)
 
     def _preview_rerun(self, spec: ActionSpec) -> Preview:
         job, run_id = parse.place(spec.run)
@@ -115,18 +113,17 @@ class GlueActions(VerbRouter):
         return {}
 
     def _running(self, job: str) -> list[AwsReply]:
-        rows = self._client.runs(job, LISTED_RUNNING)["JobRuns"]
+        rows, _ = self._client.runs(job, LISTED_RUNNING)
         return [row for row in rows if parse.is_open(row)]
 
     def _look_up_start(self, plan: Plan, key: str) -> LookUpResult:
         job, sent, token = str(plan["job"]), sent_at(plan), None
         for _ in range(MAX_PAGES):
-            page = self._client.runs(job, RUNS_SIZE, token)
-            for run in page["JobRuns"]:
+            runs, token = self._client.runs(job, RUNS_SIZE, token)
+            for run in runs:
                 if texts(run.get("Arguments")).get(parse.KEY_ARGUMENT) == key:
                     return ActionFound(str(run.get("Id")), f"run {run.get('Id')}: {run.get('JobRunState')}")
-            oldest = min((at for item in page["JobRuns"] if (at := instant(item.get("StartedOn")))), default=None)
-            token = page.get("NextToken")
+            oldest = min((at for item in runs if (at := instant(item.get("StartedOn")))), default=None)
             if not token or (sent is not None and oldest is not None and oldest < sent - BEFORE_SENT):
                 return ActionAbsent()
         return ActionUnknown(f"{key} is not among the newest {MAX_PAGES * RUNS_SIZE} runs of {job}")

@@ -8,11 +8,12 @@ as one text ordered by time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from connectors.glue import parse
 from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
 from connectors.sdk.aws.values import AwsReply, given
-from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import LogChunk, RunRef
 
@@ -34,18 +35,15 @@ class GlueClient(AwsLogClient):
         """All triggers of the region: schedules, and conditions on other jobs."""
         return self.rows("glue", "get_triggers", "Triggers", "NextToken", MaxResults=RUNS_SIZE)
 
-    def runs(self, job: str, size: int, token: str | None = None) -> AwsReply:
-        """One page of a job's runs, newest first."""
-        which = {"JobName": job, "MaxResults": min(size, RUNS_SIZE), **given(NextToken=token)}
-        return self.call("glue", "get_job_runs", "JobRuns", **which)
+    def runs(self, job: str, size: int, token: str | None = None) -> tuple[list[AwsReply], str | None]:
+        """One page of a job's runs, newest first, and the token of the next."""
+        which: dict[str, Any] = {"JobName": job, "MaxResults": min(size, RUNS_SIZE)}
+        return self.page("glue", "get_job_runs", "JobRuns", "NextToken", token, **which)
 
     def run(self, job: str, run: str) -> AwsReply:
         """One run, with the runs that its trigger waited for. Raises Gone, RecordUnreadable."""
         reply = self.call("glue", "get_job_run", "JobRun", JobName=job, RunId=run, PredecessorsIncluded=True)
-        result: AwsReply = reply["JobRun"]
-        if result.get("Id") != run:
-            raise RecordUnreadable(f"{self.place}: the answer is about {result.get('Id')}, the request was for {run}")
-        return result
+        return self.about(run, "Id", reply["JobRun"])
 
     def start(self, job: str, arguments: Mapping[str, str], previous: str | None = None) -> str:
         """Id of the new run. Glue knows no token: the same call again starts another."""

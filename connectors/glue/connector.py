@@ -21,7 +21,7 @@ from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.fields import EPOCH, matches_any
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule
-from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, RunState, Verb
+from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
 
 
@@ -50,8 +50,8 @@ class GlueInventory:
         """Jobs that the options name, and unreadable ones."""
         return [job for job in self._client.jobs() if not job.get("Name") or self.chooses(str(job["Name"]))]
 
-    def names(self) -> list[str]:
-        return [str(item["Name"]) for item in self.listed() if item.get("Name")]
+    def places(self) -> dict[str, str]:
+        return {str(item["Name"]): str(item["Name"]) for item in self.listed() if item.get("Name")}
 
     def chooses(self, name: str) -> bool:
         return matches_any(name, self._options.jobs)
@@ -73,21 +73,18 @@ class GlueRunReader(NewestFirstReader):
     history_size: ClassVar[int] = RUNS_SIZE
 
     client: GlueClient
-    region: str = ""
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
-        runs = self.client.runs(where, size, mark.token)
-        return runs["JobRuns"], runs.get("NextToken")
+        return self.client.runs(where, size, mark.token)
 
     def began(self, row: AwsReply) -> datetime | None:
         return instant(row.get("StartedOn"))
 
     def state_of(self, row: AwsReply) -> tuple[str, str, bool]:
-        native = str(row.get("JobRunState"))
-        return str(row.get("Id")), native, parse.STATES.get(native, RunState.UNKNOWN).is_open
+        return str(row.get("Id")), str(row.get("JobRunState")), parse.is_open(row)
 
     def read(self, row: AwsReply, name: str) -> list[RunRecord]:
-        return [parse.run(row, name, self.region)]
+        return [parse.run(row, name, self.client.region)]
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Reads the open runs that no page showed, and what the newest triggered runs waited for."""
@@ -121,7 +118,7 @@ def probe(client: GlueClient, listed: Callable[[], list[AwsReply]]) -> Probe:
     name = next((str(job["Name"]) for job in jobs if job.get("Name")), "")
     if name:
         runs: list[AwsReply] = []
-        held.append(try_permission("glue", "GetJobRuns", lambda: runs.extend(client.runs(name, 1)["JobRuns"])))
+        held.append(try_permission("glue", "GetJobRuns", lambda: runs.extend(client.runs(name, 1)[0])))
         held.append(try_permission("glue", "GetJob", partial(client.job, name), needed_for="act"))
         run_id = next((str(run["Id"]) for run in runs if run.get("Id")), "")
         if run_id:
@@ -136,16 +133,14 @@ class GlueConnector(ComposedConnector):
     ) -> None:
         client = GlueClient(options, secrets, transport)
         reader = GlueInventory(client, options)
-        poller = NewestFirstPoller(
-            lambda: {name: name for name in reader.names()}, lambda: GlueRunReader(client, region=options.region)
-        )
+        poller = NewestFirstPoller(reader.places, partial(GlueRunReader, client))
         super().__init__(
             client,
             inventory=reader.read,
             poll=poller.poll,
             log=partial(read_log, client),
             acts=actions.GlueActions(client, settle_seconds),
-            holds=unsupported(actions.NO_HOLD),
+            holds=unsupported(actions.MISSING[Capability.HOLD]),
             probe=lambda: probe(client, reader.listed),
         )
 
@@ -156,12 +151,8 @@ CONNECTOR = ConnectorKind(
     options=GlueOptions,
     targets=targets,
     open=lambda options, target, secrets: GlueConnector(options, secrets),
-    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.HOLD},
-    missing={
-        Capability.MARK: actions.NO_MARK,
-        Capability.TASKS: "Glue shows no tasks of a run",
-        Capability.HOLD: actions.NO_HOLD,
-    },
+    capabilities=frozenset(Capability) - set(actions.MISSING),
+    missing=actions.MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     verbs={Verb.RERUN: "start again", Verb.START: "start", Verb.CANCEL: "stop"},
     schedules="next",

@@ -118,12 +118,11 @@ class HeartbeatConnector(WatchOnly):
     def _silent(self, last: PingArrival | None) -> str:
         """Why nothing was written for long. A listener that cannot write, or has another spool, looks the same from
         here."""
-        if last is None:
-            return f"no engine listens at {self._options.listen} yet: headway engine opens it"
+        since = f" since {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z" if last is not None else " yet"
         return (
-            f"{self._options.spool_file}: the listener at {self._options.listen} wrote nothing into it since"
-            f" {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z. Fix: headway status; start the engine, free the address or"
-            " the disk, or give the engines of one host the same spool"
+            f"{self._options.spool_file}: the listener at {self._options.listen} wrote nothing into it{since}. Fix:"
+            " headway status; start the engine, free the address or the disk, or give the engines of one host the same"
+            " spool"
         )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

@@ -1,7 +1,8 @@
 """START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
 
 START and RERUN create a Job from the CronJob's template, as `kubectl create job --from` does, with our key in its
-name. Two Jobs cannot have one name: the same key again gets 409 and creates nothing.
+name. Two Jobs cannot have one name: the same key again gets 409 and creates nothing. One query is enough: the API
+server reads its store.
 
 CANCEL sets `activeDeadlineSeconds` to 0, with our key beside it, in one request. The controller then ends the pods,
 and the Job stays with its record; deleting it would lose that, and suspending it would keep its CronJob from starting
@@ -17,14 +18,12 @@ from typing import Any
 
 from connectors.kubernetes import parse
 from connectors.kubernetes.client import KubernetesClient
-from connectors.kubernetes.hold import KubernetesHolder
 from connectors.kubernetes.inventory import active_jobs_note, is_suspended, read_object
 from connectors.kubernetes.parse import true_conditions
 from connectors.sdk import fields
-from connectors.sdk.action_router import RoutedAction, VerbRouter
+from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
-from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.settle import sent_at
@@ -36,21 +35,6 @@ MISSING = {
     Capability.NATIVE_DEPENDENCIES: "Kubernetes starts no Job after another: declare the dependency",
     Capability.PERIODS: "a pod gets no date: whenever it runs, it runs for now",
 }
-
-
-class KubernetesActions(VerbRouter):
-    """All actions on one target. One query is enough to verify: the API server reads its store."""
-
-    def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
-        starter, canceller = KubernetesStarter(client), KubernetesCanceller(client)
-        previews = {
-            **dict.fromkeys((Verb.RERUN, Verb.START), starter.preview),
-            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
-            Verb.CANCEL: canceller.preview,
-        }
-        by_plan: dict[str, RoutedAction] = {"create": starter, "cancel": canceller}
-        by_plan |= dict.fromkeys(holder.plans, holder)
-        super().__init__("Kubernetes", client, previews, by_plan, MISSING)
 
 
 EXISTS_STATUS = 409
@@ -65,6 +49,8 @@ WHOLE_RERUN_NOTE = "all of it runs again: Kubernetes reruns no single pod or ind
 
 
 class KubernetesStarter:
+    plans = ("create",)
+
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
@@ -76,7 +62,7 @@ class KubernetesStarter:
         why = _source_refusal(source, spec.run.job)
         if source is None or why:
             return Preview.refusal(str(spec.verb), why)
-        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+        at = period_of(spec)
         begin = f"from CronJob {name}" if is_cron else f"as Job {old} was"
         label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
         held = (SUSPENDED_NOTE,) if is_suspended(source) and is_cron else ()
@@ -228,6 +214,8 @@ CANCEL_TEXT = "end a Job by its deadline"
 
 
 class KubernetesCanceller:
+    plans = ("cancel",)
+
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import partial
 
 from connectors.kubernetes import log, parse
-from connectors.kubernetes.actions import MISSING, KubernetesActions
+from connectors.kubernetes.actions import MISSING, KubernetesCanceller, KubernetesStarter
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.hold import KubernetesHolder
 from connectors.kubernetes.inventory import KubernetesInventory
 from connectors.kubernetes.options import KubernetesOptions, targets
 from connectors.kubernetes.runs import KubernetesPoller
 from connectors.sdk import fields
+from connectors.sdk.action_router import RunPart, VerbRouter, routes
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -33,14 +34,16 @@ class KubernetesConnector(ComposedConnector):
             patterns = options.jobs if is_cron else options.lone_jobs
             return any(fields.matches_any(candidate, patterns) for candidate in (name, f"{namespace}/{name}"))
 
-        holder = KubernetesHolder(client)
-        reader = KubernetesInventory(client, watched, bool(options.lone_jobs), options.controller_timezone)
+        starter, canceller, holder = KubernetesStarter(client), KubernetesCanceller(client), KubernetesHolder(client)
+        parts: dict[Verb, RunPart] = {Verb.RERUN: starter, Verb.START: starter, Verb.CANCEL: canceller}
+        parts |= {Verb.HOLD: holder, Verb.RELEASE: holder}
+        reader = KubernetesInventory(client, watched, bool(options.lone_jobs))
         super().__init__(
             client,
             inventory=reader.read,
             poll=KubernetesPoller(client, watched).poll,
             log=partial(log.read_log, client),
-            acts=KubernetesActions(client, holder),
+            acts=VerbRouter("Kubernetes", client, *routes(parts), MISSING),
             holds=holder.all_holds,
             probe=partial(probe, client),
         )

@@ -20,10 +20,8 @@ STANDALONE_JOB = "standalone Job: started by hand or by another program"
 
 
 class KubernetesInventory:
-    def __init__(
-        self, client: KubernetesClient, watched: Callable[[str], bool], has_lone: bool, controller_zone: str
-    ) -> None:
-        self._client, self._watched, self._has_lone, self._zone = client, watched, has_lone, controller_zone
+    def __init__(self, client: KubernetesClient, watched: Callable[[str], bool], has_lone: bool) -> None:
+        self._client, self._watched, self._has_lone = client, watched, has_lone
 
     def read(self, previous_hash: str) -> Inventory:
         skipped, clock = list[SkippedRecord](), None
@@ -31,7 +29,7 @@ class KubernetesInventory:
         for row, reply in read_objects(self._client.cronjobs):
             clock = reply.clock
             rows.append(row)
-        cronjobs = fields.readable(rows, lambda row: cronjob_record(fields.table(row), self._zone), "cronjobs", skipped)
+        cronjobs = fields.readable(rows, lambda row: cronjob_record(fields.table(row)), "cronjobs", skipped)
         jobs = {job.native_id: job for job in cronjobs if self._watched(job.native_id)}
         if self._has_lone:
             jobs |= self._lone(skipped)
@@ -73,7 +71,7 @@ def read_objects(fetch: Callable[[str], HttpReply]) -> Iterator[tuple[Any, HttpR
     raise SystemUnreachable("Kubernetes: a list does not end: its pages repeat")
 
 
-def cronjob_record(row: fields.Row, controller_zone: str) -> JobRecord:
+def cronjob_record(row: fields.Row) -> JobRecord:
     meta, spec = parse.parse_metadata(row), fields.table(row.get("spec"))
     template = fields.table(fields.table(spec.get("jobTemplate")).get("spec"))
     pod = fields.table(fields.table(template.get("template")).get("spec"))
@@ -81,7 +79,7 @@ def cronjob_record(row: fields.Row, controller_zone: str) -> JobRecord:
     return JobRecord(
         native_id=f"{fields.text(meta, 'namespace')}/{fields.text(meta, 'name')}",
         title=fields.text(meta, "name"),
-        schedule=parse.parse_schedule(spec, controller_zone),
+        schedule=parse.parse_schedule(spec),
         paused=spec.get("suspend") is True,
         definition=masked_head(f"{_definition_text(pod)}; {parse.policy_text(spec)}", 2000),
         definition_hash=hashlib.sha256(defining.encode()).hexdigest()[:16],

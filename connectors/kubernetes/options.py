@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool, model_validator
 
-from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.http import checked_origin
 
@@ -38,8 +38,6 @@ class KubernetesOptions(StrictOptions):
     """Patterns of CronJobs to watch, as in a shell: "nightly-*" or "reports/nightly"."""
     lone_jobs: tuple[str, ...] = ()
     """Patterns of Jobs to watch that no CronJob made, "reports/load-*"; none by default."""
-    controller_timezone: Zone = "UTC"
-    """The zone of kube-controller-manager: that of CronJobs without spec.timeZone."""
 
     @model_validator(mode="after")
     def one_way_in(self) -> KubernetesOptions:

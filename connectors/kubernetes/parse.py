@@ -396,10 +396,10 @@ STEP_OVER_ALL = re.compile(r"(?<![^,])\*/(0*[2-9]\d*|0*1\d+)")
 ZONE_PREFIX = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)")
 
 
-def parse_schedule(spec: fields.Row, controller_zone: str) -> Schedule:
+def parse_schedule(spec: fields.Row) -> Schedule:
     """Of a CronJob's spec. Raises RecordUnreadable."""
     text = fields.text(spec, "schedule").strip()
-    zone = fields.optional_text(spec, "timeZone") or controller_zone
+    zone = fields.optional_text(spec, "timeZone") or "UTC"
     match = ZONE_PREFIX.fullmatch(text)
     if match is not None:
         zone, text = match[1], match[2]

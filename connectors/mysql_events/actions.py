@@ -28,14 +28,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import (
-    AgentAction,
-    JobAgentHolder,
-    Plan,
-    Row,
-    absent_unless,
-    running_note,
-)
+from connectors.sdk.job_agent import JobAgentHolder, Plan, Row, absent_unless, running_note
 from connectors.sdk.marked_pause import MarkedPause, PauseState, holds_in, native_holds
 from connectors.sdk.states import Verb
 
@@ -50,12 +43,11 @@ RERUN_NOTES = (
 REPLICA = "this server is read-only, a replica: events run on its primary"
 
 
-class MySqlEventReruns(AgentAction[MySqlEventsClient]):
+class MySqlEventReruns:
     plans = ("start",)
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
-        super().__init__(client)
-        self._options = options
+        self.client, self._options = client, options
 
     def preview(self, spec: ActionSpec) -> Preview:
         """The event that a rerun or start adds; refused where grants.sql would refuse it."""

@@ -30,15 +30,7 @@ from connectors.pg_cron.client import (
 from connectors.pg_cron.parse import ENTRY_PREFIX
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ConnectorError, NotSupported
-from connectors.sdk.job_agent import (
-    AgentAction,
-    Plan,
-    Row,
-    absent_unless,
-    native_ids,
-    number_in,
-    running_note,
-)
+from connectors.sdk.job_agent import Plan, Row, absent_unless, native_ids, number_in, running_note
 from connectors.sdk.marked_pause import MarkedPause, PauseState, shown_mark
 from connectors.sdk.postgres_agent import PostgresAgentHolder
 from connectors.sdk.records import RunRef
@@ -75,8 +67,11 @@ def entry_name(jobid: int, key: str) -> str:
     return name
 
 
-class PgCronReruns(AgentAction[PgCronClient]):
+class PgCronReruns:
     plans = ("start",)
+
+    def __init__(self, client: PgCronClient) -> None:
+        self.client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
         """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as
@@ -176,8 +171,11 @@ CANCEL_NOTES = (
 )
 
 
-class PgCronCancels(AgentAction[PgCronClient]):
+class PgCronCancels:
     plans = ("cancel",)
+
+    def __init__(self, client: PgCronClient) -> None:
+        self.client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
         """Which process would be cancelled; refused where none is proved to be this run's."""

@@ -13,15 +13,7 @@ from datetime import timedelta
 
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
-from connectors.sdk.job_agent import (
-    AgentAction,
-    Plan,
-    Row,
-    absent_unless,
-    native_ids,
-    number_in,
-    running_note,
-)
+from connectors.sdk.job_agent import Plan, Row, absent_unless, native_ids, number_in, running_note
 from connectors.sdk.marked_pause import MarkedPause, PauseState, shown_mark
 from connectors.sdk.postgres_agent import PostgresAgentHolder
 from connectors.sdk.records import RunRef
@@ -45,8 +37,11 @@ def find(client: PgAgentClient, ref: RunRef) -> tuple[int | None, PgAgentSituati
     return jobid, client.situation(jobid if jobid is not None else 0)
 
 
-class PgAgentReruns(AgentAction[PgAgentClient]):
+class PgAgentReruns:
     plans = ("start",)
+
+    def __init__(self, client: PgAgentClient) -> None:
+        self.client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
         """The change of a rerun or start in pga_job; refused where grants.sql would refuse it."""

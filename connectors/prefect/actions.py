@@ -16,7 +16,7 @@ from connectors.prefect.client import PrefectClient, list_rows
 from connectors.prefect.inventory import active_runs_note, idle_worker_notes, no_deployment_reason, read_deployment
 from connectors.prefect.parse import PrefectRunReference, parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import start_instant
+from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
@@ -32,10 +32,7 @@ class PrefectStarter:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        job, verb = spec.run.job, str(spec.verb)
-        at, refused = start_instant("Prefect", spec)
-        if refused is not None:
-            return refused
+        job, verb, at = spec.run.job, str(spec.verb), period_of(spec)
         row = read_deployment(self._client, job)
         if row is None:
             return Preview.refusal(verb, no_deployment_reason(job, "start"))

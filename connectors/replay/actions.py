@@ -12,6 +12,7 @@ from connectors.replay import vocabulary
 from connectors.replay.client import HOLD, RELEASE, RERUN, START, SentAction
 from connectors.replay.parse import JobDef, ReplayNight
 from connectors.replay.world import ReplayAttempt, attempts, home, pause_state, world
+from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
@@ -23,7 +24,6 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.fields import parse_instant
 from connectors.sdk.marked_pause import (
     KEY_PLACEHOLDER,
     PauseState,
@@ -83,11 +83,7 @@ class ReplayActions:
         return _with_plan(preview, plan, _still_running(attempts), self._overlap(job, run))
 
     def _start(self, job: JobDef, spec: ActionSpec) -> Preview:
-        at = (
-            parse_instant(spec.parameters.get("period_at"))
-            or parse_instant(spec.run.period_key)
-            or self.now.replace(microsecond=0)
-        )
+        at = period_of(spec) or self.now.replace(microsecond=0)
         run = instant_key(at)
         why = self._start_refusal(job, at, self._attempts(job.native_id, run))
         preview = vocabulary.preview_of(self.kind, START, job, run=run, label=self._local(at))

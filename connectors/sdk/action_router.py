@@ -33,13 +33,6 @@ class RoutedAction(Protocol):
     def look_up(self, plan: Plan, key: str) -> LookUpResult: ...
 
 
-class ActionFunctions(NamedTuple):
-    """A `RoutedAction` of two functions."""
-
-    act: Callable[[Plan, str], Receipt]
-    look_up: Callable[[Plan, str], LookUpResult]
-
-
 class ActionRouter:
     """Sends previews and looks them up. `source`: its name in messages; `settle_seconds`: how long a key must stay
     absent before it counts as never arrived."""
@@ -78,6 +71,28 @@ class RunPart(RoutedAction, Protocol):
     def preview(self, spec: ActionSpec) -> Preview: ...
 
 
+class ActionPart(NamedTuple):
+    """A `RunPart` of three functions."""
+
+    plans: Collection[str]
+    preview: Callable[[ActionSpec], Preview]
+    act: Callable[[Plan, str], Receipt]
+    look_up: Callable[[Plan, str], LookUpResult]
+
+
+def routes(
+    parts: Mapping[Verb, RunPart],
+) -> tuple[Mapping[Verb, Callable[[ActionSpec], Preview]], Mapping[str, RoutedAction]]:
+    """The previews of these parts by verb, and the parts by the "how" of their plans."""
+    previews = {verb: part.preview for verb, part in parts.items()}
+    return previews, {name: part for part in parts.values() for name in part.plans}
+
+
+def period_of(spec: ActionSpec) -> datetime | None:
+    """The period of a start: the requested one, or that of its run; None for now."""
+    return parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+
+
 class RunRouter(ActionRouter):
     """Routes START, and RERUN of a run that never came, to `starter`; HOLD and RELEASE to `holder`; other verbs to
     `changer`. `has_run`: whether the source has a row of the run."""
@@ -92,14 +107,19 @@ class RunRouter(ActionRouter):
         has_run: Callable[[RunRef], object],
         settle_seconds: float,
     ) -> None:
-        by_plan = {name: part for part in (starter, changer, holder) for name in part.plans}
+        parts = dict.fromkeys(Verb, changer) | {Verb.START: starter, Verb.HOLD: holder, Verb.RELEASE: holder}
+        self._previews, by_plan = routes(parts)
         super().__init__(source, client, by_plan, settle_seconds)
-        self._starter, self._changer, self._holder, self._has_run = starter, changer, holder, has_run
+        self._has_run = has_run
 
     def preview(self, spec: ActionSpec) -> Preview:
-        if spec.verb is Verb.START or (spec.verb is Verb.RERUN and not self._has_run(spec.run)):
-            return self._starter.preview(spec)
-        return (self._holder if spec.verb in (Verb.HOLD, Verb.RELEASE) else self._changer).preview(spec)
+        """The preview of its part; refused for a rerun that has neither a run nor a period."""
+        if spec.verb is not Verb.RERUN or self._has_run(spec.run):
+            return self._previews[spec.verb](spec)
+        if period_of(spec) is None:
+            missing = f"{self._source} has no run {spec.run.period_key} of {spec.run.job}"
+            return Preview.refusal(str(spec.verb), f"{missing}, which is not a scheduled instant either")
+        return self._previews[Verb.START](spec)
 
 
 class VerbRouter(ActionRouter):
@@ -133,15 +153,6 @@ class VerbRouter(ActionRouter):
             return super().look_up(preview, key)
         except NotSupported as error:
             return ActionUnknown(str(error))
-
-
-def start_instant(source: str, spec: ActionSpec) -> tuple[datetime | None, Preview | None]:
-    """The period of a start, None for now; and the refusal of a rerun that has neither a run nor a period."""
-    at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
-    if at is not None or spec.verb is not Verb.RERUN:
-        return at, None
-    why = f"{source} has no run {spec.run.period_key} of {spec.run.job}, which is not a scheduled instant either"
-    return None, Preview.refusal(str(spec.verb), why)
 
 
 def look_up_until_settled(

@@ -67,6 +67,10 @@ class NativeBackfill:
     """ISO instant."""
 
 
+PreviewNote = str | tuple[str | datetime, ...]
+"""A text; in parts where it has instants, which each reader sees in the zone of their screen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """An action before it is sent, in the scheduler's own terms."""
@@ -83,7 +87,7 @@ class Preview:
     """Why it may overlap with a running run; None when the source reports none."""
     native_calls: tuple[str, ...] = ()
     """The calls as they would be sent, readable, without secrets."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[PreviewNote, ...] = ()
     """Consequences: "up to 60 s until it starts", "context is lost"."""
     refused: str | None = None
     """Why the action cannot be sent now; None when it can."""
@@ -227,6 +231,8 @@ class Probe:
     clock: TargetClock | None = None
     opens_with_engine: bool = False
     """True where the target is unreachable only because no engine runs: an engine opens its listener."""
+    faults: tuple[str, ...] = ()
+    """Definitions that the scheduler itself refuses: jobs that it does not start."""
 
 
 class Connector(Protocol):

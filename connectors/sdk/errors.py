@@ -59,6 +59,12 @@ class EncryptionRefused(AccessRefused):
     grants_help = False
 
 
+class DatabaseMissing(AccessRefused):
+    """The server has no database of that name."""
+
+    grants_help = False
+
+
 class PermissionMissing(AccessRefused):
     """The account may sign in, and may not do this."""
 

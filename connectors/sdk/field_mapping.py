@@ -714,7 +714,7 @@ def _related(jobs: Iterable[JobRecord], is_complete: bool) -> tuple[list[JobReco
         elif is_complete and job.parent is not None and job.parent not in known:
             faults.append(f"parent {masked_head(job.parent, 60)!a} is not in this list of jobs")
         if faults:
-            faulty.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10), is_relation=True))
+            faulty.append(SkippedRecord(f"job {masked_head(job.native_id, 200)}", listed(faults, 10), is_relation=True))
         parent = job.parent if job.parent != job.native_id else None
         related.append(replace(job, parent=parent, upstreams=tuple(sorted({*job.upstreams} - {job.native_id}))))
     return related, faulty

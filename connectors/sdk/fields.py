@@ -35,7 +35,7 @@ class Masker(Protocol):
     def longest(self) -> int:
         """Length of the longest text that it masks."""
 
-    def mask(self, text: str) -> str: ...
+    def mask_part(self, text: str, begins_cut: bool, ends_cut: bool) -> str: ...
 
 
 MASKERS: WeakSet[Masker] = WeakSet()
@@ -43,14 +43,15 @@ MASKERS: WeakSet[Masker] = WeakSet()
 
 
 def masked_head(text: str, limit: int) -> str:
-    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found.
-    Text that is not cut is masked where it leaves the process, as any other."""
-    if len(text) <= limit:
+    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found. A text as
+    long as the limit may have been cut by its host. A shorter one is masked where it leaves the process, as any
+    other."""
+    if len(text) < limit:
         return text
     maskers = list(MASKERS)
     text = text[: limit + 2 * max((masker.longest for masker in maskers), default=0)]
     for masker in maskers:
-        text = masker.mask(text)
+        text = masker.mask_part(text, begins_cut=False, ends_cut=True)
     return text[:limit]
 
 

@@ -1,7 +1,7 @@
 """Files that are expected by name, date and time: the kinds that watch folders and buckets share what they conclude.
 
-A file is a success once its size and time were the same in two polls that lie `stable` apart, so that a half-written
-one is never green. The first read of a job takes only files older than a day at once. Where a time is not within
+A file is a success once its size and time were the same in two polls a minute apart, so that a half-written one is
+never green. The first read of a job takes only files older than a day at once. Where a time is not within
 the polls that saw the file arrive (a copy that keeps times, a clock that is off), the poll's own counts.
 """
 
@@ -22,7 +22,6 @@ from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.daily_time import ExpectedDelivery, instant_of
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, SystemUnreachable
 from connectors.sdk.fields import EPOCH, as_json, clean, cursor_or_first, masked_head
-from connectors.sdk.option_errors import Duration
 from connectors.sdk.records import (
     Inventory,
     JobRecord,
@@ -44,6 +43,8 @@ MAX_FILES = 1000
 MAX_NAMES = 100_000
 """Files that are read of one folder."""
 SETTLED_SECONDS = 86_400.0
+STABLE_SECONDS = 60.0
+"""So long the size and time of a file must stay the same before it counts."""
 NO_ACTIONS = "a file is sent by its sender: ask there for another delivery, or rerun the job that writes it"
 NO_LOG = "a file has no log"
 MISSING = {
@@ -56,7 +57,7 @@ MISSING = {
 }
 LADDER = (
     "Proves that a file is there, its size, and that neither size nor time changed between two polls; never its"
-    " content. A writer that pauses for longer than `stable` looks finished. A file that is moved before it counts is"
+    " content. A writer that pauses for longer than a minute looks finished. A file that is moved before it counts is"
     " UNKNOWN."
 )
 OPEN = "@open"
@@ -93,8 +94,6 @@ class FileOptions(ExpectedDelivery):
     """Days between the date in the path and the day on which the file is expected."""
     min_bytes: Annotated[int, Field(ge=0)] = 1
     """A smaller file is a failure."""
-    stable: Duration = timedelta(minutes=1)
-    """So long its size and time must stay the same before it counts."""
 
     @model_validator(mode="after")
     def no_early_beside_a_date(self) -> Self:
@@ -203,11 +202,11 @@ class ArrivalCursor:
     files: Mapping[str, Mapping[str, SeenFile]] = field(default_factory=dict)
 
 
-def seen_now(entry: FileEntry, before: SeenFile | None, last: float, now: float, stable: float) -> SeenFile:
+def seen_now(entry: FileEntry, before: SeenFile | None, last: float, now: float) -> SeenFile:
     """The file after this poll; `last`: the time of the job's last successful read, 0 for its first one."""
     modified = int(entry.modified)
     if before is not None and (before.size, before.modified) == (entry.size, modified):
-        return replace(before, done=before.done or now - before.since >= stable)
+        return replace(before, done=before.done or now - before.since >= STABLE_SECONDS)
     if before is not None and not before.done:
         return replace(before, size=entry.size, modified=modified, since=now)
     first = min(entry.modified, now) if not last or entry.modified >= last else now
@@ -307,7 +306,7 @@ class ArrivalConnector(WatchOnly):
             seen_files = dict[str, SeenFile]()
             for entry, day in sorted(matches, key=_age, reverse=True)[:MAX_FILES]:
                 old = known.get(entry.path)
-                seen = seen_now(entry, old, last, now, file.stable.total_seconds())
+                seen = seen_now(entry, old, last, now)
                 if old is None or not seen.done or not old.done:
                     runs.append(run_of(f"{self._target}:{name}", file, self._zone, entry.path, day, seen))
                 seen_files[entry.path] = replace(seen, was_open=not seen.done or seen.was_open)

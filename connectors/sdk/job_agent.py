@@ -12,12 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from connectors.sdk.action_router import RunPart, VerbRouter
+from connectors.sdk.action_router import RunPart, VerbRouter, routes
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
-    ActionSpec,
     ActionUnknown,
     HoldMark,
     LookUpResult,
@@ -98,25 +97,6 @@ class JobAgentClient:
 Client = TypeVar("Client", bound=JobAgentClient)
 
 
-class AgentAction(Generic[Client]):
-    """One way of acting on a job: previewed, sent once, and looked up by its plan."""
-
-    plans: ClassVar[tuple[str, ...]]
-    """The "how" of its plans."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        raise NotImplementedError
-
-    def act(self, plan: Plan, key: str) -> Receipt:
-        raise NotImplementedError
-
-    def look_up(self, plan: Plan, key: str) -> LookUpResult:
-        raise NotImplementedError
-
-
 class JobAgentConnector(ComposedConnector):
     """The connector of a database job agent, which reads its log of runs by number."""
 
@@ -138,14 +118,12 @@ class JobAgentConnector(ComposedConnector):
     ) -> None:
         parts = {Verb.RERUN: starter, Verb.START: starter, Verb.HOLD: holder, Verb.RELEASE: holder}
         parts |= {Verb.CANCEL: canceller} if canceller else {}
-        previews = {verb: part.preview for verb, part in parts.items()}
-        by_plan = {name: part for part in parts.values() for name in part.plans}
         super().__init__(
             client,
             inventory=self.read_inventory,
             poll=self.read_runs,
             log=self.read_log,
-            acts=VerbRouter(self.agent, client, previews, by_plan, self.missing),
+            acts=VerbRouter(self.agent, client, *routes(parts), self.missing),
             holds=self.read_holds,
             probe=self.read_permissions,
         )

@@ -39,7 +39,8 @@ def checked_zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError):
-        cities = [zone for zone in available_timezones() if "/" in zone]  # EST is not meant by CEST
+        # EST is not meant by CEST, and Etc/GMT+2 is four hours from what people mean by GMT+2
+        cities = [zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")]
         near = get_close_matches(name, cities, n=1)
         hint = f'did you mean "{near[0]}"?' if near else 'write a city of the zone, as in "Europe/Berlin"'
         raise ValueError(f'"{name}" is not a time zone; {hint}') from None

@@ -77,6 +77,8 @@ class SkippedRecord:
     sample: str = ""
     is_relation: bool = False
     """Whether it was read, and only an upstream or a parent that it names is in doubt."""
+    is_new: bool = False
+    """Whether it comes from a position that advances: it is no record of an earlier poll, even if equal to one."""
 
 
 @dataclass(frozen=True, slots=True)

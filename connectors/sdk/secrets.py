@@ -20,8 +20,9 @@ import threading
 import time
 from base64 import a85encode, b32encode, b64encode, b85encode
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -42,6 +43,10 @@ SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
 SHORTEST_INSIDE = 8
 SHORTEST_PART = 6
 """Shortest beginning or end of a secret that is masked where a text was cut."""
+LONGEST_TORN = 40
+"""Most characters that are left of escapes where a text was cut."""
+WIDEST = 16
+"""Most letters and digits in which a text writes a character of a secret that is cut."""
 _CODED = "[A-Za-z0-9+/=_-]"
 _LOWER: dict[int, str | None] = {ord(sign): sign.lower() for sign in string.ascii_uppercase}
 """Only letters whose lower case has the same length."""
@@ -78,9 +83,21 @@ _ESCAPED = re.compile(
     r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*|\\x[0-9A-Fa-f]{2}(?:\\x[0-9A-Fa-f]{2})*|\\u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*"
     r"|\\0?[0-3][0-7]{2}(?:\\0?[0-3][0-7]{2})*|\\[^\sA-Za-z0-9]|\\[bfnrt ]"
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,6});"
+    r"|0x[0-9A-Fa-f]{2}(?:,\s{1,4}0x[0-9A-Fa-f]{2})+"
 )
-"""In URLs, Python, C, JSON, a shell, HTML and XML, whatever of it each encoder escapes. Each alternative begins with
-its sign: re then searches for these signs alone."""
+"""In URLs, Python, C, JSON, a shell, HTML, XML and lists of bytes (`xxd -i`), whatever of it each encoder escapes. Each
+alternative begins with its sign: re then searches for these signs alone."""
+_HEX = "[0-9A-Fa-f]"
+_TORN_AT_END = re.compile(
+    rf"(?:%{_HEX}?|\\(?:x{_HEX}?|u{_HEX}{{0,3}}|0?(?:[0-3][0-7]?)?)|&(?:#[0-9]{{0,7}}|#[xX]{_HEX}{{0,6}}|[A-Za-z]{{0,6}})"
+    rf"|,\s{{0,4}}(?:0(?:x{_HEX}?)?)?|\[[0-9;]{{0,20}}|[\ud800-\udfff]{{1,3}}){{1,3}}"
+)
+_TORN_AT_BEGIN = re.compile(
+    rf"(?:{_HEX}{{1,2}}|[ux]?{_HEX}{{1,4}}|[bfnrt\\]|#?(?:[0-9]{{0,7}}|[xX]?{_HEX}{{0,6}});|[A-Za-z]{{0,6}};"
+    rf"|(?:x?{_HEX}{{1,2}})?,\s{{1,4}}|\[?[0-9;]{{0,20}}m|\s{{0,4}}[\ud800-\udfff]{{1,3}}){{1,3}}"
+)
+"""The rest of an escape of `_ESCAPED` at a cut, of a color without its control character, or of the bytes of a
+character; up to three, as one escape may be written in another."""
 _OFFSET = r"0(?<![\w.,/=+-]0)[0-9A-Fa-f]{5,15}(?![^: \t\n])"
 _UNIT = r"[ \t]++(?:-?[0-9A-Fa-f]{1,22}|\\?\S)(?![^ \t\n])"
 _GROUPS = r"(?:[ \t]++[0-9A-Fa-f]{4,22}(?![^ \t\n])){3}|(?:[ \t]++[0-9A-Fa-f]{8,22}(?![^ \t\n])){2}"
@@ -201,6 +218,7 @@ class SecretStore:
         """Forms inside of more in base64, base32 or base85."""
         self._squeezed: dict[str, _Edges] = {}
         """Forms in lower case, without separators."""
+        self._cut_forms, self._cut_squeezed = _CutForms(()), _CutForms(())
         self._lock = threading.Lock()
         MASKERS.add(self)
 
@@ -237,55 +255,123 @@ class SecretStore:
             self._edges = edges
             self._squeezed = {form: edge for form, edge in squeezed.items() if len(form) >= SHORTEST_INSIDE}
             self._forms = tuple(sorted(forms, key=len, reverse=True))
+            self._cut_forms, self._cut_squeezed = _CutForms(self._forms), _CutForms(self._squeezed)
 
     def mask(self, text: str) -> str:
         """`text` with every secret resolved so far replaced, also one that is escaped or split by control sequences."""
+        return self.mask_part(text, begins_cut=False, ends_cut=False)
+
+    def mask_part(self, text: str, begins_cut: bool, ends_cut: bool) -> str:
+        """The masked text of a part of a log, also without the rest of a secret at an end where it was cut."""
         for form in self._forms:
             if form in text:
                 before, after, sign = self._edges.get(form, NO_EDGES)
                 around = f"{sign}{{0,{before}}}{re.escape(form)}{sign}{{0,{after}}}"
                 text = re.sub(around, MASK, text) if before or after else text.replace(form, MASK)
         secret = bytearray(len(text))
-        self._mark_squeezed(secret, text)
+        is_cut = begins_cut, ends_cut
+        self._cut_forms.mark(secret, text, _View(text, text), _Cuts.of(text, *is_cut))
+        self._mark_squeezed(secret, text, text, is_cut)
         for view in _views(text):
             for form in self._forms:
                 _mark(secret, view, form)
-            self._mark_squeezed(secret, view)
+            self._cut_forms.mark(secret, text, view, _Cuts.of(view.text, *is_cut))
+            self._mark_squeezed(secret, text, view, is_cut)
         masked, done = [], 0
         for match in re.finditer(b"\1+", secret):
             masked += [text[done : match.start()], MASK]
             done = match.end()
         return "".join([*masked, text[done:]])
 
-    def _mark_squeezed(self, secret: bytearray, of: str | _View) -> None:
-        squeezed = (of if isinstance(of, str) else of.text).translate(_SQUEEZED)
-        if written := [form for form in self._squeezed if form in squeezed]:
-            view = _replaced(of, _BETWEEN, lambda _: "")
+    def _mark_squeezed(self, secret: bytearray, text: str, of: str | _View, is_cut: tuple[bool, bool]) -> None:
+        read = of if isinstance(of, str) else of.text
+        squeezed, cuts = read.translate(_SQUEEZED), _Cuts.of(read, *is_cut).squeezed(read, text)
+        written = [form for form in self._squeezed if form in squeezed]
+        if written or any(self._cut_squeezed.lengths(squeezed, cuts)):
+            view = _without(of, _BETWEEN)
             view.text = view.text.translate(_LOWER)
             for form in written:
                 # in a text that is read otherwise, what is around it may be a word before or after it
                 _mark(secret, view, form, self._squeezed[form] if isinstance(of, str) else NO_EDGES)
-
-    def mask_part(self, text: str, begins_cut: bool, ends_cut: bool) -> str:
-        """The masked text of a part of a log, also without the rest of a secret at an end where it was cut."""
-        text = self.mask(text)
-        if begins_cut:
-            length = max((_overlap(form, text) for form in self._forms), default=0)
-            text = MASK + text[length:] if length else text
-        if ends_cut:
-            length = max((_overlap(text, form) for form in self._forms), default=0)
-            text = text[: len(text) - length] + MASK if length else text
-        return text
+            self._cut_squeezed.mark(secret, text, view, cuts)
 
     @property
     def longest(self) -> int:
         return len(self._forms[0]) if self._forms else 0
 
 
-def _overlap(before: str, after: str) -> int:
-    """Length of the longest end of `before` that begins `after`, if it is a part of a secret worth masking."""
-    lengths = range(min(len(before), len(after)), SHORTEST_PART - 1, -1)
-    return next((length for length in lengths if after.startswith(before[-length:])), 0)
+class _Cuts(NamedTuple):
+    """How many characters at each end of a text may be left of an escape that was cut; none where it was not cut."""
+
+    begins: Collection[int]
+    ends: Collection[int]
+
+    @classmethod
+    def of(cls, text: str, begins_cut: bool, ends_cut: bool) -> _Cuts:
+        size = len(text)
+        sizes = range(1, min(size, LONGEST_TORN) + 1)
+        begins = [0, *(torn for torn in sizes if _TORN_AT_BEGIN.fullmatch(text, 0, torn))] if begins_cut else ()
+        ends = [0, *(torn for torn in sizes if _TORN_AT_END.fullmatch(text, size - torn))] if ends_cut else ()
+        return cls(begins, ends)
+
+    def squeezed(self, read: str, text: str) -> _Cuts:
+        """The same in the letters and digits of `read`, a reading of the text: before a space of the text itself is a
+        word, not an escape."""
+        begins = {read[:torn] for torn in self.begins if not torn or not text.startswith(f"{read[:torn]} ")}
+        ends = {read[len(read) - torn :] for torn in self.ends}
+        return _Cuts(*({len(torn.translate(_SQUEEZED)) for torn in at} for at in (begins, ends)))
+
+
+class _CutForms:
+    """Forms of secrets, to be found where a text has only the end or the beginning of one."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        self._beginnings: dict[str, list[str]] = {}
+        self._backwards: dict[str, list[str]] = {}
+        """The forms, and the forms read backwards, by their first characters."""
+        self._longest = 0
+        for form in forms:
+            if len(form) > SHORTEST_PART:
+                self._beginnings.setdefault(form[:SHORTEST_PART], []).append(form)
+                self._backwards.setdefault(form[: -SHORTEST_PART - 1 : -1], []).append(form[::-1])
+                self._longest = max(self._longest, len(form))
+
+    def mark(self, secret: bytearray, text: str, view: _View, cuts: _Cuts) -> None:
+        """Marks the rest of a form at each end at which the text was cut. `view`: of the text."""
+        size = len(view.text)
+        first, last = self.lengths(view.text, cuts)
+        end = view.span(0, first)[1] if first else 0
+        if _count_letters(text[:end]) <= first * WIDEST:
+            secret[:end] = b"\1" * end
+        begin = view.span(size - last, size)[0] if last else len(secret)
+        if _count_letters(text[begin:]) <= last * WIDEST:
+            secret[begin:] = b"\1" * (len(secret) - begin)
+
+    def lengths(self, text: str, cuts: _Cuts) -> tuple[int, int]:
+        """Lengths of the rests at the begin and at the end, each with what is left of an escape."""
+        if not self._longest:
+            return 0, 0
+        reach = self._longest + LONGEST_TORN
+        first = _length_of_rest(text[:reach][::-1], self._backwards, cuts.begins)
+        return first, _length_of_rest(text[-reach:], self._beginnings, cuts.ends)
+
+
+def _count_letters(text: str) -> int:
+    """Counts the letters and digits that a screen shows."""
+    return len(_SPLITS[0].sub("", text).translate(_SQUEEZED))
+
+
+def _length_of_rest(text: str, forms: Mapping[str, list[str]], torn: Collection[int]) -> int:
+    """Length of the longest end of the text that begins as one of the forms (by their first characters) and lacks the
+    form's end. `torn`: how many more characters it may have."""
+    for at in range(len(text) - SHORTEST_PART + 1) if torn else ():
+        for form in forms.get(text[at : at + SHORTEST_PART], ()):
+            rest = text[at:]
+            sizes = (len(rest) - size for size in torn)
+            begins = any(size >= SHORTEST_PART and form.startswith(rest[:size]) for size in sizes)
+            if begins and not rest.startswith(form):
+                return len(rest)
+    return 0
 
 
 class _Edges(NamedTuple):
@@ -316,44 +402,54 @@ def _mark(secret: bytearray, view: _View, form: str, edges: _Edges = NO_EDGES) -
 class _View:
     """A text with parts of it replaced, and where its characters are in the first text."""
 
-    def __init__(self, of: str | _View, parts: Iterable[tuple[int, int, str]]) -> None:
-        """Replaces each part, from begin to end; all characters of a replacement stand for the whole part."""
-        self._of = None if isinstance(of, str) else of
-        before: str = of if isinstance(of, str) else of.text
-        pieces: list[str] = []
-        self._starts: list[int] = []
-        self._spans: list[tuple[int, int, bool]] = []
-        """Of each piece: where it starts here; where it was before, and whether it was replaced."""
+    def __init__(self, of: str | _View, text: str, parts: Callable[[], Iterable[tuple[int, int, str]]] = tuple) -> None:
+        """`parts` of what it is a view of, from begin to end, are replaced in `text`; all characters of a replacement
+        stand for the whole part. They are only called for where a secret is found."""
+        self._of, self.text, self._parts = of, text, parts
+
+    @cached_property
+    def _pieces(self) -> tuple[list[int], list[tuple[int, int, bool]]]:
+        """Where each piece starts here; where it was before, and whether it was replaced."""
+        starts: list[int] = []
+        spans: list[tuple[int, int, bool]] = []
         size = done = 0
-        for begin, end, replaced in chain(parts, [(len(before), len(before), "")]):
-            for piece, span in ((before[done:begin], (done, begin, False)), (replaced, (begin, end, True))):
-                if piece:
-                    pieces.append(piece)
-                    self._starts.append(size)
-                    self._spans.append(span)
-                    size += len(piece)
+        length = len(self._of if isinstance(self._of, str) else self._of.text)
+        for begin, end, replaced in chain(self._parts(), [(length, length, "")]):
+            for piece_size, span in ((begin - done, (done, begin, False)), (len(replaced), (begin, end, True))):
+                if piece_size:
+                    starts.append(size)
+                    spans.append(span)
+                    size += piece_size
             done = end
-        self.text: str = "".join(pieces)
+        return starts, spans
 
     def span(self, begin: int, end: int) -> tuple[int, int]:
         """The part of the first text that these characters stand for."""
-        first, last = bisect_right(self._starts, begin) - 1, bisect_right(self._starts, end - 1) - 1
-        start, _, is_replaced = self._spans[first]
-        last_start, stop, is_last_replaced = self._spans[last]
-        start += 0 if is_replaced else begin - self._starts[first]
-        stop = stop if is_last_replaced else last_start + end - self._starts[last]
-        return self._of.span(start, stop) if self._of else (start, stop)
+        starts, spans = self._pieces
+        first, last = bisect_right(starts, begin) - 1, bisect_right(starts, end - 1) - 1
+        start, _, is_replaced = spans[first]
+        last_start, stop, is_last_replaced = spans[last]
+        start += 0 if is_replaced else begin - starts[first]
+        stop = stop if is_last_replaced else last_start + end - starts[last]
+        return (start, stop) if isinstance(self._of, str) else self._of.span(start, stop)
 
 
-def _replaced(of: str | _View, part: re.Pattern[str], replacement: Callable[[str], str]) -> _View:
-    matches = part.finditer(of if isinstance(of, str) else of.text)
-    return _View(of, ((*match.span(), replacement(match[0])) for match in matches))
+def _without(of: str | _View, part: re.Pattern[str]) -> _View:
+    before = of if isinstance(of, str) else of.text
+    return _View(of, part.sub("", before), lambda: ((*match.span(), "") for match in part.finditer(before)))
+
+
+def _read(of: str | _View) -> _View:
+    """It with its escapes read, one level of them."""
+    before = of if isinstance(of, str) else of.text
+    text = _ESCAPED.sub(lambda match: _unescaped(match[0]), before)
+    return _View(of, text, lambda: ((*match.span(), _unescaped(match[0])) for match in _ESCAPED.finditer(before)))
 
 
 def _views(text: str) -> Iterator[_View]:
     """The text as a person or a program reads it: without what no screen shows, and unescaped up to three times."""
     is_shown = text.isascii() and text.replace("\n", "").isprintable()
-    without = [] if is_shown else [_replaced(text, split, lambda _: "") for split in _SPLITS]
+    without = [] if is_shown else [_without(text, split) for split in _SPLITS]
     yield from without
     starts: list[str | _View] = [text, *without]
     for view in starts:
@@ -361,10 +457,10 @@ def _views(text: str) -> Iterator[_View]:
             yield from _dumps(view)
             if not _ESCAPED.search(view if isinstance(view, str) else view.text):
                 break
-            view = unescaped = _replaced(view, _ESCAPED, _unescaped)  # noqa: PLW2901 - the next level is of this one
+            view = unescaped = _read(view)  # noqa: PLW2901 - the next level is of this one
             yield unescaped
             if _SPLITS[0].search(unescaped.text):
-                yield _replaced(unescaped, _SPLITS[0], lambda _: "")
+                yield _without(unescaped, _SPLITS[0])
 
 
 def _dumps(of: str | _View) -> Iterator[_View]:
@@ -379,7 +475,8 @@ def _dumps(of: str | _View) -> Iterator[_View]:
             lines.append((*line.span(), line[1].split(maxsplit=DUMPED_BYTES)[:DUMPED_BYTES]))
     for units_as in _UNITS if lines else ():
         read = [(begin, end, _of_dump(units, *units_as)) for begin, end, units in lines]
-        yield _View(of, [*chain.from_iterable(zip(between, read, strict=True)), (lines[-1][1], len(text), "")])
+        parts = [*chain.from_iterable(zip(between, read, strict=True)), (lines[-1][1], len(text), "")]
+        yield _View(of, "".join(part for _, _, part in parts), partial(iter, parts))
 
 
 def _of_dump(units: list[str], base: int, order: Literal["big", "little"], size: int = 0) -> str:
@@ -406,8 +503,8 @@ def _unescaped(part: str) -> str:
         return html.unescape(part)
     if part[0] == "\\" and part[1] in "0123":
         return bytes(int(code, 8) for code in part[1:].split("\\")).decode("utf-8", "surrogateescape")
-    if part[0] == "%" or part[1] == "x":
-        content = bytes.fromhex(re.sub(r"%|\\x", "", part))
+    if part[0] in "%0" or part[1] == "x":
+        content = bytes.fromhex(re.sub(r"%|\\x|0x|[,\s]", "", part))
         return content.decode("utf-8", "surrogateescape")
     if part[1] == "u":
         return str(json.loads(f'"{part}"'))

@@ -1,6 +1,7 @@
 """Rerun, start and cancel.
 
-A job is requeued where slurmctld still knows it; else its stored script is submitted again.
+A job is requeued where slurmctld still knows it; else its stored script is submitted again. One query is enough:
+slurmctld answers from its memory.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.sdk.action_router import RoutedAction, VerbRouter
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import masked_head, reference_row
@@ -17,7 +17,6 @@ from connectors.sdk.settle import host_window
 from connectors.sdk.states import Capability, Verb
 from connectors.slurm import parse
 from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, sent, situation
-from connectors.slurm.hold import SlurmHolder
 from connectors.slurm.inventory import SlurmInventory
 from connectors.slurm.options import JobSelection
 
@@ -40,6 +39,8 @@ ARRAY_TASKS = re.compile(r"[0-9,:%-]{1,10000}")
 
 
 class SlurmReruns:
+    plans = ("requeue", "submit")
+
     def __init__(self, client: SlurmClient, selection: JobSelection, jobs: SlurmInventory) -> None:
         self._client, self._selection, self._jobs = client, selection, jobs
 
@@ -119,7 +120,9 @@ class SlurmReruns:
             summary=f"submit the script of job {part} again on {self._selection.target} as {user}",
             scope=f"one run of {spec.run.job}{tasks}",
             overlap=self._overlap(ref, now),
-            native_calls=(f"on {self._selection.target}: sudo -u {user} sbatch --comment=<key> {arguments}"[:400],),
+            native_calls=(
+                masked_head(f"on {self._selection.target}: sudo -u {user} sbatch --comment=<key> {arguments}", 400),
+            ),
             notes=SUBMITTED,
             refused=refused,
             plan={"how": "submit", "id": base, "part": part, "user": user, "options": options, "skew": now.skew},
@@ -137,12 +140,12 @@ class SlurmReruns:
 
     def _overlap(self, ref: Mapping[str, Any], now: JobSituation) -> str | None:
         waits, _, _ = parse.queue(now.answer)
-        name = self._selection.name_of(str(ref["name"]))
+        name = str(ref["name"])
         running = [
             f"{line.part} ({line.native})"
             for base, queued in waits.items()
             for line in queued
-            if base != ref["id"] and line.user == ref["user"] and self._selection.name_of(line.name) == name
+            if base != ref["id"] and line.user == ref["user"] and line.name == name
             and line.native in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING")
         ]  # fmt: skip
         return f"other submissions of it are active: {', '.join(running[:5])}" if running else None
@@ -196,6 +199,8 @@ class SlurmReruns:
 
 
 class SlurmCanceller:
+    plans = ("cancel",)
+
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection = client, selection
 
@@ -246,18 +251,3 @@ MISSING = {
     Capability.TASKS: "array tasks are shown as parts of their run; job steps are not shown",
     Capability.PERIODS: "Slurm gives a job no date: whenever it runs, it runs for now",
 }
-
-
-class SlurmActions(VerbRouter):
-    """All actions of one cluster. One query is enough to verify: slurmctld answers from its memory."""
-
-    def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holder: SlurmHolder) -> None:
-        cancel = SlurmCanceller(client, selection)
-        previews = {
-            **dict.fromkeys((Verb.RERUN, Verb.START), reruns.preview),
-            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
-            Verb.CANCEL: cancel.preview,
-        }
-        by_plan: dict[str, RoutedAction] = {"cancel": cancel, **dict.fromkeys(("requeue", "submit"), reruns)}
-        by_plan |= dict.fromkeys(holder.plans, holder)
-        super().__init__("Slurm", client, previews, by_plan, MISSING)

@@ -37,14 +37,14 @@ class SlurmClient(ScriptClient[SlurmOptions]):
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
         """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""
         until = f"uts{window.until}" if window.until else ""
-        history = ("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen("-r"))
+        history = ("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen())
         ids = ",".join(open_ids)
         return self.ask(["host", "config", history, *([("some", ids)] if ids else []), self._queue()])
 
     def names(self) -> SlurmAnswer:
         """Submissions within history_hours, and what waits now."""
         since = max(1, int(time.time()) - self.options.history_hours * 3600)
-        names = ("names", str(since), *self._chosen("-r"))
+        names = ("names", str(since), *self._chosen())
         return self.ask(["host", "config", names, self._queue(), "crontabs", "limits"])
 
     def pending(self) -> SlurmAnswer:
@@ -56,12 +56,11 @@ class SlurmClient(ScriptClient[SlurmOptions]):
         return SlurmAnswer(self.run_calls(scripts, variables, calls, nonce, once), f"\x1f{nonce[:6]}", self.where)
 
     def _queue(self) -> ScriptCall:
-        return ("queue", *self._chosen("-p"))
+        return ("queue", *self._chosen())
 
-    def _chosen(self, partitions: str) -> list[str]:
-        """Options that choose jobs; `partitions`: the option that names partitions."""
-        options = {"-u": self.options.users, "-A": self.options.accounts, partitions: self.options.partitions}
-        return [text for option, names in options.items() if names for text in (option, ",".join(names))]
+    def _chosen(self) -> list[str]:
+        """Options that choose jobs."""
+        return ["-u", ",".join(self.options.users)] if self.options.users else []
 
 
 OPERATORS = ("Operator", "Administrator")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from connectors.sdk.action_router import RunPart, VerbRouter, routes
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.fields import masked_head
@@ -15,7 +16,7 @@ from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import host_now
 from connectors.slurm import parse
-from connectors.slurm.actions import MISSING, SlurmActions, SlurmReruns
+from connectors.slurm.actions import MISSING, SlurmCanceller, SlurmReruns
 from connectors.slurm.client import OPERATORS, SlurmClient, level_of
 from connectors.slurm.hold import SlurmHolder
 from connectors.slurm.inventory import SlurmInventory
@@ -86,12 +87,15 @@ class SlurmConnector(ComposedConnector):
         selection = JobSelection(options, target)
         polls, holder = SlurmPoller(client, selection), SlurmHolder(client, selection)
         jobs = SlurmInventory(client, selection, polls)
+        reruns, canceller = SlurmReruns(client, selection, jobs), SlurmCanceller(client, selection)
+        parts: dict[Verb, RunPart] = {Verb.RERUN: reruns, Verb.START: reruns, Verb.CANCEL: canceller}
+        parts |= {Verb.HOLD: holder, Verb.RELEASE: holder}
         super().__init__(
             client,
             inventory=jobs.inventory,
             poll=polls.poll,
             log=lambda run, start, limit_bytes: read_log(client, run, start, limit_bytes),
-            acts=SlurmActions(client, selection, SlurmReruns(client, selection, jobs), holder),
+            acts=VerbRouter("Slurm", client, *routes(parts), MISSING),
             holds=holder.holds,
             probe=lambda: probe(client, selection),
         )

@@ -140,7 +140,7 @@ class SlurmInventory:
         part, submit, user, account, partition, qos, folder, name, line = row[: parse.NAME_FIELDS]
         if not self._selection.wants(name):
             return
-        empty = SubmittedJob(user, self._selection.name_of(name))
+        empty = SubmittedJob(user, name)
         job, submitted = known.setdefault(self._selection.job_of(user, name), empty), parse.stamp(submit)
         if submitted >= job.submit:
             job.account, job.partition, job.line, job.submit = account, partition, line, submitted
@@ -153,7 +153,7 @@ class SlurmInventory:
             if not self._selection.wants(line.name):
                 continue
             key = self._selection.job_of(line.user, line.name)
-            name = self._selection.name_of(line.name)
+            name = line.name
             job = known.setdefault(key, SubmittedJob(line.user, name, line.account, line.partition))
             job.crontab = spec or job.crontab
             if line.is_pending:

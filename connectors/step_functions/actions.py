@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
+from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
 from connectors.sdk.aws import schedules
 from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
 from connectors.sdk.aws.scheduler import ScheduleHolder
@@ -21,9 +21,14 @@ from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import Capability, RunState, Verb
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
-from connectors.step_functions.inventory import NO_MARK, StateMachines
+from connectors.step_functions.inventory import StateMachines
 
 LISTED_RUNNING = 10
+MISSING = {
+    Capability.MARK: "AWS cannot set an execution's result; Headway records it as asserted",
+    Capability.TASKS: "the states of a machine are not shown as tasks; its log has every one",
+    Capability.NATIVE_DEPENDENCIES: "Step Functions knows no order between state machines: declare it",
+}
 
 
 class StepFunctionsActions(VerbRouter):
@@ -32,25 +37,17 @@ class StepFunctionsActions(VerbRouter):
     def __init__(self, client: StepFunctionsClient, machines: StateMachines, settle_seconds: float) -> None:
         self._machines = machines
         self._holder = ScheduleHolder(client, lambda job: self._schedules_of(machines.named(job)))
-        super().__init__(
-            "Step Functions",
-            client,
-            {
-                Verb.RERUN: self._preview_rerun,
-                Verb.CANCEL: self._preview_stop,
-                Verb.START: self._preview_start,
-                **dict.fromkeys((Verb.HOLD, Verb.RELEASE), self._preview_hold),
-            },
-            {
-                "redrive": ActionFunctions(self._send_redrive, self._look_up_redrive),
-                "start": ActionFunctions(self._send_again, self._look_up_start),
-                "begin": ActionFunctions(self._send_start, self._look_up_start),
-                "stop": ActionFunctions(self._send_stop, self._look_up_stop),
-                **dict.fromkeys(self._holder.plans, self._holder),
-            },
-            {Capability.MARK: NO_MARK},
-            settle_seconds,
-        )
+        hold = ActionPart(self._holder.plans, self._preview_hold, self._holder.act, self._holder.look_up)
+        again = ActionPart(("start",), self._preview_rerun, self._send_again, self._look_up_start)
+        parts = {
+            Verb.RERUN: ActionPart(("redrive",), self._preview_rerun, self._send_redrive, self._look_up_redrive),
+            Verb.START: ActionPart(("begin",), self._preview_start, self._send_start, self._look_up_start),
+            Verb.CANCEL: ActionPart(("stop",), self._preview_stop, self._send_stop, self._look_up_stop),
+            Verb.HOLD: hold,
+            Verb.RELEASE: hold,
+        }
+        previews, by_plan = routes(parts)
+        super().__init__("Step Functions", client, previews, {**by_plan, "start": again}, MISSING, settle_seconds)
 
     def _schedules_of(self, machine: AwsReply) -> list[AwsReply]:
         """Raises AccessRefused where they cannot be read."""
@@ -77,8 +74,7 @@ class StepFunctionsActions(VerbRouter):
         return (_redrive if execution.get("redriveStatus") == "REDRIVABLE" else _start)(execution, spec, running)
 
     def _open_executions(self, machine: str) -> list[AwsReply]:
-        rows: list[AwsReply] = self._client.executions(machine, LISTED_RUNNING, status="RUNNING")["executions"]
-        return rows
+        return self._client.executions(machine, LISTED_RUNNING, status="RUNNING")[0]
 
     def _send_redrive(self, plan: Plan, key: str) -> Receipt:
         """The receipt names the attempt that polls will report: a redriven execution carries no key of ours."""

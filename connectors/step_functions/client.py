@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from connectors.sdk.aws.scheduler import SchedulerClient
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.transport.http import Transport
 from connectors.step_functions.options import StepFunctionsOptions
 
@@ -29,30 +28,26 @@ class StepFunctionsClient(SchedulerClient):
 
     def state_machine(self, arn: str) -> AwsReply:
         reply = self.call(SERVICE, "describe_state_machine", "definition", stateMachineArn=arn)
-        return self._about(arn, "stateMachineArn", reply)
+        return self.about(arn, "stateMachineArn", reply)
 
     def executions(
         self, machine: str, size: int, token: str | None = None, status: str | None = None, redriven: bool = False
-    ) -> AwsReply:
-        filters = given(nextToken=token, statusFilter=status, redriveFilter="REDRIVEN" if redriven else None)
-        return self.call(SERVICE, "list_executions", "executions", stateMachineArn=machine, maxResults=size, **filters)
+    ) -> tuple[list[AwsReply], str | None]:
+        """One page of executions, newest first, and the token of the next."""
+        filters = given(statusFilter=status, redriveFilter="REDRIVEN" if redriven else None)
+        which = {"stateMachineArn": machine, "maxResults": size, **filters}
+        return self.page(SERVICE, "list_executions", "executions", "nextToken", token, **which)
 
     def execution(self, arn: str, with_data: bool = False) -> AwsReply:
         """One execution; its input only where it is needed, since it may hold anything."""
         which = "ALL_DATA" if with_data else "METADATA_ONLY"
         reply = self.call(SERVICE, "describe_execution", "status", executionArn=arn, includedData=which)
-        return self._about(arn, "executionArn", reply)
+        return self.about(arn, "executionArn", reply)
 
-    def _about(self, arn: str, name: str, reply: AwsReply) -> AwsReply:
-        """The reply, which must be about `arn`: a proxy may mix answers up. Raises RecordUnreadable."""
-        if reply.get(name) != arn:
-            raise RecordUnreadable(f"{self.place}: the answer is about {reply.get(name)}, the request was for {arn}")
-        return reply
-
-    def history(self, arn: str, size: int, token: str | None) -> AwsReply:
-        """One page of events, newest first, without inputs and outputs."""
-        which = {"maxResults": size, "reverseOrder": True, "includeExecutionData": False, **given(nextToken=token)}
-        return self.call(SERVICE, "get_execution_history", "events", executionArn=arn, **which)
+    def history(self, arn: str, size: int, token: str | None) -> tuple[list[AwsReply], str | None]:
+        """One page of events, newest first, without inputs and outputs, and the token of the next."""
+        which = {"executionArn": arn, "maxResults": size, "reverseOrder": True, "includeExecutionData": False}
+        return self.page(SERVICE, "get_execution_history", "events", "nextToken", token, **which)
 
     def redrive(self, arn: str, key: str) -> AwsReply:
         """Runs an execution again from its unsuccessful step; the same key within 15 minutes changes nothing."""

@@ -26,9 +26,9 @@ from connectors.sdk.fields import EPOCH
 from connectors.sdk.records import Inventory, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.step_functions import log, parse
-from connectors.step_functions.actions import StepFunctionsActions
+from connectors.step_functions.actions import MISSING, StepFunctionsActions
 from connectors.step_functions.client import SERVICE, StepFunctionsClient
-from connectors.step_functions.inventory import NO_MARK, StateMachines, standard_machines
+from connectors.step_functions.inventory import StateMachines, standard_machines
 from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
 
 MAX_DESCRIBED = 60
@@ -46,11 +46,9 @@ class ExecutionReader(NewestFirstReader):
     )
 
     client: StepFunctionsClient
-    region: str = ""
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
-        executions = self.client.executions(where, size, mark.token)
-        return executions["executions"], executions.get("nextToken")
+        return self.client.executions(where, size, mark.token)
 
     def began(self, row: AwsReply) -> datetime | None:
         return instant(row.get("startDate"))
@@ -60,7 +58,7 @@ class ExecutionReader(NewestFirstReader):
         return identity, str(row.get("status")), parse.is_open(row)
 
     def read(self, row: AwsReply, name: str) -> list[RunRecord]:
-        return [parse.run(row, name, self.region)]
+        return [parse.run(row, name, self.client.region)]
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Reads redrives of older executions, the open ones that no page showed, and why the newest failed."""
@@ -85,12 +83,12 @@ class ExecutionReader(NewestFirstReader):
             if not self.has_time:
                 return
             try:
-                page = self.client.executions(machines[name], self.live_size, redriven=True)
+                redriven, _ = self.client.executions(machines[name], self.live_size, redriven=True)
             except (AccessRefused, NotSupported, RateLimited):
                 continue  # the reading of the machine itself has reported it
             mark, past = self.marks[name], before.get(name, NewestFirstPosition())
             codes = dict.fromkeys(mark.reported)
-            for row in page["executions"]:
+            for row in redriven:
                 at = instant(row.get("redriveDate"))
                 if row.get("redriveCount") and at and at.timestamp() >= past.floor:
                     code, is_reported = self.end_code(row, past.reported)
@@ -141,9 +139,7 @@ def _execution_permissions(client: StepFunctionsClient, machines: Sequence[AwsRe
         return
     rows: list[AwsReply] = []
     yield try_permission(SERVICE, "DescribeStateMachine", partial(client.state_machine, machine))
-    yield try_permission(
-        SERVICE, "ListExecutions", lambda: rows.extend(client.executions(machine, 1)["executions"][:1])
-    )
+    yield try_permission(SERVICE, "ListExecutions", lambda: rows.extend(client.executions(machine, 1)[0][:1]))
     for arn in [str(row.get("executionArn")) for row in rows]:
         yield try_permission(SERVICE, "DescribeExecution", partial(client.execution, arn))
         yield try_permission(SERVICE, "GetExecutionHistory", partial(client.history, arn, 1, None))
@@ -152,9 +148,7 @@ def _execution_permissions(client: StepFunctionsClient, machines: Sequence[AwsRe
 class StepFunctionsConnector(ComposedConnector):
     def __init__(self, client: StepFunctionsClient, options: StepFunctionsOptions, settle_seconds: float = 1.0) -> None:
         machines = StateMachines(client, options)
-        poller = NewestFirstPoller(
-            lambda: standard_machines(machines.listed()), lambda: ExecutionReader(client, region=options.region)
-        )
+        poller = NewestFirstPoller(lambda: standard_machines(machines.listed()), partial(ExecutionReader, client))
 
         def inventory(previous_hash: str) -> Inventory:
             listed = list(machines.listed())
@@ -178,13 +172,9 @@ CONNECTOR = ConnectorKind(
     options=StepFunctionsOptions,
     targets=targets,
     open=lambda options, target, secrets: StepFunctionsConnector(StepFunctionsClient(options, secrets), options),
-    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.NATIVE_DEPENDENCIES},
+    capabilities=frozenset(Capability) - set(MISSING),
     starts_held=True,
-    missing={
-        Capability.MARK: NO_MARK,
-        Capability.TASKS: "the states of a machine are not shown as tasks; its log has every one",
-        Capability.NATIVE_DEPENDENCIES: "Step Functions knows no order between state machines: declare it",
-    },
+    missing=MISSING,
     proofs=frozenset({ProofLevel.START, ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "redrive, or start again",

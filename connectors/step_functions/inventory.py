@@ -19,7 +19,6 @@ from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
 
-NO_MARK = "AWS cannot set an execution's result; Headway records it as asserted"
 NO_ADDRESS = "endpoint_url is the address of Step Functions alone: give scheduler_endpoint_url as well"
 
 

@@ -63,11 +63,9 @@ def _events(client: StepFunctionsClient, arn: str, is_enough: Callable[[Lines], 
     lines: Lines = []
     token, is_open = None, True
     for _ in range(MAX_PAGES):
-        page = client.history(arn, PAGE_SIZE, token)
-        events = page.get("events", ())
+        events, token = client.history(arn, PAGE_SIZE, token)
         is_open = is_open and not any(_is_end(event) for event in events)
         lines += [(_id(event), line(event)) for event in events]
-        token = page.get("nextToken")
         if not token or is_enough(lines):
             break
     return sorted(lines), is_open, bool(token)

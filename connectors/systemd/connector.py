@@ -34,6 +34,8 @@ from connectors.systemd.options import SystemdOptions
 from connectors.systemd.parse import ServiceUnit, TimerUnit
 from connectors.systemd.runs import Invocation, InvocationBook, job_id
 
+HISTORY = timedelta(days=14)
+"""How far back the first poll reads the journal."""
 LAG = timedelta(seconds=5)
 """How long journald may take to write an entry."""
 RETENTION = timedelta(minutes=5)
@@ -94,10 +96,10 @@ class SystemdConnector(ComposedConnector):
         return Inventory.of(jobs, not answer.warnings, answer.host.clock(ours, answer.zone), answer.skipped)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        hours = f"history_hours ({self.options.history_hours})"
-        known, unreadable = cursor_or_first(SystemdCursor(), cursor, f"history is read again from {hours} back")
+        instead = f"history is read again from {HISTORY.days} days back"
+        known, unreadable = cursor_or_first(SystemdCursor(), cursor, instead)
         before = datetime.now(UTC)
-        since = int((before - timedelta(hours=self.options.history_hours)).timestamp())
+        since = int((before - HISTORY).timestamp())
         book = InvocationBook({run.invocation: run for run in known.runs}, known.requested)
         parts = self._host.snapshot(known.journal, since, sorted(book.units))
         answer = self._read(parts)

@@ -25,5 +25,3 @@ class SystemdOptions(HostOptions):
     """Timers that are not watched: by default those of the operating system."""
     sudo: StrictBool = True
     """Whether `sudo -n` may be used to start and stop units (not needed for root)."""
-    history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 14
-    """How far back the first poll reads the journal."""

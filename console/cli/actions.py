@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
-from console.cli.clock_format import clock_text, in_display_zone, timestamp
+from console.cli.clock_format import clock_text, in_display_zone, period, stamp, timestamp
 from console.cli.commands import JSON, Handler, argument, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
@@ -45,7 +45,7 @@ from console.cli.requests import (
     send_action,
     wait_for_answer,
 )
-from console.domain.action import MANUAL_KIND, ActionDetailView, ActionHistoryEntry, ActionView
+from console.domain.action import MANUAL_KIND, ActionDetailView, ActionHistoryEntry, ActionView, displayed_preview
 from console.domain.conf import parse_conf
 from console.domain.filter import JobFilter, matches_terms
 from console.domain.ids import incident_name, is_suffix_of
@@ -53,8 +53,10 @@ from console.domain.incident import step_refusal
 from console.domain.job import JobRow
 from console.domain.plan import PlanDraft
 from console.domain.run import RunRow
+from console.domain.text import render
 from console.engine.api.action_request import ActionRequest, overlap_choice
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ApproveAction, UndoCompletion, WithdrawAction
 from console.store.errors import NotFound
 from console.text.cleaning import clean_line
 from console.text.suggestions import suggest_names
@@ -106,7 +108,7 @@ def send_step(arguments: argparse.Namespace, job: str, request: ActionRequest, n
     seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
     data = wait_for_answer(arguments, requests, requests.preview(request), seconds)
     refusal = step_refusal(data, request.verb)
-    set_document(arguments, {key: value for key, value in data.items() if key != "plan"})
+    set_document(arguments, displayed_preview(data))
     is_shown = not (refusal and request.verb in HOLD_VERBS)  # a refused hold is not shown as if it could be sent
     if is_shown and not arguments.json:
         print_parts([*preview_lines(job, data, request.verb), *notes])
@@ -159,6 +161,7 @@ def run_verb(arguments: argparse.Namespace) -> int:
     verb = RUN_VERBS[arguments.command]
     with store_reader(arguments) as reads:
         runs = {run.id: run for run in (_run_named(reads, name, verb) for name in arguments.names)}
+        now = reads.now()
     if len(runs) == 1:
         [run] = runs.values()
         return send_step(arguments, run.job, ActionRequest(verb, run.id))
@@ -166,7 +169,8 @@ def run_verb(arguments: argparse.Namespace) -> int:
     def propose() -> PlanDraft:
         return propose_plan(arguments, lambda requests: requests.propose_bulk(list(runs), verb))
 
-    return execute_plan(arguments, propose(), f"{arguments.command.removeprefix('run ')} {len(runs)}", again=propose)
+    confirmation = f"{arguments.command.removeprefix('run ')} {len(runs)}"
+    return execute_plan(arguments, propose(), now, confirmation, again=propose)
 
 
 def _run_named(reads: Queries, name: str, verb: Verb) -> RunRow:
@@ -205,7 +209,7 @@ def run_done(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     document = {"step": name, "business_date": run.business_date, "run": run.id}
     if arguments.undo:
-        wait_for_answer(arguments, requests, requests.undo_completion(run.id, arguments.why))
+        wait_for_answer(arguments, requests, requests.ask(UndoCompletion(run.id, arguments.why)))
         return print_result(arguments, {**document, "done": False}, [f"{name} {run.business_date}: reopened"])
     if not _confirm_on_bad_upstream(arguments, name, run):
         raise CommandError(Exit.REFUSED, f"{name} {run.business_date} was not completed; nothing was sent")
@@ -359,10 +363,10 @@ def _action_facts(action: ActionDetailView) -> Iterator[str]:
         ("message", action.text),
         ("native", in_display_zone(action.native_summary)),
         ("scope", in_display_zone(action.scope)),
-        ("period", in_display_zone(action.period)),
+        ("period", period(action.period)),
         *((sent, call) for call in action.sends),
         (sent, "" if action.is_over or action.sends else "determined right before sending"),
-        *(("note", note) for note in action.notes),
+        *(("note", render(note, stamp)) for note in action.notes),
         ("requested", f"by {action.requested_by}{origin}"),
         ("why", action.why or "no reason given"),
         ("approved", action.approved_by and f"by {action.approved_by}"),
@@ -412,7 +416,7 @@ def approve_action(arguments: argparse.Namespace) -> int:
     ]
     print_result(arguments, {"approval": approval, "approved": False}, lines)
     require_confirmation(arguments, "approve this action?", "nothing was approved", "approve")
-    wait_for_answer(arguments, requests, requests.approve(arguments.key, approval.digest))
+    wait_for_answer(arguments, requests, requests.ask(ApproveAction(arguments.key, approval.digest)))
     message = f"{approval.key}: approved; the engine verifies and sends it"
     return print_result(arguments, {"approval": approval, "approved": True}, [message])
 
@@ -466,7 +470,7 @@ def _withdraw_action(arguments: argparse.Namespace, action: ActionView | None) -
         )
         print_parts([*lines, risk] if action.state == "unknown" else lines)
     require_confirmation(arguments, "withdraw this action?", "nothing was withdrawn", "withdraw")
-    wait_for_answer(arguments, requests, requests.withdraw(action.key, arguments.why))
+    wait_for_answer(arguments, requests, requests.ask(WithdrawAction(action.key, arguments.why)))
     return print_result(arguments, {"action": action, "withdrawn": True}, [f"{action.key}: withdrawn"])
 
 

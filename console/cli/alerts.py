@@ -1,4 +1,4 @@
-"""Alerts and who receives them: deliveries, suppressed alerts, silences, on-call rotas, noise."""
+"""Alerts and who receives them: deliveries, suppressed alerts, silences, on-call rotas."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING
 from console.cli.arguments import duration, instant_with_zone, timeout, whole_number
 from console.cli.clock_format import timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, one_of, option
-from console.cli.configure import differs_in_engine, page_text
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_parts, print_result, set_document, table
-from console.cli.reader import store_reader
-from console.cli.requests import require_engine, wait_for_answer
+from console.cli.reader import store_reader, stored
+from console.cli.requests import request_answer
 from console.domain.alert import MATCHERS, AlertDeliveryView, RotaView, SuppressionView
 from console.domain.ids import incident_name, instant, micros
-from console.domain.noise import report_tables, summary_lines
+from console.engine.api.requests import AddSilence, ExpireSilence, RetryAlerts, SendTest
 from console.store.errors import AmbiguousName, NotFound
 from console.text.cleaning import clean_line
-from console.text.message import table as text_table
-from console.text.message import text_of
 from console.timing.durations import format_duration
 from console.timing.formats import age_text
 
@@ -56,7 +53,8 @@ def list_alerts(arguments: argparse.Namespace) -> int:
     print_result(arguments, deliveries, rows)
     if any(delivery.state == "parked" for delivery in deliveries) and not arguments.json:
         print_message(
-            "parked deliveries are not retried automatically. Fix the route, then: headway alert retry --parked (or ID)"
+            "a parked delivery is tried once more when its URL accepts another alert."
+            " Fix the route, then: headway alert retry --parked (or ID)"
         )
     return Exit.OK
 
@@ -94,32 +92,22 @@ def _alert_number(typed: str) -> int | None:
         return None
 
 
-def _no_such_alert(what: str, typed: str, candidates: Sequence[tuple[int, str]]) -> str:
+def _no_such_delivery(typed: str, candidates: Sequence[tuple[int, str]]) -> str:
     known = "; ".join(f"{number} ({clean_line(title, TITLE_WIDTH)})" for number, title in candidates)
-    return f'no {what} "{clean_line(typed[:40])}"; {f"known: {known}" if known else "none exists"}'
-
-
-def rate_alert(arguments: argparse.Namespace) -> int:
-    """Stores whether an alert was useful; `headway alert noise` counts it."""
-    with store_reader(arguments) as reads:
-        number = _alert_number(arguments.name)
-        if number is None or not reads.alerts.has_alert(number):
-            code = Exit.USAGE if number is None else Exit.NOT_FOUND
-            latest = reads.alerts.latest_alerts(MAX_NEAR_ALERTS)
-            raise CommandError(code, _no_such_alert("alert", arguments.name, latest))
-    requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.rate_alert(number, arguments.useful == "yes", arguments.why))
-    return print_result(arguments, data, [f"alert {number}: {'useful' if data['useful'] else 'not useful'}"])
+    return f'no parked delivery "{clean_line(typed[:40])}"; {f"known: {known}" if known else "none exists"}'
 
 
 def test_route(arguments: argparse.Namespace) -> int:
     """Sends a message to each URL of a route; prints the outcomes, and how on-call services show it."""
-    requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.test_route(arguments.name))
+    from console.diagnosis.routes import page_text
+    from console.diagnosis.targets import differs_in_engine
+
+    data = request_answer(arguments, SendTest(arguments.name))
     until = time.monotonic() + arguments.timeout
     deliveries = _test_deliveries(arguments, int(data["alert"]), until)
+    header = stored(arguments, lambda reads: reads.estate.header())
     for variable in sorted({delivery.receiver.removeprefix("env ") for delivery in deliveries}):
-        if differs_in_engine(arguments, variable):
+        if differs_in_engine(header, variable):
             print_message(f"sent by the engine with its own {variable}, which differs from this shell's")
     set_document(arguments, deliveries)
     is_read, key = True, data.get("key")  # without one: an engine of the version before
@@ -174,9 +162,8 @@ def retry_delivery(arguments: argparse.Namespace) -> int:
         with store_reader(arguments) as reads:
             undelivered = reads.alerts.undelivered()
         parked = [(delivery.id, delivery.title) for delivery in undelivered if delivery.state == "parked"]
-        raise CommandError(Exit.USAGE, _no_such_alert("parked delivery", arguments.name, parked[:MAX_NEAR_ALERTS]))
-    requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.retry_parked(number))
+        raise CommandError(Exit.USAGE, _no_such_delivery(arguments.name, parked[:MAX_NEAR_ALERTS]))
+    data = request_answer(arguments, RetryAlerts(number))
     message = f"{counted(data['deliveries'], 'alert')} queued for retry. Status: headway alert"
     return print_result(arguments, data, [message])
 
@@ -218,10 +205,8 @@ def add_silence(arguments: argparse.Namespace) -> int:
     if not arguments.why.strip():
         raise CommandError(Exit.USAGE, "no silence added: --why is required; it is shown with each suppressed alert")
     unmatched = _refuse_unknown_matcher(arguments, matchers)
-    requests = require_engine(arguments)
     begins = micros(arguments.begins) if arguments.begins is not None else None
-    request = requests.silence(matchers, arguments.length.total_seconds(), arguments.why, begins)
-    data = wait_for_answer(arguments, requests, request)
+    data = request_answer(arguments, AddSilence(matchers, arguments.length.total_seconds(), arguments.why, begins))
     until = timestamp(instant(int(data["until_us"])))
     print_result(arguments, data, [f"silence {data['silence']}: {matchers_text(matchers)} until {until}"])
     for name, pattern in unmatched:
@@ -254,8 +239,7 @@ def _full_job_name(reads: Queries, typed: str) -> str:
 
 
 def expire_silence(arguments: argparse.Namespace) -> int:
-    requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.expire_silence(arguments.id, arguments.why))
+    data = request_answer(arguments, ExpireSilence(arguments.id, arguments.why))
     return print_result(arguments, data, [f"silence {arguments.id}: expired"])
 
 
@@ -301,17 +285,6 @@ def _print_rota(arguments: argparse.Namespace, rotas: list[RotaView], at: dateti
     return print_result(arguments, rota, lines, code=Exit.OK if rota.person else Exit.PROBLEM)
 
 
-NOISE_SINCE = "7d"
-
-
-def run_noise(arguments: argparse.Namespace) -> int:
-    with store_reader(arguments) as reads:
-        report = reads.alerts.noise_report(reads.now() - arguments.since)
-    heading = f"alerts from {timestamp(report.since)} to {timestamp(report.until)}"
-    body = text_of([[heading], summary_lines(report), *map(text_table, report_tables(report))])
-    return print_result(arguments, report, body.splitlines())
-
-
 HANDLERS = {
     "silence": Handler(list_silences, flag("--all", "include expired silences"), JSON),
     "silence add": Handler(
@@ -348,18 +321,6 @@ HANDLERS = {
             flag("--parked", "all parked deliveries"),
             required=True,
         ),
-        JSON,
-    ),
-    "alert rate": Handler(
-        rate_alert,
-        option("name", "number of the alert, in its last lines", "ID"),
-        option("useful", "was the alert useful", "yes|no", choices=["yes", "no"]),
-        option("--why", "reason", "TEXT", default=""),
-        JSON,
-    ),
-    "alert noise": Handler(
-        run_noise,
-        option("--since", "how far to look back (7d)", "TIME", type=duration, default=duration(NOISE_SINCE)),
         JSON,
     ),
 }

@@ -21,7 +21,8 @@ OPEN_ESTATE_NOTE = (
     "config has no [[permissions]]: everybody who can write this store has every permission. Fix: docs/security.md"
 )
 FOREIGN_NOTE = (
-    "the store holds objects that Headway did not make, which may write in the name of any user: {}. Fix: remove them"
+    "the store holds objects or grants that Headway did not make, which may read it or write in the name of any user:"
+    " {}. Fix: remove them; on PostgreSQL then run what `headway store grants` prints"
 )
 UNGUARDED_NOTE = (
     "the audit log is no longer append-only: triggers missing or disabled: {}. A user with rights on its"

@@ -13,6 +13,7 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.reader import load_valid_config, store_reader
 from console.config.paths import config_path
+from console.timing.calendars import no_days_fault
 
 if TYPE_CHECKING:
     from console.domain.calendar import Calendar, CalendarWindow
@@ -69,12 +70,6 @@ def _clock_change_lines(days: list[dict[str, Any]]) -> Iterator[str]:
         for span in day["hours"] or ():
             if span["note"]:
                 yield f"window {span['window']}: {span['note']}; {span['text']}"
-
-
-def no_days_fault(start: date) -> str:
-    """The fault of a calendar that counts no day, and its fix."""
-    fix = "check its weekdays, on, only_in, exclude and closed, or name dates in open"
-    return f"no day counts within five years from {start}, so nothing is ever expected on it. Fix: {fix}"
 
 
 def _start_date(arguments: argparse.Namespace, calendar: Calendar, now: datetime) -> date:
@@ -136,15 +131,11 @@ def _calendar_text(calendar: Calendar) -> str:
     rules = [rule.text for rule in calendar.on]
     days = [WEEKDAYS[number][:3].capitalize() for number in calendar.weekdays] if not rules else []
     country = "-".join(filter(None, (calendar.country, calendar.subdivision)))
-    related = {"and": calendar.include, "only in": calendar.only_in, "without": calendar.exclude}
+    only_in = ", ".join(referenced.name for referenced in calendar.only_in)
     parts = [
         ", ".join(rules) or " ".join(days),
         country and f"no holidays of {country}",
-        *(
-            f"{relation} {', '.join(member.name for member in members)}"
-            for relation, members in related.items()
-            if members
-        ),
+        only_in and f"only in {only_in}",
     ]
     return "; ".join(filter(None, parts))
 

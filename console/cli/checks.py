@@ -13,7 +13,8 @@ from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_result, table
 from console.cli.reader import store_reader
-from console.cli.requests import require_engine, wait_for_answer
+from console.cli.requests import request_answer
+from console.engine.api.requests import RunDataCheck
 from console.timing.durations import format_duration
 from console.timing.formats import relative_time_text
 
@@ -48,7 +49,6 @@ def run_checks(arguments: argparse.Namespace) -> int:
     waits = ", ".join(view.waits) or f"none; runs every {every}"
     lines = [f"{view.name}: {view.about} ({view.kind}, every {every}, business dates in {view.zone})"]
     lines += [f"  needed by {waits}"]
-    lines += ["  warns only: nothing waits for it"] if view.severity == "warn" else []
     check_heading = (
         lines if view.last is not None else [*lines, f"  never run. Run it: headway datacheck {view.name} --now"]
     )
@@ -81,9 +81,8 @@ def _list_checks(arguments: argparse.Namespace) -> int:
 def _run_check_now(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         [view] = reads.checks.list_checks(arguments.name)
-    requests = require_engine(arguments)
     seconds = view.timeout_seconds + SPARE_SECONDS
-    data = wait_for_answer(arguments, requests, requests.run_check(arguments.name, arguments.business_date), seconds)
+    data = request_answer(arguments, RunDataCheck(arguments.name, arguments.business_date or ""), seconds)
     line = f"{data['check']} {data['business_date']}: {data['state']}: {data['text']}"
     return print_result(arguments, data, [line], code=Exit.OK if data["state"] in PASSED_STATES else Exit.PROBLEM)
 

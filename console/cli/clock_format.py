@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from console.cli.exits import CommandError, Exit
+from console.domain.text import Text, key_text, render
 from console.timing import formats
+from console.timing.durations import parse_duration
 from console.timing.zones import instant_at, local_readings
 
 WEEK = timedelta(days=7)
@@ -76,6 +80,19 @@ def instants_of_clock(shown: datetime) -> tuple[datetime, ...]:
     return (first,) if second <= first else (first, second)
 
 
+def time_ago(length: str, now: datetime) -> datetime:
+    """The instant so long before `now`, of an option `--since`. Raises CommandError."""
+    try:
+        since = now - parse_duration(length)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, f"--since: {error}") from None
+    except OverflowError:
+        raise CommandError(Exit.USAGE, f'--since: "{length[:40]}" is longer than any calendar; write 14d') from None
+    if since >= now:
+        raise CommandError(Exit.USAGE, f'--since: "{length[:40]}" is not before now; write 14d')
+    return since
+
+
 def zone_name(now: datetime) -> str:
     """The display zone as a heading: "Europe/Berlin", "UTC", or this machine's "CET"."""
     return ("" if _in_utc else _shared_zone) or now.astimezone(display_zone()).strftime("%Z")
@@ -83,22 +100,27 @@ def zone_name(now: datetime) -> str:
 
 def timestamp(at: datetime | None) -> str:
     """ "2026-11-20 04:12:04 CET"; "–" for None."""
-    if at is not None and _in_heading:
-        return f"{at.astimezone(display_zone()):%Y-%m-%d %H:%M:%S}"
-    return formats.timestamp_text(at, display_zone())
+    return "–" if at is None else _written(at, ":%S")
 
 
-def in_display_zone(text: str, near: datetime | None = None, zone: str = "") -> str:
-    """The text with each of its UTC stamps as this command prints times. With `near` also each time of day in UTC, in
-    the display zone or in `zone` ("05:47 UTC"), that of the day of `near` unless it has a date."""
-    stamped = formats.localized(text, timestamp)
-    if near is None:
-        return stamped
+def stamp(at: datetime) -> str:
+    """ "2026-11-20 04:12 CET", with its seconds unless they are 0."""
+    return _written(at, ":%S" if at.second else "")
 
-    def shown(at: datetime, is_dated: bool) -> str:
-        return clock_text(at, near=near if is_dated else None)
 
-    return formats.clocks_in(stamped, ("UTC", _shared_zone, zone), near, shown)
+def _written(at: datetime, seconds: str) -> str:
+    zone = "" if _in_heading else " %Z"
+    return f"{at.astimezone(display_zone()):%Y-%m-%d %H:%M{seconds}{zone}}"
+
+
+def period(key: str) -> str:
+    """The key of a period, with its instant as `stamp` prints it."""
+    return render(key_text(key), stamp)
+
+
+def in_display_zone(text: str) -> str:
+    """The text with each of its UTC stamps as `stamp` prints it."""
+    return formats.localized(text, stamp)
 
 
 def clock_text(at: datetime | None, near: datetime | None = None) -> str:
@@ -106,6 +128,11 @@ def clock_text(at: datetime | None, near: datetime | None = None) -> str:
     "–" for None."""
     text = formats.clock_text(at, display_zone(), near)
     return text.rpartition(" ")[0] if at is not None and _in_heading else text
+
+
+def clocked(text: Text, near: datetime | None) -> str:
+    """The text with its times as `clock_text` prints them."""
+    return render(text, partial(clock_text, near=near))
 
 
 def dated_clock_text(at: datetime) -> str:

@@ -95,7 +95,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "why": "Explain why a job is not running, or why a service is late",
         "log": "Print the log of a run",
         "lineage": "Show the jobs upstream and downstream of a job",
-        "suggest": "Suggest dependencies from time buffers and shared datasets",
+        "suggest": "Suggest dependencies, and policies for repeated repairs",
+        "failure": "List failures by signature; show what repaired one",
         "blast": "Show the blast radius: affected services and jobs",
         "forecast": "Forecast services; what-if; the timeline of a night",
     },
@@ -112,7 +113,6 @@ GROUPS: dict[str, dict[str, str]] = {
     "Configure": {
         "init": "Find schedulers; write a config in shadow mode, or add to one",
         "check": "Validate the config and probe every system",
-        "doctor": "Check the installation; print each problem and its fix",
         "system": "List systems; probe, pause polling, or open a shell on one",
         "connector": "List connector kinds; try one, print its grants",
     },
@@ -124,19 +124,18 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 """Heading in `headway --help` -> command or noun -> its help there."""
-ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "mcp", "oncall", "report", "version")
+ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "mcp", "oncall", "policy", "report", "version")
 """Top-level commands that `headway --help` only names."""
 
 COMMANDS: dict[str, Command] = {
     "console": Command("console", "Open the console, as `headway` alone does", "headway --config /etc/headway"),
-    "console serve": Command("serve", "Serve the console to browsers", "headway console serve"),
+    "console serve": Command("serve", "Serve the console to browsers",
+        "headway console serve https://ops.example.org/headway/ --secret-file proxy-secret"),
     "demo": Command("demo", "Open the console on a recorded night; no network needed",
         "headway demo --at 03:11 --rate 60"),
     "init": Command("onboarding", "Find schedulers; write a config in shadow mode, or add systems to one",
         "headway init --only cron --yes"),
-    "check": Command("configure", "Validate the config and probe every system", "headway check --no-probe"),
-    "doctor": Command("configure", "Check the installation; print each problem and its fix",
-        "headway doctor --timeout 5"),
+    "check": Command("configure", "Validate the config and probe every system", "headway check --installation"),
     "datacheck": Command("checks", "List data checks; show one, or run it now", "headway datacheck supply-rows --now"),
     "engine": Command("engine", "Run the engine: watch, evaluate, notify and send",
         "headway engine --log-level warning"),
@@ -186,10 +185,21 @@ COMMANDS: dict[str, Command] = {
     "log": Command("runs", "Print the log of a run", "headway log etl-hosts/db07:extract_orders --diff"),
     "lineage": Command("lineage", "Show the jobs upstream and downstream of a job, over all systems",
         "headway lineage warehouse-airflow/load_orders --up 2 --down 5"),
-    "suggest": Command("dependencies", "Suggest dependencies from time buffers and shared datasets",
+    "suggest": Command("dependencies", "Suggest dependencies, and policies for repeated repairs",
         "headway suggest db07:extract_orders load_orders --accept"),
     "blast": Command("lineage", "Show the blast radius of a job: affected services and jobs",
         "headway blast etl-hosts/db07:extract_orders"),
+    "failure": Command("failures", "List failures by signature, or show what repaired one before",
+        "headway failure show 3f9a02c1"),
+    "policy": Command("policies", "List policies with what each would have repaired, or show one",
+        "headway policy report retry-refused --since 30d"),
+    "policy suggest": Command("policies", "Propose policies for failures that people repaired often by a rerun",
+        "headway policy suggest"),
+    "policy pause": Command("policies", "Pause a policy: it repairs nothing until it is resumed",
+        'headway policy pause retry-refused --why "db07 moves"'),
+    "policy resume": Command("policies", "Resume a paused policy", "headway policy resume retry-refused"),
+    "policy close": Command("policies", "Close the breaker of a policy, which opened after repairs that failed",
+        "headway policy close retry-refused"),
     "incident": Command("incidents", "Show an incident: cause, deadlines, affected services, notifications",
         "headway incident INC-0001 --plain"),
     "incident list": Command("incidents", "List open incidents", "headway incident list --all"),
@@ -204,9 +214,6 @@ COMMANDS: dict[str, Command] = {
     "alert": Command("alerts", "List undelivered or suppressed alerts", "headway alert --suppressed"),
     "alert test": Command("alerts", "Send a test message to each URL of a route", "headway alert test oncall"),
     "alert retry": Command("alerts", "Queue parked deliveries again", "headway alert retry --parked"),
-    "alert rate": Command("alerts", "Rate an alert as useful or not; `headway alert noise` counts it",
-        'headway alert rate 812 no --why "known, harmless"'),
-    "alert noise": Command("alerts", "Report which alerts were noise", "headway alert noise --since 7d"),
     "silence": Command("alerts", "List silences", "headway silence --all"),
     "silence add": Command("alerts", "Add a silence: matching alerts are suppressed",
         'headway silence add --system etl-hosts --for 2h --why "db07 gets a new disk"'),
@@ -289,7 +296,13 @@ LISTS = (
     "action", "alert", "audit", "calendar", "connector", "datacheck", "hold", "oncall", "plan", "run", "service",
     "silence", "system", "system drift",
 )  # fmt: skip
-IMPLIED_VERBS = {**dict.fromkeys(LISTS, ("list", "view")), "engine": ("run",), "shadow": ("show",)}
+IMPLIED_VERBS = {
+    **dict.fromkeys(LISTS, ("list", "view")),
+    "failure": ("list", "show"),
+    "policy": ("list", "report"),
+    "engine": ("run",),
+    "shadow": ("show",),
+}
 """Command -> the verbs that may be written after it and change nothing."""
 
 SAME_COMMANDS = {
@@ -316,6 +329,14 @@ OTHER_COMMANDS = {
     "trigger": "job start JOB",
 }
 """Unknown command that people may type -> the command line to type; `meant_commands` knows more."""
+
+DOCUMENTED_STEPS = {
+    "install": "docs/install.md#install",
+    "upgrade": "docs/install.md#upgrade",
+    "update": "docs/install.md#upgrade",
+    "uninstall": "docs/install.md#uninstall",
+}
+"""Unknown command that people may type for steps outside Headway -> where these are."""
 
 
 def command_index(arguments: Sequence[str]) -> int | None:
@@ -383,6 +404,6 @@ def overview() -> str:
     for heading, commands in GROUPS.items():
         lines += [heading, *(f"  {name:<10} {text}" for name, text in commands.items())]
     also = [name for name in ALSO if name != "version"]  # it is in the usage
-    lines += ["", f"Also: {', '.join(also)}"]
+    lines += ["", f"Also: {' '.join(also)}"]
     lines += ["Without a command, the console opens. headway COMMAND --help shows its options."]
     return "\n".join(lines) + "\n"

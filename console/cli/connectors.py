@@ -19,7 +19,7 @@ from console.cli.arguments import timeout
 from console.cli.commands import JSON, Handler, flag, option, titled
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_parts, print_result, table
-from console.cli.reader import load_valid_config
+from console.cli.reader import load_valid_config, stored
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import Connector, Probe
@@ -36,7 +36,9 @@ def new_connector(arguments: argparse.Namespace) -> int:
 
     try:
         if arguments.profile:
-            return _new_profile(arguments, write_profile(arguments.name, Path(arguments.into or ".").expanduser()))
+            path = write_profile(arguments.name, Path(arguments.into or ".").expanduser())
+            next_steps = f'correct it, run headway connector check {path}, and write kind = "{path}" in a system'
+            return print_result(arguments, {"written": [str(path)]}, [str(path), f"Next: {next_steps}"])
         folder = Path(arguments.into or f"headway-{arguments.name}").expanduser()
         written = write(arguments.name, folder)
     except ScaffoldError as error:
@@ -46,11 +48,6 @@ def new_connector(arguments: argparse.Namespace) -> int:
         {"written": [str(path) for path in written]},
         [*map(str, written), f"Next: pip install -e {folder}, pytest {folder}, and read README.md"],
     )
-
-
-def _new_profile(arguments: argparse.Namespace, path: Path) -> int:
-    next_steps = f'Next: correct it, run headway connector check {path}, and write kind = "{path}" in a system'
-    return print_result(arguments, {"written": [str(path)]}, [str(path), next_steps])
 
 
 def check_profile(arguments: argparse.Namespace) -> int:
@@ -91,7 +88,6 @@ def try_connector(arguments: argparse.Namespace) -> int:
     """Polls in this process and stores nothing: a mapping can be verified before an engine uses it."""
     from connectors.sdk.errors import ConnectorError
     from connectors.sdk.secrets import SecretStore
-    from console.cli.configure import engine_runs
 
     name, _, target_name = arguments.system.partition("/")
     systems = load_valid_config(arguments).systems
@@ -100,7 +96,8 @@ def try_connector(arguments: argparse.Namespace) -> int:
     if system is None or not targets:
         known = ", ".join(sorted(systems)) if system is None else ", ".join(system.targets)
         raise CommandError(Exit.NOT_FOUND, f'no system or target "{arguments.system}"; known: {known}')
-    secrets, trials, is_watched = SecretStore(), [], engine_runs(arguments)
+    engine = stored(arguments, lambda reads: reads.estate.engine())
+    secrets, trials, is_watched = SecretStore(), [], engine is not None and engine.alive
     for target in targets:
         try:
             connector = system.kind.open(system.options, target, secrets)
@@ -421,13 +418,10 @@ def run_cron(arguments: argparse.Namespace) -> int:
     if arguments.script_only:
         print(text, end="")
     else:
-        copy = INSTALL_SCRIPT.format(what=_cron_command_line(arguments), file=CRON_SCRIPTS[arguments.what])
+        what = arguments.what + (f" --system {arguments.system}" if arguments.system else "")
+        copy = INSTALL_SCRIPT.format(what=what, file=CRON_SCRIPTS[arguments.what])
         print_parts([*copy.splitlines(), *instructions.splitlines()])
     return Exit.OK
-
-
-def _cron_command_line(arguments: argparse.Namespace) -> str:
-    return str(arguments.what) + (f" --system {arguments.system}" if arguments.system else "")
 
 
 def _wrapper_script() -> tuple[str, str]:

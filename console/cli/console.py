@@ -30,7 +30,6 @@ TERMINAL_OPTIONS = (
 )
 CONSOLE_OPTIONS = (
     *TERMINAL_OPTIONS,
-    flag("--wallboard", "read-only display for a wall screen"),
     flag("--no-engine", "do not start an engine"),
     flag("--in-browser", argparse.SUPPRESS),
 )
@@ -79,11 +78,9 @@ def open_console_at(arguments: argparse.Namespace, place: tuple[str, int] | None
     from console.tui.app.start import run_console
 
     started: list[StartedEngine] = []
-    is_wall = getattr(arguments, "wallboard", False)  # read-only: starts no engine
-    starter = None if is_wall or getattr(arguments, "no_engine", False) else engine_starter(arguments, url, started)
+    starter = None if getattr(arguments, "no_engine", False) else engine_starter(arguments, url, started)
     code = run_console(
         url,
-        screen="wallboard" if is_wall else None,
         address=place,
         ascii_only=getattr(arguments, "ascii", False),
         after_first_paint=starter,
@@ -107,28 +104,29 @@ def _run_in_browser(arguments: argparse.Namespace) -> int:
     from console.config.paths import user_folder
     from console.engine.api.client import EngineClient
     from console.engine.api.origin import set_visitor
-    from console.store.errors import StoreUnusable
+    from console.store.errors import NotAllowed, StoreUnusable
     from console.tui.app.start import run_console
+    from console.tui.terminal.browser_driver import show_in_browser
     from console.web.visitor import from_environment, login_url
 
-    if sys.stdin.isatty() or sys.stdout.isatty():
+    visitor = from_environment()
+    if sys.stdin.isatty() or sys.stdout.isatty() or not visitor.name:
         raise CommandError(Exit.USAGE, "--in-browser is for headway console serve only")
-    url, visitor = store_url_of(arguments), from_environment()
-    set_visitor(visitor.name, visitor.place)
-    own_file = None
-    if visitor.name:
-        url = login_url(url, visitor.name)
+    set_visitor(visitor.name, visitor.address)
+    try:
+        url = login_url(store_url_of(arguments), visitor.name)
         with suppress(StoreUnusable):  # the console reports it
             EngineClient(url).check(())  # raises NotAllowed unless the login is the visitor's
-        own_file = user_folder() / "visitors" / f"{visitor.name}.toml"
+    except (CommandError, NotAllowed) as error:
+        show_in_browser(str(error))
+        raise
     return run_console(
         url,
-        ascii_only=arguments.ascii,
         command=own_command(arguments),
         in_browser=True,
         in_utc=getattr(arguments, "utc", False),
         visitor=visitor.name,
-        own_file=own_file,
+        own_file=user_folder() / "visitors" / f"{visitor.name}.toml",
     )
 
 

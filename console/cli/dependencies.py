@@ -16,6 +16,7 @@ from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_result, table
+from console.cli.policies import proposal_parts, proposed_policies
 from console.cli.reader import store_reader, store_url_of, valid_config
 from console.config.paths import config_path
 from console.domain.dependency import LearnedDependency, SharedDataset, SuggestedDependency
@@ -63,9 +64,11 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         if arguments.pair:
             upstream, downstream = (reads.jobs.job_named(name) for name in arguments.pair)
             return _run_pair(arguments, suggestions, upstream, downstream, now)
+        proposals = proposal_parts(proposed_policies(reads))
+    policies = [["", "Failures that people repaired often by a rerun:"], *proposals] if proposals else []
     if not suggestions:
         text = f"No time buffers found in the last {counted(arguments.nights, 'night')}, and no shared datasets."
-        return print_result(arguments, [], [text])
+        return print_result(arguments, [], [text], *policies)
 
     def of_buffer(text: Callable[[SuggestedDependency], str]) -> Callable[[_Suggestion], str]:
         return lambda pair: text(pair.buffer) if pair.buffer is not None else "–"
@@ -81,7 +84,7 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         ValueColumn("evidence", lambda pair: "; ".join(pair.evidence(now)), 20, drop=3),
     )
     following = ["", f"Next: {_command(suggestions[0])}"]
-    return print_result(arguments, [_document(pair, now) for pair in suggestions], rows, following)
+    return print_result(arguments, [_document(pair, now) for pair in suggestions], rows, following, *policies)
 
 
 def _suggestions(reads: Queries, nights: int) -> list[_Suggestion]:
@@ -99,7 +102,7 @@ def _suggestions(reads: Queries, nights: int) -> list[_Suggestion]:
     for buffer in suggest_dependencies(jobs, known, display_zone() or now.astimezone().tzinfo or UTC):
         ends = buffer.upstream, buffer.downstream
         pairs.setdefault(ends, _Suggestion(*ends)).buffer = buffer
-    rejected = reads.lineage.rejected_pairs()
+    rejected = reads.declared().rejected_dependencies
     return [pair for ends, pair in pairs.items() if ends not in rejected]
 
 

@@ -17,8 +17,8 @@ from console.cli.commands import Handler, flag, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted, print_message
-from console.cli.reader import lease_holder_text, no_engine_text, store_reader, store_url_of
-from console.domain.header import split_holder
+from console.cli.reader import no_engine_text, store_reader, store_url_of
+from console.domain.header import lease_holder_text, split_holder
 
 if TYPE_CHECKING:
     from console.domain.header import EngineShare, EngineView

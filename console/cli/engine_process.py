@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.cli.reader import lease_holder_text, no_engine_text
+from console.cli.reader import no_engine_text
+from console.domain.header import lease_holder_text
 from console.text.cleaning import clean_line
 
 if TYPE_CHECKING:

@@ -32,8 +32,9 @@ class Exit(IntEnum):
 MEANING = {
     Exit.OK: "Success. A list is a success, whatever it contains.",
     Exit.PROBLEM: "The command ran and found a problem. `check`: a system is unreachable, refuses or lacks a right, a "
-    "name matches nothing, or a calendar has no days (as `calendar NAME`); `system drift`: a change is not accepted; "
-    "`doctor`: a problem; `connector try`: a right to read is missing, or a record was not understood; "
+    "name matches nothing, or a calendar has no days (as `calendar NAME`), with --installation also a problem of "
+    "the store, the engine, a clock or this machine; `system drift`: a change is not accepted; "
+    "`connector try`: a right to read is missing, or a record was not understood; "
     "`service review`: a gap of level high; `oncall NAME`: the rota has a gap; "
     "`datacheck NAME`: the check did not pass; "
     "an action failed, a plan stopped or was aborted; "

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.cli.arguments import JOB_HELP, business_date
-from console.cli.clock_format import in_display_zone, timestamp, until_text
+from console.cli.clock_format import clocked, timestamp, until_text
 from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_result
@@ -40,6 +39,7 @@ def run_why(arguments: argparse.Namespace) -> int:
 
 
 def _explain_job(arguments: argparse.Namespace, services: Sequence[str]) -> int:
+    from console.engine.api.documents import fields_of
     from console.engine.api.explain import why_job
 
     with fresh_store_reader(arguments) as reads:
@@ -52,7 +52,7 @@ def _explain_job(arguments: argparse.Namespace, services: Sequence[str]) -> int:
             raise NotFound(arguments.name, near, "headway job list") from None
         now = reads.now()
     explanation = why_job(store_url_of(arguments), arguments.name)
-    return print_result(arguments, {**asdict(explanation), "at": now}, reason_lines(explanation, now))
+    return print_result(arguments, {**fields_of(explanation), "at": now}, reason_lines(explanation, now))
 
 
 def reason_lines(explanation: JobExplanation, now: datetime) -> Iterator[str]:
@@ -63,7 +63,7 @@ def reason_lines(explanation: JobExplanation, now: datetime) -> Iterator[str]:
         if reason.job != previous:
             yield f"{indent}{reason.job}"
             previous = reason.job
-        yield f"{indent}  {reason.kind:<11} {in_display_zone(reason.text)}"
+        yield f"{indent}  {reason.kind:<11} {clocked(reason.text, now)}"
         if facts := "; ".join(_reason_facts(reason, now)):
             yield f"{indent}  {'':<11} {facts}"
     if explanation.act_on is not None:
@@ -79,7 +79,7 @@ def _reason_facts(step: ExplanationStep, now: datetime) -> Iterator[str]:
     if step.by:
         yield f"by {step.by}"
     if step.evidence:
-        yield in_display_zone(step.evidence)
+        yield clocked(step.evidence, now)
 
 
 HANDLERS = {

@@ -41,8 +41,6 @@ from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane,
 from console.control.services.risk import (
     ENOUGH_DAYS,
     ForecastScore,
-    RiskAlarm,
-    risk_alarm_of,
     score_forecasts,
     scores_by_service,
 )
@@ -82,12 +80,15 @@ def run_forecast(arguments: argparse.Namespace) -> int:
         text = expected_text(service, now)
         return text if service.risk is not None else with_case(service, text)
 
+    def risk(service: ServiceView) -> str:
+        return NO_FORECAST if service.risk is None else with_case(service, format_probability(service.risk))
+
     pending = [service for service in by_urgency(services) if service.is_promised and service.delivered is None]
     rows = table(
         pending,
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, now)),
-        ValueColumn("risk", _risk_cell),
+        ValueColumn("risk", risk),
         ValueColumn("expected", expected, drop=3),
         ValueColumn("status", status_label, drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
@@ -96,17 +97,13 @@ def run_forecast(arguments: argparse.Namespace) -> int:
     return print_result(arguments, [forecast_document(service) for service in pending], rows)
 
 
-def _risk_cell(service: ServiceView) -> str:
-    return NO_FORECAST if service.risk is None else with_case(service, format_probability(service.risk))
-
-
 def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
     service = reads.services.service(name)
     share_service_zone({service.zone})
     jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
-    alarm, now = risk_alarm_of(*reads.service_days.alarm_facts(service.name)), reads.now()
-    document = forecast_document(service) | {"alarm": asdict(alarm), "jobs": [_job_document(job) for job in jobs]}
-    parts: list[Part] = [[*forecast_lines(service, now), *alarm_lines(alarm)]]
+    now = reads.now()
+    document = forecast_document(service) | {"jobs": [_job_document(job) for job in jobs]}
+    parts: list[Part] = [list(forecast_lines(service, now))]
     if jobs:
         parts += [[""], table(jobs, ValueColumn("job", lambda job: job.job, 12, middle=True), *_job_columns(now))]
     return print_result(arguments, document, *parts)
@@ -215,11 +212,6 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
         yield f"trust     low: {service.unreliable_because}"
 
 
-def alarm_lines(alarm: RiskAlarm) -> list[str]:
-    """The risk from which on the service is notified as at risk, labeled."""
-    return [f"{'' if number else 'at risk':<10}{line}" for number, line in enumerate(alarm.lines)]
-
-
 def print_score(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
         days = reads.service_days.past_forecasts(arguments.name)
@@ -313,16 +305,20 @@ def run_what_if(arguments: argparse.Namespace) -> int:
     def span(outcome: WhatIfOutcome) -> str:
         return "–".join(dict.fromkeys(local_clock_cell(at, now) for at in (outcome.p50, outcome.p95)))
 
+    what_if_risk: ValueColumn[ServiceChange] = ValueColumn(
+        "what-if risk", lambda service: format_probability(service.then.late)
+    )
+    what_if_finish: ValueColumn[ServiceChange] = ValueColumn(
+        "what-if expected", lambda service: span(service.then), drop=1
+    )
     columns: list[ValueColumn[ServiceChange]] = [
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, now)),
         ValueColumn("risk", lambda service: format_probability(service.now.late)),
-        ValueColumn("what-if risk", lambda service: format_probability(service.then.late)),
+        *([what_if_risk] if change else []),
         ValueColumn("expected", lambda service: span(service.now), drop=2),
-        ValueColumn("what-if expected", lambda service: span(service.then), drop=1),
+        *([what_if_finish] if change else []),
     ]
-    if not change:
-        columns = [column for column in columns if not column.title.startswith("what-if")]
     return print_result(arguments, document, table(services, *columns))
 
 

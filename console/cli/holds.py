@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from connectors.sdk.states import Verb
 from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, duration, timeout
-from console.cli.clock_format import clock_cell, clock_text, timestamp, until_text
+from console.cli.clock_format import clock_cell, clock_text, clocked, timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit, refusal_text
 from console.cli.output import ValueColumn, print_message, print_result, table
@@ -45,9 +45,10 @@ def run_hold(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         job = reads.jobs.job(arguments.name).row
         held = next((hold for hold in reads.holds.list_holds() if hold.job_id == job.id), None)
-        until = (reads.now() + arguments.hold_for).replace(microsecond=0)
+        now = reads.now()
     if held is not None:
-        raise CommandError(Exit.REFUSED, f"{held.status_text}: {_hold_line(held)}; nothing was sent")
+        raise CommandError(Exit.REFUSED, f"{held.status_text}: {_hold_line(held, now)}; nothing was sent")
+    until = (now + arguments.hold_for).replace(microsecond=0)
     parameters = {"by": hold_owner(), "until": until.isoformat().replace("+00:00", "Z")}
     return send_step(arguments, job.name, ActionRequest(Verb.HOLD, job_id=job.id, parameters=parameters))
 
@@ -56,7 +57,7 @@ def run_release(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         hold = reads.holds.hold(arguments.name)
         if hold.state not in ("held", "foreign"):
-            raise CommandError(Exit.REFUSED, f"{hold.status_text}: {_hold_line(hold)}; nothing was sent")
+            raise CommandError(Exit.REFUSED, f"{hold.status_text}: {_hold_line(hold, reads.now())}; nothing was sent")
         notes = _unfinished_upstreams(reads, hold)
     request = ActionRequest(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key})
     return send_step(arguments, hold.job, request, notes=notes)
@@ -89,8 +90,8 @@ def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
     return [f"{verdict.text}: {start}, on unfinished input"]
 
 
-def _hold_line(hold: HoldView) -> str:
-    return f"{hold.explanation} (hold {hold.key}, until {timestamp(hold.until)})"
+def _hold_line(hold: HoldView, now: datetime) -> str:
+    return f"{clocked(hold.explanation, now)} (hold {hold.key}, until {timestamp(hold.until)})"
 
 
 def run_holds(arguments: argparse.Namespace) -> int:
@@ -119,7 +120,7 @@ def _list_from_store(arguments: argparse.Namespace) -> int:
             ValueColumn("by", lambda hold: hold.held_by, drop=4),
             ValueColumn("hold", lambda hold: hold.key, drop=1),
             ValueColumn("last seen", lambda hold: clock_cell(hold.seen, now), drop=2),
-            ValueColumn("why", lambda hold: hold.explanation, 12),
+            ValueColumn("why", lambda hold: clocked(hold.explanation, now), 12),
         ),
     )
     if modes.frozen is not None and holds and not arguments.json:

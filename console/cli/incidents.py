@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,9 @@ from console.cli.arguments import duration
 from console.cli.clock_format import (
     act_by_text,
     clock_text,
+    clocked,
     dated_clock_text,
     display_zone,
-    in_display_zone,
     instant_of_clock,
     share_service_zone,
     timestamp,
@@ -24,7 +26,7 @@ from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
 from console.cli.output import PLAIN, Table, ValueColumn, print_page, print_result, table
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
-from console.cli.requests import require_engine, wait_for_answer
+from console.cli.requests import request_answer
 from console.cli.services import acknowledged_text
 from console.control.explain.incident_report import (
     ReportSection,
@@ -36,7 +38,8 @@ from console.control.explain.incident_report import (
     report_sections,
     service_line,
 )
-from console.control.incidents.verdict import incident_verdict
+from console.control.incidents.verdict.decision import incident_verdict, unsafe_services
+from console.control.incidents.verdict.text import verdict_text
 from console.domain.alert import DeliveryView
 from console.domain.finding import FindingView, rule_text
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
@@ -53,13 +56,15 @@ from console.domain.incident import (
     member_errors,
     sort_by_impact,
 )
+from console.domain.incident_record import CauseKind
 from console.domain.plan import PlanView
 from console.domain.run import evidence_text
 from console.domain.service import limit_instances, timeliness_label
 from console.domain.system import TargetView
+from console.domain.text import Clock, render
 from console.engine.api.client import EngineClient
-from console.engine.api.documents import incidents_list
-from console.text.message import without_countdown
+from console.engine.api.documents import fields_of, incidents_list, verdict_document
+from console.engine.api.requests import Acknowledge, Unacknowledge
 from console.timing.durations import format_duration, parse_duration, time_of_day
 from console.timing.formats import age_text
 
@@ -78,7 +83,7 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
     return table(
         sort_by_impact(incidents),
         ValueColumn("incident", lambda incident: incident_name(incident.id)),
-        ValueColumn("cause", lambda incident: incident.title, 24),
+        ValueColumn("cause", lambda incident: incident.title.text(partial(clock_text, near=now)), 24),
         ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
         ValueColumn("act by", lambda row: "closed" if row.closed else act_by_text(row.act_by, now)),
         ValueColumn("services", lambda incident: str(incident.services)),
@@ -95,19 +100,22 @@ def acknowledged_until(incident: IncidentRow) -> str:
     )
 
 
-def verdict_text(
+def present_verdict(
     view: IncidentView,
     plans: Sequence[PlanView],
     header: HeaderView,
     now: datetime,
     clock: Callable[[datetime], str] | None = None,
+    *,
+    countdown: bool = True,
 ) -> str:
     """The verdict in one line, without an engine "as of" its last heartbeat; `plans`: those in progress. `clock`: text
-    of a time, by default without today's date."""
+    of a time, by default without today's date. `countdown`: with the time left."""
     clock = clock or (lambda at: clock_text(at, now))
     stopped = header.engine.stopped_at
     stale = f"as of {clock(stopped)}: " if stopped is not None else ""
-    return stale + incident_verdict(view, plans, now, clock, is_frozen=bool(header.frozen)).text
+    verdict = incident_verdict(view, plans, now, is_frozen=header.frozen is not None)
+    return stale + verdict_text(verdict, now, clock, countdown=countdown)
 
 
 LOG_LINES = 15
@@ -136,12 +144,13 @@ def run_incident(arguments: argparse.Namespace) -> int:
         share_service_zone({view.zone})
     open_plans = [plan for plan in plans if plan.ended is None]
     target = targets.get(view.row.root_job)
-    lines = [verdict_text(view, open_plans, header, now), *incident_lines(view, now, target)]
+    lines = [present_verdict(view, open_plans, header, now), *incident_lines(view, now, target)]
     lines += [
         f"plan {plan.id} {plan.predicate}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
         for plan in plans
     ]
-    return print_page(arguments, view, lines)
+    verdict = incident_verdict(view, open_plans, now, is_frozen=header.frozen is not None)
+    return print_page(arguments, {**fields_of(view), "verdict": verdict_document(verdict, now)}, lines)
 
 
 def _failed_text(row: IncidentRow, now: datetime) -> str:
@@ -155,31 +164,38 @@ def _failed_text(row: IncidentRow, now: datetime) -> str:
 def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:
     """The incident as lines of text, outside text behind `| `; `target`: its cause, if that is a target."""
     row = view.row
-    closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {act_by_text(row.act_by, now)}"
+    without = "act-by unknown" if unsafe_services(view.services) else "no act-by"
+    act_by = f"act by {act_by_text(row.act_by, now)}" if row.act_by else without
+    closed = f"closed {timestamp(row.closed)}" if row.closed else act_by
+    clock = partial(clock_text, near=now)
     lines = [
-        f"{incident_name(row.id)}  {row.title}",
+        f"{incident_name(row.id)}  {row.title.text(clock)}",
         f"{_failed_text(row, now)} · {closed}",
         f"business date {row.business_date} · owner {row.owner or '–'} · runbook {row.runbook or '–'}",
         *([f"acknowledged by {acknowledged_until(row)}"] if row.acknowledged_by else []),
-        *_cause_lines(view, target),
-        *_related_lines(view),
+        *_cause_lines(view, clock, target),
+        *([" · ".join(row.origins)] if row.origins else []),
+        *([f"failure {view.memory.id} · {view.memory.text}"] if view.memory is not None else []),
     ]
     log = view.log.splitlines()[-LOG_LINES:]
     history = [line for repair in view.repairs for line in _past_repair_lines(repair)]
-    history = history or [f"  {timestamp(at)}  {text}" for at, text in view.seen_before]  # a cause that is not a run
-    is_unrepaired = view.repairs and not any(repair.how for repair in view.repairs)
+    history = history or [
+        f"  {timestamp(at)}  {clocked(why.text, at)}" for at, why in view.seen_before
+    ]  # a cause that is not a run
+    history = [*(f"  {record.text}" for record in (view.memory.repairs if view.memory is not None else ())), *history]
+    has_repair = any(repair.how for repair in view.repairs) or bool(view.memory and view.memory.repairs)
+    past = "past repairs" if has_repair or not view.repairs else "past failures"
     suppressed = [
-        f"  {notice.kind:<10} {notice.route}: suppressed by {notice.stage}: {notice.ended_why or notice.why}"
+        f"  {notice.kind:<10} {notice.route}: suppressed: {notice.ended_why or notice.why}"
         for notice in view.suppressed
         if notice.is_listed
     ]
     events = [
-        f"  {timestamp(event.at)}  {in_display_zone(event.formatted(timestamp))}"
-        + f" ({event.actor})" * bool(event.actor)
+        f"  {timestamp(event.at)}  {clocked(event.text, event.at)}" + f" ({event.actor})" * bool(event.actor)
         for event in view.events
     ]
     sections = [
-        ("changes since the last success", [f"  | {change}" for change in row.changes]),
+        ("changes since the last success", [f"  | {clocked(change, now)}" for change in row.changes]),
         ("affected services", [*_service_lines(view, now)] or [NONE_TEXT]),
         ("alerts of other monitors", _external_alert_lines(view)),
         ("findings", [_finding_line(finding) for finding in view.findings]),
@@ -190,26 +206,18 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     ]
     for title, body in sections:
         lines += ["", title, *body] if body or title in ("runs", "timeline") else []
-    return lines + (["", "past failures" if is_unrepaired else "past repairs", *history] if history else [])
+    return lines + (["", past, *history] if history else [])
 
 
-def _cause_lines(view: IncidentView, target: TargetView | None) -> list[str]:
-    if view.row.cause != "target":
-        return [f"reason {view.row.reason}"] if view.row.reason and view.row.reason not in view.row.title else []
+def _cause_lines(view: IncidentView, clock: Clock, target: TargetView | None) -> list[str]:
+    if view.row.cause != CauseKind.TARGET:
+        return [] if view.row.is_reason_in_title else [f"reason {render(view.row.reason, clock)}"]
     name = view.row.root_job
     if target is None:
         return [f"{name}: no longer watched"]
     if target.failing_since is None:
         return [f"{name}: reachable again, last seen {timestamp(target.last_ok)}"]
-    return [f"{name}: {target.error_kind}: {target.error} (since {timestamp(target.failing_since)})"]
-
-
-def _related_lines(view: IncidentView) -> list[str]:
-    row = view.row
-    parts = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
-    parts += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
-    parts += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
-    return [" · ".join(parts)] if parts else []
+    return [f"{name}: {target.error_kind}: {target.whole_error} (since {timestamp(target.failing_since)})"]
 
 
 def _external_alert_lines(view: IncidentView) -> list[str]:
@@ -221,7 +229,7 @@ def _external_alert_lines(view: IncidentView) -> list[str]:
 
 def _finding_line(finding: FindingView) -> str:
     resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
-    text = in_display_zone(finding.with_source, finding.since)
+    text = clocked(finding.with_source, finding.since)
     return f"  {rule_text(finding.rule):<11} {finding.job}: {text}{resolved}"
 
 
@@ -229,7 +237,7 @@ def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
     for service, omitted in limit_instances(view.services, attrgetter("name")):
         yield _affected_service_line(service, now, is_over=view.row.closed is not None)
         if omitted:
-            yield f"  and {omitted} more of {service.name}: headway service {service.name}"
+            yield f"  and {omitted} more of {service.name}: headway service {shlex.quote(service.name)}"
 
 
 def _run_lines(view: IncidentView, now: datetime) -> list[str]:
@@ -244,8 +252,8 @@ def _run_lines(view: IncidentView, now: datetime) -> list[str]:
 def _member_lines(member: MemberView, error: str, now: datetime) -> list[str]:
     native = f'native state "{member.native_state}"' if member.native_state else ""
     observed = f"{member.reported_text} {age_text(member.observed, now)}" if member.observed is not None else ""
-    facts = " · ".join(filter(None, (native, observed, in_display_zone(member.reason, now))))
-    first = f"  {member.state:<11} {member.job}  {member.present_role} (evidence: {evidence_text(member.evidence)})"
+    facts = " · ".join(filter(None, (native, observed, clocked(member.reason, now))))
+    first = f"  {member.state:<11} {member.job}  {member.role_label} (evidence: {evidence_text(member.evidence)})"
     return [first, *(f"{'':<14}| {text}" for text in (facts, "" if error in facts else error) if text)]
 
 
@@ -253,7 +261,7 @@ def _past_repair_lines(repair: PastRepair) -> list[str]:
     took = f", succeeded after {format_duration(repair.took_s)}" if repair.took_s is not None else ""
     done = f"{repair.done}{took}" if repair.how else "not repaired"
     return [
-        f"  {timestamp(repair.at)}  {done}{'  (same failure)' * repair.same_error}",
+        f"  {timestamp(repair.at)}  {done}{'  (same error)' * repair.same_error}",
         f"{'':<6}| {repair.error or 'failed'}",
         *([f"{'':<6}note: {repair.note}"] if repair.note else []),
     ]
@@ -270,9 +278,8 @@ def _affected_service_line(service: AffectedServiceView, now: datetime, *, is_ov
 
 def _notification_line(delivery: DeliveryView) -> str:
     digest = " in another alert" if delivery.state == "digested" else ""
-    outcome = (
-        f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.state} {delivery.error}".strip()
-    )
+    error = "" if delivery.is_replaced else delivery.error
+    outcome = f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.status} {error}".strip()
     return f"  {delivery.kind_label:<10} {delivery.route} ({delivery.receiver}): {outcome}"
 
 
@@ -282,12 +289,10 @@ def run_ack(arguments: argparse.Namespace) -> int:
             raise _unnamed(reads)
         number = incident_number(arguments.name)
         reads.incidents.incident(number)
-    requests = require_engine(arguments)
     if arguments.off:
-        request = requests.unacknowledge(number, arguments.why)
+        request_answer(arguments, Unacknowledge(number, arguments.why))
     else:
-        request = requests.acknowledge(number, arguments.length.total_seconds(), arguments.why)
-    wait_for_answer(arguments, requests, request)
+        request_answer(arguments, Acknowledge(number, arguments.length.total_seconds(), arguments.why))
     with store_reader(arguments) as reads:
         row = reads.incidents.incident(number).row
     return print_result(arguments, row, [f"{incident_name(number)}: {_acknowledgement(row)}"])
@@ -296,7 +301,7 @@ def run_ack(arguments: argparse.Namespace) -> int:
 def _unnamed(reads: Queries) -> CommandError:
     """The error that lists the open incidents."""
     incidents = sort_by_impact(incidents_list(reads, False))
-    lines = [f"  {incident_name(incident.id)}  {incident.title}" for incident in incidents]
+    lines = [f"  {incident_name(incident.id)}  {incident.title.text(timestamp)}" for incident in incidents]
     problem = "name the incident" if lines else "name the incident; none is open"
     return CommandError(Exit.USAGE, "\n".join([problem, *lines]))
 
@@ -355,7 +360,7 @@ def _plan_verdicts(reads: Queries, view: HandoverView) -> dict[int, str]:
         if plan.incident_id is not None and is_needed and not plan.awaits_approval:
             plans.setdefault(plan.incident_id, []).append(plan)
     return {
-        number: verdict_text(reads.incidents.incident(number), of_incident, header, view.at, dated_clock_text)
+        number: present_verdict(reads.incidents.incident(number), of_incident, header, view.at, dated_clock_text)
         for number, of_incident in plans.items()
     }
 
@@ -378,7 +383,10 @@ def handover_sections(view: HandoverView, verdicts: Mapping[int, str]) -> list[R
             [row for row in view.closed if row not in view.opened],
         )
     )
-    holds = [f"{hold.job}: {hold.explanation}, by {hold.held_by}, until {timestamp(hold.until)}" for hold in view.holds]
+    holds = [
+        f"{hold.job}: {clocked(hold.explanation, now)}, by {hold.held_by}, until {timestamp(hold.until)}"
+        for hold in view.holds
+    ]
     stale = [f"{name}: {why}, last seen {timestamp(at)}" for name, at, why in view.stale]
     return [
         ReportSection("Open incidents", open_now),
@@ -403,7 +411,8 @@ def handover_sections(view: HandoverView, verdicts: Mapping[int, str]) -> list[R
 
 def handover_incident_line(incident: IncidentRow, now: datetime, verdicts: Mapping[int, str]) -> str:
     """ "INC-0001 … · failed since … · act by … · acknowledged by …"; with a plan in progress its verdict as act-by."""
-    line = f"{incident_name(incident.id)} {incident.title} · failed since {timestamp(incident.failed_since)}"
+    title, since = incident.title.text(timestamp), timestamp(incident.failed_since)
+    line = f"{incident_name(incident.id)} {title} · failed since {since}"
     verdict = verdicts.get(incident.id, "")
     if incident.closed is not None:
         took = format_duration((incident.closed - incident.failed_since).total_seconds())
@@ -429,7 +438,8 @@ def _handover_service_line(night: ServiceNight, now: datetime) -> str:
 
 
 def _handover_note_line(note: EventView) -> str:
-    return f"{timestamp(note.at)} {incident_name(note.incident_id or 0)} {note.actor}: {note.formatted(timestamp)}"
+    text = render(note.text, timestamp)
+    return f"{timestamp(note.at)} {incident_name(note.incident_id or 0)} {note.actor}: {text}"
 
 
 def _handover_mode_line(change: SwitchChange) -> str:
@@ -438,10 +448,11 @@ def _handover_mode_line(change: SwitchChange) -> str:
 
 
 def _handover_open_line(override: ActiveOverride) -> str:
+    about = f": {override.about}" if override.about else ""
     by = f", by {override.by}" if override.by else ""
-    why = f": {override.why}" if override.why and override.why not in override.about else ""
+    since = f", since {timestamp(override.since)}" if override.since is not None else ""
     end = f", until {timestamp(override.until)}" if override.until is not None else ""
-    return f"{override.kind}: {override.about}{by}{end}{why}"
+    return f"{override.kind}{about}{by}{since}{end}{f': {override.why}' if override.why else ''}"
 
 
 def run_report(arguments: argparse.Namespace) -> int:
@@ -451,9 +462,11 @@ def run_report(arguments: argparse.Namespace) -> int:
         plans, header, now = reads.plans.list_plans(incident_id=number), reads.estate.header(), reads.now()
     document = {"incident": view, "services": nights, "plans": plans, "open_questions": open_questions(view)}
     open_plans = [plan for plan in plans if plan.ended is None]
-    verdict = without_countdown(verdict_text(view, open_plans, header, now, dated_clock_text))
+    verdict = present_verdict(view, open_plans, header, now, dated_clock_text, countdown=False)
     page = report_sections(view, nights, plans, verdict, end_text(view, now, timestamp), timestamp)
-    return print_result(arguments, document, as_markdown(f"{incident_name(number)}: {view.row.title}", page))
+    return print_result(
+        arguments, document, as_markdown(f"{incident_name(number)}: {view.row.title.text(timestamp)}", page)
+    )
 
 
 HANDLERS = {

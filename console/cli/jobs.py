@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
@@ -18,7 +19,7 @@ from console.cli.arguments import (
     refuse_unknown_fields,
     saved_view,
 )
-from console.cli.clock_format import clock_text, in_display_zone, until_text
+from console.cli.clock_format import clock_text, clocked, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
@@ -39,7 +40,7 @@ from console.domain import job
 from console.domain.filter import split_filter, state_hint
 from console.domain.finding import DetectionRule, FindingView, accept_command, rule_text
 from console.domain.job import CardView, JobRow, JobView
-from console.domain.run import RunView, evidence_text
+from console.domain.run import RunView, evidence_text, proof_text
 from console.domain.service import timeliness_label
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, rank_text
@@ -142,7 +143,7 @@ def _attempt_lines(view: RunView) -> list[str]:
         state = f"{attempt.state} ({evidence_text(attempt.evidence)}){native}"
         lines.append(f"  attempt {attempt.number}: {state}  {attempt.message}".rstrip())
     lines += [f"  | {line}" for line in view.log.splitlines()[-JOB_LOG_LINES:]]
-    return [*lines, f"  log: headway log {view.row.job} --run {view.row.id}"]
+    return [*lines, f"  log: headway log {shlex.quote(view.row.job)} --run {view.row.id}"]
 
 
 def _print_job(arguments: argparse.Namespace) -> int:
@@ -159,15 +160,10 @@ def _print_job(arguments: argparse.Namespace) -> int:
 def next_line(view: JobView, now: datetime) -> str:
     """The next starts, and by which schedule while a change of it is not accepted."""
     coming = [until_text(at, now) for at in view.coming] or [until_text(view.row.next, now)]
-    changed = _changed_schedule(view)
+    changed = view.changed_schedule
     accept = accept_command(view.row.name, view.drift[-1].id if len(view.drift) > 1 else 0)
     by = f" by its changed schedule {changed}, not accepted: {accept}" if changed else ""
     return f"next  {', '.join(coming)}{by}"
-
-
-def _changed_schedule(view: JobView) -> str:
-    """Its schedule at the source, if that changed and is not accepted; else empty."""
-    return next((change.text.rpartition(" became ")[2] for change in view.drift if change.what == "schedule"), "")
 
 
 def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
@@ -184,7 +180,7 @@ def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
 
 def job_lines(view: JobView, now: datetime) -> list[str]:
     """The job as lines of text."""
-    row, changed = view.row, _changed_schedule(view)
+    row, changed = view.row, view.changed_schedule
     evidence = f", evidence {evidence_text(row.evidence)}" if row.state else ""
     return [
         f"{row.name}  {state_text(row, now)}",
@@ -194,7 +190,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         f"schedule    {row.schedule or '–'}{f' as accepted; now {changed}' if changed else ''}",
         f"runs        {view.definition or '–'}",
         f"run as      {view.run_as or '–'}",
-        f"evidence    source provides: {view.proof}",
+        f"evidence    {proof_text(view.proof)}",
         f"duration    {_duration_text(view)}",
         *_last_run_text(view, now),
         *(_card_line(field, now) for field in view.card),
@@ -203,7 +199,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         *(f"waits for   {condition}" for condition in view.waits),
         *(f"downstream  {name} ({origin})" for name, origin in view.downstreams),
         *(
-            f"finding     {rule_text(finding.rule)}: {in_display_zone(finding.with_source, finding.since)}"
+            f"finding     {rule_text(finding.rule)}: {clocked(finding.with_source, finding.since)}"
             for finding in view.findings
         ),
         *(f"drift       {change.what}: {change.text}" for change in view.drift),
@@ -245,13 +241,12 @@ def edit_card(arguments: argparse.Namespace) -> int:
             if field.why_not:
                 raise CommandError(Exit.REFUSED, f"{name} {field.field}: {field.why_not}; nothing was saved")
             lines.append(f"{name} {field.field}: {field.value or '–'} -> {fields[field.field] or 'reset'}")
-    changes = lines
     requests = require_engine(arguments)
     if not arguments.yes:
-        print_parts(changes)
+        print_parts(lines)
     require_confirmation(arguments, "save?", "nothing was saved", "save")
     data = wait_for_answer(arguments, requests, requests.edit_card(view.row.id, fields, arguments.why))
-    return print_result(arguments, {"job": view.row.name, **data}, changes if arguments.yes else [])
+    return print_result(arguments, {"job": view.row.name, **data}, lines if arguments.yes else [])
 
 
 def _card_fields(pairs: list[str]) -> dict[str, str]:
@@ -291,7 +286,7 @@ def run_findings(arguments: argparse.Namespace) -> int:
         ValueColumn("alerts", lambda finding: "yes" if finding.severity == "alert" else "no", drop=2),
         ValueColumn("job", lambda finding: finding.job, 24, middle=True),
         ValueColumn("since", since),
-        ValueColumn("finding", lambda finding: in_display_zone(finding.text, finding.since), 30),
+        ValueColumn("finding", lambda finding: clocked(finding.text, finding.since), 30),
         ValueColumn("threshold", lambda finding: finding.threshold or "–", drop=1),
         ValueColumn("baseline", lambda finding: finding.source or "–", 12, drop=3),
     )

@@ -28,7 +28,8 @@ from console.timing.formats import relative_time_text
 def job_state_text(job: LineageJob, now: datetime) -> str:
     """ "failed 28m ago", "planned in 48m, last succeeded 23h ago"; "no run"."""
     last = f", last {job.before} {relative_time_text(job.before_at, now)}" if job.before else ""
-    return f"{job.state} {relative_time_text(job.at, now)}{last}" if job.state else "no run"
+    when = f" {relative_time_text(job.at, now)}" if job.at is not None else ""
+    return f"{job.state}{when}{last}" if job.state else "no run"
 
 
 def cause_lines(of: LineageReach) -> Iterator[str]:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from console.cli import clock_format
 from console.cli.commands import (
     COMMANDS,
+    DOCUMENTED_STEPS,
     NOUNS,
     Handler,
     command_index,
@@ -268,7 +269,9 @@ def _unknown_command(name: str) -> str:
         return f"headway {name} needs a verb: {', '.join(verbs_of(name))}"
     if meant := meant_commands(name):
         return f'unknown command "{name}"; use: {" or ".join(f"headway {command}" for command in meant)}'
-    near = get_close_matches(name, NOUNS, n=1, cutoff=0.5)
+    if steps := DOCUMENTED_STEPS.get(name):
+        return f'unknown command "{name}"; its steps are in {steps}'
+    near = get_close_matches(name, NOUNS, n=1)
     hint = f'did you mean "{near[0]}"?' if near else "headway --help lists the commands"
     return f'unknown command "{name}"; {hint}'
 
@@ -311,6 +314,6 @@ def _join_negative_values(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _opens_console(arguments: Sequence[str]) -> bool:
-    """True for `headway --wallboard`: options without a command are the console's."""
+    """True for `headway --ascii`: options without a command are the console's."""
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
     return bool(options - {"--config", "--store"}) and not options & {"-h", "--help", "--version"}

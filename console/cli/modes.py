@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from console.cli.clock_format import timestamp
+from console.cli.clock_format import clocked, time_ago, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, TableColumn, print_message, print_result
 from console.cli.reader import store_reader, store_url_of
 from console.domain.ids import split_job_name
-from console.domain.switches import FREEZE, MODE, freeze_verdict, switch_name
+from console.domain.switches import FREEZE, MODE, SHADOW_EVENTS, format_freeze, freeze_verdict, switch_name
 from console.engine.api.client import EngineClient
-from console.timing.durations import parse_duration
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
@@ -28,10 +26,10 @@ def run_freeze(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         frozen, in_flight = reads.estate.header().frozen, reads.actions.in_flight()
         running = [plan.id for plan in reads.plans.list_plans(ended=False) if plan.state == "running" and frozen]
-    lines = [freeze_verdict(frozen) if frozen else "not frozen"]
+    lines = [freeze_verdict(frozen, timestamp) if frozen else "not frozen"]
     lines += [f"  left before: {job}, {verb}, requested by {by}" for job, verb, by in in_flight if frozen]
     lines += [f"  plan {number} is running: a step due before the thaw is refused and stops it" for number in running]
-    return print_result(arguments, {"frozen": frozen, "in_flight": in_flight}, lines)
+    return print_result(arguments, {"frozen": format_freeze(frozen) if frozen else "", "in_flight": in_flight}, lines)
 
 
 MAX_SHOWN_ALERTS = 20
@@ -75,13 +73,9 @@ def _shadow_scope(arguments: argparse.Namespace, reads: Queries) -> tuple[str, s
 
 
 def print_shadow_report(arguments: argparse.Namespace) -> int:
-    try:
-        period: timedelta = parse_duration(arguments.since)
-    except ValueError as error:
-        raise CommandError(Exit.USAGE, f"--since: {error}") from None
     with store_reader(arguments) as reads:
-        events, refused = reads.estate.shadow_events(reads.now() - period)
-    kinds = Counter(" ".join(event.text.split()[:3]) for event in events)
+        events, refused = reads.estate.shadow_events(time_ago(arguments.since, reads.now()))
+    kinds = Counter(f"would have {SHADOW_EVENTS[event.kind]}" for event in events)
     counts = [*kinds.most_common(), ("would have sent requested actions", refused)]
     omitted = len(events) - MAX_SHOWN_ALERTS
     return print_result(
@@ -89,7 +83,7 @@ def print_shadow_report(arguments: argparse.Namespace) -> int:
         {"since": arguments.since, "counts": kinds, "refused": refused, "events": events},
         [f"actions and notifications of the last {arguments.since} if everything had been live"],
         Table((TableColumn("kind", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
-        ["", *(f"  {timestamp(event.at)}  {event.text}" for event in events[:MAX_SHOWN_ALERTS])],
+        ["", *(f"  {timestamp(event.at)}  {clocked(event.text, event.at)}" for event in events[:MAX_SHOWN_ALERTS])],
         [f"  … and {omitted} more (--json has all)"] if omitted > 0 else [],
     )
 

@@ -36,7 +36,7 @@ from console.cli.init_dialog import (
 )
 from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
 from console.cli.prompts import prompt, prompt_or
-from console.cli.reader import load_valid_config, valid_config
+from console.cli.reader import load_valid_config, stored, valid_config
 from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
 from console.domain.service import ReportedDeadline
 from console.onboarding.answers import KEY, dsn_place, with_own_key
@@ -292,8 +292,6 @@ def _with_default_route(config: Path, texts: Mapping[Path, str]) -> dict[Path, s
 
 def _is_live(arguments: argparse.Namespace) -> bool:
     """True if the estate of the store is live: a new system is live at once."""
-    from console.cli.configure import stored
-
     modes = stored(arguments, lambda reads: reads.estate.modes())
     return modes is not None and modes.has_mode and modes.estate_live
 
@@ -307,7 +305,7 @@ def _route(
     arguments: argparse.Namespace, machine: Machine, secrets: Secrets, is_interactive: bool
 ) -> Mapping[str, object] | None:
     """The reference to the URL of the first route, to which a test message was sent; None without one."""
-    from console.cli.configure import send_test_message
+    from console.diagnosis.routes import send_test_message
 
     if arguments.route:
         return named_route(arguments.route, machine, secrets, send_test_message)
@@ -425,7 +423,7 @@ def probe_selection(
     """Probes every selected system and prints the results, with the commands that grant what is missing; key -> why it
     cannot be watched. Adds to `zones` each time zone that is not UTC."""
     from connectors.sdk.secrets import SecretStore
-    from console.cli.configure import probe_systems
+    from console.diagnosis.probes import probe_systems
 
     why_not = {finding.key: problem for finding in chosen if (problem := settings_problem(finding))}
     systems = [ConfiguredScheduler(finding) for finding in chosen if finding.key not in why_not]
@@ -634,7 +632,7 @@ class FirstPollProgress:
             runs = self._runs[target.system]
             # rights and version are probed once all pages of the first poll are stored
             step = 0 if target.last_ok is None else 3 if target.rights or target.version else 2 if runs else 1
-            error = clean_line(target.error) if target.polls_fail else ""
+            error = clean_line(target.whole_error) if target.polls_fail else ""
             stages.append(FirstPollStage(f"{target.system}/{target.name}", step, target.jobs, runs, error))
         return stages
 
@@ -715,8 +713,6 @@ def propose_service(url: str, path: Path, text: str, zone: str, is_interactive: 
 def offer_reported(arguments: argparse.Namespace, path: Path, config: Config, is_interactive: bool) -> list[str]:
     """Offers a service for each deadline in Airflow's OpenLineage events that no service has; the names of the added
     ones. Raises CommandError."""
-    from console.cli.configure import stored
-
     reported = stored(arguments, lambda reads: reads.lineage.reported_deadlines()) or {}
     promised = {job for service in config.services.values() for job in service.delivered_by}
     taken, added = {*config.services}, list[str]()

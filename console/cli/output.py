@@ -11,10 +11,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TextIO, TypeAlias, TypeVar
 
 from console.cli.commands import flag
-from console.cli.exits import Exit
+from console.cli.exits import CommandError, Exit
 from console.text.cleaning import clean, clean_line
 
 T = TypeVar("T")
@@ -289,3 +290,16 @@ def name_value_lines(lines: Iterable[str]) -> Iterator[str]:
         match = None if line.lstrip().startswith("|") else _LABELED.fullmatch(line)
         text = f"{match['name']}: {'none' if match['value'] == '–' else match['value']}" if match else line.strip()
         yield text if text.startswith("|") else _WIDE_GAP.sub(_separator, text)
+
+
+def write_page(text: str, where: str) -> None:
+    """To stdout for "-", else into the file, whole or not at all. Raises CommandError."""
+    if where == "-":
+        sys.stdout.write(text)
+        return
+    from console.text.html_page import replace_file  # loads jinja2
+
+    try:
+        replace_file(Path(where), text)
+    except OSError as error:
+        raise CommandError(Exit.USAGE, f"--html {where}: {error.strerror}; nothing was written") from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.cli.clock_format import clock_text, in_display_zone
+from console.cli.clock_format import clock_text, clocked, in_display_zone, period
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Part, Table, TableColumn, counted, print_message, print_page, print_parts, set_document
@@ -30,52 +31,30 @@ from console.cli.requests import (
 from console.domain.ids import incident_name, new_action_key
 from console.domain.incident import open_reason
 from console.domain.job import Safety
-from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService, after_text
-from console.domain.plan_editing import (
-    FINISH_NOTES,
-    NO_OUTLOOK,
-    PLAN_CHANGED,
-    VALID_SECONDS,
-    DraftChanges,
-    PlanOutlook,
-    VariantFinish,
-    apply_changes,
-    is_same_plan,
-)
+from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService, StepKey, after_text
+from console.domain.plan_change import PLAN_CHANGED, VALID_SECONDS, is_same_plan
+from console.domain.probability import format_probability
+from console.domain.text import Clock, render
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
-from console.timing.durations import format_duration, parse_duration
+from console.engine.api.documents import fields_of
+from console.timing.durations import format_duration
 
 
-def outlook_table(outlook: PlanOutlook) -> list[Part]:
-    """A row for each service, with its finish under each variant of the plan; a narrow terminal drops the last ones.
-    Empty without a prediction."""
-    if not outlook.variants:
+def finish_table(draft: PlanDraft) -> list[Part]:
+    """A row for each service of the plan, with its finish and the risk that it is late. Empty without a service."""
+    if not draft.days:
         return []
-    last = len(outlook.variants)
-    variants = [
-        TableColumn(f"{variant.label}{'*' * variant.is_present}", drop=0 if number < 2 else last - number)
-        for number, variant in enumerate(outlook.variants)
-    ]
-    rows = [
-        [
-            day.shown_title,
-            clock_text(datetime.fromisoformat(day.deadline)),
-            *(_finish_cell(outlook, variant.finishes[number], day) for variant in outlook.variants),
-        ]
-        for number, day in enumerate(outlook.days)
-    ]
-    heading = ["", "predicted finish and risk of being late of each variant, started now (* this plan):"]
-    statuses = {finish.status for variant in outlook.variants for finish in variant.finishes}
-    notes = [f"  {status}: {note}" for status, note in FINISH_NOTES.items() if status in statuses]
-    return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows), notes]
+    rows = [[day.shown_title, clock_text(day.deadline), _finish_cell(day)] for day in draft.days]
+    columns = [TableColumn("service", 8, middle=True), TableColumn("due"), TableColumn("finish, risk")]
+    return [["", "predicted finish and risk of being late, if the plan starts now:"], Table(columns, rows)]
 
 
-def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService) -> str:
-    """ "06:05, 12 %", "about 06:05 on time", "not delivered"; with the date if it is not the deadline's."""
-    near = datetime.fromisoformat(day.deadline)
-    at = clock_text(finish.at, near).rpartition(" ")[0] if finish.at is not None else ""
-    return f"{outlook.sign(finish)}{at}{finish.text}".lstrip()
+def _finish_cell(day: SavedService) -> str:
+    """ "06:05, 12 %", "not by this plan"; with the date if it is not the deadline's."""
+    if day.expected is None or day.late is None:
+        return day.finish
+    return f"{clock_text(day.expected, day.deadline).rpartition(' ')[0]}, {format_probability(day.late)}"
 
 
 VERDICT_SECONDS = 6.0
@@ -89,16 +68,11 @@ def _repeated(name: str, metavar: str, help: str) -> Argument:
     return option(name, help, metavar, action="append", default=[])
 
 
-DRAFT_CHANGES = (
+LEAVING_OUT = (
     _repeated("--only", "STEP", "include only this step; repeatable"),
     _repeated("--leave-out", "STEP", "exclude this step; repeatable"),
-    _repeated("--first", "STEP", "run this step first (its number or job); repeatable"),
-    _repeated("--wait", "STEP=5m", "wait before this step"),
-    _repeated(
-        "--alternative", "STEP=WAY", "alternative for a step: failed-only, downstream, all, start, mark-ok, skip"
-    ),
 )
-"""How a proposal is changed; a STEP is its number or its job."""
+"""Options that leave steps out; a STEP is its number or its job."""
 
 
 def propose_plan(arguments: argparse.Namespace, request: Callable[[EngineClient], int]) -> PlanDraft:
@@ -108,51 +82,29 @@ def propose_plan(arguments: argparse.Namespace, request: Callable[[EngineClient]
     return PlanDraft.read(wait_for_answer(arguments, requests, request(requests), seconds))
 
 
-def edited_draft(arguments: argparse.Namespace, draft: PlanDraft) -> PlanDraft:
-    """The draft with the changes of the command line. Raises CommandError for an unknown step or alternative."""
-    try:
-        return apply_changes(draft, draft_changes(arguments, draft))
-    except (PlanRefused, ValueError) as error:
-        raise CommandError(Exit.USAGE, f"{error}; nothing was sent") from None
-
-
-def draft_changes(arguments: argparse.Namespace, draft: PlanDraft) -> DraftChanges:
-    """The changes that the command line makes to a draft. Raises PlanRefused, ValueError."""
-
-    def numbers(names: Sequence[str]) -> list[int]:
-        return [_step_number(draft, name) for name in names]
-
-    return DraftChanges(
-        only=frozenset(numbers(arguments.only)),
-        leave_out=frozenset(numbers(arguments.leave_out)),
-        order=tuple(numbers(arguments.first)),
-        waits={number: parse_duration(text).total_seconds() for number, text in _step_pairs(draft, arguments.wait)},
-        alternatives=dict(_step_pairs(draft, arguments.alternative)),
-    )
-
-
-def _step_pairs(draft: PlanDraft, texts: Sequence[str]) -> list[tuple[int, str]]:
-    for text in texts:
-        if "=" not in text:
-            raise PlanRefused(f'"{text}" has no step; write STEP=VALUE')
-    return [(_step_number(draft, text.rpartition("=")[0]), text.rpartition("=")[2]) for text in texts]
+def left_out_steps(arguments: argparse.Namespace, draft: PlanDraft) -> frozenset[StepKey]:
+    """The steps of the draft that the command line leaves out. Raises CommandError for an unknown step."""
+    keys = {step.place: step.key for step in draft.steps}
+    only, out = ({_step_number(draft, name) for name in names} for names in (arguments.only, arguments.leave_out))
+    return frozenset(keys[place] for place in out | (keys.keys() - only if only else set()))
 
 
 def _step_number(draft: PlanDraft, name: str) -> int:
-    if name.isascii() and name.isdigit() and len(name) < 6:
-        return int(name)
-    places = [step.place for step in draft.steps if name in (step.job, step.job.rpartition("/")[2])]
+    if name.isascii() and name.isdigit() and name not in {str(step.place) for step in draft.steps}:
+        raise CommandError(Exit.USAGE, f"there is no step {name}; the plan has {len(draft.steps)}; nothing was sent")
+    places = [step.place for step in draft.steps if name in (str(step.place), step.job, step.job.rpartition("/")[2])]
     if len(places) != 1:
         steps = ", ".join(f"{step.place} {step.job}" for step in draft.steps) or "no step"
-        raise PlanRefused(f'"{name}" matches {len(places) or "no"} steps; the plan has: {steps}')
+        problem = f'"{name}" matches {len(places) or "no"} steps; the plan has: {steps}; nothing was sent'
+        raise CommandError(Exit.USAGE, problem)
     return places[0]
 
 
 def execute_plan(
     arguments: argparse.Namespace,
     draft: PlanDraft,
+    now: datetime,
     confirmation: str,
-    outlook: PlanOutlook = NO_OUTLOOK,
     again: Callable[[], PlanDraft] | None = None,
 ) -> int:
     """Prints the plan, asks, starts it and watches it; the exit code.
@@ -160,8 +112,7 @@ def execute_plan(
     `confirmation`: typed to confirm where a yes is not enough. `again` proposes the plan again if that came late.
     """
     shown_at = time.monotonic()
-    document = {**plan_document(draft, None), "outlook": outlook.as_json()}
-    print_page(arguments, document, draft_lines(draft), *outlook_table(outlook))
+    print_page(arguments, plan_document(draft, None), draft_lines(draft, now), *finish_table(draft))
     for step in draft.steps:
         if refused := step.refusal_now:
             raise CommandError(Exit.REFUSED, f"step {step.place}, {step.job}: {refused}; nothing was sent")
@@ -180,7 +131,7 @@ def execute_plan(
         if not is_same_plan(confirmed, draft):
             raise CommandError(Exit.REFUSED, f"{PLAN_CHANGED}; nothing was sent. Fix: run the command again")
     number = _start_plan(arguments, draft)
-    set_document(arguments, {**plan_document(draft, number), "outlook": outlook.as_json()})
+    set_document(arguments, plan_document(draft, number))
     print_message(f"plan {number} started; headway plan {number} shows it, headway plan abort {number} stops it")
     print_message(watch_hint(arguments))
     return watch_plan(arguments, number)
@@ -188,10 +139,7 @@ def execute_plan(
 
 def plan_document(draft: PlanDraft, number: int | None) -> dict[str, Any]:
     """The one JSON document: the draft, without the data for connectors, and the plan's number once it has started."""
-    data = draft.as_json()
-    for step in data["steps"]:
-        step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
-    return {**data, "number": number}
+    return {**fields_of(draft.displayed), "number": number}
 
 
 def _confirm_plan(arguments: argparse.Namespace, draft: PlanDraft, confirmation: str) -> bool:
@@ -215,40 +163,39 @@ def _start_plan(arguments: argparse.Namespace, draft: PlanDraft) -> int:
         raise CommandError(Exit.REFUSED, f"{error}; nothing was sent") from None
 
 
-def draft_lines(draft: PlanDraft) -> list[str]:
+def draft_lines(draft: PlanDraft, now: datetime) -> list[str]:
     """The plan: each step as its scheduler previews it, then what is excluded and why."""
+    clock = partial(clock_text, near=now)
     lines = [f"{draft.title}: {counted(draft.steps, 'step') if draft.steps else 'nothing to run'}"]
     for step in draft.steps:
-        lines += _step_lines(step)
-    lines += [f"  excluded   {job.job}: {in_display_zone(job.why)}" for job in draft.excluded]
-    lines += [f"  not saved  {day.shown_title}: {in_display_zone(day.text)}" for day in draft.unsaved]
+        lines += _step_lines(step, clock)
+    lines += [f"  excluded   {job.job}: {render(job.why, clock)}" for job in draft.excluded]
+    lines += [f"  not saved  {day.shown_title}: {render(day.text, clock)}" for day in draft.unsaved]
     lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
-    return [*lines, *(f"  note       {in_display_zone(note)}" for note in draft.notes)]
+    return [*lines, *(f"  note       {render(note, clock)}" for note in draft.notes)]
 
 
-def _step_lines(step: DraftStep) -> list[str]:
+def _step_lines(step: DraftStep, clock: Clock) -> list[str]:
     preview, is_wait = step.preview, step.verb == WAIT
-    verb = "wait for it" if is_wait else str(preview.get("verb") or step.verb.replace("_", " "))
+    verb = "wait for" if is_wait else str(preview.get("verb") or step.verb.replace("_", " "))
     after = f"  {after_text(step.after)}" if step.after else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     duration = "no estimate"
     if step.expected_s is not None:
         duration = " · ".join([format_duration(step.expected_s), *([step.basis.text] if step.basis else [])])
     rows = [
-        ("why", step.why),
-        ("variant", step.way),
-        ("scope", preview.get("scope", "")),
+        ("why", render(step.why, clock)),
+        ("scope", in_display_zone(preview.get("scope", ""))),
         ("duration", "" if is_wait else duration),
         ("overlap", preview.get("overlap") or ""),
         ("refused", step.refusal or preview.get("refused") or ""),
-        ("problem", step.trouble),
+        ("problem", step.problem),
         ("waits", format_duration(step.wait_s) if step.wait_s else ""),
         ("safety", step.safety + safety_source_text(preview) if step.verb in ("rerun", "start") else ""),
-        *((saved.label, f"{saved.shown_title}: {saved.text}") for saved in step.saves),
-        ("or", ", ".join(step.alternatives)),
+        *((saved.label, f"{saved.shown_title}: {render(saved.text, clock)}") for saved in step.saves),
     ]
-    first = f"{step.place:>3} {verb}: {step.job}{run}  {in_display_zone(step.period_key)} ({step.state}){after}"
-    texts = [(label, in_display_zone(text)) for label, text in rows if text]
+    first = f"{step.place:>3} {verb}: {step.job}{run}  {period(step.period_key)} ({step.state}){after}"
+    texts = [(label, text) for label, text in rows if text]
     calls = [("sends", call) for call in preview.get("native_calls", ())]
     return [first, *(f"      {label:<9}{text}" for label, text in (*texts, *calls))]
 
@@ -267,7 +214,7 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
         if plan.state in PLAN_EXITS:
             _print_unresolved(arguments, plan)
             if not arguments.json:
-                print_parts([f"plan {number} {plan.state}: {plan.text}"])
+                print_parts([f"plan {number} {plan.state}: {plan.status_text}"])
             return PLAN_EXITS[plan.state]
         waited = time.monotonic() - begin
         if waited > arguments.timeout:
@@ -296,8 +243,8 @@ def follow_up_text(arguments: argparse.Namespace, plan: PlanView) -> list[str]:
     if plan.incident_id is None or plan.state != "done":
         return []
     with store_reader(arguments) as reads:
-        reasons = open_reason(reads.incidents.incident(plan.incident_id))
-    name, reasons = incident_name(plan.incident_id), list(map(in_display_zone, reasons))
+        texts, now = open_reason(reads.incidents.incident(plan.incident_id)), reads.now()
+    name, reasons = incident_name(plan.incident_id), [clocked(text, now) for text in texts]
     return [f"{name} stays open", *reasons, f"Next: headway recover {name} --all"] if reasons else []
 
 

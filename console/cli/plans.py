@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk import registry
 from connectors.sdk.states import Verb
 from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
-from console.cli.clock_format import in_display_zone, share_service_zone, timestamp
+from console.cli.clock_format import clock_text, period, share_service_zone, stamp, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.incidents import incident_number
 from console.cli.output import PLAIN, ValueColumn, print_message, print_page, print_result, set_document, table
 from console.cli.plan_draft import (
-    DRAFT_CHANGES,
+    LEAVING_OUT,
     PLAN_EXITS,
-    draft_changes,
     draft_lines,
-    edited_draft,
     execute_plan,
     follow_up_text,
+    left_out_steps,
     plan_document,
     propose_plan,
     watch_plan,
@@ -31,9 +29,10 @@ from console.cli.plan_draft import (
 from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
+from console.domain.action import preview_notes
 from console.domain.filter import JobFilter
 from console.domain.ids import incident_name
-from console.domain.incident import blocked_reason, open_steps
+from console.domain.incident import blocked_text, open_steps
 from console.domain.plan import (
     RESUME,
     WAIT,
@@ -41,13 +40,15 @@ from console.domain.plan import (
     PlanRefused,
     PlanStepView,
     PlanView,
+    StepKey,
     after_text,
     unpolled_warning,
 )
-from console.domain.plan_editing import plan_outlook
 from console.domain.request import RequestKind
+from console.domain.text import render
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ProposeBackfill, ProposeRecovery
 from console.timing.durations import format_duration
 from console.timing.formats import age_text
 
@@ -58,25 +59,26 @@ if TYPE_CHECKING:
 def run_recover(arguments: argparse.Namespace) -> int:
     number = incident_number(arguments.name)
     with store_reader(arguments) as reads:
-        view = reads.incidents.incident(number)
+        view, now = reads.incidents.incident(number), reads.now()
     if view.row.closed is not None:
-        closed = next((event.text for event in reversed(view.events) if event.kind in ("closed", "merged")), "closed")
+        closed = blocked_text(view, clock_text)
         return print_result(arguments, {"steps": [], "closed": closed}, [closed])
 
-    def propose() -> PlanDraft:
-        return propose_plan(arguments, lambda requests: requests.propose(number, arguments.all))
+    def propose(leave_out: Collection[StepKey] = ()) -> PlanDraft:
+        request = ProposeRecovery(number, arguments.all, tuple(sorted(leave_out)))
+        return propose_plan(arguments, lambda requests: requests.ask(request))
 
     try:
         proposed = propose()
-        draft = edited_draft(arguments, proposed)
+        left_out = left_out_steps(arguments, proposed)
+        draft = propose(left_out) if left_out else proposed
     except CommandError:
         set_document(arguments, {"steps": open_steps(view), "number": None})
         raise
     if all(step.verb == WAIT for step in proposed.steps) and not arguments.dry_run:
-        set_document(arguments, {**draft.as_json(), "number": None})
-        raise CommandError(Exit.PROBLEM, blocked_reason(view))
-    seen = plan_outlook(proposed, draft_changes(arguments, proposed))
-    return execute_plan(arguments, draft, incident_name(number), seen, lambda: edited_draft(arguments, propose()))
+        set_document(arguments, plan_document(draft, None))
+        raise CommandError(Exit.PROBLEM, blocked_text(view, clock_text))
+    return execute_plan(arguments, draft, now, incident_name(number), lambda: propose(left_out))
 
 
 WATCHING = (
@@ -155,7 +157,7 @@ def plan_lines(plan: PlanView) -> list[str]:
     resume = f"  {verb}: {RESUME} {plan.id}, or headway plan abort {plan.id}"
     return [
         f"plan {plan.id} {plan.predicate}: {plan.title}{incident}",
-        *([f"  {plan.text}"] if plan.text else []),
+        *([f"  {plan.status_text}"] if plan.text else []),
         *([resume] if plan.state == "paused" else []),
         f"  requested by {plan.requester}{f': {plan.why}' if plan.why else ''}",
         *(line for step in plan.steps for line in _plan_step_lines(plan, step)),
@@ -167,7 +169,7 @@ def _plan_step_lines(plan: PlanView, step: PlanStepView) -> list[str]:
     wait = f"  waits {format_duration(step.wait_s)}" if step.wait_s else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     verb = step.verb.replace("_", " ")
-    line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {in_display_zone(step.period_key)}{after}{wait}"
+    line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {period(step.period_key)}{after}{wait}"
     until = f"waits until {timestamp(step.due)}" if step.due and step.state == "planned" else ""
     may_start = plan.state == "aborted" and step.may_still_start
     sent = f"it was sent at {timestamp(step.started)} and may still start" if may_start else ""
@@ -197,8 +199,8 @@ def list_native_backfills(arguments: argparse.Namespace) -> int:
             print_message(str(error))
             code = Exit.PROBLEM
             continue
-        for note in data.get("notes", ()):
-            print_message(f"{system}: {note}")
+        for note in preview_notes(data):
+            print_message(f"{system}: {render(note, stamp)}")
         backfills += [{"system": system, **backfill} for backfill in data.get("backfills", ())]
     rows = table(
         backfills,
@@ -249,23 +251,20 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     if change is None and arguments.last < arguments.first:
         raise CommandError(Exit.USAGE, f"--to {arguments.last} is before --from {arguments.first}")
     with store_reader(arguments) as reads:
-        row = reads.jobs.job(arguments.name).row
+        row, now = reads.jobs.job(arguments.name).row, reads.now()
     if change is not None or arguments.native:
         request = ActionRequest(Verb.BACKFILL, job_id=row.id, parameters=_native_request(arguments, change))
         return send_step(arguments, row.name, request)
 
     def propose() -> PlanDraft:
-        first, last = date.fromisoformat(arguments.first), date.fromisoformat(arguments.last)
-        return propose_plan(
-            arguments,
-            lambda requests: requests.propose_backfill(row.id, first, last, arguments.limit, arguments.unseen),
-        )
+        request = ProposeBackfill(row.id, arguments.first, arguments.last, arguments.limit, arguments.unseen)
+        return propose_plan(arguments, lambda requests: requests.ask(request))
 
     draft = propose()
     if not draft.steps:
         code = Exit.PROBLEM if draft.notes else Exit.OK
-        return print_result(arguments, plan_document(draft, None), draft_lines(draft), code=code)
-    return execute_plan(arguments, draft, row.name.rpartition("/")[2], again=propose)
+        return print_result(arguments, plan_document(draft, None), draft_lines(draft, now), code=code)
+    return execute_plan(arguments, draft, now, row.name.rpartition("/")[2], again=propose)
 
 
 def _refuse_unused_options(arguments: argparse.Namespace, change: str | None) -> None:
@@ -298,7 +297,7 @@ HANDLERS = {
         run_recover,
         option("name", "INC-0001", "INCIDENT"),
         flag("--all", "also rerun downstream jobs that no affected service needs"),
-        *DRAFT_CHANGES,
+        *LEAVING_OUT,
         AT_ONCE,
         PLAIN,
         *SENDING,

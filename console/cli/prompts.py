@@ -9,6 +9,7 @@ import re
 import sys
 import termios
 from collections.abc import Callable
+from functools import partial
 from getpass import getpass
 
 from console.cli.exits import CommandError, Exit
@@ -94,18 +95,24 @@ def prompt_or(question: str, leaving: str) -> str:
     width = terminal_width(sys.stderr)
     lines = [part for line in clean(question).split("\n") for part in (wrap(line, width - 1) if width else [line])]
     print("\n".join(lines), end="", file=sys.stderr, flush=True)
-    try:
-        return input().strip()
-    except EOFError:
-        return leaving
+    return _answer(input, leaving)
 
 
 def prompt_hidden(question: str) -> str:
     """The answer, typed without echo; empty at the end of input."""
+    return _answer(partial(getpass, clean(question), sys.stderr), "")
+
+
+def _answer(read: Callable[[], str], leaving: str) -> str:
+    """The answer, or `leaving` at the end of input. Without an answer, the line of the question ends."""
     try:
-        return getpass(clean(question), sys.stderr).strip()
+        return read().strip()
     except EOFError:
-        return ""
+        print(file=sys.stderr)
+        return leaving
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise
 
 
 def confirm(question: str) -> bool:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from console.cli import clock_format
 from console.cli.clock_format import timestamp
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted, print_message
 from console.config.paths import NoStore, config_path, known_store, store_url
-from console.domain.header import split_holder
 from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
     from console.config.sections import Config
     from console.domain.header import EngineView
     from console.store.queries import Queries
+
+T = TypeVar("T")
 
 
 def store_url_of(arguments: argparse.Namespace) -> str:
@@ -65,6 +66,15 @@ def store_reader(arguments: argparse.Namespace) -> Iterator[Queries]:
         raise CommandError(Exit.USAGE, str(error)) from None
 
 
+def stored(arguments: argparse.Namespace, query: Callable[[Queries], T]) -> T | None:
+    """The answer of the store; None without a readable one."""
+    try:
+        with store_reader(arguments) as reads:
+            return query(reads)
+    except CommandError:
+        return None
+
+
 @contextmanager
 def fresh_store_reader(arguments: argparse.Namespace) -> Iterator[Queries]:
     """As `store_reader`; without a running engine, stderr says how old the data is."""
@@ -89,9 +99,3 @@ def staleness_text(engine: EngineView, now: datetime) -> str:
         return no_engine_text(engine)
     age = format_duration((now - engine.heartbeat).total_seconds())
     return f"{no_engine_text(engine, '')}; this data is {age} old"
-
-
-def lease_holder_text(holder: str) -> str:
-    """The holder of a lease for people: "db-ops, process 4711" for "db-ops:4711~3f0a91"."""
-    host, process = split_holder(holder)
-    return f"{host}, process {process}" if host and process.isdigit() else holder

@@ -13,7 +13,7 @@ from typing import Any
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, argument, one_of, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Table, ValueColumn, print_result, table
+from console.cli.output import Table, ValueColumn, print_result, table, write_page
 from console.cli.reader import fresh_store_reader
 from console.domain.report import (
     BARS_TEXT,
@@ -55,7 +55,6 @@ def run_report(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from importlib.resources import files
 
-        from console.cli.status_page import write_page
         from console.text.html_page import rendered_page
 
         template = files("console.cli").joinpath("report.html").read_text()

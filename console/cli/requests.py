@@ -11,16 +11,18 @@ from typing import Any, TypeVar
 
 from connectors.sdk.states import STARTING, Verb
 from console.cli.arguments import positive_number, timeout
-from console.cli.clock_format import in_display_zone, timestamp
+from console.cli.clock_format import in_display_zone, stamp, timestamp
 from console.cli.commands import JSON, Argument, flag, option
 from console.cli.exits import CommandError, Exit, refusal_text
 from console.cli.output import counted, print_message, print_parts
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import no_engine_text, store_reader, store_url_of
-from console.domain.action import ActionView, verb_summary
+from console.domain.action import ActionView, preview_notes, verb_summary
 from console.domain.ids import instant, new_action_key
+from console.domain.text import render
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ClientRequest
 from console.store.errors import NotAllowed, ReasonNeeded
 from console.timing.durations import format_duration
 
@@ -71,6 +73,14 @@ def wait_for_answer(
             )
 
 
+def request_answer(
+    arguments: argparse.Namespace, request: ClientRequest, seconds: float = ANSWER_SECONDS
+) -> dict[str, Any]:
+    """The engine's answer to the request. Raises CommandError as `require_engine` and `wait_for_answer`."""
+    requests = require_engine(arguments)
+    return wait_for_answer(arguments, requests, requests.ask(request), seconds)
+
+
 def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> list[str]:
     """The preview of an action, with the native calls."""
     summary, scope = in_display_zone(verb_summary(data["verb"], data["summary"])), in_display_zone(data["scope"])
@@ -81,7 +91,7 @@ def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> li
     if verb is Verb.RERUN or (verb in STARTING and "safety" in data):
         lines.append(f"  rerun     {data.get('safety', 'ask')}{safety_source_text(data)}")
     lines += [f"  sends     {call}" for call in data.get("native_calls", [])]
-    lines += [f"  note      {in_display_zone(note)}" for note in data.get("notes", [])]
+    lines += [f"  note      {render(note, stamp)}" for note in preview_notes(data)]
     followers: Sequence[Sequence[Any]] = data.get("followers", []) if verb in STARTING else []
     if followers:
         count = counted(followers, "run")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from connectors.sdk.records import instant_key
 from connectors.sdk.states import is_open
 from console.cli.arguments import (
     FILTER,
@@ -22,7 +22,7 @@ from console.cli.arguments import (
     saved_view,
     whole_number,
 )
-from console.cli.clock_format import in_display_zone, timestamp
+from console.cli.clock_format import clocked, period, stamp, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
@@ -41,6 +41,7 @@ from console.domain.filter import JobFilter, split_filter
 from console.domain.job import JobView
 from console.domain.run import RunRow, RunView, evidence_text
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import CompareLogs, ReadLog
 from console.store.errors import NotFound
 from console.text.cleaning import clean
 from console.timing.durations import format_duration
@@ -87,7 +88,7 @@ def _job_id(name: str, reads: Queries) -> int:
 
 def period_text(run: RunRow) -> str:
     """Its planned start; the period key of a run without one."""
-    return in_display_zone(instant_key(run.planned) if run.planned else run.period_key)
+    return stamp(run.planned) if run.planned else period(run.period_key)
 
 
 def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:
@@ -98,8 +99,8 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         return format_duration((end - run.started).total_seconds()) if end and run.started else "–"
 
     def message(run: RunRow) -> str:
-        text = run.message.splitlines()[0] if run.message else run.reason or run.partial_input
-        return in_display_zone(text, run.period)[:60]
+        first_line = next(iter((run.message or clocked(run.reason, run.period)).splitlines()), "")
+        return (first_line or run.partial_input)[:60]
 
     columns: list[ValueColumn[RunRow]] = [
         ValueColumn("job", lambda run: run.job, 24, middle=True),
@@ -184,7 +185,7 @@ def _follow_log(arguments: argparse.Namespace, run_id: int, attempt_id: int | No
             if latest.id != attempt:
                 print_message(f"attempt {latest.number}")
                 attempt, start = latest.id, None
-            data = wait_for_answer(arguments, requests, requests.log(run_id, attempt, start))
+            data = wait_for_answer(arguments, requests, requests.ask(ReadLog(run_id, attempt, start)))
             *lines, line = f"{line}{data['text']}".split("\n")
             print_lines(lines)
             is_first, start = start is None, data.get("next")
@@ -197,7 +198,7 @@ def _follow_log(arguments: argparse.Namespace, run_id: int, attempt_id: int | No
             if is_first and start is None and is_open(latest.state):
                 print_message(
                     "its scheduler sends no more of this log while it runs; after its end: "
-                    f"headway log {view.row.job} --run {run_id}"
+                    f"headway log {shlex.quote(view.row.job)} --run {run_id}"
                 )
             sys.stdout.flush()
         if not is_open(view.row.state if attempt_id is None else latest.state):
@@ -216,14 +217,14 @@ def runs_on_date(reads: Queries, job_id: int, name: str, typed: str) -> Sequence
     if not runs:
         latest = dict.fromkeys(run.business_date for run in reads.runs.list_runs(job_id, 20))
         near = f"latest: {', '.join([*latest][:3])}" if latest else "it has no run yet"
-        raise CommandError(Exit.NOT_FOUND, f"{name} has no run of {day}; {near}: headway run {name}")
+        raise CommandError(Exit.NOT_FOUND, f"{name} has no run of {day}; {near}: headway run {shlex.quote(name)}")
     return runs
 
 
 def _log_difference(
     arguments: argparse.Namespace, requests: EngineClient, job: str, run_id: int, attempt: int | None
 ) -> int:
-    answer = requests.wait(requests.log(run_id, attempt, against_good=True), 2 * ANSWER_SECONDS)
+    answer = requests.wait(requests.ask(CompareLogs(run_id, attempt)), 2 * ANSWER_SECONDS)
     if not answer.ok:
         raise CommandError(Exit.PROBLEM, answer.error)
     data = answer.data
@@ -264,7 +265,7 @@ def _attempt_id(view: RunView, number: int | None) -> int | None:
 
 def _fetch_log(requests: EngineClient, view: RunView, attempt: int | None) -> tuple[str, bool] | None:
     """The log from the scheduler, and whether it is truncated; None if it could not be fetched."""
-    answer = requests.wait(requests.log(view.row.id, attempt), ANSWER_SECONDS)
+    answer = requests.wait(requests.ask(ReadLog(view.row.id, attempt)), ANSWER_SECONDS)
     if not answer.ok:
         print_message(answer.error)
         return None

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from functools import partial
 
 from console.cli.clock_format import clock_text, local_clock_cell, share_service_zone, zone_name
-from console.cli.forecast import alarm_lines
 from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import deadline_text, forecast_text, instance_named
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
-from console.control.services.risk import risk_alarm_of
 from console.domain.ids import utc_minute
 from console.domain.reason import reason_lines, reasons_text
 from console.domain.service import ServiceView, status_label
@@ -33,23 +30,19 @@ def explain_service(arguments: argparse.Namespace) -> int:
         else:
             view = instance_named(reads, arguments.name, arguments.instance, arguments.business_date)
         path, now = reads.service_days.critical_path(view.name, view.business_date, view.submission), reads.now()
-        alarm = risk_alarm_of(*reads.service_days.alarm_facts(view.name))
     from console.engine.api.explain import typical_path  # loads what writes to stores
 
     baselines = typical_path(store_url_of(arguments), path, date.fromisoformat(view.business_date)) if path else ()
-    moved = [baseline.moved for baseline in baselines if baseline.moved]
+    differences = [baseline.moved for baseline in baselines if baseline.moved]
     breakdown = break_down_lateness(
         path_steps_of(path, view.deadline, baselines, view.delivered), now, view.delivered is not None, view.expected
     )
     share_service_zone({view.zone})
-    is_open = view.is_promised and view.delivered is None
-    lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
-    lines += [*alarm_lines(alarm), ""] if is_open else [""]
-    parts: list[Part] = [lines]
+    parts: list[Part] = [[*service_heading(view, breakdown, now), *(f"moved     {text}" for text in differences), ""]]
     if breakdown.parts and not is_unexplained(view, breakdown):
         heading = f"times: {zone_name(now)}"
         parts += [[heading], delay_table(breakdown, now), ["", delay_totals(breakdown)]]
-    document = delay_document(view, breakdown) | {"moved": moved, "alarm": asdict(alarm)}
+    document = delay_document(view, breakdown) | {"moved": differences}
     return print_result(arguments, document, *parts)
 
 
@@ -83,7 +76,7 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     ends = "its jobs ended" if view.awaits else "ended" if last.is_over else case
     yield (
         f"usually   {clock_text(last.usual_end, now)}; {ends} {clock_text(last.end, now)}:"
-        f" {compared_with(breakdown.late, 'its usual')}, {compared_with(last.end - view.deadline, 'its deadline')}"
+        f" {compared_with(breakdown.late, 'its usual end')}, {compared_with(last.end - view.deadline, 'its deadline')}"
     )
 
 
@@ -93,7 +86,7 @@ def is_unexplained(view: ServiceView, breakdown: LatenessBreakdown) -> bool:
 
 
 def compared_with(late: timedelta, what: str) -> str:
-    """ "22m after its usual", "8m before its deadline", "at its usual"."""
+    """ "22m after its usual end", "8m before its deadline", "at its usual end"."""
     if abs(late) < timedelta(seconds=1):
         return f"at {what}"
     return f"{delay_text(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
@@ -102,12 +95,15 @@ def compared_with(late: timedelta, what: str) -> str:
 def delay_table(breakdown: LatenessBreakdown, now: datetime) -> Table:
     """A row for each job: its lateness is what came from upstream and what it added itself.
 
-    A narrow terminal drops kinds of delay without a minute first. "ahead", the delay that the forecast expects beyond
+    A narrow terminal drops kinds of delay without a minute first. "to come", the delay that the forecast expects beyond
     the usual, has a column only if there is any.
     """
 
+    def delay(kind: str, part: LatenessShare) -> str:
+        return signed_delay_text(getattr(part, kind))
+
     def has_minutes(kind: str) -> bool:
-        return any(signed_delay_text(getattr(part, kind)) != "–" for part in breakdown.parts)
+        return any(delay(kind, part) != "–" for part in breakdown.parts)
 
     return table(
         breakdown.parts,
@@ -116,10 +112,14 @@ def delay_table(breakdown: LatenessBreakdown, now: datetime) -> Table:
         ValueColumn("usually", lambda part: local_clock_cell(part.usual_end, now), drop=2),
         ValueColumn("delay", lambda part: signed_delay_text(part.late)),
         *(
-            ValueColumn[LatenessShare](kind, partial(_delay_cell, kind), drop=0 if has_minutes(kind) else 1)
+            ValueColumn[LatenessShare](_label(kind), partial(delay, kind), drop=0 if has_minutes(kind) else 1)
             for kind in (*DELAY_KINDS, *(["ahead"] if has_minutes("ahead") else []))
         ),
     )
+
+
+def _label(kind: str) -> str:
+    return "to come" if kind == "ahead" else kind
 
 
 def _end_cell(part: LatenessShare, now: datetime) -> str:
@@ -127,14 +127,12 @@ def _end_cell(part: LatenessShare, now: datetime) -> str:
     return "–" if end is None else local_clock_cell(end, now) + " …" * (not part.is_over)
 
 
-def _delay_cell(kind: str, part: LatenessShare) -> str:
-    return signed_delay_text(getattr(part, kind))
-
-
 def delay_totals(breakdown: LatenessBreakdown) -> str:
     """The delay that the jobs added, by kind, and its sum."""
-    kinds = [f"{kind} {signed_delay_text(breakdown.total(kind))}" for kind in ADDED_COLUMN if breakdown.total(kind)]
-    return f"{signed_delay_text(breakdown.late)} in all: {', '.join(kinds)}" if kinds else "no delay"
+    kinds = [
+        f"{_label(kind)} {signed_delay_text(breakdown.total(kind))}" for kind in ADDED_COLUMN if breakdown.total(kind)
+    ]
+    return f"{compared_with(breakdown.late, 'its usual end')}: {', '.join(kinds)}" if kinds else "no delay"
 
 
 def delay_document(view: ServiceView, breakdown: LatenessBreakdown) -> dict[str, object]:

@@ -31,7 +31,7 @@ from console.cli.output import (
     table,
 )
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
-from console.cli.requests import require_engine, wait_for_answer
+from console.cli.requests import request_answer
 from console.control.explain.timeline import TimelineLane
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
@@ -40,6 +40,7 @@ from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
 from console.domain.reason import reasons_text
 from console.domain.service import ServiceView, Timeliness, instance_name, is_unverified, status_label, unverified_text
 from console.engine.api.documents import service_document, services_on
+from console.engine.api.requests import ExtendDeadline
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
 from console.timing.formats import relative_time_text
@@ -199,9 +200,9 @@ def _act_by_cell(service: ServiceView, now: datetime) -> str:
 
 
 def _cause_cell(service: ServiceView, now: datetime) -> str:
-    if service.is_promised and (service.trouble or service.cause):
-        return service.trouble or service.cause
     clock = partial(clock_text, near=now)
+    if service.is_promised and (service.problem or service.cause):
+        return service.problem.text(clock) if service.problem else service.cause
     text = unverified_text(service, clock) if service.is_promised else reasons_text(service.reasons, clock)
     return text or "–"
 
@@ -292,7 +293,8 @@ def _service_lines(service: ServiceView, now: datetime) -> list[str]:
         f"why            {reasons_text(service.reasons, partial(clock_text, near=now)) or '–'}",
         f"critical path  {critical_path_text(service) or '–'}",
         *(
-            f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
+            f"estimate       {source.get('job')}: {source.get('source')}"
+            f" ({source.get('runs')} run{'s' * (source.get('runs') != 1)})"
             for source in service.sources
         ),
     ]
@@ -305,8 +307,8 @@ def run_extend(arguments: argparse.Namespace) -> int:
         view, now = _service_day_of(arguments, reads), reads.now()
     share_service_zone({view.zone})
     until = None if arguments.off else extended_deadline(arguments.until, view, now)
-    requests = require_engine(arguments)
-    wait_for_answer(arguments, requests, requests.extend(view, None if until is None else micros(until), arguments.why))
+    day = (view.name, view.business_date, view.submission, view.instance)
+    request_answer(arguments, ExtendDeadline(*day, None if until is None else micros(until), arguments.why))
     promised = view.promised or view.deadline
     service_day = {"service": view.name, "business_date": view.business_date, "instance": view.instance}
     document = {**service_day, "promised": promised, "deadline": until or promised, "why": arguments.why}

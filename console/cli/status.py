@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from console.cli.clock_format import clock_cell, in_display_zone, one_zone, timestamp, zone_name
 from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.exits import Exit
-from console.cli.incidents import incident_table, verdict_text
-from console.cli.output import Part, Table, ValueColumn, print_result, table
-from console.cli.reader import lease_holder_text, no_engine_text, store_reader
+from console.cli.incidents import incident_table, present_verdict
+from console.cli.output import Part, Table, ValueColumn, print_result, table, write_page
+from console.cli.reader import no_engine_text, store_reader
 from console.cli.services import service_table
-from console.control.incidents.verdict import urgent_incident
+from console.control.incidents.verdict.decision import urgent_incident
 from console.domain.action import ActionView
-from console.domain.header import EngineShare, HeaderView, silenced_text
-from console.domain.switches import freeze_banner
+from console.domain.header import EngineShare, HeaderView, lease_holder_text, silenced_text
+from console.domain.switches import format_freeze, freeze_banner
 from console.domain.system import DriftView, TargetView
+from console.domain.text import render
 from console.engine.api.documents import service_document
 from console.store.queries.base import STALE_POLLS
 from console.timing.durations import format_duration
@@ -46,19 +47,22 @@ def run_status(arguments: argparse.Namespace) -> int:
         plans = reads.plans.list_plans(urgent, ended=False) if urgent is not None else []
         waiting = [plan for plan in open_plans if plan.standstill and plan not in plans]
         engines = reads.estate.engines()
+        days = reads.service_days.service_attainment() if arguments.html else ()
     code = Exit.OK if header.engine.alive else Exit.NO_ENGINE
     if arguments.html:
-        from console.cli.status_page import StatusPage, render_page, write_page
+        from console.engine.api.status_page import page_files
 
-        health = [(system, health_text(system, now, header.engine.alive)) for system in systems]
-        notes = [*_banner_lines(header, approvals, unknown, waiting, maintenance), *map(in_display_zone, problems)]
-        action = verdict_text(incident, plans, header, now) if incident is not None else ""
-        page = StatusPage(header, action, services, incidents, health, notes, engine_text(header), now)
-        write_page(render_page(page), arguments.html)
+        evaluated = now if header.engine.alive else header.engine.heartbeat or now
+        attainments = {view.service: view for view in days}
+        files = page_files(
+            header.estate, timestamp(evaluated), services, attainments, evaluated, is_stale=not header.engine.alive
+        )
+        write_page(files["index.html"], arguments.html)
         return code
     document = {
         "header": {
             **header._asdict(),
+            "frozen": format_freeze(header.frozen) if header.frozen else "",
             "engine": header.engine._asdict(),
             "unseen_targets": [target._asdict() for target in header.unseen_targets],
             "paused_plans": [plan._asdict() for plan in header.paused_plans],
@@ -75,7 +79,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         "maintenance": maintenance,
     }
     no_engine = [] if header.engine.alive else engine_text(header).splitlines()  # the verdict is of its last evaluation
-    verdict = [verdict_text(incident, plans, header, now)] if incident is not None else []
+    verdict = [present_verdict(incident, plans, header, now)] if incident is not None else []
     with one_zone():
         engine = [] if no_engine else engine_text(header).splitlines()
         banners = list(_banner_lines(header, approvals, unknown, waiting, maintenance))
@@ -122,9 +126,9 @@ def _banner_lines(
     maintenance: Sequence[dict[str, Any]],
 ) -> Iterator[str]:
     if header.frozen:
-        yield in_display_zone(freeze_banner(header.frozen))
+        yield freeze_banner(header.frozen, timestamp)
     yield from (f"IN SHADOW: {scope}; observed without notifying or acting" for scope in header.in_shadow)
-    yield from (f"NOT POLLED, {pause.system}: {pause.text_until(timestamp(pause.until))}" for pause in header.paused)
+    yield from (f"NOT POLLED, {pause.system}: {render(pause.text, timestamp)}" for pause in header.paused)
     yield from filter(None, [silenced_text(header.silenced)])
     for window in maintenance:
         until = timestamp(window["until"])

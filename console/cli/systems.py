@@ -31,13 +31,14 @@ from console.cli.output import (
 )
 from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
-from console.cli.requests import require_engine, wait_for_answer
+from console.cli.requests import request_answer, require_engine, wait_for_answer
 from console.cli.status import health_text
 from console.domain.finding import accept_command
 from console.domain.plan import unpolled_warning
 from console.domain.switches import DEFAULT_PAUSE, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import AcceptDrift, ProbeSystem
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, parse_duration
 from console.timing.formats import age_text
@@ -150,8 +151,7 @@ def run_probe(arguments: argparse.Namespace) -> int:
         reads.names.system_named(system)
         if target:
             target_named(arguments.name, [view for view in reads.estate.systems() if view.system == system])
-    requests = require_engine(arguments)
-    probes: list[dict[str, Any]] = wait_for_answer(arguments, requests, requests.probe(system, target))["targets"]
+    probes: list[dict[str, Any]] = request_answer(arguments, ProbeSystem(system, target))["targets"]
     lines = [line for probe in probes for line in _probe_lines(probe)]
     code = Exit.OK if all(probe["reachable"] for probe in probes) else Exit.PROBLEM
     return print_result(arguments, {"targets": probes}, lines, code=code)
@@ -211,7 +211,7 @@ def list_drift(arguments: argparse.Namespace) -> int:
         ValueColumn("job", lambda change: change.job, 20, middle=True),
         ValueColumn("change", lambda change: str(change.id)),
         ValueColumn("field", lambda change: change.what),
-        ValueColumn("seen", lambda change: age_text(change.seen, now), drop=1),
+        ValueColumn("first seen", lambda change: age_text(change.seen, now), drop=1),
         ValueColumn("difference", lambda change: change.text, 20),
     )
     return print_result(arguments, changes, rows, code=Exit.PROBLEM if changes else Exit.OK)
@@ -227,7 +227,7 @@ def accept_drift(arguments: argparse.Namespace) -> int:
         raise CommandError(Exit.REFUSED, f"{name} has no drift")
     if arguments.change is None:
         _confirm_drift(arguments, name, job.drift, newest)
-    wait_for_answer(arguments, requests, requests.accept_drift(job.row.id, arguments.change or newest))
+    wait_for_answer(arguments, requests, requests.ask(AcceptDrift(job.row.id, arguments.change or newest)))
     return print_result(arguments, {"job": name, "accepted": True}, [f"{name}: accepted"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -26,8 +26,8 @@ from connectors.sdk.secrets import FilePath, SecretRef
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.sections import SystemConfig
 from console.config.validation import validate
-from console.config.value_types import Pause, TimeOfDay
-from console.domain.check import Check, CheckCriteria, CheckSeverity, Comparator, Comparison, RowCountBand
+from console.config.value_types import Pause
+from console.domain.check import Check, CheckCriteria, Comparator, Comparison, RowCountBand
 from console.text.cleaning import clean_line
 
 MESSAGE_LIMIT = 120
@@ -55,20 +55,9 @@ class LimitSettings(StrictOptions):
 class RowCountLimits(LimitSettings):
     band: StrictBool = False
     """By what past days of the same weekday had."""
-    days: Annotated[int, Field(ge=2, le=26)] = 4
-    """So many of them make a band."""
-    tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
-    """How far beyond their spread, as a share of their median."""
 
     def says_nothing(self) -> bool:
         return super().says_nothing() and not self.band
-
-    @model_validator(mode="after")
-    def has_its_band(self) -> RowCountLimits:
-        unused = sorted(self.model_fields_set & {"days", "tolerance"})
-        if unused and not self.band:
-            raise ValueError(f"{' and '.join(unused)} belong to a band, which is missing; add band = true")
-        return self
 
 
 class FreshSettings(StrictOptions):
@@ -130,12 +119,8 @@ class CheckSettings(StrictOptions):
     """How long a result is valid; a check that a service or job waits for runs again then."""
     timeout: Pause = timedelta(seconds=30)
     """For the whole check."""
-    severity: Literal["fail", "warn"] = "fail"
-    """warn: the result is shown, and nothing waits for it."""
     timezone: Zone | None = None
     """Of the business date, and of times without one; empty: of the first service that waits for it, else UTC."""
-    cutoff: TimeOfDay = time(12)
-    """The business date's window runs from this time to the same time of the next day."""
 
     def asks(self) -> CheckCriteria:
         raise NotImplementedError
@@ -146,7 +131,7 @@ class CheckSettings(StrictOptions):
     def declared(self, name: str, zone: str) -> Check:
         return Check(
             name, self.kind, clean_line(self.about(), MESSAGE_LIMIT), self.asks(), self.every, self.timeout,
-            CheckSeverity(self.severity), self.timezone or zone, self.cutoff,
+            self.timezone or zone,
             getattr(self, "system", None) or "", getattr(self, "target", None) or "",
         )  # fmt: skip
 
@@ -185,7 +170,7 @@ class SqlSettings(CheckSettings):
     where: Annotated[str, AfterValidator(refuse_no_condition)] = ""
     """Which rows; {business_date} is the business date, bound as a date."""
     rows: Annotated[RowCountLimits | None, BeforeValidator(_rows)] = None
-    """ "band", or { min, max, band, days, tolerance }."""
+    """ "band", or { min, max, band }."""
     fresh: FreshSettings | None = None
     """How old the newest row may be."""
     unique: Annotated[tuple[Annotated[tuple[Column, ...], Field(min_length=1)], ...], BeforeValidator(_keys)] = ()
@@ -222,7 +207,7 @@ class SqlSettings(CheckSettings):
     def asks(self) -> CheckCriteria:
         rows = self.rows or RowCountLimits.model_construct()
         return CheckCriteria(
-            band=RowCountBand(rows.days, rows.tolerance) if rows.band else None,
+            band=RowCountBand() if rows.band else None,
             rows_min=rows.min,
             rows_max=rows.max,
             fresh=self.fresh.within if self.fresh else None,
@@ -388,16 +373,6 @@ KINDS: Mapping[str, type[CheckSettings]] = {
 }
 
 
-def read_checks(document: Table, reading: ConfigDocument) -> dict[str, CheckSettings]:
-    """The checks without faults, by name, in the order of the file."""
-    return dict(_checked(document.get("checks", {}), reading))
-
-
-def declared_checks(checks: Mapping[str, CheckSettings], document: Table) -> tuple[Check, ...]:
-    """The checks as decisions use them."""
-    return tuple(check.declared(name, zone_of(name, document)) for name, check in checks.items())
-
-
 def zone_of(name: str, document: Table) -> str:
     """The zone of the first service that waits for the check."""
     for service in document.get("services", {}).values():
@@ -414,13 +389,12 @@ def check_checks(
     for key, name in _waiting(document):
         if name not in known:
             reading.fault(key, f'no check "{name}". {suggestion(name, known, "checks")}')
-        elif key[0] == "dependencies" and name in checks and checks[name].severity == "warn":
-            reading.fault(key, f'"{name}" has severity = "warn", which delays nothing. Write severity = "fail" there.')
     for name, check in checks.items():
         _check_connection(name, check, systems, document, reading)
 
 
-def _checked(tables: Table, reading: ConfigDocument) -> Iterator[tuple[str, CheckSettings]]:
+def read_checks(tables: Table, reading: ConfigDocument) -> Iterator[tuple[str, CheckSettings]]:
+    """Yields the checks without faults, by name, in the order of the file."""
     for name, table in tables.items():
         key = ("checks", name)
         if not name.strip() or clean_line(name) != name:

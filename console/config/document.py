@@ -14,28 +14,47 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.file_trust import write_access_fault
-from console.config.paths import NESTED_TOO_DEEP, config_files, encoding_fault, read_config, unreadable_text
+from console.config.paths import (
+    MAX_KEY_PARTS,
+    NESTED_TOO_DEEP,
+    KeyTooLong,
+    config_files,
+    encoding_fault,
+    parse_toml,
+    read_config,
+    unreadable_text,
+)
+
+MAX_LISTED = 100
+"""Names in one fault: a config may have thousands of faults, and of names."""
 
 
 def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
-    """The near miss of `name`, else all known names, as a sentence. `table`: where such names are declared, in case
-    there is none yet."""
-    names = list(known)
+    """The near miss of `name`, else the known names, MAX_LISTED at most, as a sentence. `table`: where such names are
+    declared, in case there is none yet."""
+    names = tuple(known)
     if not names:
         return f"None is configured: add [{table}.{name}]." if table else "None is configured."
-    close = [] if name.isdigit() else get_close_matches(name, names, n=1)  # no number is a misspelled other one
-    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
+    close = [] if name.isdigit() else _close_names(name, names)  # no number is a misspelled other one
+    end = ", …" if len(names) > MAX_LISTED else "."
+    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names)[:MAX_LISTED])}{end}"
+
+
+@lru_cache(maxsize=1024)
+def _close_names(name: str, names: tuple[str, ...]) -> list[str]:
+    """Cached: thousands of services may name one route that was renamed."""
+    return get_close_matches(name, names, n=1)
 
 
 Table = dict[str, Any]
 NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks", "pools", "views")
-SINGLE_FILE_TABLES = ("estate", "alerts", "acting", "incidents", "retention", "console")
+SINGLE_FILE_TABLES = ("estate", "alerts", "acting", "retention", "console")
 LISTS = {
     "dependencies": "each upstream and downstream",
     "permissions": "each who and role",
     "maintenance": "each why, what and when",
     "exceptions": "each why, which days and what they move",
-    "inhibit": "each by and what",
+    "policies": "each name and what it repairs",
 }
 
 
@@ -108,16 +127,20 @@ class ConfigDocument:
         return file, self.find_line(self.texts.get(file, ""), key), key
 
 
-def named_at(files: list[Path], name: str) -> str:
-    """ "headway.toml:12: services.supply-plan: ", where a job is named first; empty if it is not found."""
+def names_at(files: list[Path]) -> dict[str, str]:
+    """Each quoted text of the files, such as a job's name -> its first line: "headway.toml:12: services.supply"."""
+    places: dict[str, str] = {}
     for file in files:
         section = ""
         for number, line in enumerate(read_config(file).splitlines(), 1):
             if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
                 section = header[1]
-            if re.search(rf"[\"']{re.escape(name)}[\"']", line.partition(" #")[0]):
-                return f"{file}:{number}: {section}: "
-    return ""
+            for double, single in _QUOTED.findall(line.partition(" #")[0]):
+                places.setdefault(double or single, f"{file}:{number}: {section}")
+    return places
+
+
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 
 
 NO_CONFIG = (
@@ -157,7 +180,7 @@ def _text_of(file: Path, reading: ConfigDocument) -> str:
 def _read_one(file: Path, reading: ConfigDocument) -> Table:
     try:
         reading.texts[file] = _text_of(file, reading)
-        return tomllib.loads(reading.texts[file] + "\n")  # faults of the last line have a line then
+        return parse_toml(reading.texts[file] + "\n")  # faults of the last line have a line then
     except FileNotFoundError:
         reading.report(file, f"no such file. Fix: {NO_CONFIG}.")
     except OSError as error:
@@ -175,6 +198,9 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
         lines = text.split("\n")
         line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
         return ConfigFault(file, line, "", f"{NESTED_TOO_DEEP}. Fix: remove levels.")
+    if isinstance(error, KeyTooLong):
+        problem = f"has a key of more than {MAX_KEY_PARTS} parts. Fix: shorten it."
+        return ConfigFault(file, error.line, "", problem)
     if not isinstance(error, tomllib.TOMLDecodeError):
         return ConfigFault(file, None, "", "has a number that is too long. Fix: shorten it.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
@@ -194,20 +220,38 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     return ConfigFault(file, line, ".".join(filter(None, names)), problem)
 
 
-_BARE_VALUE = re.compile(r"""\s*(?P<key>[\w.-]+)\s*(?P<sign>[=:])\s*(?P<value>[^\s"'#\[\]{},]+)?\s*(?:#.*)?$""")
-_TOML_BOOLEANS = {"yes": "true", "on": "true", "True": "true", "no": "false", "off": "false", "False": "false"}
+_BARE_VALUE = re.compile(r"""\s*(?P<key>[\w.-]+)\s*=\s*(?P<value>[^\s"'#\[\]{},]+)\s*(?:#.*)?$""")
+_BARE_PART = re.compile(r"""[\[{,=]\s*(?P<value>[^\s"'#\[\]{},=]+)\s*(?=[\]},])""")
+"""A value within an array or an inline table."""
+_YAML_LINE = re.compile(r"\s*(?:(?P<key>[\w.-]+)\s*:\s*(?P<value>[^\s#]?)|---|%YAML|- )")
+_BOOLEANS = {"True": "true", "False": "false"}
+_YAML_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def _value_fix(line: str) -> str:
     """Fix of a line that a person who knows YAML wrote; else no more than to fix it."""
+    if match := _YAML_LINE.match(line):
+        key, value = match["key"], match["value"]
+        table = _table_form(key) if key and not value else ""
+        written = table or (f"{key} = …" if key else "[services.NAME] for a table and KEY = VALUE below it")
+        return f"Fix: the config is TOML, not YAML: write {written}."
     match = _BARE_VALUE.match(line)
-    if match is not None and match["sign"] == ":":
-        return f"Fix: the config is TOML, not YAML: write {match['key']} = …"
-    if match is None or match["value"] is None:
-        return "Fix that line."
-    value = match["value"]
-    written = _TOML_BOOLEANS.get(value, f'"{value}"')
-    return f"Fix: write {match['key']} = {written}"
+    if match is None:
+        parts = (part["value"] for part in _BARE_PART.finditer(line))
+        bare = next((part for part in parts if not _is_toml_value(part)), "")
+        return f'Fix: write "{bare}".' if bare else "Fix that line."
+    key, value = match["key"], match["value"]
+    written = _BOOLEANS.get(value, f'"{value}"')
+    switch = f", or {_YAML_BOOLEANS[value]} if it takes true or false" if value in _YAML_BOOLEANS else ""
+    return f"Fix: write {key} = {written}{switch}."
+
+
+def _is_toml_value(text: str) -> bool:
+    try:
+        tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 _HEADER = re.compile(r"\s*\[+([^\[\]]+)\]")
@@ -261,16 +305,24 @@ def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) ->
 
 def _shape_fault(top: str, value: Any) -> str:
     if top in LISTS and not isinstance(value, list):
-        return f"is not a list of tables. Write [[{top}]] above {LISTS[top]}."
+        return f"is not a list of tables. Write {_table_form(top)}."
     if top in NAMED and not isinstance(value, dict):
-        return f"is not a table of names. Write [{top}.NAME] with its keys below."
+        return f"is not a table of names. Write {_table_form(top)}."
     if top in SINGLE_FILE_TABLES and not isinstance(value, dict):
-        return f"is not a table. Write [{top}] with its keys below."
+        return f"is not a table. Write {_table_form(top)}."
     return ""
 
 
+def _table_form(top: str) -> str:
+    """The header of that table and where its keys go; empty for another key."""
+    if top in LISTS:
+        return f"[[{top}]] above {LISTS[top]}"
+    name = f"[{top}.NAME]" if top in NAMED else f"[{top}]" if top in SINGLE_FILE_TABLES else ""
+    return f"{name} with its keys below" if name else ""
+
+
 def _line_of_value(text: str, top: str) -> int | None:
-    at = _nth_line(text.splitlines(), rf"\s*(\[\[\s*)?[\"']?{re.escape(top)}[\"']?\s*(\]\]|=)", 1)
+    at = _first_line(text.splitlines(), rf"\s*(\[\[\s*)?[\"']?{re.escape(top)}[\"']?\s*(\]\]|=)")
     return None if at is None else at + 1
 
 
@@ -314,10 +366,10 @@ def line_in_tables(text: str, key: tuple[str, ...]) -> int:
     the first."""
     lines = text.splitlines()
     for depth in range(len(key), 0, -1):
-        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*\]", 1)
+        start = _first_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*\]")
         if start is not None:
             return _key_line(lines, start, key[depth:]) or start + 1
-    below = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key)}\s*\.", 1) if key else None
+    below = _first_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key)}\s*\.") if key else None
     return (_key_line(lines, -1, key) or 1) if below is None else below + 1
 
 
@@ -371,9 +423,8 @@ def _dotted(key: tuple[str, ...]) -> str:
     return r"\s*\.\s*".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key)
 
 
-def _nth_line(lines: list[str], pattern: str, number: int) -> int | None:
-    matches = [at for at, line in enumerate(lines) if re.match(pattern, line)]
-    return matches[number - 1] if len(matches) >= number else None
+def _first_line(lines: list[str], pattern: str) -> int | None:
+    return next((at for at, line in enumerate(lines) if re.match(pattern, line)), None)
 
 
 def _key_line(lines: list[str], start: int, rest: tuple[str, ...]) -> int | None:

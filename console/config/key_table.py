@@ -40,7 +40,6 @@ OVERLAYS = {
     "pick": "Jump, palette, keys, choices",
     "text": "Record, runbook",
     "what_if": "What-if forecast",
-    "wallboard": "Wallboard, an unattended display",
 }
 """Screens without the global keys."""
 FORM_DIALOGS = ("preview", "ask", "pick")
@@ -112,11 +111,6 @@ KEY_TABLE: tuple[KeyAction, ...] = (
         (*LIST_SCREENS, "action", "system", "incident", "job", "recovery", "lineage", "tonight"), 1),
     KeyAction("start", ("enter",), "start", "start the plan; asks first", ("plan",), 1),
     KeyAction("leave_out", ("space", "x"), "leave out", "leave the step out, or include it again", ("plan",), 2),
-    KeyAction("move_up", ("K",), "earlier", "move the step up, unless it reads the one before", ("plan",), 4),
-    KeyAction("move_down", ("J",), "later", "move the step down, unless the next one reads it", ("plan",), 5),
-    KeyAction("wait", ("w",), "wait", "set a delay before the step", ("plan",), 6),
-    KeyAction("alternative", ("a",), "alternative", "change the step: downstream, skip, mark OK", ("plan",), 3),
-    KeyAction("everything", ("e",), "everything", "include steps that no affected service needs", ("plan",), 7),
     KeyAction("pause", ("p",), "pause", "send no further step; those in progress continue", ("recovery",), 2),
     KeyAction("resume", ("r",), "resume", "continue; failed steps are sent again; asks first", ("recovery",), 3),
     KeyAction("abort", ("x",), "abort", "drop the steps that were not sent; asks first", ("recovery",), 4),
@@ -243,7 +237,6 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("help", ("?",), "keys", "list the keys of this screen; Enter runs one", ALL_SCREENS, 11),
     KeyAction("back", ("escape",), "back", "close what is open, clear the filter, go back", ALL_SCREENS),
     KeyAction("quit", ("q",), "back, quit", "go back; on the first screen: quit", ALL_SCREENS),
-    KeyAction("quit", ("q",), "quit", "quit the wallboard", ("wallboard",)),
     KeyAction("redraw", ("ctrl+l", "ctrl+r"), "refresh", "refresh the data and redraw the screen", ALL_SCREENS),
     KeyAction("suspend", ("ctrl+z",), "suspend", "suspend to the shell; fg returns", ALL_SCREENS),
     KeyAction("tour", ("ctrl+t",), "tour", "leave the tour of the demo, or return to it", ALL_SCREENS),

@@ -12,53 +12,57 @@ from types import MappingProxyType
 
 from connectors.sdk import registry
 from connectors.sdk.contract import ConnectorKind
-from console.config.alerts import InhibitSettings, RotaSettings, alerting
-from console.config.calendars import CalendarSettings, calendars
-from console.config.checks import CheckSettings, check_checks, declared_checks, read_checks
+from console.config.alerts import ROUTE, RotaSettings, alerting
+from console.config.calendars import CALENDAR, calendars
+from console.config.checks import CheckSettings, check_checks, read_checks, zone_of
 from console.config.dependencies import check_dependencies
 from console.config.document import ConfigDocument, ConfigFaults, Table, read_files, suggestion
 from console.config.keymap import read_keys
-from console.config.maintenance import ExceptionSettings, MaintenanceSettings
+from console.config.maintenance import EXCEPTION, MAINTENANCE
+from console.config.policies import policies
 from console.config.profiles import read_profile
 from console.config.references import check_references
 from console.config.rules import rules
 from console.config.saved_views import read_view
 from console.config.sections import (
-    ActingSettings,
+    ACTING,
+    JOB,
+    PERMISSION,
+    POOL,
+    RETENTION,
     AlertSettings,
     Config,
     DependencySettings,
     EndpointSettings,
     EstateSection,
-    IncidentSettings,
-    JobSettings,
-    OtlpSettings,
-    PermissionSettings,
-    PoolSettings,
     RejectedDependencySettings,
-    RetentionSettings,
-    RouteSettings,
-    ServiceSettings,
     SlackSettings,
     StatusPageSettings,
     SystemConfig,
     SystemSettings,
 )
+from console.config.services import SERVICE
 from console.config.signals import read_signals
-from console.config.validation import validate, validate_list, validate_named, validate_section
-from console.domain.settings import Declared
+from console.config.validation import (
+    listed_values,
+    named_values,
+    section_value,
+    validate,
+    validate_list,
+    validate_named,
+    validate_section,
+)
+from console.domain.access import ActingRules, PermissionRule, Role
+from console.domain.settings import Declared, RetentionRules
 
 NO_TEXTS: Mapping[Path, str] = MappingProxyType({})
-APPROVERS = ("approve", "admin")
 
 
-def check_approval(
-    acting: ActingSettings, permissions: tuple[PermissionSettings, ...], reading: ConfigDocument
-) -> None:
+def check_approval(acting: ActingRules, permissions: tuple[PermissionRule, ...], reading: ConfigDocument) -> None:
     """Required approvals must be possible. Without any permission everybody may approve another person's actions."""
     for tier in acting.approval_tiers if permissions else ():
         if not any(
-            permission.role in APPROVERS and (not permission.tiers or tier in permission.tiers)
+            permission.role >= Role.APPROVE and (not permission.tiers or tier in permission.tiers)
             for permission in permissions
         ):
             problem = f"tier {tier} requires another person's approval, and no [[permissions]] permits to approve there"
@@ -69,35 +73,30 @@ def check_approval(
 DECLARED_TABLES = (
     "calendars",
     "checks",
-    "incidents",
     "maintenance",
     "exceptions",
     "pools",
     "rejected_dependencies",
     "rules",
+    "policies",
 )
 
 
 def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[str, CheckSettings]) -> Declared:
     """The declarations of the document; faults go into the reading. `checks`: those without faults."""
-    known = calendars(document, validate_named(CalendarSettings, document, "calendars", reading), reading)
-    incidents = validate_section(IncidentSettings, document, "incidents", reading) or IncidentSettings()
-    maintenance = validate_list(MaintenanceSettings, document, "maintenance", reading).values()
-    exceptions = validate_list(ExceptionSettings, document, "exceptions", reading).values()
+    known = calendars(document, validate_named(CALENDAR, document, "calendars", reading), reading)
     return Declared(
         calendars=known,
-        checks=declared_checks(checks, document),
-        incidents=incidents.declared(),
-        maintenance=tuple(window.declared() for window in maintenance),
-        exceptions=tuple(exception.declared() for exception in exceptions),
-        pools=tuple(
-            pool.declared(name) for name, pool in validate_named(PoolSettings, document, "pools", reading).items()
-        ),
+        checks=tuple(check.declared(name, zone_of(name, document)) for name, check in checks.items()),
+        maintenance=listed_values(MAINTENANCE, document, "maintenance", reading),
+        exceptions=listed_values(EXCEPTION, document, "exceptions", reading),
+        pools=tuple(named_values(POOL, document, "pools", reading).values()),
         rejected_dependencies=tuple(
             (pair.upstream, pair.downstream)
             for pair in validate_list(RejectedDependencySettings, document, "rejected_dependencies", reading).values()
         ),
         rules=rules(document, reading),
+        policies=policies(document, reading),
     )
 
 
@@ -153,45 +152,44 @@ def load_config(path: Path, instead: Mapping[Path, str] = NO_TEXTS) -> Config:
 
 
 TABLES = (
-    "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "retention", "endpoints", "slack", "status_page", "otlp", "rotas", "console", "views", *DECLARED_TABLES,
+    "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting",
+    "retention", "endpoints", "slack", "status_page", "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
 
 
 def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     estate = validate_section(EstateSection, document, "estate", reading) or EstateSection()
     systems = dict(_systems(document.get("systems", {}), reading))
-    jobs = validate_named(JobSettings, document, "jobs", reading)
-    services = validate_named(ServiceSettings, document, "services", reading)
-    routes = validate_named(RouteSettings, document, "routes", reading)
+    jobs = named_values(JOB, document, "jobs", reading)
+    services = named_values(SERVICE, document, "services", reading)
+    routes = validate_named(ROUTE, document, "routes", reading)
     alerts = validate_section(AlertSettings, document, "alerts", reading) or AlertSettings()
-    acting = validate_section(ActingSettings, document, "acting", reading) or ActingSettings()
-    retention = validate_section(RetentionSettings, document, "retention", reading) or RetentionSettings()
+    acting = section_value(ACTING, document, "acting", reading) or ActingRules()
+    retention = section_value(RETENTION, document, "retention", reading) or RetentionRules()
     endpoints = validate_section(EndpointSettings, document, "endpoints", reading)
     slack = validate_section(SlackSettings, document, "slack", reading)
     status_page = validate_section(StatusPageSettings, document, "status_page", reading)
-    otlp = validate_section(OtlpSettings, document, "otlp", reading)
     dependencies = validate_list(DependencySettings, document, "dependencies", reading)
-    permissions = validate_list(PermissionSettings, document, "permissions", reading)
-    inhibit = validate_list(InhibitSettings, document, "inhibit", reading)
+    permitted = validate_list(PERMISSION, document, "permissions", reading).values()
+    permissions = tuple(rule.domain_value(who=person) for rule in permitted for person in rule.values()["who"])
     rotas = validate_named(RotaSettings, document, "rotas", reading)
     if "systems" not in document:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     texts = [*(reading.texts[file] for file in sorted(reading.texts)), *reading.profiles.values()]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    checks = read_checks(document, reading)
+    checks = dict(read_checks(document.get("checks", {}), reading))
     declared = declared_values(document, reading, checks)
-    declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report, alerts.link))
+    declared = replace(declared, alerting=alerting(routes, rotas, alerts.link))
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, declared, rotas, checks, retention, endpoints,
-        slack, status_page, otlp, shared_preferences(document, reading), tuple(reading.profiles),
+        permissions, acting, declared, rotas, checks, retention, endpoints,
+        slack, status_page, shared_preferences(document, reading), tuple(reading.profiles),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_checks(checks, systems, document, reading)
     check_dependencies(dependencies, reading)
-    if len(permissions) == len(document.get("permissions", [])):
-        check_approval(acting, config.permissions, reading)
+    if len(permitted) == len(document.get("permissions", [])):
+        check_approval(acting, permissions, reading)
     return config
 
 

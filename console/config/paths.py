@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from connectors.sdk.regular_file import read_regular_file
 
@@ -15,6 +16,13 @@ STORE_URL = (
     '{ env = "HEADWAY_STORE" }, { file = "PATH" } or { command = ["pass", "show", "x"] }'
 )
 NESTED_TOO_DEEP = "has tables or lists that are nested too deep"
+MAX_KEY_PARTS = 20
+_KEY_PART = r"""(?:[\w-]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"?|'[^'\n]*+'?)"""
+_LONG_KEYS = (
+    r"""(?s:"{3}[^"\\]*+(?:(?:\\.|""?(?!"))[^"\\]*+)*(?:"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z))|#[^\n]*+"""
+    rf"|(?P<key>{_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{{MAX_KEY_PARTS}}})|{_KEY_PART}"
+)
+"""Long strings and comments, which may contain dots; keys of too many parts; shorter keys, part by part."""
 STORE = "headway.db"
 """Beside the config, where that names none."""
 SCHEMES = ("sqlite://", "postgresql://", "postgres://")
@@ -131,12 +139,29 @@ def _uses_default_store(config: Path, files: Sequence[Path]) -> bool:
     return not named and ((config if config.is_dir() else config.parent) / STORE).is_file()
 
 
-def _estate_in(text: str) -> tuple[dict[str, object], str]:
-    """The [estate] table, and the fault of the text if it is not valid TOML; then the table is parsed alone."""
+class KeyTooLong(ValueError):
+    """A key of more than MAX_KEY_PARTS parts, for which tomllib needs quadratic time and memory."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"has a key of more than {MAX_KEY_PARTS} parts (at line {line})")
+        self.line = line
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document of a TOML text from outside. Raises tomllib.TOMLDecodeError, KeyTooLong, RecursionError."""
     import tomllib  # noqa: PLC0415 - who names the store starts without it
 
+    if any(line.count(".") >= MAX_KEY_PARTS for line in text.split("\n")):
+        for match in re.finditer(_LONG_KEYS, text):
+            if match["key"]:
+                raise KeyTooLong(text.count("\n", 0, match.start()) + 1)
+    return tomllib.loads(text)
+
+
+def _estate_in(text: str) -> tuple[dict[str, object], str]:
+    """The [estate] table, and the fault of the text if it is not valid TOML; then the table is parsed alone."""
     try:
-        table = tomllib.loads(text).get("estate", {})
+        table = parse_toml(text).get("estate", {})
     except (ValueError, RecursionError) as error:
         reason = NESTED_TOO_DEEP if isinstance(error, RecursionError) else str(error)
         alone = re.search(r"^[ \t]*\[estate\].*?(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)

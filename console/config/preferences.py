@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from console.config.key_table import NO_REMAP, Remap
 from console.config.keymap import read_layers
-from console.config.paths import NESTED_TOO_DEEP, encoding_fault, read_config, user_folder
+from console.config.paths import NESTED_TOO_DEEP, encoding_fault, parse_toml, read_config, user_folder
 from console.config.saved_views import SavedView, read_view
 from console.config.signals import Signals, read_signals
 
@@ -83,10 +83,8 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415 - most have no such file, and start quicker
-
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except RecursionError:
         raise ValueError(NESTED_TOO_DEEP) from None
 

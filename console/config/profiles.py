@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import stat
-import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -20,7 +19,7 @@ from connectors.sdk import registry
 from connectors.sdk.contract import ApiComparison, ConnectorKind
 from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault, toml_tokens
-from console.config.paths import encoding_fault
+from console.config.paths import encoding_fault, parse_toml
 from console.config.sections import SystemSettings
 from console.config.validation import validate
 from console.text.redact import SIGN_IN, is_secret_name, mask_secrets
@@ -130,7 +129,7 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
                 data = file.read(MAX_BYTES + 1)
             if len(data) <= MAX_BYTES:
                 reading.texts[path] = data.decode("utf-8-sig")
-                return _shallow(tomllib.loads(reading.texts[path] + "\n"), reading)
+                return _shallow(parse_toml(reading.texts[path] + "\n"), reading)
             problem = f"has more than {MAX_BYTES} bytes: shorten it"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"

@@ -13,6 +13,7 @@ from connectors.sdk.states import Capability
 from console.config.dependencies import find_cycle
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.sections import Config, DependencySettings
+from console.domain.access import Role
 from console.domain.ids import split_job_name
 from console.domain.name_pattern import name_matcher
 
@@ -116,7 +117,7 @@ def _check_routes(config: Config, names: _Names) -> None:
     if cycle := find_cycle(list(fallbacks.items())):
         path = " → ".join([*cycle, cycle[0]])
         reading.fault(("routes", cycle[0], "fallback"), f"fallback cycle: {path}. Remove one of them.")
-    for name in ("default_route", "shadow_route", "noise_report"):
+    for name in ("default_route", "shadow_route"):
         names.check_name("route", getattr(alerts, name) or None, ("alerts", name))
     shadow = config.routes.get(alerts.shadow_route)
     if shadow is not None and shadow.fallback:
@@ -133,7 +134,7 @@ def _check_routes(config: Config, names: _Names) -> None:
 
 
 def _check_scopes(config: Config, names: _Names) -> None:
-    """Exact names in maintenances, exceptions, pools and inhibit rules."""
+    """Exact names in maintenances, exceptions, pools and policies."""
     for top in ("maintenance", "exceptions"):
         for key, table in _entries(names.document, top):
             names.check_name("calendar", table.get("calendar") or None, (*key, "calendar"))
@@ -142,16 +143,9 @@ def _check_scopes(config: Config, names: _Names) -> None:
                 _check_target(target, (*key, "targets"), config, names)
     for key, table in _entries(names.document, "pools"):
         names.require_scope(table, key)
-    for key, table in _entries(names.document, "inhibit"):
-        for side in ("by", "what"):
-            matchers = table.get(side)
-            for name, value in matchers.items() if isinstance(matchers, dict) else ():
-                if not isinstance(value, str) or _ANYTHING in value:
-                    continue
-                if name == "job":
-                    names.require_job(value, (*key, side), _not_a_job(value))
-                elif name in ("system", "service", "tier"):
-                    names.check_name(name, value, (*key, side))
+    for key, table in _entries(names.document, "policies"):
+        match = table.get("match")
+        names.require_scope(match if isinstance(match, dict) else {}, (*key, "match"))
 
 
 def _check_target(name: str, key: Key, config: Config, names: _Names) -> None:
@@ -217,20 +211,19 @@ def unmatched_patterns(config: Config) -> list[str]:
 def unusable_links(config: Config) -> str:
     """The problem of notifications with links that no role permits to use; empty if there is none."""
     has_links = config.endpoints is not None and config.endpoints.public_url
-    if not has_links or not config.permissions or any(given.role != "view" for given in config.permissions):
+    if not has_links or not config.permissions or any(given.role > Role.VIEW for given in config.permissions):
         return ""
     problem = "notifications have a link to acknowledge, and no [[permissions]] gives a role that may acknowledge"
     return f'endpoints.public_url: {problem}. Fix: a permission with role = "act", or remove public_url'
 
 
 def job_patterns(config: Config) -> list[str]:
-    """Names and patterns of jobs, as maintenances, exceptions, inhibit rules and rules have them."""
+    """Names and patterns of jobs, as maintenances, exceptions, pools, policies and rules have them."""
     declared = config.declared
     patterns = [pattern for window in declared.maintenance for pattern in window.jobs]
     patterns += [pattern for exception in declared.exceptions for pattern in exception.jobs]
     patterns += [pattern for pool in declared.pools for pattern in pool.jobs]
-    matchers = [matcher for rule in declared.alerting.inhibit for matcher in (*rule.by, *rule.what)]
-    patterns += [pattern for key, pattern in matchers if key == "job"]
+    patterns += [pattern for policy in declared.policies for pattern in policy.match.jobs]
     return patterns + [pattern for rule in declared.rules for where in rule.where for pattern in where.jobs]
 
 
@@ -244,9 +237,6 @@ def _patterns(config: Config) -> Iterator[tuple[str, str, list[str]]]:
         yield from ((f"{place}: targets", target, targets) for target in window.targets)
     for number, planned in enumerate(config.declared.exceptions, 1):
         yield from ((f"exceptions {number}: services", service, services) for service in planned.services)
-    for number, rule in enumerate(config.declared.alerting.inhibit, 1):
-        known = {"system": systems, "service": services, "tier": list(TIERS)}
-        for side, matchers in (("by", rule.by), ("what", rule.what)):
-            yield from (
-                (f"inhibit {number}: {side}.{key}", value, known[key]) for key, value in matchers if key in known
-            )
+    for number, policy in enumerate(config.declared.policies, 1):
+        place = f"policies {number}: match.services"
+        yield from ((place, service, services) for service in policy.match.services)

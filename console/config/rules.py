@@ -2,76 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool, create_model
+from pydantic import AfterValidator, Field, StrictBool
 
-from connectors.sdk.option_errors import StrictOptions
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.references import matches_any
-from console.config.validation import validate
-from console.config.value_types import Pause
+from console.config.validation import TableOf, table_of, validate
+from console.config.value_types import Pause, Tier
 from console.domain.finding import DetectionRule, RuleException, RuleSetting, RuleThresholds
 
+Seconds = Annotated[Pause, AfterValidator(timedelta.total_seconds)]
 Times = Annotated[float, Field(ge=1, le=1000)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Runs = Annotated[int, Field(ge=2, le=60)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class RuleSettings(StrictOptions):
-    """Settings of every rule. Some rules also have:
-
-    threshold   a fixed limit instead of one from history
-    factor      multiple of the usual value
-    runs        the fewest past runs on which a limit may rest
-    """
-
-    on: StrictBool | None = None
-    """false: it finds nothing."""
-    notify: StrictBool | None = None
-    """Whether a finding opens an incident; default: depends on the rule."""
-
-    def thresholds(self) -> RuleThresholds:
-        fixed, factor, runs = (getattr(self, name, None) for name in ("threshold", "factor", "runs"))
-        seconds = fixed.total_seconds() if isinstance(fixed, timedelta) else fixed
-        return RuleThresholds(self.on, self.notify, seconds, factor, runs)
+def _rule_table(**limits: Any) -> type[TableOf[RuleThresholds]]:
+    """The table of a rule that has these limits, each optional."""
+    shapes = {name: limits[name] | None if name in limits else None for name in ("threshold", "factor", "runs")}
+    return table_of(RuleThresholds, on=StrictBool | None, notify=StrictBool | None, **shapes)
 
 
-def _with_limits(**types: Any) -> type[RuleSettings]:
-    """RuleSettings with these fields as well, each optional: None unless it is set."""
-    fields: dict[str, Any] = {name: (of | None, None) for name, of in types.items()}
-    return create_model("RuleSettings", __base__=RuleSettings, **fields)
-
-
-TIME_ABOVE = _with_limits(threshold=Pause, factor=Times, runs=Runs)
-NUMBER_ABOVE = _with_limits(threshold=Count, factor=Times, runs=Runs)
-
-
-class WhereSettings(StrictOptions):
-    """Overrides for the jobs that match all selectors."""
-
-    jobs: tuple[str, ...] = ()
-    systems: tuple[str, ...] = ()
-    tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
-
-
-SETTINGS_BY_RULE: dict[DetectionRule, type[RuleSettings]] = {
-    DetectionRule.NOT_STARTED: RuleSettings,
+PLAIN = _rule_table()
+TIME_ABOVE = _rule_table(threshold=Seconds, factor=Times, runs=Runs)
+NUMBER_ABOVE = _rule_table(threshold=Count, factor=Times, runs=Runs)
+TABLES: Mapping[DetectionRule, type[TableOf[RuleThresholds]]] = {
+    DetectionRule.NOT_STARTED: PLAIN,
     DetectionRule.LATE_START: TIME_ABOVE,
     DetectionRule.TOO_LONG: TIME_ABOVE,
-    DetectionRule.TOO_SHORT: _with_limits(threshold=Pause, factor=Share, runs=Runs),
+    DetectionRule.TOO_SHORT: _rule_table(threshold=Seconds, factor=Share, runs=Runs),
     DetectionRule.STUCK_WAITING: TIME_ABOVE,
     DetectionRule.TOO_LONG_SINCE_SUCCESS: TIME_ABOVE,
-    DetectionRule.N_IN_A_ROW: _with_limits(threshold=Annotated[int, Field(ge=2)]),
-    DetectionRule.OUTPUT_SHRANK: _with_limits(threshold=Count, factor=Share, runs=Runs),
+    DetectionRule.N_IN_A_ROW: _rule_table(threshold=Annotated[int, Field(ge=2)]),
+    DetectionRule.OUTPUT_SHRANK: _rule_table(threshold=Count, factor=Share, runs=Runs),
     DetectionRule.RETRY_STORM: NUMBER_ABOVE,
     DetectionRule.OVERLAP: NUMBER_ABOVE,
-    DetectionRule.OVER_BUDGET: RuleSettings,
-    DetectionRule.DRIFT: RuleSettings,
+    DetectionRule.OVER_BUDGET: PLAIN,
+    DetectionRule.DRIFT: PLAIN,
 }
+WHERE = table_of(RuleException, said=None, tiers=tuple[Tier, ...])
 
 
 def rules(document: Table, reading: ConfigDocument) -> tuple[RuleSetting, ...]:
@@ -91,30 +64,31 @@ def _rule(rule: DetectionRule, table: Any, document: Table, reading: ConfigDocum
         if not isinstance(where, list) or not all(isinstance(entry, dict) for entry in where):
             reading.fault((*key, "where"), f"is not a list of tables. Write [[rules.{rule}.where]] above its keys.")
             where = []
-    settings = validate(SETTINGS_BY_RULE[rule], table, key, reading, also=("where",))
+    settings = validate(TABLES[rule], table, key, reading, also=("where",))
     exceptions = tuple(_exceptions(rule, where, document, reading))
-    return RuleSetting(rule, settings.thresholds(), exceptions) if settings is not None else None
+    return RuleSetting(rule, settings.domain_value(), exceptions) if settings is not None else None
 
 
 def _exceptions(
     rule: DetectionRule, where: list[Table], document: Table, reading: ConfigDocument
 ) -> Iterator[RuleException]:
-    shape = SETTINGS_BY_RULE[rule]
+    shape = TABLES[rule]
     for number, table in enumerate(where, 1):
         key = ("rules", rule.value, "where", str(number))
-        matching = {name: value for name, value in table.items() if name in WhereSettings.model_fields}
+        matching = {name: value for name, value in table.items() if name in WHERE.model_fields}
         values = {name: value for name, value in table.items() if name not in matching}
-        selectors = validate(WhereSettings, matching, key, reading)
-        settings = validate(shape, values, key, reading, also=tuple(WhereSettings.model_fields))
+        selectors = validate(WHERE, matching, key, reading)
+        settings = validate(shape, values, key, reading, also=tuple(WHERE.model_fields))
         if selectors is None or settings is None:
             continue
-        _check_where(selectors, key, list(document.get("systems", {})), reading)
+        exception = selectors.domain_value(said=settings.domain_value())
+        _check_where(exception, key, list(document.get("systems", {})), reading)
         if not values:
             reading.fault(key, f"sets nothing of the rule. Add one of: {', '.join(shape.model_fields)}.")
-        yield RuleException(settings.thresholds(), selectors.jobs, selectors.systems, selectors.tiers)
+        yield exception
 
 
-def _check_where(selectors: WhereSettings, key: tuple[str, ...], systems: list[str], reading: ConfigDocument) -> None:
+def _check_where(selectors: RuleException, key: tuple[str, ...], systems: list[str], reading: ConfigDocument) -> None:
     """An exception limited to an unknown name would silently never apply."""
     if not (selectors.jobs or selectors.systems or selectors.tiers):
         problem = f"fits every job. Name jobs, systems or tiers, or write its keys in [rules.{key[1]}]"

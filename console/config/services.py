@@ -1,15 +1,18 @@
-"""`deadline`, `slo` and `sla` of `[services.NAME]`: deadline, objective and agreement."""
+"""`[services.NAME]`: its jobs, and its promise: deadline, objective and agreement."""
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from connectors.sdk.option_errors import StrictOptions
-from console.config.value_types import JobName, Pause, TimeOfDay, time_of_day
+from connectors.sdk.option_errors import StrictOptions, Zone
+from console.config.validation import TableOf, extended_table, table_of
+from console.config.value_types import JobName, Pause, Tier, TimeOfDay, time_of_day
 from console.domain.promise import DeadlineRule, Promise, ServiceAgreement, ServiceObjective
 from console.domain.service import MAX_DEADLINE_DAY
+from console.domain.settings import ServiceSetting
 
 MAX_AFTER_HOURS = 48
 _DEADLINE_FORMS = (
@@ -55,38 +58,40 @@ class DeadlineSettings(StrictOptions):
 
 
 def _table(value: Any) -> Any:
-    return value if isinstance(value, dict | DeadlineSettings) else {"time": time_of_day(value)}
-
-
-Deadline = Annotated[DeadlineSettings, BeforeValidator(_table)]
-
-
-class SloSettings(StrictOptions):
-    objective: Annotated[float, Field(gt=0, lt=1)]
-    """Share of its days that must be on time; the rest is the error budget."""
-    over: Literal["30d", "90d"] = "30d"
-    """How far back days count."""
-
-
-class SlaSettings(StrictOptions):
-    misses: Annotated[int, Field(ge=0)] = 0
-    """Late days that the agreement allows within `over`."""
-    over: Literal["30d", "90d"] = "30d"
-    time: TimeOfDay | None = None
-    """By when it is late by the agreement; without it, the deadline. Extensions do not count."""
-
-
-def service_promise(
-    deadline: DeadlineSettings, slo: SloSettings | None, sla: SlaSettings | None, false_alarm_days: int
-) -> Promise:
-    """The same as decisions see it."""
-    return Promise(
-        deadline.rule,
-        None if slo is None else ServiceObjective(slo.objective, _days(slo.over)),
-        None if sla is None else ServiceAgreement(sla.misses, _days(sla.over), sla.time),
-        false_alarm_days,
-    )
+    return value if isinstance(value, dict) else {"time": time_of_day(value)}
 
 
 def _days(period: str) -> int:
     return int(period.removesuffix("d"))
+
+
+_Window = Annotated[Literal["30d", "90d"], AfterValidator(_days), Field(alias="over")]
+_Late = Annotated[TimeOfDay | None, Field(alias="time")]
+SLO = table_of(ServiceObjective, share=Annotated[float, Field(gt=0, lt=1, alias="objective")], days=_Window)
+SLA = table_of(ServiceAgreement, misses=Annotated[int, Field(ge=0)], days=_Window, at=_Late)
+
+
+class ServiceSettings(TableOf[ServiceSetting]):
+    """`[services.NAME]`; `SERVICE` has the keys of its domain class as well."""
+
+    title: str = ""
+    deadline: Annotated[DeadlineSettings, BeforeValidator(_table)]
+    cutoff: TimeOfDay = time(12)
+
+    def domain_value(self, **more: Any) -> ServiceSetting:
+        values = self.values()
+        promise = Promise(self.deadline.rule, values["slo"], values["sla"])
+        deadline = self.deadline.time or self.cutoff
+        return super().domain_value(**more, title=self.title or more["name"], deadline=deadline, promise=promise)
+
+
+SERVICE = extended_table(
+    ServiceSettings,
+    ServiceSetting,
+    delivered_by=Annotated[tuple[JobName, ...], Field(min_length=1)],
+    slo=(SLO | None, None),
+    sla=(SLA | None, None),
+    zone=Annotated[Zone, Field(alias="timezone")],
+    tier=Tier,
+    promise=None,
+)

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model, model_validator
 
+from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.secrets import SecretRef
 from console.config.document import ConfigDocument, Table, suggestion
+from console.config.value_types import WRITTEN_TYPES
 from console.text.cleaning import clean_line
 
 MAX_SHOWN = 40
 """Characters of a value that is repeated; a longer one, or a URL, may be a secret in the wrong place."""
 EXAMPLES = {
     "at": '"05:00"', "by": '{ system = "dwh" }', "bucket": '"lake"', "column": '"loaded_at"', "deadline": '"06:30"',
-    "delivered_by": '["dwh/publish"]', "downstream": '"dwh/publish"', "from": '"22:00"', "hosts": '["db07"]',
+    "delivered_by": '["dwh/publish"]', "do": '"rerun"', "downstream": '"dwh/publish"', "from": '"22:00"',
+    "hosts": '["db07"]',
     "ical": '{ env = "ONCALL_CALENDAR" }', "kind": '"cron"', "objective": "0.99",
     "people": '{ "ann" = "oncall" }', "role": '"act"', "timezone": '"Europe/Berlin"', "to": '"06:00"',
     "urls": '[{ env = "ONCALL_MAIL" }]', "what": '{ tier = "4" }',
@@ -125,7 +128,7 @@ def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultL
         return "is empty. Write it, or remove the key."
     if kind in _SHAPE_FAULTS:
         return _SHAPE_FAULTS[kind].format(shown=shown, **context)
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         expected = str(context.get("expected", "the known words"))
         meant = suggestion(value, _expected_values(expected)) if isinstance(value, str) and value else ""
         return f"{shown} is not one of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
@@ -216,6 +219,57 @@ def _leaves(shapes: Iterable[Any]) -> Iterable[Any]:
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Value = TypeVar("Value")
+
+
+class TableOf(StrictOptions, Generic[Value]):
+    """A table of the config with the fields of a domain class; `table_of` makes it."""
+
+    domain_class: ClassVar[Any]
+
+    def values(self) -> dict[str, Any]:
+        """Its values by name, those of tables within it as well."""
+        return {name: item.domain_value() if isinstance(item, TableOf) else item for name, item in self}
+
+    def domain_value(self, **more: Any) -> Value:
+        """The value with the fields of the table, and those of `more` instead."""
+        names = {field.name for field in fields(self.domain_class)}
+        given = {name: item for name, item in self.values().items() if name in names}
+        value: Value = self.domain_class(**given | more)
+        return value
+
+
+Extended = TypeVar("Extended", bound=TableOf[Any])
+
+
+def table_of(domain_class: type[Value], *checks: Callable[[Value], None], **types: Any) -> type[TableOf[Value]]:
+    """The table that the config has for a dataclass: each of its fields but `name`, with its default; a field with a
+    default factory is required. In `types` a type replaces that of a field, (type, default) adds a key that only the
+    config has, and None leaves a field out. `checks` raise ValueError for fields that contradict each other."""
+    return extended_table(cast(type[TableOf[Value]], TableOf), domain_class, *checks, **types)
+
+
+def extended_table(
+    base: type[Extended], domain_class: type[Any], *checks: Callable[[Any], None], **types: Any
+) -> type[Extended]:
+    """The same with the keys of `base`, which stay as they are."""
+    hints = get_type_hints(domain_class)
+    shapes = {name: shape for name, shape in types.items() if name not in hints}
+    for field in fields(domain_class):
+        hint = hints[field.name]
+        shape = types.get(field.name, WRITTEN_TYPES.get(hint, hint))
+        if field.name != "name" and field.name not in base.model_fields and shape is not None:
+            shapes[field.name] = (shape, ... if field.default is MISSING else field.default)
+
+    def check(table: Any) -> Any:
+        for find_contradiction in checks:
+            find_contradiction(table)
+        return table
+
+    validators: dict[str, Any] = {"check": model_validator(mode="after")(check)}
+    model = create_model(domain_class.__name__, __base__=base, __validators__=validators, **shapes)
+    model.domain_class = domain_class
+    return model
 
 
 def validate_list(model: type[Model], document: Table, top: str, reading: ConfigDocument) -> dict[int, Model]:
@@ -235,9 +289,25 @@ def validate_named(model: type[Model], document: Table, top: str, reading: Confi
     return {name: value for name, value in checked.items() if value is not None}
 
 
+def named_values(table: type[TableOf[Value]], document: Table, top: str, reading: ConfigDocument) -> dict[str, Value]:
+    """The values of one kind by name, less those with faults."""
+    return {name: row.domain_value(name=name) for name, row in validate_named(table, document, top, reading).items()}
+
+
+def listed_values(table: type[TableOf[Value]], document: Table, top: str, reading: ConfigDocument) -> tuple[Value, ...]:
+    """The values of a list, less those with faults."""
+    return tuple(row.domain_value() for row in validate_list(table, document, top, reading).values())
+
+
 def validate_section(model: type[Model], document: Table, top: str, reading: ConfigDocument) -> Model | None:
     """The settings of a single table; None where it is missing, or has faults."""
     return validate(model, document[top], (top,), reading) if top in document else None
+
+
+def section_value(table: type[TableOf[Value]], document: Table, top: str, reading: ConfigDocument) -> Value | None:
+    """The value of a single table; None where it is missing, or has faults."""
+    checked = validate_section(table, document, top, reading)
+    return checked.domain_value() if checked is not None else None
 
 
 def validate(

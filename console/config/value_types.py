@@ -1,12 +1,13 @@
-"""Value types of settings: durations, times of day, names of jobs."""
+"""Value types of settings: durations, times of day, names of jobs, tiers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import time, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from console.domain.ids import split_job_name
 from console.timing.durations import parse_duration
@@ -57,3 +58,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Pause = Annotated[Duration, AfterValidator(_pause)]
 TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
 JobName = Annotated[str, AfterValidator(_job_name)]
+Tier = Annotated[int, Field(ge=1, le=5, strict=True)]
+
+WRITTEN_TYPES: Mapping[Any, Any] = {timedelta: Duration, timedelta | None: Pause | None, time: TimeOfDay}
+"""Type of a domain class -> how the config writes it."""

@@ -14,25 +14,21 @@ from console.control.alerts.routing import routes_of_incident
 from console.control.detection.rules import current_findings, finding_changes
 from console.control.expectations.expected_runs import expect_runs
 from console.control.holds.state_machine import decide_holds
-from console.control.incidents.correlation import (
-    MOVE_WAIT,
-    IncidentMatch,
-    ServiceDayKey,
-    add_evidence,
-    causes_from_findings,
-    last_notification_of,
-)
+from console.control.incidents.causes import find_causes
+from console.control.incidents.causes.cause import ServiceDayKey
+from console.control.incidents.causes.target_down import next_effects, unreachable_from
+from console.control.incidents.correlation import MOVE_WAIT, IncidentMatch, add_evidence
 from console.control.incidents.decisions import (
     cause_change_text,
     decide_incident,
     event_text,
     threat_to_day,
-    with_maintenance,
-    with_shadowed_routes,
+    with_suppressions,
 )
-from console.control.incidents.impact import affected_days, closing_runs, next_effects
-from console.control.incidents.root_cause import root_causes, unreachable_from
-from console.control.incidents.unmet_promise import failed_check_causes, with_unmet_promises
+from console.control.incidents.impact import affected_days, closing_runs
+from console.control.incidents.restart import is_restartable
+from console.control.incidents.unmet_promise import with_unmet_promises
+from console.control.policies.selection import RepairSelection
 from console.control.services.status import Threat, run_timeliness, service_days, service_verdict
 from console.control.snapshot.deadlines import excluded_dates
 from console.control.snapshot.estate_index import EstateIndex
@@ -42,6 +38,7 @@ from console.control.snapshot.runs import UNREAD
 from console.domain.decision import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.domain.estate import Estate, RunFacts
 from console.domain.service import Timeliness
+from console.domain.text import joined
 from console.forecast.finish_times import NodeState, ServiceForecast, SimulateDays
 
 MOVING = timedelta(minutes=1)
@@ -52,13 +49,12 @@ def evaluate(
     estate: Estate,
     now: datetime,
     *,
-    log_tails: Mapping[int, str] | None = None,
     cache: EvaluationCache | None = None,
     foresee: SimulateDays | None = None,
 ) -> Decisions:
     """All decisions for the estate at `now` (aware).
 
-    `log_tails`: run id -> cleaned end of its log. `cache`: of this estate, or of one that it is a part of; with it
+    `cache`: of this estate, or of one that it is a part of; with it
     only the changes since are computed. `foresee`: the simulation of finish times; without it they are sums of
     quantiles.
 
@@ -77,19 +73,22 @@ def evaluate(
     # 4. Findings from each job's own past; and the causes: red runs, findings, failed checks, and promises that are
     #    unmet without a failure, each with its open incident.
     findings = current_findings(index)
-    causes = causes_from_findings(index, root_causes(index), findings.findings)
-    matches = with_unmet_promises(index, [*causes, *failed_check_causes(index, days)], days)
+    matches = with_unmet_promises(index, find_causes(index, findings.findings, days), days)
     add_evidence(index, matches, findings.findings)
     # 5. Services that each cause affects, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(index, match, days) for match in matches]
     # 6. Status of each service: its own forecast, or the most urgent of its causes.
     verdicts = _verdicts(index, days, threats)
-    # 7. Incidents and their notifications: last, because they contain the verdicts of rule 6.
-    decided = [_decided(index, *pair, verdicts) for pair in zip(matches, threats, strict=True)]
-    incidents, notify_at = add_notifications(index, matches, decided, verdicts.values(), log_tails or {})
+    # 7. Incidents, their repairs by policies and their notifications: last, as they contain the verdicts of rule 6.
+    policies = RepairSelection(index, verdicts)
+    decided = [_decided(index, *pair, verdicts, policies) for pair in zip(matches, threats, strict=True)]
+    incidents, notify_at = add_notifications(index, matches, decided, verdicts.values())
     # 8. Holds, releases and starts: they read upstreams as rule 2 does, and change none of the verdicts above.
     held = decide_holds(index)
     turns = (
+        *held.turns,
+        *notify_at,
+        *policies.turns,
         *_turning_points(now, due.next_at, days, verdicts, matches, incidents),
         *(at for at in unreachable_from(estate) if at > now),
     )
@@ -102,13 +101,17 @@ def evaluate(
         service_days=(*verdicts.values(), *excluded_dates(index)),
         incidents=incidents,
         holds=tuple(held.decisions),
+        policy_repairs=policies.repairs,
+        pending_repairs=policies.pending,
+        withdrawn_repairs=tuple(policies.withdrawn),
+        opened_breakers=policies.opened_breakers,
         findings=finding_changes(index, findings.findings),
         cycles=tuple(
             tuple(index.job(job_id).name for job_id in path)
             for path in index.graph.cycles
             if path[0] in estate.jobs  # a part has all of a cycle, or nothing
         ),
-        next_at=min([*turns, *held.turns, *notify_at, *filter(None, [findings.next_at])], default=None),
+        next_at=min([*turns, *filter(None, [findings.next_at])], default=None),
     )
 
 
@@ -139,13 +142,17 @@ def _decided(
     match: IncidentMatch,
     threats: Mapping[ServiceDayKey, Threat],
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
+    policies: RepairSelection,
 ) -> IncidentDecision:
-    before = last_notification_of(match)
-    decision = decide_incident(index, match, threats, verdicts)
-    decision = with_shadowed_routes(decision, routes_of_incident(index, match, decision)[1])
-    decision, maintenance = with_maintenance(index, match, decision, before)
-    events = event_text(decision, before), cause_change_text(match, decision, before), maintenance
-    return replace(decision, event="; ".join(filter(None, events)))
+    decision = policies.decide(match, decide_incident(index, match, threats, verdicts))
+    in_shadow = routes_of_incident(index, match, decision)[1]
+    decision, maintenance = with_suppressions(index, match, decision, in_shadow)
+    before = match.before.notified if match.before is not None else None
+    events = event_text(decision, before), cause_change_text(match, decision), maintenance
+    services = decision.services
+    if not decision.closed and decision.suppressions.maintenance is None and is_restartable(index, match):
+        services = tuple(replace(service, needs_restart=True) for service in services)
+    return replace(decision, services=services, event=joined(filter(None, events), "; "))
 
 
 def _judgements(
@@ -207,5 +214,5 @@ def _turning_points(
         )
     moves = (match.cause_moved_at + MOVE_WAIT for match in matches if match.cause_moved_at is not None)
     yield from (at for at in moves if at > now)
-    if any(incident.root_target_id is not None and not incident.closed for incident in incidents):
+    if any(incident.cause.target_id is not None and not incident.closed for incident in incidents):
         yield from (at for at in next_effects(days) if at > now)

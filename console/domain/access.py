@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
 
 from console.domain.ids import name_key
@@ -54,6 +55,8 @@ class Person:
     groups: frozenset[str] = frozenset()
     is_policy: bool = False
     """Headway itself, by a dependency mode: "hold" or "trigger"."""
+    is_repair_policy: bool = False
+    """One of `[[policies]]`: it may only rerun."""
     is_visitor: bool = False
     """Identified by a proxy or a token: without permissions in the config they may only view."""
 
@@ -91,17 +94,23 @@ APPROVAL_SECONDS = 3600.0
 """An approval expires after this time: the situation that the approver saw no longer holds."""
 
 
+EXPIRY = timedelta(hours=4)
+"""A request of a person or a plan expires if it is not sent within this time."""
+REPAIR_EXPIRY = timedelta(minutes=10)
+"""The same for a request of a policy: after an outage of the engine or of the system a person may have come first."""
+
+
 @dataclass(frozen=True, slots=True)
 class ActingRules:
     """`[acting]`: conditions of actions besides the role."""
 
     reason_tiers: tuple[int, ...] = (1,)
+    """Tiers of services whose upstream jobs need a reason for actions."""
     approval_tiers: tuple[int, ...] = ()
+    """Tiers of services whose upstream jobs need the approval of another person, within an hour."""
     per_hour: int = 20
     """Most actions of one person, steps of plans included; 0: no limit. A plan that may start goes through whole."""
     policy_per_hour: int = 200
     """Maximum holds and starts by policies; 0: no limit. Releases have none."""
-    valid_for_s: float = 14_400.0
-    """A request of a person or a plan expires if it is not sent within this time; 0: no limit."""
     cards: tuple[str, ...] = ("owner", "runbook")
-    """CARD_FIELDS that people may set where config does not."""
+    """CARD_FIELDS that people may set, in the console or by "headway job", where [jobs] does not set them."""

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from console.domain.ids import utc_minute
+from console.domain.text import Text, render, text_from
 
 MANUAL_KIND = "manual"
 """The kind of system whose steps people complete; nothing is rerun there."""
 NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"
 """Refusal for a proved success; a run that read stale data, or is only asserted, may be marked."""
+
+
+def preview_notes(preview: Mapping[str, Any]) -> tuple[Text, ...]:
+    """The notes of a preview that the engine sent or stored."""
+    return tuple((note,) if isinstance(note, str) else text_from(note) for note in preview.get("notes") or ())
+
+
+def parameters_text(parameters: Mapping[str, Any]) -> str:
+    """Names and values for an approver; the text of a requester cannot look like a second parameter."""
+    return ", ".join(f"{quoted_text(name)} {quoted_text(value)}" for name, value in parameters.items())
+
+
+def quoted_text(value: Any) -> str:
+    """The text unchanged if it has only ASCII letters, digits and the signs of a date or path, and does not read as a
+    value of JSON; all else as JSON in ASCII."""
+    is_plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.:+/@-]+", value) and not _reads_as_json(value)
+    return str(value) if is_plain else json.dumps(value)
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def displayed_preview(preview: Mapping[str, Any]) -> dict[str, Any]:
+    """The preview for a document: its notes with times in UTC, without the data for the connector."""
+    notes = {"notes": [render(note, utc_minute) for note in preview_notes(preview)]} if preview else {}
+    return {name: part for name, part in preview.items() if name != "plan"} | notes
 
 
 def verb_summary(verb: str, summary: str) -> str:
@@ -20,7 +58,7 @@ def verb_summary(verb: str, summary: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ActionView:
+class ActionStatus:
     """A requested action and its state."""
 
     key: str
@@ -36,6 +74,13 @@ class ActionView:
     sent: datetime | None
     ended: datetime | None
     text: str
+    """The pending condition, the result, or the reason of a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView(ActionStatus):
+    """An action with the preview that its requester saw."""
+
     preview: dict[str, object]
 
 
@@ -65,39 +110,26 @@ class ActionProofView:
 
 
 @dataclass(frozen=True, slots=True)
-class ActionDetailView:
+class ActionDetailView(ActionStatus):
     """One action from the request to its proof."""
 
-    key: str
-    verb: str
-    job: str
-    job_id: int
     system: str
-    run_id: int | None
     period: str
-    incident_id: int | None
     plan: int | None
-    state: str
     origin: str
-    """"person", or the requesting policy: "hold", "trigger", "plan"."""
-    requested_by: str
+    """ "person", "plan", "policy", or the mode of a dependency: "hold", "trigger"."""
     requested_from: str
-    requested: datetime
     why: str
     needs_approval: bool
     approved_by: str
     approved: datetime | None
-    sent: datetime | None
-    ended: datetime | None
-    text: str
-    """The pending condition, the result, or the reason of a refusal."""
     native_verb: str
     """The scheduler's own verb, if known: "clear failed tasks"."""
     native_summary: str
     scope: str
     sends: tuple[str, ...]
     """The calls as sent; empty if they are previewed right before sending."""
-    notes: tuple[str, ...]
+    notes: tuple[Text, ...]
     native_ref: str
     parameters: dict[str, Any] = field(default_factory=dict)
     proof: ActionProofView | None = None
@@ -118,7 +150,8 @@ class ActionDetailView:
     def why_not_withdrawn(self) -> str:
         """Why it cannot be withdrawn; empty if it can."""
         if self.state in ("sending", "sent"):
-            return f"it was sent already: it can be cancelled on its run (headway run cancel {self.run_id or self.job})"
+            run = self.run_id or shlex.quote(self.job)
+            return f"it was sent already: it can be cancelled on its run (headway run cancel {run})"
         if self.is_over:
             return f"it has ended: {self.state}"
         if self.state == "requested" and self.origin == "plan":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from console.domain.message import Link, Message
+from console.domain.service import NOT_AT_RISK, Timeliness
 
 
 class AlertKind(StrEnum):
@@ -24,10 +27,21 @@ NEEDS_PERSON = (AlertKind.OPENED, AlertKind.REPEATED, AlertKind.ESCALATED)
 
 INCIDENT_PLACEHOLDER = "{incident}"
 """Placeholder for the incident's number, which the store assigns and fills in."""
+
+
+def with_incident(message: Message, name: str) -> Message:
+    """The message with the incident's number filled in."""
+
+    def change(part: Any) -> Any:
+        if isinstance(part, Link):
+            return Link(part.url.replace(INCIDENT_PLACEHOLDER, name))
+        return part.replace(INCIDENT_PLACEHOLDER, name) if isinstance(part, str) else part
+
+    return message.changed(change)
+
+
 PUSH_LENGTH = 50
 """Characters of a title that a locked phone shows."""
-ALERT_PLACEHOLDER = "{alert}"
-"""Placeholder for the alert's own number."""
 
 TECHNICAL, BUSINESS, SHADOW = "technical", "business", "shadow"
 """The style of a notification."""
@@ -48,43 +62,8 @@ CAUSE_RESOLVED_LABEL = "Cause resolved: "
 """A service is not safe yet."""
 
 
-MAX_TITLE_INCIDENTS = 3
-
-
-def digest_title(titles: Sequence[str]) -> str:
-    """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved. Equal titles are
-    shown once, with their incidents: "Daily revenue 07:30 at risk: restart load and extract [INC-0001, INC-0002]"."""
-    resolved = KIND_LABELS[AlertKind.RECOVERED]
-    if verdict := _shared_verdict(titles):
-        further = f" and {len(titles) - MAX_TITLE_INCIDENTS} more" if len(titles) > MAX_TITLE_INCIDENTS else ""
-        return f"{verdict} [{', '.join(map(_incident_of, titles[:MAX_TITLE_INCIDENTS]))}{further}]"
-    titles = [title.removeprefix(SHADOW_LABEL) for title in titles]
-    first = next((title for title in titles if not title.startswith(resolved)), None)
-    if first is None:
-        return f"{resolved}{len(titles)} incident{'s' if len(titles) > 1 else ''}"
-    for label in filter(None, (*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL)):
-        first = first.removeprefix(label)
-    suffix = f", and {len(titles) - 1} more alert{'s' if len(titles) > 2 else ''}" if len(titles) > 1 else ""
-    return f"{first.partition(': ')[0].partition(' [')[0]}{suffix}"
-
-
-def group_titles(titles: Sequence[str]) -> list[str]:
-    """Title of each message of a group; of equal ones the incident alone, as that of the group has the verdict."""
-    return list(map(_incident_of, titles) if _shared_verdict(titles) else titles)
-
-
-def _shared_verdict(titles: Sequence[str]) -> str:
-    """The verdict that all have; empty if they differ."""
-    verdicts = {title.rpartition(" [")[0] for title in titles}
-    return verdicts.pop() if len(titles) > 1 and len(verdicts) == 1 else ""
-
-
-def _incident_of(title: str) -> str:
-    return title.rpartition(" [")[2].rstrip("]")
-
-
 MATCHERS = ("system", "job", "service", "tier", "owner", "route")
-"""Matchers of silences and inhibit rules."""
+"""Matchers of silences."""
 Matchers = tuple[tuple[str, str], ...]
 """(matcher, pattern); * matches any text; all must match."""
 
@@ -98,13 +77,10 @@ class PendingAlert:
     urgent: bool
     incident: str = ""
     """Name of the incident; empty if it has none."""
-    title: str = ""
-    plain_title: str = ""
+    message: str = ""
+    plain: str = ""
+    """JSON of its messages: a digest alone reads them."""
     route: str = ""
-    zone_label: str = ""
-    """Label of the zone of its times; empty without one."""
-    commands: tuple[str, ...] = ()
-    """The commands that it asks for."""
     needs_person: bool = False
     """It needs a person whatever the later state of its incident is."""
 
@@ -129,27 +105,18 @@ class RouteRule:
     """"technical" or "business"; empty: technical to the root cause's owner, business to a service's."""
     wait: timedelta = timedelta(0)
     """`for`: how long a condition must last before a notification; tier 1 does not wait."""
-    group_wait: timedelta = timedelta(0)
     repeat_every: timedelta | None = None
-    escalate_after: tuple[tuple[int, timedelta], ...] = ()
-    """(tier, time without acknowledgement); tier 0: all others, and incidents without an affected service."""
+    """Interval of repetitions while unacknowledged."""
+    escalate_after: timedelta | None = None
+    """Time without acknowledgement."""
     escalate_to: tuple[str, ...] = ()
     """The first route after `escalate_after`, each further one as much later."""
     quiet: QuietHours | None = None
+    """`quiet_hours`: when only some tiers notify; the rest waits until the end, and is sent if still true."""
     rota: str = ""
-    """The person on call is notified instead of the route's own URLs."""
+    """The person on call is notified; in a gap the fallback, without one the route's own URLs."""
     fallback: str = ""
-    templated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InhibitRule:
-    """One `[[inhibit]]`: an open incident that fits `by` suppresses those that fit `what` and agree with it in each of
-    `equal`."""
-
-    by: Matchers
-    what: Matchers
-    equal: tuple[str, ...] = ()
+    """Route used if no URL of this one accepts an alert in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +131,7 @@ class RotaRule:
 @dataclass(frozen=True, slots=True)
 class AlertingSettings:
     routes: tuple[RouteRule, ...] = ()
-    inhibit: tuple[InhibitRule, ...] = ()
     rotas: tuple[RotaRule, ...] = ()
-    noise_report: str = ""
-    """Route of the weekly noise report; empty: none."""
     link: str = ""
     """Address of the console or the status page in a browser, with the incident's number filled in; empty: none."""
 
@@ -178,12 +142,83 @@ class AlertingSettings:
 NO_ALERTING = AlertingSettings()
 
 
+class IncidentPhase(StrEnum):
+    """How far an incident is, as a route was notified of it."""
+
+    OPEN = "open"
+    HEALS = "heals"
+    """Its next starts close it."""
+    UNREPAIRED = "unrepaired"
+    """A policy did not repair it."""
+    REPAIRED = "repaired"
+    """Its plan has repaired the cause, and goes on with all services safe."""
+    CLOSED = "closed"
+
+
+class JobErrors(NamedTuple):
+    """A job that failed with more than one error, or again after a success, or a symptom with an error of its own."""
+
+    job: str
+    notified: int
+    """Number of failures, at most `correlation.MAX_ERRORS`; 1 for the own error of a symptom."""
+    after_success: bool
+    """True if the job had succeeded before the last of them."""
+    is_known: bool = False
+    """True if the last of them has an error that was notified before."""
+
+    @property
+    def is_own(self) -> bool:
+        return self.notified == 1
+
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        return self.after_success, self.is_known, self.is_own
+
+
+class NotifiedDay(NamedTuple):
+    """A service day, as a route was notified of it by one incident."""
+
+    service: str
+    business_date: date
+    status: str
+    """A `Timeliness`; empty for a day out of view."""
+    expected: datetime | None = None
+    act_by: datetime | None = None
+    """Until when a restart saves it; None if none is needed."""
+
+    @property
+    def key(self) -> tuple[str, date]:
+        return self.service, self.business_date
+
+
+class NotifiedIncident(NamedTuple):
+    """An incident, as a route was notified of it. Business text has its days alone."""
+
+    cause: str = ""
+    phase: IncidentPhase = IncidentPhase.OPEN
+    errors: tuple[JobErrors, ...] = ()
+    causes: tuple[str, ...] = ()
+    """Further causes after the first, in the order in which they became the cause."""
+    days: tuple[NotifiedDay, ...] = ()
+
+    @property
+    def day_keys(self) -> frozenset[tuple[str, date]]:
+        return frozenset(day.key for day in self.days)
+
+    def differs_from(self, known: NotifiedIncident) -> bool:
+        """True if a route with `known` is notified of this one; the values of its days do not count."""
+        return self[:-1] != known[:-1] or self.day_keys != known.day_keys
+
+
+NOTHING_NOTIFIED = NotifiedIncident()
+
+
 class RouteNotification(NamedTuple):
     """The last notification of an incident to a route."""
 
     route: str
     style: str
-    fingerprint: str
+    content: NotifiedIncident
     first_at: datetime
     last_at: datetime
     times: int = 1
@@ -196,6 +231,32 @@ class RouteNotification(NamedTuple):
 
     def left_by(self, at: datetime) -> bool:
         return self.until is None or self.until <= at
+
+
+class PresentDay(NamedTuple):
+    """The present state of a service day of an alert, and the one that the alert was made with."""
+
+    service: str
+    """Its name, with that of the submission."""
+    title: str
+    style: str
+    """That in which its route was last notified."""
+    zone: str
+    deadline: datetime
+    timeliness: Timeliness
+    notified_as: str
+    """The timeliness that the alert has."""
+    is_affected: bool = True
+    """True if an open incident affects it."""
+    delivered: datetime | None = None
+    expected: datetime | None = None
+    act_by: datetime | None = None
+    notified_act_by: datetime | None = None
+
+    def has_changed(self, now: datetime) -> bool:
+        """True for another timeliness, and for an act-by that has passed meanwhile."""
+        is_passed = self.notified_act_by is not None and self.notified_act_by <= now
+        return self.timeliness != self.notified_as or (is_passed and self.timeliness not in NOT_AT_RISK)
 
 
 class SuppressionFacts(NamedTuple):
@@ -273,26 +334,28 @@ class DeliveryView:
     made: datetime | None = None
 
     @property
+    def is_replaced(self) -> bool:
+        """True if another alert is sent in place of it, and was not accepted yet."""
+        return self.state == "digested" and self.sent is None
+
+    @property
+    def status(self) -> str:
+        """Its state, as a person reads it."""
+        return "queued in another alert" if self.is_replaced else self.state
+
+    @property
     def kind_label(self) -> str:
         """ "opened", "escalated", "person needed": its kind, where people read it."""
         return "person needed" if self.kind == "person" else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class AlertDeliveryView:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDeliveryView(DeliveryView):
     """One delivery of an alert, with its number in `headway alert`."""
 
     id: int
-    route: str
-    kind: str
     title: str
-    receiver: str
-    state: str
-    tries: int
-    repeats: int
     made: datetime
-    sent: datetime | None
-    error: str
     next_try: datetime | None = None
     """None unless it is pending."""
 

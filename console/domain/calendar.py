@@ -67,25 +67,23 @@ class Calendar:
 
     name: str
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """0 is Monday."""
+    """Days of the week that count; 0 is Monday."""
     country: str = ""
-    """Two letters; its public holidays do not count. Empty: no holidays."""
+    """Its public holidays do not count: "DE", "US"; by the `holidays` library. Empty: no holidays."""
     subdivision: str = ""
+    """The public holidays of this region do not count either: "BY", "CA"."""
     closed: tuple[date, ...] = ()
-    """Never count."""
+    """Dates that never count: a company's own closings."""
     opened: tuple[date, ...] = ()
-    """Always count."""
+    """Dates that always count."""
     on: tuple[DayRule, ...] = ()
     """Restricts the days; empty: all of them."""
     windows: tuple[CalendarWindow, ...] = ()
-    """Hours on the days that count; empty: all day."""
+    """Hours on the days that count, the day being the one on which a window opens; empty: all day."""
     zone: str = "UTC"
     """Zone of the windows."""
-    include: tuple[Calendar, ...] = ()
-    """Days of these count too."""
     only_in: tuple[Calendar, ...] = ()
     """Only days that count in each of these too."""
-    exclude: tuple[Calendar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,7 @@ class MaintenanceWindow:
     """One `[[maintenance]]`: while it lasts, these jobs are not missed and send no alerts."""
 
     why: str
+    """Displayed as the reason wherever something is suppressed by it."""
     systems: tuple[str, ...] = ()
     """Patterns of names, `*` for any text; so are the next two."""
     targets: tuple[str, ...] = ()
@@ -111,12 +110,13 @@ class PlannedException:
     why: str
     dates: tuple[date, ...] = ()
     calendar: str = ""
-    services: tuple[str, ...] = ()
-    jobs: tuple[str, ...] = ()
-    """Patterns of names."""
+    """Every date of this calendar instead."""
     more_time: timedelta = timedelta(0)
     """Added to the deadline of a service."""
     starts_later: timedelta = timedelta(0)
     """Added to the grace of a job."""
     takes_longer: timedelta = timedelta(0)
     """Added to the usual duration of a job."""
+    services: tuple[str, ...] = ()
+    """Patterns of names, `*` for any text; so are those of jobs."""
+    jobs: tuple[str, ...] = ()

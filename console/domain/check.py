@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -18,13 +18,6 @@ class CheckState(StrEnum):
     """No measurement: no answer, no right, or a timeout."""
     LEARNING = "learning"
     """All judged criteria hold; the band of row counts has too little history."""
-
-
-class CheckSeverity(StrEnum):
-    FAIL = "fail"
-    """Services and downstreams that wait for it go on waiting."""
-    WARN = "warn"
-    """Shown, but blocks nothing."""
 
 
 class Comparator(StrEnum):
@@ -85,9 +78,7 @@ class Check:
     every: timedelta = timedelta(minutes=5)
     """Interval; a younger result is reused."""
     timeout: timedelta = timedelta(seconds=30)
-    severity: CheckSeverity = CheckSeverity.FAIL
     zone: str = "UTC"
-    cutoff: time = time(12)
     system: str = ""
     """The system whose connection it uses; empty: its own."""
     target: str = ""
@@ -159,7 +150,6 @@ class CheckView:
     name: str
     kind: str
     about: str
-    severity: str
     every_seconds: float
     timeout_seconds: float
     zone: str

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from connectors.sdk.states import RunEvidence, RunState, Verb
-from console.domain.alert import TECHNICAL, AlertKind, SuppressionFacts
+from console.domain.alert import NOTHING_NOTIFIED, TECHNICAL, AlertKind, NotifiedIncident, SuppressionFacts
 from console.domain.finding import FindingChange
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate, EstimateBasis
 from console.domain.hold import HoldFacts, HoldState
+from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint
+from console.domain.message import NO_MESSAGE, Message
+from console.domain.policy import PendingRepair, PolicyRepair
 from console.domain.reason import Reason
 from console.domain.service import Timeliness
+from console.domain.text import Clock, Text, Title, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class ExpectedRun:
     business_date: date
     state: RunState
     evidence: RunEvidence
-    reason: str
-    """Why: "line gone since 02:10", "paused since 02:10", "nothing in the log by 03:15 UTC"."""
+    why: Text
+    """ "line gone since 02:10", "paused since 02:10", "no start in the log by 03:15"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +46,38 @@ class RunJudgement:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceDayVerdict:
-    """One service on one business date, as judged now."""
+class ServiceVerdict:
+    """The timeliness of one service on one business date."""
 
     service: str
     business_date: date
     deadline: datetime
     timeliness: Timeliness
+    expected_at: datetime | None = None
+    act_by: datetime | None = None
+    green_by: datetime | None = None
+    reasons: tuple[Reason, ...] = ()
+    submission: str = ""
+    """Period key of the submission of an end-to-end service: two may show the same instance."""
+
+    @property
+    def key(self) -> tuple[str, date]:
+        return self.service, self.business_date
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDayVerdict(ServiceVerdict):
+    """One service on one business date, as judged now; a bad delivery is the first of its reasons."""
+
     data_state: str = ""
     """ "open", "complete", "partial", "unknown", "stale", "failed"."""
     delivered_at: datetime | None = None
-    expected_at: datetime | None = None
     late_at: datetime | None = None
     """p90 of the finish."""
-    act_by: datetime | None = None
-    green_by: datetime | None = None
     cause: str = ""
     incident_key: str | None = None
     sources: tuple[DurationEstimate, ...] = ()
     path: tuple[int, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-    """`given` first."""
     promised: datetime | None = None
     """The deadline before an extension; None: not extended."""
     agreed: datetime | None = None
@@ -86,16 +101,10 @@ class ServiceDayVerdict:
     """Person and reason of the extension."""
     instance: str = ""
     """The instance of an end-to-end service; `service` ends in it."""
-    submission: str = ""
-    """Period key of the instance's submission, its identity: two may show the same `instance`."""
     awaits: tuple[str, ...] = ()
     """Checks that are still pending after all its jobs."""
     runs: tuple[int, ...] = ()
     """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
-
-    @property
-    def key(self) -> tuple[str, date]:
-        return self.service, self.business_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,52 +119,33 @@ class MemberVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class AffectedServiceVerdict:
-    service: str
-    business_date: date
-    deadline: datetime
-    act_by: datetime | None
-    green_by: datetime | None
-    expected_at: datetime | None
-    timeliness: Timeliness
-    basis: EstimateBasis | None
-    reasons: tuple[Reason, ...]
-    submission: str = ""
+class AffectedServiceVerdict(ServiceVerdict):
+    """A service day that an incident affects."""
 
-    @property
-    def key(self) -> tuple[str, date]:
-        return self.service, self.business_date
+    basis: EstimateBasis | None = None
+    needs_restart: bool = False
+    """True if the day needs a restart of the incident's run. False if that run is running again, will be started by its
+    schedule, was cancelled through Headway, or is in maintenance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One alert to one route: plain, cleaned text; outside text only in its own bordered block."""
+    """One alert to one route, its texts cleaned; outside text only in quotes."""
 
     kind: AlertKind
     route: str
-    title: str
-    body: str
-    plain_title: str = ""
-    plain_body: str = ""
+    message: Message
+    plain: Message = NO_MESSAGE
     """The same without external text except names: services, times, the command."""
-    zone_label: str = ""
-    """Label of the zone of its times."""
-    commands: tuple[str, ...] = ()
-    """The commands that it asks for."""
     urgent: bool = False
     """First notification about a tier-1 service: never delayed."""
     style: str = TECHNICAL
     """"technical", "business" or "shadow"."""
-    fingerprint: str = ""
-    """Digest of the content that the route receives."""
+    content: NotifiedIncident = NOTHING_NOTIFIED
+    """The incident, as the route is notified of it."""
     group: str = ""
     """Notifications of one evaluation in the same group are sent as one message."""
     not_before: datetime | None = None
-    template: str = ""
-    """Route whose template renders it; empty: no template."""
-    values: Mapping[str, object] = field(default_factory=dict)
-    plain_values: Mapping[str, object] = field(default_factory=dict)
-    """Values of the template without external text except names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,59 +164,15 @@ class SuppressedNotice:
 class MaintenanceCover:
     """The maintenance that suppresses the notifications of an incident."""
 
-    reason: str
+    reason: Text
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class RunComparison:
-    """Red runs compared with the last successful runs of their jobs."""
+class Suppressions:
+    """Notifications of an incident that are suppressed, each with the reason."""
 
-    lines: tuple[str, ...] = ()
-    """The changes, or one line that says why there are none; empty if not compared."""
-    has_changes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentDecision:
-    """Open, update or close one incident. `incident_id` None opens a new one; the key never changes."""
-
-    incident_id: int | None
-    key: str
-    title: str
-    cause: str
-    root_job_id: int | None
-    root_run_id: int | None
-    root_period_key: str
-    root_target_id: int | None
-    business_date: date
-    reason: str
-    owner: str
-    runbook: str
-    failed_since: datetime
-    act_by: datetime | None
-    members: tuple[MemberVerdict, ...]
-    services: tuple[AffectedServiceVerdict, ...]
-    fingerprint: str
-    closed: bool = False
-    close_reason: str = ""
-    root_shared: str = ""
-    """The host, database or credential that is its root; empty for other roots."""
-    split_from: int | None = None
-    """For a new incident: the one that it was split from."""
-    reopened: bool = False
-    flaps: int = 0
-    """How often it was reopened since it was last steady; `flaps_since`: since when."""
-    flaps_since: datetime | None = None
-    changes: RunComparison = RunComparison()
-    cause_run_ids: tuple[int, ...] = ()
-    """The root's run; of a shared root the first of the runs that blame it."""
-    merges: Mapping[int, str] = field(default_factory=dict)
-    """Open incidents that are symptoms of this one, with their job: closed as merged, without a notice of their own."""
-    notices: tuple[Notice, ...] = ()
-    rule: str = ""
-    """Rule of the finding that is the cause."""
-    suppressed: tuple[SuppressedNotice, ...] = ()
+    notices: tuple[SuppressedNotice, ...] = ()
     dropped: tuple[tuple[SuppressionFacts, str], ...] = ()
     """Suppressed notifications that are not sent any more, with the reason; empty if the route was notified after all,
     or left the config."""
@@ -234,15 +180,80 @@ class IncidentDecision:
     """Routes not notified because of shadow mode."""
     maintenance: MaintenanceCover | None = None
     """None also if all that is new was notified before it began."""
-    event: str = ""
+    superseded: tuple[Text, ...] = ()
+    """Lines for the timeline: failures repaired before they were seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Red runs, compared with the last successful runs of their jobs."""
+
+    run_ids: tuple[int, ...] = ()
+    """The root's run; of a shared root the first of the runs that blame it."""
+    lines: tuple[Text, ...] = ()
+    """The changes, or one line that says why there are none; empty if not compared."""
+    has_changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewIncident:
+    """Opens an incident, unless one with its key is open."""
+
+    split_from: int | None = None
+    """The incident that it was a part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIncident:
+    """Updates or closes an open incident."""
+
+    id: int
+    ends_acknowledgement: str = ""
+    """Why an acknowledgement ends now: it covers the incident as it was. Empty while it stays valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenedIncident(KnownIncident):
+    """Reopens an incident that closed lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentDecision:
+    """All that is decided about one incident."""
+
+    incident: NewIncident | KnownIncident
+    key: str
+    """It never changes."""
+    title: Title
+    cause: CauseRecord
+    reason: Text
+    owner: str
+    runbook: str
+    failed_since: datetime
+    act_by: datetime | None
+    members: tuple[MemberVerdict, ...]
+    services: tuple[AffectedServiceVerdict, ...]
+    fingerprint: IncidentFingerprint
+    close_reason: Reason | None = None
+    flaps: Flaps | None = None
+    """None while it is steady."""
+    changes: RunComparison = RunComparison()
+    merges: Mapping[int, str] = field(default_factory=dict)
+    """Open incidents that are symptoms of this one, with their job: closed as merged, without a notice of their own."""
+    notices: tuple[Notice, ...] = ()
+    suppressions: Suppressions = Suppressions()
+    event: Text = ()
     """Line for the timeline; empty: nothing new."""
-    root_check: str = ""
     zone: str = "UTC"
     """The one zone of its alerts: of the affected service that is due first, else of its root."""
-    superseded: tuple[str, ...] = ()
-    """Lines for the timeline: failures repaired before they were seen; no route is notified of them."""
-    ends_ack: str = ""
-    """Why an acknowledgement ends now: it covers the incident as it was. Empty while it stays valid."""
+
+    @property
+    def closed(self) -> bool:
+        return self.close_reason is not None
+
+    def closed_because(self, clock: Clock) -> str:
+        """Its close reason as text; empty while it is open."""
+        return "" if self.close_reason is None else render(self.close_reason.text, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +265,7 @@ class PolicyAction:
     job_id: int
     period_key: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    why: str = ""
+    why: Text = ()
     origin: str = "hold"
     overlap: str = "refuse"
 
@@ -269,7 +280,7 @@ class HoldDecision:
     action: PolicyAction | None = None
     withdraws: str = ""
     """Key of a pending action to withdraw."""
-    event: str = ""
+    event: Text = ()
     """Line for the timeline of its incident; empty: none."""
     attention_reason: str = ""
     """Why a person must be notified; empty: not needed."""
@@ -287,6 +298,14 @@ class Decisions:
     service_days: tuple[ServiceDayVerdict, ...] = ()
     incidents: tuple[IncidentDecision, ...] = ()
     holds: tuple[HoldDecision, ...] = ()
+    policy_repairs: Mapping[str, PolicyRepair] = field(default_factory=dict)
+    """New ones, by the key of the incident."""
+    pending_repairs: Mapping[str, PendingRepair | None] = field(default_factory=dict)
+    """Those to come and in flight that differ from the store, by the key of the incident; None: no longer."""
+    withdrawn_repairs: tuple[str, ...] = ()
+    """Keys of actions that policies requested, that are not sent yet and that no incident's decision wants."""
+    opened_breakers: Mapping[str, int] = field(default_factory=dict)
+    """Policy -> its failed repairs."""
     findings: tuple[FindingChange, ...] = ()
     """Differences from the store."""
     cycles: tuple[tuple[str, ...], ...] = ()

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from console.domain.check import CheckHistory
+from console.domain.text import Text
 
 
 class DependencyOrigin(StrEnum):
@@ -143,7 +144,7 @@ class UpstreamRun:
     at: datetime
     """The period's instant, else the first start."""
     state: str
-    reason: str
+    reason: Text
     stale_read: bool
 
 
@@ -158,7 +159,7 @@ class UpstreamView:
     period_key: str
     state: str
     """Empty without a required run."""
-    reason: str
+    reason: Text
     stale_read: bool
     unseen: bool = False
     """True if the last successful poll is too long ago."""
@@ -326,7 +327,8 @@ class JobNights:
 
     id: int
     name: str
-    system: str
+    target_id: int
+    """Jobs of one target share its load."""
     runs: tuple[NightRun, ...]
 
 

@@ -20,15 +20,18 @@ from console.domain.alert import NotificationState
 from console.domain.check import CheckHistory
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, DependencyOrigin, EngineDown, Requirement
 from console.domain.finding import StoredFinding
-from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
-from console.domain.history import DurationPrior, LastGoodRun, PeerGroup, RunHistory
+from console.domain.forecast import ForecastTally, PastForecasts
+from console.domain.history import DurationPrior, PeerGroup, RunHistory
 from console.domain.hold import HoldFacts
+from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint
 from console.domain.job import Safety
 from console.domain.plan import ABORT, RESUME
+from console.domain.policy import PendingRepair, PolicyRepair
 from console.domain.promise import PLAIN_PROMISE, DeadlineExtension, Promise
 from console.domain.service import ServiceInstance, Timeliness
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import Modes, SystemPause
+from console.domain.text import NO_TITLE, Text, Title
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,27 @@ class TargetFacts:
     """How far its clock is behind ours: its scheduler starts jobs that much later."""
     pause: SystemPause | None = None
     """The last pause of its polls by a person, lasting or ended."""
+    error_fix: str = ""
+    """The fix that its connector names; empty if it names none."""
     endpoint: str = ""
     """ "db07:22": the targets of one endpoint that are unreachable have one cause; empty: it has its own."""
 
     @property
+    def is_impaired(self) -> bool:
+        """True while it may be the cause of failures of its jobs: they are evaluated together."""
+        return self.failing_since is not None
+
+    @property
     def polls_fail(self) -> bool:
         return self.failing_since is not None and self.error_kind != STOPPED
+
+    @property
+    def is_stopped(self) -> bool:
+        """True once two polls in a row have read that its scheduler is stopped: a single reading may be transient.
+        Pages of one poll, which are read at once, count as one."""
+        if self.error_kind != STOPPED or self.failing_since is None or self.last_ok_at is None:
+            return False
+        return self.last_ok_at >= self.failing_since + self.poll_every / 2
 
     def paused(self, now: datetime) -> SystemPause | None:
         """The pause in effect, if any."""
@@ -155,6 +173,9 @@ class RunFacts:
     evidence: RunEvidence
     native_state: str = ""
     reason: str = ""
+    """The reason that its scheduler reports, of its wait or its end."""
+    why: Text = ()
+    """Why it is expected, held or missed; empty once it has started."""
     attempt: int = 0
     """Number of the latest attempt; 0 while none has started."""
     first_started_at: datetime | None = None
@@ -203,6 +224,8 @@ class RepairFacts:
     """True until its result is known."""
     unknown: str = ""
     """Its key while it is unknown whether it arrived."""
+    policy: str = ""
+    """The policy that requested it; empty: a person."""
 
 
 class PlannedRun(NamedTuple):
@@ -269,8 +292,6 @@ class DependencyFacts:
     origin: DependencyOrigin
     mode: DependencyMode = DependencyMode.OBSERVE
     engine_down: EngineDown = EngineDown.OPEN
-    lead: timedelta = timedelta(minutes=10)
-    """How long before the downstream's start it is held."""
     hold_for: timedelta = timedelta(hours=6)
     """How long after that start it is released at the latest."""
     wants: Requirement = PLAIN_REQUIREMENT
@@ -292,8 +313,6 @@ class ServiceFacts:
     owner: str
     notify: tuple[str, ...]
     runbook: str
-    risk: float
-    """Share of nights that may be late before it counts as at risk: 0.1."""
     ready: tuple[str, ...] = ()
     """Checks that must pass before it counts as delivered."""
     promise: Promise = PLAIN_PROMISE
@@ -310,32 +329,24 @@ class IncidentFacts:
     id: int
     key: str
     """The dedup key of its alerts; kept when another root cause is found."""
-    root_job_id: int | None
-    root_period_key: str | None
-    root_target_id: int | None
+    cause: CauseRecord
     member_run_ids: frozenset[int]
-    business_date: date
     opened_at: datetime
     failed_since: datetime
-    fingerprint: str
-    """Fingerprint of the last notification; a changed one is an update."""
+    fingerprint: IncidentFingerprint
+    """The content of its last notification; another is an update."""
     member_job_ids: frozenset[int] = frozenset()
     """Empty where only runs of the members are known."""
-    affected_run_ids: frozenset[int] | None = None
-    """Members with role root, red, stale or repaired; None: all members."""
-    title: str = ""
+    affected_run_ids: frozenset[int] = frozenset()
+    """Members with role root, red, stale or repaired."""
+    title: Title = NO_TITLE
     """The last title; kept when the root is good again."""
-    reason: str = ""
-    shared: str = ""
-    """The host, database or credential that is its root, named by `control.snapshot.failures`; empty for others."""
+    reason: Text = ()
     closed_at: datetime | None = None
-    rule: str = ""
-    """The rule whose finding is its cause; empty for a red run or a target."""
-    root_check: str = ""
-    """The check that is its cause; empty for a run or a target."""
-    flaps: int = 0
-    """How often it was reopened since it was last steady; `flaps_since`: since when."""
-    flaps_since: datetime | None = None
+    flaps: Flaps | None = None
+    """None while it is steady."""
+    pending_repair: PendingRepair | None = None
+    """The repair by a policy that is to come or in flight, as stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,10 +401,18 @@ class Estate:
     """Like `cancels`: reruns, starts, marks and skips."""
     approvals: Mapping[int, ApprovalFacts] = field(default_factory=dict)
     """By run id: requested in the lookback, and not approved yet."""
+    open_actions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Key -> run id and job id: the action on the run was requested or sent, and its outcome is not known."""
+    policy_repairs: tuple[PolicyRepair, ...] = ()
+    """Those of the lookback, of the last week and of open incidents, oldest first."""
     plans_by_run: Mapping[int, PlannedRun] = field(default_factory=dict)
     """Run id -> the plan that repeated the run or waits for it, and which is not done."""
     plans_by_incident: Mapping[int, PlanFacts] = field(default_factory=dict)
     """By incident id."""
+    planned_restarts: Mapping[int, int] = field(default_factory=dict)
+    """Red or stale run -> its job: a running plan restarts it without a person."""
+    planned_repairs: Mapping[int, int] = field(default_factory=dict)
+    """Red or stale run -> its job: a plan that has not ended repairs it, also a paused or stopped one."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)
@@ -404,8 +423,6 @@ class Estate:
     """Run id -> reported cost, of jobs with a cost budget."""
     last_verdicts: Mapping[tuple[str, date], LastVerdict] = field(default_factory=dict)
     """Last verdict of endangered service days, by service and business date."""
-    peaks: Mapping[str, Sequence[PeakForecast]] = field(default_factory=dict)
-    """Service -> its latest past days, at most 90."""
     peer_priors: Mapping[PeerGroup, DurationPrior] = field(default_factory=dict)
     """Typical durations by peer group, for jobs with too little history."""
     tallies: Mapping[str, ForecastTally] = field(default_factory=dict)
@@ -421,8 +438,6 @@ class Estate:
     modes: Modes = field(default_factory=Modes)
     declared: Declared = NOTHING_DECLARED
     notifications: NotificationState = field(default_factory=NotificationState)
-    pasts: Mapping[int, LastGoodRun] = field(default_factory=dict)
-    """Run id -> last good run of its job, for roots in notifications; empty on the first evaluation."""
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 

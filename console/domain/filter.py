@@ -31,6 +31,8 @@ _SHELL_TERM = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
 _TIER = r"(<=|>=|<|>)?([1-5])"
 MAX_AGE = timedelta(days=36_525)
 """Longer ages have no date."""
+MAX_VALUES = 200
+"""Words and values of a filter: each is a condition that the database tests for every job."""
 
 
 class FilterError(ValueError):
@@ -96,9 +98,11 @@ def parse_terms(
     terms: Iterable[str], now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False
 ) -> JobFilter:
     """The filter of terms that a shell has split already. Raises FilterError."""
-    filtered = JobFilter(problems_only=only_problems)
+    filtered, terms = JobFilter(problems_only=only_problems), list(terms)
     faults: list[tuple[str, str]] = []
-    for term in (terms := list(terms)):
+    if sum(1 + term.count(",") for term in terms) > MAX_VALUES:
+        faults, terms = [(f"{terms[0][:40]} …", f"the filter has more than {MAX_VALUES} words and values")], []
+    for term in terms:
         try:
             filtered = _with_term(filtered, term, now, zone)
         except FilterError as error:

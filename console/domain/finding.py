@@ -8,6 +8,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from console.domain.text import Text
+
 
 class DetectionRule(StrEnum):
     NOT_STARTED = "not_started"
@@ -79,9 +81,8 @@ class FindingSeverity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FindingEvidence:
-    """Measured value of a rule, its threshold, and the source of the threshold."""
+    """The threshold of a rule, and its source."""
 
-    seen: str
     threshold: str = ""
     """ "24m", "3 attempts"; empty without a threshold."""
     source: str = ""
@@ -100,17 +101,15 @@ class Finding:
     """None for the job, and for a run that the store has not seen."""
     business_date: date
     since: datetime
-    text: str
+    text: Text
     """One sentence with the figures, cleaned."""
     evidence: FindingEvidence
     severity: FindingSeverity = FindingSeverity.NOTE
 
     @property
-    def with_source(self) -> str:
+    def with_source(self) -> Text:
         """The text, and its threshold with source: "…; threshold 24m, history (18 Thursdays)"."""
-        if not self.evidence.threshold:
-            return self.text
-        return f"{self.text}; threshold {self.evidence.threshold}, {self.evidence.source}"
+        return *self.text, _threshold_text(self.evidence.threshold, self.evidence.source)
 
     @property
     def key(self) -> tuple[DetectionRule, int, str]:
@@ -135,20 +134,23 @@ class FindingChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RuleThresholds:
-    """Settings of a rule in one place of config. None: not set there."""
+    """Settings of a rule in one table of config. None: not set there."""
 
     on: bool | None = None
+    """False: it finds nothing."""
     notify: bool | None = None
+    """True: a finding opens an incident. The default depends on the rule."""
     threshold: float | None = None
     """Seconds, a count, or a share, as the rule counts; fixed, whatever history says."""
     factor: float | None = None
+    """Multiple of the usual value."""
     runs: int | None = None
-    """Minimum past runs of a threshold."""
+    """The fewest past runs on which a limit may rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleException:
-    """One `[[rules.NAME.where]]`. A job must match every limit that is set."""
+    """One `[[rules.NAME.where]]`: overrides for the jobs that match every selector that is set."""
 
     said: RuleThresholds
     jobs: tuple[str, ...] = ()
@@ -183,15 +185,17 @@ class FindingView:
     opened: datetime
     closed: datetime | None
     close_reason: str
-    text: str
-    seen: str
+    text: Text
     threshold: str
     source: str
     fix: str = ""
     """Commands that end it, while it is open; empty where none does."""
 
     @property
-    def with_source(self) -> str:
+    def with_source(self) -> Text:
         """The text with its threshold and source, and with its fix."""
-        text = f"{self.text}; threshold {self.threshold}, {self.source}" if self.threshold else self.text
-        return f"{text}. Fix: {self.fix}" if self.fix else text
+        return *self.text, _threshold_text(self.threshold, self.source), f". Fix: {self.fix}" if self.fix else ""
+
+
+def _threshold_text(threshold: str, source: str) -> str:
+    return f"; threshold {threshold}, {source}" if threshold else ""

@@ -29,16 +29,6 @@ class ForecastDay(NamedTuple):
         return self.delivered is None or self.delivered > self.deadline
 
 
-class PeakForecast(NamedTuple):
-    """A past service day."""
-
-    late: float
-    """The highest P(late) before its deadline."""
-    was_late: bool
-    is_published: bool = True
-    """False for a back-tested day."""
-
-
 class ForecastTally(NamedTuple):
     """Forecasts of a service's past days, aggregated: each day counts once."""
 
@@ -78,27 +68,6 @@ class JobForecast:
     """The same for its end."""
     basis: EstimateBasis
     """Basis of its usual duration."""
-
-
-MAX_DIFFERENCE = 0.2
-"""Share of jobs that may differ, or have another schedule, before its history no longer applies."""
-
-
-class ServiceShape(NamedTuple):
-    """The promise, and the jobs that it waits for."""
-
-    promise: str
-    """Its deadline, calendar and terminal jobs as text."""
-    jobs: Mapping[int, str]
-    """Job -> its schedule as text."""
-
-    def is_another(self, before: ServiceShape) -> bool:
-        """True if the promise, or too many of the jobs, changed."""
-        if self.promise != before.promise:
-            return True
-        both = self.jobs.keys() | before.jobs.keys()
-        changed = sum(self.jobs.get(job) != before.jobs.get(job) for job in both)
-        return changed > MAX_DIFFERENCE * len(both)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,12 @@ class ActiveOverride:
     kind: str
     """"freeze", "shadow", "pause", "silence", "extension"."""
     about: str
+    """Its scope; empty for the freeze."""
     by: str
     why: str
     until: datetime | None
+    since: datetime | None = None
+    """The start of a freeze, if known."""
 
 
 @dataclass(frozen=True, slots=True)

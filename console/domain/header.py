@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from console.domain.ids import incident_name
-from console.domain.switches import SystemPause
+from console.domain.switches import SwitchState, SystemPause
 
 MAX_SILENCED = 3
 """Silenced incidents named in the banner."""
@@ -18,6 +18,12 @@ def split_holder(holder: str) -> tuple[str, str]:
     """Host and process of a holder's name: "db-ops" and "4711" of "db-ops:4711~3f0a91"."""
     host, _, process = holder.rpartition(":")
     return host, process.partition("~")[0]
+
+
+def lease_holder_text(holder: str) -> str:
+    """The holder of a lease for people: "db-ops, process 4711" for "db-ops:4711~3f0a91"."""
+    host, process = split_holder(holder)
+    return f"{host}, process {process}" if host and process.isdigit() else holder
 
 
 class EngineView(NamedTuple):
@@ -88,6 +94,12 @@ class UnseenTarget(NamedTuple):
     last_ok: datetime | None
     status: str
     """As `unseen_status` has it: "unreachable", "refused"."""
+    failing_since: datetime | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """The last time it worked: a target whose scheduler stopped is still polled. None if it never did."""
+        return min(self.last_ok, self.failing_since or self.last_ok) if self.last_ok is not None else None
 
 
 class PausedPlan(NamedTuple):
@@ -123,10 +135,10 @@ class HeaderView(NamedTuple):
     """Those of `at_risk` without an estimate, because of an open incident."""
     lost: int = 0
     """Those of `at_risk` that are WILL_MISS."""
-    frozen: str = ""
-    """The freeze as text; empty without one."""
+    frozen: SwitchState | None = None
+    """The freeze; None without one."""
     in_shadow: tuple[str, ...] = ()
-    """ "the estate", or scoped names ("system etl-hosts"); empty if all is live."""
+    """ "the whole estate", or scoped names ("system etl-hosts"); empty if all is live."""
     silenced: tuple[tuple[int, str], ...] = ()
     """The first open incidents with a notification suppressed by a silence, each with the silence; one more than
     MAX_SILENCED if there are more."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from console.domain.dependency import DependencyMode
+from console.domain.text import Text
 
 
 class HoldState(StrEnum):
@@ -72,8 +73,8 @@ class HoldReason(StrEnum):
         """OTHER for a reason that this version does not have."""
         return cls.OTHER
 
-    def text(self, detail: str = "") -> str:
-        return f"{_REASON_TEXT[self]}{detail}"
+    def text(self, detail: Text = ()) -> Text:
+        return (clause, *detail) if (clause := _REASON_TEXT[self]) else detail
 
 
 _REASON_TEXT = {
@@ -89,15 +90,18 @@ _REASON_TEXT = {
     HoldReason.MARK_GONE: "its mark is gone from its source: released by a person",
 }
 """The detail follows."""
+
 MARK_REMOVED = "; the hold mark is gone"
 RELEASED_BY_PERSON = frozenset({HoldReason.ENABLED_AT_SOURCE, HoldReason.MARK_GONE})
 """Their period is not held again."""
+_GIVEN_BY_HOLDER = frozenset({HoldReason.AWAITS_UPSTREAM, HoldReason.BY_PERSON})
+"""Reasons that repeat the holder's own text."""
 
 MAX_HOLD = timedelta(days=30)
 """Maximum duration. Longer pauses belong into the scheduler."""
 
 HOLD_LEAD = timedelta(minutes=10)
-"""How long before its start a plan holds a job; the default of `hold_lead`."""
+"""How long before its start a plan or a dependency holds a job."""
 DEFAULT_HOLD = timedelta(hours=6)
 """After the start: then the engine releases what a plan held."""
 
@@ -190,7 +194,7 @@ class HoldFacts:
     release_key: str | None = None
     start_key: str | None = None
     reason: HoldReason = HoldReason.OTHER
-    detail: str = ""
+    detail: Text = ()
     """It completes the text of the reason."""
     place: HoldActionFacts | None = None
     release: HoldActionFacts | None = None
@@ -205,7 +209,7 @@ class HoldFacts:
     """Until when a running plan wants the job held; None without such a plan."""
 
     @property
-    def text(self) -> str:
+    def text(self) -> Text:
         """Text of its reason."""
         return self.reason.text(self.detail)
 
@@ -243,7 +247,7 @@ class HoldView:
     why: str
     """The reason given by its holder."""
     reason: HoldReason
-    detail: str
+    detail: Text
     placed: datetime | None
     until: datetime
     due: datetime | None
@@ -265,13 +269,12 @@ class HoldView:
         return {"reactive": "upstream", "standing": "always"}.get(self.kind, self.kind)
 
     @property
-    def explanation(self) -> str:
+    def explanation(self) -> Text:
         """The reason given by its holder, then that of its state."""
         text = self.reason.text(self.detail)
         if not self.why or (self.kind != "person" and self.reason is HoldReason.RELEASE_FAILED):
             return text  # the upstream is good: why it was held no longer matters
-        is_stated = self.why.startswith(text) or self.reason is HoldReason.BY_PERSON
-        return self.why if is_stated else f"{self.why}; {text}"
+        return (f"{self.why}; ", *text) if text and self.reason not in _GIVEN_BY_HOLDER else (self.why,)
 
     @property
     def status_text(self) -> str:

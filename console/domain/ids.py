@@ -11,6 +11,8 @@ MAX_AHEAD = timedelta(days=366)
 """Limit of times in requests, from now: a later one is a typing error."""
 MAX_ID_DIGITS = 18
 """Maximum digits of an id in the database."""
+MAX_INTEGER = 2**63 - 1
+"""Largest integer of the database."""
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 

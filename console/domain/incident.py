@@ -8,17 +8,29 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
+from console.domain.failure import FailureMemory, median
 from console.domain.history import EstimateBasis
+from console.domain.ids import incident_name
 from console.domain.job import Safety
-from console.domain.reason import BadDelivery, Reason
-from console.domain.service import RepairCase, Timeliness, open_risk, repair_case
+from console.domain.reason import (
+    BadDelivery,
+    GreenAgain,
+    LaterRunGood,
+    NoRunToRepeat,
+    NoStepLeft,
+    Reason,
+    StepsUnderWay,
+    TargetSilent,
+)
+from console.domain.service import LOST, ServiceEstimate, Timeliness
+from console.domain.text import Clock, Text, Title, key_text, render
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -26,10 +38,14 @@ if TYPE_CHECKING:
 from console.domain.finding import FindingView
 
 _VARIABLE_PARTS = re.compile(
-    r"(\b(?:exit|code|status|errno|signal)\W{0,3}\d+\b|\bORA-\d+)|\d+|'[^']*'|\"[^\"]*\"|/\S+", re.IGNORECASE
+    r"(\b(?:exit|code|status|errno|signal)\W{0,3}\d+\b|\berror: \d{3,5}\b|\bORA-\d+"
+    r"|(?P<quote>['\"])[a-z_.]{1,64}(?P=quote))"
+    r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+    r"|\b(?:0x|(?=[a-f]{0,63}\d))[0-9a-f]{7,64}\b|\d+|'[^']*'|\"[^\"]*\"|/\S+",
+    re.IGNORECASE,
 )
-"""Numbers, names and paths; codes of errors, the group, are kept."""
-_MESSAGE_LIMIT = 120
+"""Ids, numbers, values and paths; codes of errors and quoted names without a digit, the group, are kept."""
+_MESSAGE_LIMIT = 200
 ACKNOWLEDGE_FOR = "1h"
 """How long an incident is acknowledged, where the person names no time."""
 
@@ -94,47 +110,47 @@ def repair_methods(repairs: Sequence[PastRepair]) -> list[tuple[str, int, float 
     """(method, count, usual seconds to success), the most frequent first."""
     counts = Counter(repair.how for repair in repairs if repair.how)
     return [
-        (how, number, _median([repair.took_s for repair in repairs if repair.how == how and repair.took_s is not None]))
+        (how, number, median([repair.took_s for repair in repairs if repair.how == how and repair.took_s is not None]))
         for how, number in counts.most_common()
     ]
 
 
-def _median(values: Sequence[float]) -> float | None:
-    """The median; importing `statistics` would delay the first paint."""
-    ordered, half = sorted(values), len(values) // 2
-    if not ordered:
-        return None
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentRow:
-    """One line of the incidents."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentSummary:
+    """An incident with its cause and its times."""
 
     id: int
-    title: str
     cause: str
-    """ "run", "target" or "shared" (a host, database or credential that many jobs name)."""
-    business_date: str
-    reason: str
+    """A `domain.incident_record.CauseKind`."""
+    root_job: str
     owner: str
+    runbook: str = ""
+    business_date: str
     failed_since: datetime
     opened: datetime
     act_by: datetime | None
     closed: datetime | None
+    tier: int | None = None
+    """The most important tier of the affected services; None without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRow(IncidentSummary):
+    """One line of the incidents."""
+
+    title: Title
+    reason: Text
     services: int
     affected_runs: int
     """Runs left red or stale."""
     root_run_id: int | None
-    root_job: str
-    runbook: str = ""
     split_from: int | None = None
     """The incident that it was split from, once it showed its own cause."""
     merged_into: int | None = None
     """The incident of which it is a symptom."""
     reopened: int = 0
     """How often it was reopened."""
-    changes: tuple[str, ...] = ()
+    changes: tuple[Text, ...] = ()
     """Changes since its root was last good, as of the last notification."""
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
@@ -144,12 +160,30 @@ class IncidentRow:
     notifications: tuple[DeliveryView, ...] = ()
     """The last alert about it, to each of its addresses."""
     suppression: SuppressionView | None = None
-    tier: int | None = None
-    """The most important tier of the affected services; None without one."""
     root_state: str = ""
     """State of its root's run; empty without one."""
     root_good: datetime | None = None
     """When its failed root was good again; None while it is not, for other causes, and if that was after its end."""
+    policy: str = ""
+    """The policy that repairs it at `policy_at`, or whose repair is in flight; empty: none."""
+    policy_at: datetime | None = None
+
+    @property
+    def is_reason_in_title(self) -> bool:
+        return self.title.contains(self.reason)
+
+    def summary(self, clock: Clock) -> str:
+        """Its reason, else its title."""
+        return render(self.reason, clock) or self.title.text(clock)
+
+    @property
+    def origins(self) -> list[str]:
+        """ "split from INC-0001", "merged into INC-0002", "reopened once": those that are true of it."""
+        parts = [f"split from {incident_name(self.split_from)}"] if self.split_from is not None else []
+        parts += [f"merged into {incident_name(self.merged_into)}"] if self.merged_into is not None else []
+        if self.reopened:
+            parts.append("reopened once" if self.reopened == 1 else f"reopened {self.reopened} times")
+        return parts
 
     @property
     def did_not_start(self) -> bool:
@@ -175,44 +209,13 @@ def _impact(incident: IncidentRow) -> tuple[bool, float, float, float, int]:
     return False, tier, act_by, incident.failed_since.timestamp(), incident.id
 
 
-@dataclass(frozen=True, slots=True)
-class AffectedServiceView:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AffectedServiceView(ServiceEstimate):
     """A service day as the incident last judged it; expected, delivered and timeliness are the present ones."""
 
-    name: str
-    title: str
-    tier: int
-    zone: str
-    deadline: datetime
-    act_by: datetime | None
-    green_by: datetime | None
-    expected: datetime | None
-    timeliness: str
     basis: EstimateBasis | None
-    reasons: tuple[Reason, ...]
-    instance: str = ""
-    """Of an end-to-end service: its submission; `title` ends in it."""
     estimates: tuple[dict[str, object], ...] = ()
     """Of each job on its critical path: job, source, runs, p50_s, p90_s."""
-    p_late: float | None = None
-    """The current P(late); None if not simulated, as the next two."""
-    p80: datetime | None = None
-    p95: datetime | None = None
-    unreliable_because: str = ""
-    """Why its forecasts are not trusted; empty if they are."""
-    delivered: datetime | None = None
-    business_date: str = ""
-    repair_case: RepairCase | None = field(init=False)
-    """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
-
-    def __post_init__(self) -> None:
-        case = repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
-        object.__setattr__(self, "repair_case", case)
-
-    @property
-    def risk(self) -> float | None:
-        """P(late) while that is open; None once its deadline has passed."""
-        return open_risk(self.p_late, self.timeliness)
 
     @property
     def incomplete_data(self) -> str:
@@ -240,7 +243,7 @@ class MemberView:
     native_state: str = ""
     exit_code: int | None = None
     message: str = ""
-    reason: str = ""
+    reason: Text = ()
     observed: datetime | None = None
     """When its source last reported it."""
     proof: str = "full"
@@ -279,6 +282,11 @@ class MemberView:
         return "rerun" if state.is_open else "superseded" if state.is_red else self.role
 
     @property
+    def role_label(self) -> str:
+        """Its present role as reports and commands print it: "root cause", "at risk"."""
+        return {"root": "root cause", "threatened": "at risk"}.get(self.present_role, self.present_role)
+
+    @property
     def error(self) -> str:
         """The first line of the error of a failed run, else its exit code and the error line of its log; empty if it
         reported none."""
@@ -297,16 +305,9 @@ class MemberView:
 class EventView:
     at: datetime
     kind: str
-    text: str
+    text: Text
     actor: str
-    until: datetime | None = None
-    """End of an acknowledgement."""
     incident_id: int | None = None
-
-    def formatted(self, clock: Callable[[datetime], str]) -> str:
-        """Its text; of an acknowledgement with its end, as `clock` formats it."""
-        kind, reason = self.kind, self.text.removeprefix(self.kind)
-        return self.text if self.until is None else f"{kind} until {clock(self.until)}{reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +340,7 @@ class IncidentView:
     """The root attempt's log tail; empty, with `log_error`, if there is none."""
     log_error: str
     actions: tuple[ActionView, ...] = ()
-    seen_before: tuple[tuple[datetime, str], ...] = ()
+    seen_before: tuple[tuple[datetime, Reason], ...] = ()
     """Earlier incidents with the same root job, newest first: (opened, close reason)."""
     suppressed: tuple[SuppressionView, ...] = ()
     """Suppressed notifications, oldest first."""
@@ -352,12 +353,18 @@ class IncidentView:
     """How many more there are."""
     repairs: tuple[PastRepair, ...] = ()
     """Earlier failures of its root's job, newest first."""
+    memory: FailureMemory | None = None
+    """Earlier incidents with its failure; None while its failure is unknown."""
     joint_restarts: tuple[JointRestart, ...] = ()
     """The restarts that its most urgent service day needs, its own among them; empty if it needs no other."""
     unreachable: str = ""
     """Its cause, if that is a target that does not answer."""
     repaired: datetime | None = None
     """When its root, or else the first later start of that job, succeeded; None if that is unknown."""
+    close_reason: Reason | None = None
+    """Why it is closed, or merged into another; None while it is open."""
+    holding_plan: int | None = None
+    """The paused or stopped plan that holds the job of its root; None without one."""
 
     @property
     def zone(self) -> str:
@@ -368,12 +375,8 @@ class IncidentView:
 
 
 _MAX_NAMED = 8
-_MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
-GREEN_AGAIN = "green again"
-LATER_RUN_GOOD = "superseded: a later run of the same job went well"
-"""Why an incident closes whose root is good, or has a later run that is."""
 REPAIR_AT_SOURCE = "repair it at its source, then mark it OK"
 """The fix where a system has no rerun."""
 NEVER_RERUN = 'its owner marked it rerun = "never"; repair it at its source'
@@ -420,19 +423,22 @@ def further_reruns(view: IncidentView) -> int:
     return len(keys(followers) - keys(member for member in view.members if member.role == "root"))
 
 
-def blocked_reason(view: IncidentView) -> str:
-    if view.row.closed is not None:
-        ends = (event.text for event in reversed(view.events) if event.kind in ("closed", "merged"))
-        return next(ends, "it is closed")
+def blocked_by(view: IncidentView) -> Reason:
+    """Why no step can be sent: of a closed incident why it closed."""
+    if view.close_reason is not None:
+        return view.close_reason
     first = open_steps(view)[:1]
     if ahead := dict.fromkeys(member.job for member in first or view.members if _is_in_flight(view, member)):
-        return f"no step to send now: it waits for {', '.join(ahead)}"
+        return StepsUnderWay(tuple(ahead))
     if view.unreachable:
-        probe = f"restore it, then headway system probe {view.unreachable}"
-        return f"{view.unreachable} does not answer: nothing to rerun. Fix: {probe}"
-    if view.row.root_run_id is None:
-        return "its root cause is not a run: nothing to rerun"
-    return "no step is left to send: it closes as soon as its runs are seen to be green"
+        return TargetSilent(view.unreachable)
+    return NoRunToRepeat() if view.row.root_run_id is None else NoStepLeft()
+
+
+def blocked_text(view: IncidentView, clock: Clock) -> str:
+    """ "closed: green again, with all affected runs": why no step can be sent, as a message."""
+    is_closed = view.row.closed is not None and view.row.merged_into is None
+    return f"{'closed: ' * is_closed}{render(blocked_by(view).text, clock)}"
 
 
 def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
@@ -442,10 +448,10 @@ def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
     return {(job_id, member.period_key): error for (job_id, error), member in first.items()}
 
 
-def repaired_at_end(members: Sequence[MemberView], end: str) -> list[MemberView]:
+def repaired_at_end(members: Sequence[MemberView], end: Reason | None) -> list[MemberView]:
     """The members of an incident that closed with this reason: a root that stays red or stale, because its scheduler
     shows the repair as another run, is repaired."""
-    if not end.startswith((GREEN_AGAIN, LATER_RUN_GOOD)):
+    if not isinstance(end, GreenAgain | LaterRunGood):
         return list(members)
     return [
         replace(member, role="repaired") if member.state in RED_STATES or member.stale_read else member
@@ -469,7 +475,7 @@ def repair_times(view: IncidentView, clock: Callable[[datetime], str]) -> str:
     return f"failed {clock(view.row.failed_since)}, {how} {clock(at)}"
 
 
-def open_reason(view: IncidentView) -> list[str]:
+def open_reason(view: IncidentView) -> list[Text]:
     """Why an incident stays open after its plan is done: red or stale runs, and services lost or at risk. Empty if it
     is closed, or closes once pending starts have run."""
     if view.row.closed is not None:
@@ -477,14 +483,18 @@ def open_reason(view: IncidentView) -> list[str]:
     starts = closing_run(view) is not None
     steps = [step for step in open_steps(view) if not starts and not _is_in_flight(view, step)]
     titles = [(service.title or service.name, service.timeliness) for service in view.services]
-    missed = [title for title, timeliness in titles if timeliness in _MISSED]
+    lost = [title for title, timeliness in titles if timeliness in LOST]
     risks = [title for title, timeliness in titles if steps and timeliness == Timeliness.AT_RISK]
-    further = [f"and {len(steps) - _MAX_NAMED} more"] if len(steps) > _MAX_NAMED else []
+    further = [(f"and {len(steps) - _MAX_NAMED} more",)] if len(steps) > _MAX_NAMED else []
     repeated = {job for job, times in Counter(step.job for step in steps).items() if times > 1}
-    named = (f"{step.job} {step.period_key}" if step.job in repeated else step.job for step in steps[:_MAX_NAMED])
-    lines = [*(f"still red or stale: {name}" for name in named), *further]
-    groups = (("not saved", missed), ("at risk, not lost yet", risks))
-    return lines + [f"{label}: {', '.join(names)}" for label, names in groups if names]
+
+    def still_red(step: MemberView) -> Text:
+        period = (" ", *key_text(step.period_key)) if step.job in repeated else ()
+        return f"still red or stale: {step.job}", *period
+
+    groups = (("not saved", lost), ("at risk, not lost yet", risks))
+    services = [(f"{label}: {', '.join(names)}",) for label, names in groups if names]
+    return [*map(still_red, steps[:_MAX_NAMED]), *further, *services]
 
 
 def _is_in_flight(view: IncidentView, member: MemberView) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from console.domain.finding import FindingView
     from console.domain.run import RunRow
     from console.domain.system import DriftView
+    from console.domain.text import Text
 
 
 class Safety(StrEnum):
     SAFE = "safe"
     ASK = "ask"
     NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedJob:
+    """A job that people repaired, as policies see it now. `services`: those downstream of it, with their tiers."""
+
+    rerun: Safety
+    services: Mapping[str, int]
 
 
 CARD_FIELDS = ("owner", "runbook", "rerun")
@@ -139,6 +148,8 @@ class JobView:
     """Why it is no longer watched; empty if it is."""
     months: tuple[JobMonth, ...] = ()
     """Oldest first, of the dates whose runs are deleted."""
+    changed_schedule: str = ""
+    """Its schedule at the source, if that changed and is not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +171,14 @@ class ExplanationStep:
     kind: str
     """"unreachable", "gone", "pause", "hold", "approval", "freeze", "maintenance", "calendar", "clock", "upstream",
     "slot", "waits", "running", "failed", "missed", "unproved", "stale", "event", "done"."""
-    text: str
+    text: Text
     depth: int = 0
     """Distance upstream from the requested job."""
     since: datetime | None = None
     until: datetime | None = None
     """When it ends by itself, if known."""
     by: str = ""
-    evidence: str = ""
+    evidence: Text = ()
     """Its evidence: the poll, the source's report, the hold's key."""
     act: str = ""
     """The fix; empty if only time helps."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
 
-from console.domain.alert import Matchers
 from console.domain.ids import job_name
 from console.domain.name_pattern import exact_name, literal, matching_names
 from console.domain.settings import Declared
@@ -68,11 +66,6 @@ class JobLookup:
 
     def with_current_names(self, declared: Declared) -> Declared:
         """The settings that have names of jobs, with the present names in place of titles and former names."""
-        inhibit = tuple(
-            replace(rule, by=by, what=what)
-            for rule in declared.alerting.inhibit
-            for by, what in product(self._current_matchers(rule.by), self._current_matchers(rule.what))
-        )
         return replace(
             declared,
             maintenance=tuple(replace(entry, jobs=self._current(entry.jobs)) for entry in declared.maintenance),
@@ -82,7 +75,6 @@ class JobLookup:
                 replace(rule, where=tuple(replace(entry, jobs=self._current(entry.jobs)) for entry in rule.where))
                 for rule in declared.rules
             ),
-            alerting=replace(declared.alerting, inhibit=inhibit),
         )
 
     def _current(self, patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,11 +83,3 @@ class JobLookup:
             ids = [] if matching_names(pattern, self.ids) else self.matching(pattern)
             current += [literal(self.current[job_id]) for job_id in ids] or [pattern]
         return tuple(current)
-
-    def _current_matchers(self, matchers: Matchers) -> list[Matchers]:
-        """A matcher has one pattern: one list of matchers for each job whose title or former name it means."""
-        names = [
-            [(matcher, now) for now in (self._current((pattern,)) if matcher == "job" else (pattern,))]
-            for matcher, pattern in matchers
-        ]
-        return [*product(*names)]

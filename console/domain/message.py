@@ -1,52 +1,292 @@
-"""Texts whose times are instants until they are written for a reader: in their zone, near their now."""
+"""A notification as blocks.
+
+In its plain text blank lines part the blocks; a table is lines of cells with two blanks between them, its header in
+capitals; text from outside is behind a bar; a line of dashes begins the details. Its forms for chats and for mail are
+`console.engine.notify.chat` and `mail`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from string import Formatter
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
-class At:
-    """An instant within a text."""
+class Countdown:
+    """The time left behind an act-by: " (in 8 min)"; a title for a later reader has none."""
 
-    instant: datetime
+    time_left: str
 
-
-Text = tuple[str | At, ...]
-Clock = Callable[[datetime], str]
-"""Writes an instant for a reader: "06:30 CET"."""
+    def __str__(self) -> str:
+        return f" (in {self.time_left})"
 
 
-def filled(template: str, values: object) -> Text:
-    """The template with each attribute of `values` that it names in braces; names of a tuple with commas."""
+@dataclass(frozen=True, slots=True)
+class CommandRef:
+    """A command of Headway."""
 
-    def part(name: str) -> str | At:
-        value = getattr(values, name)
-        return (
-            At(value) if isinstance(value, datetime) else ", ".join(value) if isinstance(value, tuple) else str(value)
-        )
+    command: str
+    acknowledges: str = ""
+    """The incident that it acknowledges: a mail or a chat may get a link instead."""
 
-    pieces = (
-        piece
-        for before, name, _, _ in Formatter().parse(template)
-        for piece in (before, part(name) if name is not None else "")
+    def __str__(self) -> str:
+        return self.command
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address from config."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTime:
+    """A time with the label of its zone: a column of plain text writes the label once."""
+
+    time: str
+    zone: str
+
+    def __str__(self) -> str:
+        return f"{self.time} {self.zone}"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The kind of the notification, before the problem: "Update: "."""
+
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The incident that it is about, at the end: " [INC-0001]"."""
+
+    incident: str
+
+    def __str__(self) -> str:
+        return f" [{self.incident}]"
+
+
+Headline = tuple[str | Countdown | Label | Reference, ...]
+"""Labels, then the problem, as its first text."""
+Cell = str | CommandRef | Link | ClockTime
+_URL = re.compile(r"https?://(?!\S*@(?:channel|here|everyone|all)\b)[^\s<>|]+$", re.IGNORECASE)
+
+
+def is_url(text: str) -> bool:
+    """True for an address that may be a link, without a part that a chat reads as a mention."""
+    return _URL.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    kind: ClassVar[str] = "lines"
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Lines of external text."""
+
+    kind: ClassVar[str] = "quote"
+    rows: tuple[str, ...]
+
+
+DO = "Do"
+"""Label of a command that a message asks for."""
+BY_HAND = "By hand"
+"""Label of a repair without a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Rows of a label and its value."""
+
+    kind: ClassVar[str] = "facts"
+    rows: tuple[tuple[str, Cell], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows below the names of their columns."""
+
+    kind: ClassVar[str] = "table"
+    columns: tuple[str, ...]
+    """Each with a capital: "Due"."""
+    rows: tuple[tuple[str | ClockTime, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Begins the details: all blocks up to the next section."""
+
+    kind: ClassVar[str] = "details"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Begins the message about one incident of several."""
+
+    kind: ClassVar[str] = "section"
+    title: Headline
+
+
+Block = Lines | Quote | Facts | Columns | Details | Section
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notification: its title, and blocks without empty ones."""
+
+    title: Headline = ()
+    blocks: tuple[Block, ...] = ()
+    zone_label: str = ""
+    """Label of the zone of its times: "CET"."""
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands that it asks for."""
+        rows = (row for block in self.blocks if isinstance(block, Facts) for row in block.rows)
+        return tuple(cell.command for label, cell in rows if label == DO and isinstance(cell, CommandRef))
+
+    def below(self, *blocks: Block) -> Message:
+        """The message with these blocks above its own."""
+        return replace(self, blocks=(*blocks, *self.blocks))
+
+    def titled(self, before: str = "", after: str = "") -> Message:
+        """The message with a longer title."""
+        return replace(self, title=(Label(before), *self.title, *((after,) if after else ())))
+
+    def without_countdown(self) -> Message:
+        """The message for a later time: "restart extract by 07:29" of "restart extract by 07:29 (in 8 min)"."""
+        return self.changed(lambda part: "" if isinstance(part, Countdown) else part)
+
+    def mapped(self, write: Callable[[str], str]) -> Message:
+        """The message with each of its texts, but for its links, as `write` returns it."""
+        return self.changed(lambda part: write(part) if isinstance(part, str) else part)
+
+    def changed(self, change: Callable[[Any], Any]) -> Message:
+        """The message with each part, cell and text as `change` returns it."""
+        return replace(self, title=_changed(self.title, change), blocks=_changed(self.blocks, change))
+
+    def to_json(self) -> str:
+        """As an alert stores it: the name and the fields of each part."""
+        return json.dumps(_stored(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Message:
+        """The stored message; one of a form that this version cannot read is its own title."""
+        try:
+            message = json.loads(text, object_hook=_read)
+        except (ValueError, TypeError, KeyError):
+            message = None
+        return message if isinstance(message, Message) else Message((text,) if text else ())
+
+
+def filled_blocks(*blocks: Block) -> tuple[Block, ...]:
+    """The blocks without empty ones."""
+    return tuple(block for block in blocks if isinstance(block, Details | Section) or block.rows)
+
+
+NO_MESSAGE = Message()
+_PARTS = {
+    part.__name__: part
+    for part in (
+        Message, Countdown, Label, Reference, CommandRef, Link, ClockTime, Lines, Quote, Facts, Columns, Details,
+        Section,
     )
-    return tuple(piece for piece in pieces if piece)
+}  # fmt: skip
 
 
-def render(text: Text, clock: Clock) -> str:
-    return "".join(part if isinstance(part, str) else clock(part.instant) for part in text)
+def _stored(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(map(_stored, value))
+    if not is_dataclass(value):
+        return value
+    return {"part": type(value).__name__} | {field.name: _stored(getattr(value, field.name)) for field in fields(value)}
 
 
-def joined(texts: Iterable[Text], separator: str) -> Text:
-    """One text of these, with the separator between them."""
+def _read(stored: dict[str, Any]) -> Any:
+    """Raises KeyError for an unknown part, TypeError for an unknown field."""
+    return _PARTS[stored.pop("part")](**{name: _tuples(value) for name, value in stored.items()})
 
-    def parts() -> Iterator[str | At]:
-        for number, text in enumerate(texts):
-            yield from ((separator,) if number else ())
-            yield from text
 
-    return tuple(parts())
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    value = change(value)
+    if isinstance(value, tuple):
+        return tuple(_changed(part, change) for part in value)
+    if not is_dataclass(value) or isinstance(value, type | Link):
+        return value
+    texts = {field.name: getattr(value, field.name) for field in fields(value)}
+    return replace(value, **{name: _changed(text, change) for name, text in texts.items()})
+
+
+# -- as plain text ----------------------------------------------------------------------------------------------------
+BAR = "  | "
+"""Prefix of external text."""
+RULE = "-" * 40
+DIVIDER = "=" * 40
+"""Line above the title of each incident of a group."""
+_GAP = re.compile(r" {2,}")
+
+
+def title_text(title: Headline) -> str:
+    return "".join(map(str, title))
+
+
+def cell_text(cell: Cell) -> str:
+    """The cell without gaps, which part cells; a dash for an empty one."""
+    return _GAP.sub(" ", str(cell)).strip() or "–"
+
+
+def body_text(blocks: Iterable[Block]) -> str:
+    """The blocks as plain text."""
+    return "\n\n".join("\n".join(_lines(block)) for block in blocks) + "\n"
+
+
+def _lines(block: Block) -> Sequence[str]:
+    match block:
+        case Lines(rows):
+            return rows
+        case Quote(rows):
+            return [BAR + line for line in rows]
+        case Facts(rows):
+            return _aligned([(cell_text(label), cell_text(cell)) for label, cell in rows])
+        case Columns():
+            return _aligned(table_rows(block, str.upper))
+        case Details():
+            return [RULE]
+        case Section(title):
+            return [DIVIDER, cell_text(title_text(title))]
+
+
+def table_rows(table: Columns, write: Callable[[str], str] = str) -> list[list[str]]:
+    """The names of its columns, as `write` returns them, and its rows. A column has the zone of its times, where all
+    have the same: "DUE (CET)", then "06:30"."""
+    columns = []
+    for name, *cells in zip(table.columns, *table.rows, strict=True):
+        zones = {cell.zone for cell in cells if isinstance(cell, ClockTime)}
+        zone = zones.pop() if len(zones) == 1 else ""
+        times = (cell.time if zone and isinstance(cell, ClockTime) else cell_text(cell) for cell in cells)
+        columns.append([f"{write(name)} ({zone})" if zone else write(name), *times])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table. Each row has the same number of cells."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -6,40 +6,25 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
+from connectors.sdk.records import instant_key
 from connectors.sdk.states import RED_STATES, STARTING, RunState, Verb, is_open
+from console.domain.action import displayed_preview
 from console.domain.history import EstimateBasis
 from console.domain.ids import incident_name
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 from console.domain.request import RequestKind
+from console.domain.step_graph import StepGraph
+from console.domain.text import Text, text_from
 
 WAIT = "wait"
 """The verb of a step that sends nothing: its run is already running, or starts by itself, and must succeed before
 others go on."""
 HOLD_VERBS = (Verb.HOLD, Verb.RELEASE)
-ALTERNATIVES: Mapping[str, tuple[Verb, Mapping[str, Any]]] = {
-    "failed-only": (Verb.RERUN, {"scope": "failed"}),
-    "downstream": (Verb.RERUN, {"scope": "downstream"}),
-    "all": (Verb.RERUN, {"scope": "all"}),
-    "start": (Verb.START, {}),
-    "mark-ok": (Verb.MARK_OK, {}),
-    "skip": (Verb.SKIP, {}),
-}
-"""Alternatives of a step, by the name in commands."""
-ALTERNATIVE_TEXT: Mapping[str, str] = {
-    "failed-only": "rerun only what failed in it",
-    "downstream": "rerun what failed, and all after it",
-    "all": "rerun all of it",
-    "start": "start it once now",
-    "mark-ok": "say that it is good; nothing of it runs",
-    "skip": "say that it is not needed; nothing of it runs",
-}
-
-
 STEERING = {
     RequestKind.PAUSE_PLAN: (("running",), "paused", "paused"),
     RequestKind.RESUME_PLAN: (("paused", "stopped"), "running", "resumed"),
@@ -75,34 +60,13 @@ class StepStatus(NamedTuple):
 AnyStep: TypeAlias = "PlanStepView | StepProgress | StepStatus"
 
 
-def steps_before(steps: Iterable[AnyStep], step: AnyStep) -> set[int]:
-    """Places of the steps that it waits for, directly or through others."""
-    after = {candidate.place: candidate.after for candidate in steps}
-    before: set[int] = set()
-    pending = list(step.after)
-    while pending:
-        place = pending.pop()
-        if place in after and place not in before:
-            before.add(place)
-            pending += after[place]
-    return before
-
-
 def is_outdated(steps: Sequence[AnyStep]) -> bool:
     """True if a run that waits for steps still to be sent has failed or read stale data already: resuming the plan does
     not run it again."""
     waits = {step.place for step in steps if step.verb == WAIT and step.state == "planned" and step.is_bad}
-    pending = [step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"]
-    next_places: dict[int, set[int]] = {}
-    for step in steps:
-        for place in step.after:
-            next_places.setdefault(place, set()).add(step.place)
-    after_pending: set[int] = set()
-    while pending:
-        following = next_places.get(pending.pop(), set()) - after_pending
-        after_pending |= following
-        pending += following
-    return bool(waits & after_pending)
+    pending = {step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"}
+    graph = StepGraph.of(steps)
+    return any(not pending.isdisjoint(graph.before(place)) for place in waits)
 
 
 def resume_commands(number: int, failed_waits: Iterable[str], outdated: str = "") -> list[str]:
@@ -117,28 +81,33 @@ class PlanRefused(Exception):
     """Why a plan cannot be changed or started; shown to the person."""
 
 
+ON_TIME, LATE, NOT_BY_PLAN, NO_FINISH = "on time", "late", "not by this plan", "no estimate"
+AT_RISK = "at risk"
+"""Late more often than the service's risk allows, but not more often than not."""
+FINISHES = (ON_TIME, AT_RISK, LATE, NOT_BY_PLAN, NO_FINISH)
+StepKey: TypeAlias = tuple[int, str]
+"""The id of a job, and its period or the verb of a hold or release: the same for a step in two proposals, whatever
+its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedService:
-    """A service day that a step helps."""
+    """A service day that steps help. It is the same for each of them."""
 
     service: str
     """Its name."""
     business_date: str
+    deadline: datetime
     saved: bool | None
-    text: str = ""
+    text: Text = ()
     """ "act by 03:58 UTC", "its act-by 03:58 UTC has passed", "not by this plan: …"."""
-    slack_s: float | None = None
-    """Seconds from the proposal by which this step must start; None if nothing after it is that pressing."""
-    waits_for: str = ""
-    """The job that it needs and this plan does not run: held, left out, skipped or marked."""
-    deadline: str = ""
-    """Of the service day, ISO 8601 in UTC."""
-    zone: str = ""
-    duration_s: float | None = None
-    """Share of this step in `slack_s`, at the service's risk."""
     title: str = ""
-    expected: str = ""
-    """Its finish in this plan, ISO 8601 in UTC; empty if unknown."""
+    waits_for: str = ""
+    """The job that it needs and this plan does not run: held or left out."""
+    expected: datetime | None = None
+    """Its usual finish in this plan, from the simulation; None if it was not simulated."""
+    late: float | None = None
+    """The probability that it is late in this plan; None if it was not simulated."""
 
     @property
     def shown_title(self) -> str:
@@ -154,6 +123,15 @@ class SavedService:
         if self.waits_for:
             return "unsaved"
         return "saves" if self.saved else "too late" if self.saved is False else "may save"
+
+    @property
+    def finish(self) -> str:
+        """One of the labels of FINISHES."""
+        if self.waits_for:
+            return NOT_BY_PLAN
+        if self.saved is None:
+            return AT_RISK if self.late is not None else NO_FINISH
+        return ON_TIME if self.saved else LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,32 +149,29 @@ class DraftStep:
     period_key: str
     state: str
     """Of the run, now."""
-    why: str
+    why: Text
     """ "it ended failed"."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     after: tuple[int, ...] = ()
     wait_s: float = 0.0
-    starts_s: float = 0.0
-    """Of a wait: its own start, in seconds from the proposal; below 0: started."""
-    again_s: float | None = None
-    """Next scheduled start for the same business date, in seconds from the proposal; None: never."""
+    """Of a hold: seconds from the proposal until it is placed."""
     safety: str = Safety.ASK.value
     expected_s: float | None = None
     basis: EstimateBasis | None = None
     """Basis of `expected_s`; None if nothing runs."""
-    start_within_s: float = 0.0
-    """The longest time from sending it until its run begins."""
     saves: tuple[SavedService, ...] = ()
-    alternatives: tuple[str, ...] = ()
-    alternative: str = ""
     preview: Mapping[str, Any] = field(default_factory=dict)
     """Preview of the call; empty if the scheduler was unreachable. It is previewed again before sending."""
-    trouble: str = ""
+    problem: str = ""
     """Why it has no preview."""
     first_tier: tuple[str, ...] = ()
     """Names of downstream services of tier 1."""
     cannot: str = ""
     """Why its system does not support this, and the fix."""
+
+    @property
+    def key(self) -> StepKey:
+        return self.job_id, self.verb if self.verb in HOLD_VERBS else self.period_key
 
     @property
     def refusal(self) -> str:
@@ -210,10 +185,6 @@ class DraftStep:
         """Why it cannot be sent now; a step that waits for others is previewed again after them."""
         return self.refusal or ("" if self.after else str(self.preview.get("refused") or ""))
 
-    @property
-    def way(self) -> str:
-        return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
-
 
 HOLD_VALUE = "protects against stale data, not against lateness"
 """The use of a hold, which delays a start and brings none forward."""
@@ -221,7 +192,6 @@ AWAITS_APPROVAL = "awaits approval"
 UNTIL_RESUMED = "nothing is sent until a person resumes it"
 REQUESTED = f"{AWAITS_APPROVAL}: {UNTIL_RESUMED}"
 """Text of a plan that an assistant or the HTTP API proposed, before a person is notified of it."""
-TO_GO_ON = "; to go on: "
 """Before the commands in the text of a stopped plan."""
 MCP, HTTP_API = "MCP", "HTTP API"
 """Origins of plans that send nothing until a person resumes them."""
@@ -242,41 +212,13 @@ def may_await_approval(state: str, requested_from: str) -> bool:
     return state == "paused" and _origin(requested_from) in (MCP, HTTP_API)
 
 
-EVEN_ODDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFinish:
-    """A service day if the plan is carried out, from the simulation."""
-
-    service: str
-    business_date: str
-    done: int
-    """Place of the step that is skipped or marked instead of run; 0: none."""
-    late: float
-    at: str
-    """Finish at the service's risk, ISO 8601 in UTC."""
-    expected: str = ""
-    """Usual finish, as services show it; of an older plan empty."""
-
-    @property
-    def is_late(self) -> bool:
-        """True if it is more likely late than not."""
-        return self.late > EVEN_ODDS
-
-    @property
-    def shown(self) -> str:
-        """The finish that people read: the usual one."""
-        return self.expected or self.at
-
-
 @dataclass(frozen=True, slots=True)
 class ExcludedRun:
     """A run without a step, with the reason: good already, starts by its own schedule, left out by a person."""
 
     job: str
     run_id: int | None
-    why: str
+    why: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,43 +231,58 @@ class PlanDraft:
     incident_id: int | None
     steps: tuple[DraftStep, ...]
     excluded: tuple[ExcludedRun, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
     abandoned: tuple[SavedService, ...] = ()
     """Service days that only steps left out by a person would have helped."""
-    finishes: tuple[PlannedFinish, ...] = ()
-    """Simulated: unchanged, and with one step skipped."""
+
+    @property
+    def days(self) -> tuple[SavedService, ...]:
+        """The service days that the plan is for, the earliest deadline first."""
+        saves = (*(save for step in self.steps for save in step.saves), *self.abandoned)
+        return tuple(sorted({save.day: save for save in saves}.values(), key=lambda save: (save.deadline, save.day)))
 
     @property
     def unsaved(self) -> tuple[SavedService, ...]:
-        """Service days that the plan does not save, in the order of its steps."""
-        of_steps = (day for step in self.steps for day in step.saves if day.saved is False)
-        days: dict[tuple[str, str], SavedService] = {}
-        for day in (*of_steps, *self.abandoned):
-            days.setdefault(day.day, day)
-        return tuple(days.values())
+        """The service days that the plan does not save."""
+        return tuple(day for day in self.days if day.saved is False)
 
     @property
     def first_tier(self) -> tuple[str, ...]:
         """Names of the services of tier 1 downstream of the steps that send something."""
         return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
 
+    @property
+    def displayed(self) -> PlanDraft:
+        """The draft without the data for connectors."""
+        return replace(self, steps=tuple(replace(step, preview=displayed_preview(step.preview)) for step in self.steps))
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self, dict_factory=_with_instant_keys)
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> PlanDraft:
         steps = tuple(
             DraftStep(**{**step, "basis": EstimateBasis.from_json(step["basis"]) if step.get("basis") else None,
-                    "after": tuple(step["after"]), "alternatives": tuple(step["alternatives"]),
+                    "why": text_from(step["why"]),
+                    "after": tuple(step["after"]),
                     "first_tier": tuple(step.get("first_tier", ())),
-                    "saves": tuple(SavedService(**save) for save in step["saves"])})
+                    "saves": tuple(map(_saved_service, step["saves"]))})
             for step in data["steps"]
         )  # fmt: skip
-        excluded = tuple(ExcludedRun(**run) for run in data["excluded"])
-        abandoned = tuple(SavedService(**save) for save in data.get("abandoned", ()))
-        finishes = tuple(PlannedFinish(**finish) for finish in data.get("finishes", ()))
-        notes = tuple(data["notes"])
-        return cls(data["kind"], data["title"], data["incident_id"], steps, excluded, notes, abandoned, finishes)
+        excluded = tuple(ExcludedRun(**{**run, "why": text_from(run["why"])}) for run in data["excluded"])
+        notes = tuple(map(text_from, data["notes"]))
+        abandoned = tuple(map(_saved_service, data["abandoned"]))
+        return cls(data["kind"], data["title"], data["incident_id"], steps, excluded, notes, abandoned)
+
+
+def _with_instant_keys(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: instant_key(value) if isinstance(value, datetime) else value for name, value in items}
+
+
+def _saved_service(data: Mapping[str, Any]) -> SavedService:
+    expected = datetime.fromisoformat(data["expected"]) if data["expected"] else None
+    deadline, text = datetime.fromisoformat(data["deadline"]), text_from(data["text"])
+    return SavedService(**{**data, "deadline": deadline, "expected": expected, "text": text})
 
 
 _ACTION_STATE_TEXT = {
@@ -344,36 +301,43 @@ def after_text(places: Sequence[int]) -> str:
     return f"after step{'s' * (len(places) > 1)} {', '.join(map(str, places))}" if places else ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanStepView:
-    """One step of a started plan."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedStep:
+    """One step of a started plan, with its action."""
 
     place: int
     verb: str
     job: str
-    job_id: int | None
+    system: str
     run_id: int | None
-    period_key: str
     after: tuple[int, ...]
     wait_s: float
     due: datetime | None
-    safety: str
-    expected_s: float | None
     state: str
     """planned, requested, verified, failed, abandoned."""
     action_key: str | None
     action_state: str
     """Empty without one."""
-    text: str
+    text: str = ""
+    """How it ended, or why it waits."""
+    others: str = ""
+    """Other actions in flight on its run: "mara rerun"; empty if none."""
+    held_by: str = ""
+    """For a hold: holder and end of another hold of its job; empty if none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStepView(StartedStep):
+    """One step of a started plan, as people see it."""
+
+    job_id: int | None
+    period_key: str
+    safety: str
+    expected_s: float | None
     started: datetime | None
     ended: datetime | None
-    system: str = ""
     run_state: str = ""
     """Of its run now; empty without one."""
-    others: str = ""
-    """Other actions in flight on its run, before it is requested: "mara rerun"."""
-    held_by: str = ""
-    """For a hold not requested yet: holder and end of the job's present hold; empty if not held."""
     saves_by: datetime | None = None
     """When the last service that it saves was expected at the plan's start."""
     saves: tuple[tuple[str, str], ...] = ()
@@ -421,11 +385,10 @@ class PlanStepView:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanView:
-    """A started plan."""
+class StartedPlan:
+    """A plan that was started, without its steps."""
 
     id: int
-    key: str
     kind: str
     title: str
     incident_id: int | None
@@ -433,15 +396,25 @@ class PlanView:
     """running, paused, stopped, done, aborted."""
     requested_by: str
     requested: datetime
+    at_once: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanView(StartedPlan):
+    """A started plan, as people see it."""
+
+    key: str
     ended: datetime | None
     why: str
     text: str
-    at_once: int
+    """Why it is in this state."""
     steps: tuple[PlanStepView, ...]
     requested_from: str = ""
     """The host of the requester, "MCP" or "HTTP API"."""
     standstill: str = ""
     """Why the running plan cannot go on now: "etl-hosts/db07 is unreachable"; empty if it can."""
+    go_on: str = ""
+    """The commands that continue it, while it is stopped."""
     awaits_approval: bool = field(init=False, default=False)
     """True for a plan that an assistant or the HTTP API proposed, while it is paused and no step was sent: also if a
     person resumed it and paused it again before its first step."""
@@ -476,12 +449,17 @@ class PlanView:
         return next((step for step in self.steps if step.state == "failed"), None)
 
     @property
+    def status_text(self) -> str:
+        """Its text, and how to go on while it is stopped."""
+        return with_go_on(self.text, self.go_on if self.state == "stopped" else "")
+
+    @property
     def stop_reason(self) -> str:
-        """ "step 2, dwh/load: No space left on device": its text with the error, without the commands that follow."""
-        text, step = self.text.partition(TO_GO_ON)[0], self.failed_step
+        """ "step 2, dwh/load: No space left on device": its text with the error."""
+        step = self.failed_step
         if step is None or not step.run_error:
-            return text
-        return text.replace(f": {step.text.rstrip('.')}", f": {step.error}", 1)
+            return self.text
+        return self.text.replace(f": {step.text.rstrip('.')}", f": {step.error}", 1)
 
     @property
     def failed_waits(self) -> list[str]:
@@ -554,26 +532,13 @@ class StepRun:
     ended: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class StepProgress:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgress(StartedStep):
     """One step in execution."""
 
     id: int
-    place: int
-    verb: str
-    job: str
-    system: str
-    run_id: int | None
-    after: tuple[int, ...]
-    wait_s: float
-    due: datetime | None
-    state: str
-    action_key: str | None
-    action_state: str
     action_text: str
     run: StepRun | None
-    others: str
-    """Other actions in flight on that run; empty if none."""
     started_by: tuple[int, ...] = ()
     """Places of the steps whose job triggers this one in its own scheduler."""
     newest: StepRun | None = None
@@ -589,12 +554,8 @@ class StepProgress:
     job_id: int = 0
     start: datetime | None = None
     """Of a hold: the start that it prevents."""
-    held_by: str = ""
-    """For a hold: other holds of the job with their ends; empty if none."""
     is_paused: bool = False
     """For a hold: its source reports the job as paused."""
-    text: str = ""
-    """How it ended."""
 
     @property
     def is_bad(self) -> bool:
@@ -603,17 +564,9 @@ class StepProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanProgress:
+class PlanProgress(StartedPlan):
     """A plan in execution."""
 
-    id: int
-    kind: str
-    title: str
-    incident_id: int | None
-    state: str
-    requested_by: str
-    requested: datetime
-    at_once: int
     steps: tuple[StepProgress, ...]
 
     @property
@@ -645,12 +598,19 @@ class EndStep:
     text: str
 
 
+def with_go_on(text: str, go_on: str) -> str:
+    """Why a plan stopped, with the commands that continue it."""
+    return f"{text}; to go on: {go_on}" if go_on else text
+
+
 @dataclass(frozen=True, slots=True)
 class ChangePlanState:
     """state: stopped, done."""
 
     state: str
     text: str
+    go_on: str = ""
+    """The commands that continue a stopped one."""
 
 
 PlanMove = RequestStep | BeginWait | EndStep | ChangePlanState

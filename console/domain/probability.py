@@ -1,6 +1,21 @@
-"""Shares and probabilities as text."""
+"""Shares and probabilities: their text, and the uncertainty of a share of few tries."""
 
 from __future__ import annotations
+
+from math import sqrt
+
+_Z = 1.96
+"""Standard deviations on both sides of 95 % of a normal distribution."""
+
+
+def wilson_interval(successes: int, tries: int) -> tuple[float, float]:
+    """The bounds of a success rate with 95 % confidence (Wilson score); 0 and 1 without a try."""
+    if not tries:
+        return 0.0, 1.0
+    share, spread = successes / tries, _Z**2 / tries
+    middle = (share + spread / 2) / (1 + spread)
+    half = sqrt(spread * share * (1 - share) + (spread / 2) ** 2) / (1 + spread)
+    return max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)  # rounded: 6 of 6 would be below 1
 
 
 def format_percent(share: float, digits: int | None = None) -> str:

@@ -49,13 +49,15 @@ class ServiceAgreement:
     """Local time of day, in the window of the service's deadline; None: that deadline."""
 
 
+RISK = 0.1
+"""P(late) of a service that is restarted exactly at its act-by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     deadline: DeadlineRule = field(default_factory=DeadlineRule)
     slo: ServiceObjective | None = None
     sla: ServiceAgreement | None = None
-    false_alarm_days: int = 30
-    """One false alarm in this many days is acceptable."""
 
 
 PLAIN_PROMISE = Promise()

@@ -1,4 +1,6 @@
-"""Why a service has its status: one class per kind of reason, stored and answered as JSON with its `kind`.
+"""Why a service has its status, an incident closed, or no step can be sent: one class per kind of reason.
+
+It is stored and answered as JSON with its `kind`.
 
 Programs ask the class and its fields; `text` is the clause for a reader. Names of jobs and targets are those that the
 evaluation knew.
@@ -6,22 +8,30 @@ evaluation knew.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from types import NoneType
 from typing import Any, ClassVar, get_args, get_type_hints
 
-from console.domain.ids import utc_minute
-from console.domain.message import At, Clock, Text, filled, joined, render
+from connectors.sdk.states import RunState
+from console.domain.ids import incident_name, utc_minute
 from console.domain.probability import format_risk
+from console.domain.text import At, Clock, Text, filled, joined, render
+from console.timing.durations import rough_duration
+
+
+def kind_name(cls: type) -> str:
+    """The kind of a class in documents: "native_start" for NativeStart."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in cls.__name__).lstrip("_")
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One clause of why a service has its status."""
+    """One clause of an explanation."""
 
     kind: ClassVar[str] = "reason"
     clause: ClassVar[str] = ""
@@ -32,7 +42,7 @@ class Reason:
         return filled(self.clause, self)
 
     def __init_subclass__(cls) -> None:
-        cls.kind = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in cls.__name__).lstrip("_")
+        cls.kind = kind_name(cls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class OutOfReach(Reason):
 # -- delivered or due -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Delivered(Reason):
-    """It was delivered; of partial data, or of data read from a job whose end was not seen, it says which."""
+    """It was delivered; `partial` names partial data, or a job whose end was not seen."""
 
     at: datetime
     is_late: bool
@@ -232,22 +242,22 @@ class NoEstimate(Reason):
     runs: int | None = None
     needed: int | None = None
     """Runs that an estimate needs."""
-    held: str | None = None
-    """Why the job is held."""
+    held: Text = ()
+    """Why the job is held; empty if it is not."""
     of_act_by: bool = False
 
     @property
     def text(self) -> Text:
         what = "act-by unknown" if self.of_act_by else "no estimate"
-        return (f"{what}: {self._why}" if self.job else what,)
+        return (f"{what}: ", *self._why) if self.job else (what,)
 
     @property
-    def _why(self) -> str:
-        if self.held is not None:
-            return f"{self.job} is held ({self.held})"
+    def _why(self) -> Text:
+        if self.held:
+            return f"{self.job} is held (", *self.held, ")"
         if self.runs is None:
-            return f"{self.job} starts neither by the clock nor after another job"
-        return f"{self.job} has {self.runs} run{'s' * (self.runs != 1)}, an estimate needs {self.needed}"
+            return (f"{self.job} starts neither by the clock nor after another job",)
+        return (f"{self.job} has {self.runs} run{'s' * (self.runs != 1)}, an estimate needs {self.needed}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,9 +335,9 @@ class StartEffect(StrEnum):
 
 
 _EFFECTS = {
-    StartEffect.LAST_IN_TIME: "last start in time",
-    StartEffect.NEVER_RERUN: "must read fixed data, never rerun",
-    StartEffect.RERUN_AFTER: "reads stale data unless fixed before, then rerun",
+    StartEffect.LAST_IN_TIME: "last start that meets the deadline",
+    StartEffect.NEVER_RERUN: "must read fixed data, because it is never rerun",
+    StartEffect.RERUN_AFTER: "reads stale data unless fixed by then; rerun it after the fix",
 }
 
 
@@ -347,7 +357,7 @@ class NativeStart(Reason):
     @property
     def consequence(self) -> str:
         last = self.is_last and self.effect is StartEffect.RERUN_AFTER
-        return f"{_EFFECTS[StartEffect.LAST_IN_TIME]}: {_EFFECTS[self.effect]}" if last else _EFFECTS[self.effect]
+        return f"{_EFFECTS[StartEffect.LAST_IN_TIME]}, {_EFFECTS[self.effect]}" if last else _EFFECTS[self.effect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +365,7 @@ class JobHeld(Reason):
     """A hold that makes it late until it is released."""
 
     job: str
-    hold: str
+    hold: Text
     """ "held by mara: …", "paused at its source"."""
     is_of_person: bool
     until: datetime | None = None
@@ -365,7 +375,172 @@ class JobHeld(Reason):
     @property
     def text(self) -> Text:
         too_late = _at(": too late for ", self.deadline)
-        return f"{self.job} is {self.hold}", *_at(" until ", self.until), *too_late
+        return f"{self.job} is ", *self.hold, *_at(" until ", self.until), *too_late
+
+
+# -- why an incident closed -------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class GreenAgain(Reason):
+    """Its root is good again, and so are all affected runs."""
+
+    repair: str = ""
+    """ "rerun by anna"; empty if nothing was requested through Headway."""
+    took_s: float | None = None
+    """Duration of the run that repaired it."""
+    policy: str = ""
+    """The policy that repaired it; empty for a person."""
+
+    @property
+    def text(self) -> Text:
+        took = "" if self.took_s is None else f", ran {rough_duration(timedelta(seconds=self.took_s))}"
+        return (f"green again{f' ({self.repair}{took})' if self.repair else ''}, with all affected runs",)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAsserted(Reason):
+    """A person set the result of its root."""
+
+    clause = "{repair}, and no affected run is red or stale"
+    repair: str
+    """ "marked OK by anna"."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaterRunGood(Reason):
+    """A later run of the same job succeeded."""
+
+    repairs: tuple[str, ...] = ()
+    """Repairs of affected runs: "rerun by anna"."""
+
+    @property
+    def text(self) -> Text:
+        repairs = f"; affected runs {', '.join(self.repairs)}" if self.repairs else ""
+        return (f"a later run of the same job succeeded{repairs}",)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleAccepted(Reason):
+    clause = "the new schedule is accepted: no run is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingOver(Reason):
+    clause = "the problem is no longer detected"
+
+
+@dataclass(frozen=True, slots=True)
+class NoLongerWatched(Reason):
+    clause = "no longer watched: the config no longer names it"
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfView(Reason):
+    """Its root, or its service day, is older than the lookback."""
+
+    hours: int | None = None
+    """The lookback, of a root that was not seen green."""
+
+    @property
+    def text(self) -> Text:
+        root = f"its failure is older than {self.hours} h, and no success was seen"
+        return (root if self.hours is not None else "it is too old to be evaluated",)
+
+
+@dataclass(frozen=True, slots=True)
+class WorksAgain(Reason):
+    clause = "it works again"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPassed(Reason):
+    clause = "the check passes: {result}"
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckNotAwaited(Reason):
+    clause = "no service waits for it"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecovered(Reason):
+    """Jobs that failed with the same error are good again."""
+
+    red: tuple[str, ...] = ()
+    """Those of its jobs that are red now, with a cause of their own."""
+    further: int = 0
+
+    @property
+    def text(self) -> Text:
+        if not self.red:
+            return ("all its jobs recovered",)
+        further = f" and {self.further} more" if self.further else ""
+        return (f"its other jobs recovered; still red: {', '.join(self.red)}{further}",)
+
+
+@dataclass(frozen=True, slots=True)
+class DaysSettled(Reason):
+    """Its service days are delivered, no longer expected late, or unknown."""
+
+    days: Text
+
+    @property
+    def text(self) -> Text:
+        return self.days
+
+
+@dataclass(frozen=True, slots=True)
+class SymptomOf(Reason):
+    clause = "a symptom of {name}"
+    incident: int
+
+    @property
+    def name(self) -> str:
+        return incident_name(self.incident)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun(Reason):
+    """The outcome of an earlier run of its job that needed a repair."""
+
+    state: str
+    exit_code: int | None = None
+    attempts: int = 0
+    by: str = ""
+    """The person who reran it."""
+
+    @property
+    def text(self) -> Text:
+        if self.state == RunState.SUCCEEDED:
+            return (f"repaired by attempt {self.attempts}{f', rerun by {self.by}' if self.by else ''}",)
+        return (self.state if self.exit_code is None else f"{self.state}: exit {self.exit_code}",)
+
+
+# -- why no step of an incident can be sent ---------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class StepsUnderWay(Reason):
+    clause = "no step to send now: it waits for {jobs}"
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSilent(Reason):
+    target: str
+
+    @property
+    def text(self) -> Text:
+        probe = f"headway system probe {shlex.quote(self.target)}"
+        return (f"{self.target} does not answer: nothing to rerun. Fix: restore it, then {probe}",)
+
+
+@dataclass(frozen=True, slots=True)
+class NoRunToRepeat(Reason):
+    clause = "its root cause is not a run: nothing to rerun"
+
+
+@dataclass(frozen=True, slots=True)
+class NoStepLeft(Reason):
+    clause = "no step is left to send: it closes as soon as its runs are seen to be green"
 
 
 def _risk(p_late: float | None) -> Text:
@@ -398,9 +573,9 @@ def reason_lines(reasons: Sequence[Reason], clock: Clock) -> list[str]:
     """The clauses, one per line; native starts as a table of time, job and consequence."""
     starts = [(clock(reason.at), reason) for reason in reasons if isinstance(reason, NativeStart)]
     at_width = max((len(at) for at, _ in starts), default=0)
-    job_width = max((len(start.job) for _, start in starts), default=0)
+    job_width = max((len(f"{start.job} starts:") for _, start in starts), default=0)
     return [
-        f"{clock(reason.at):<{at_width}}  {reason.job:<{job_width}} starts  {reason.consequence}"
+        f"{clock(reason.at):<{at_width}}  {f'{reason.job} starts:':<{job_width}} {reason.consequence}"
         if isinstance(reason, NativeStart)
         else render(reason.text, clock)
         for reason in reasons
@@ -429,7 +604,7 @@ def _plain(value: Any) -> Any:
         case datetime():
             return _iso(value)
         case At():
-            return {"at": _iso(value.instant)}
+            return {"at": _iso(value.at)}
         case tuple():
             return [_plain(part) for part in value]
     return value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from console.domain.text import Clock, Text, render
 
 if TYPE_CHECKING:
     from console.domain.action import ActionView
@@ -36,9 +37,13 @@ class RunRow:
     expected: bool
     stale_read: bool
     stale_since: datetime | None
-    reason: str = ""
+    reason: Text = ()
     partial_input: str = ""
     """Its partial input; empty if none was."""
+
+    def report(self, clock: Clock) -> str:
+        """The message of its scheduler, else its reason."""
+        return self.message or render(self.reason, clock)
 
     def lasted_s(self, now: datetime) -> float | None:
         """Its duration so far; None if it has not begun, or its end is unknown."""
@@ -115,6 +120,20 @@ def evidence_text(evidence: str) -> str:
     return "outdated" if evidence == RunEvidence.STALE else evidence
 
 
+_PROOFS: dict[str, str] = {
+    ProofLevel.START: "only the start",
+    ProofLevel.EXIT: "start, end and exit code",
+    ProofLevel.FULL: "start, end, exit code and output",
+}
+
+
+def proof_text(proof: str) -> str:
+    """ "source reports start, end and exit code"."""
+    return f"source reports {_PROOFS.get(proof, proof)}"
+
+
+CLOCK_SKEW = timedelta(seconds=2)
+"""Accepted clock skew between two systems."""
 CALM_RANK = 9
 PROBLEM_RANK = 3
 """Ranks up to this one are problems."""

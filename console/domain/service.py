@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from console.domain.message import Clock, render
 from console.domain.reason import BadDelivery, FinishExpected, OutOfReach, Reason
+from console.domain.text import Clock, Title, render
 
 
 class Timeliness(StrEnum):
@@ -144,7 +144,13 @@ def waits_for_polls(service: ServiceView) -> bool:
     return any(isinstance(reason, OutOfReach) and reason.paused_until is not None for reason in service.reasons)
 
 
-ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
+LOST = (Timeliness.BREACHED, Timeliness.WILL_MISS)
+"""Not delivered, and late or expected to be; the worst first."""
+MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
+"""Not delivered by its deadline."""
+DELIVERED = (Timeliness.MET, Timeliness.MET_LATE)
+ENDANGERED = (*LOST, Timeliness.AT_RISK)
+"""The worst first."""
 SAFE = (Timeliness.ON_TIME, Timeliness.MET)
 """In time."""
 NOT_AT_RISK = (*SAFE, Timeliness.MET_LATE)
@@ -181,62 +187,30 @@ INCOMPLETE_DATA = ("partial", "stale", "unknown")
 """States of delivered data that is not, or not known to be, as promised."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceView:
-    """A service on its current business date, with its promise and status."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEstimate:
+    """A service on one business date, with its promise, status and estimates."""
 
-    id: int
     name: str
     title: str
     tier: int
-    owner: str
-    runbook: str
     zone: str
     business_date: str
     deadline: datetime
     timeliness: str
-    data_state: str = "open"
+    instance: str = ""
+    """Label of the submission, of an end-to-end service; `title` ends in it."""
     delivered: datetime | None = None
     expected: datetime | None = None
-    late: datetime | None = None
     act_by: datetime | None = None
     green_by: datetime | None = None
-    cause: str = ""
-    incident_id: int | None = None
     reasons: tuple[Reason, ...] = ()
-    sources: tuple[dict[str, object], ...] = ()
-    path: tuple[str, ...] = ()
-    """Jobs along the critical path, first to last."""
-    promised: datetime | None = None
-    """The deadline before an extension."""
-    extension: str = ""
-    """Person and reason of the extension; empty without one."""
-    instance: str = ""
-    """Label of the submission, of an end-to-end service."""
-    submission: str = ""
-    """Its period key."""
-    awaits: tuple[str, ...] = ()
-    """Checks that are pending after all its jobs."""
-    calendar: str = ""
-    """Calendar of the dates with a promise; empty: all on which something of it runs."""
-    p95: datetime | None = None
-    """p95 of the finish; None without a forecast."""
     p80: datetime | None = None
-    """None if not simulated, as the next three."""
+    """None if not simulated, as the next two."""
+    p95: datetime | None = None
     p_late: float | None = None
-    critical: tuple[float, ...] = ()
-    """Of each job of `path`: the probability that it decides the finish."""
-    nights: int = 0
-    """Earlier nights behind the forecast."""
     unreliable_because: str = ""
     """Why its forecasts are not trusted, by the outcome of earlier ones; empty if they are."""
-    trouble: str = ""
-    """Title of its open incident."""
-    has_plan: bool = False
-    """True if a plan for it runs or was stopped: its estimate assumes another repair."""
-    acknowledged_by: str = ""
-    """The person who acknowledged it; empty: unacknowledged."""
-    acknowledged_until: datetime | None = None
     repair_case: RepairCase | None = field(init=False)
     """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
 
@@ -248,6 +222,43 @@ class ServiceView:
     def risk(self) -> float | None:
         """P(late) while that is open; None once its deadline has passed."""
         return open_risk(self.p_late, self.timeliness)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceView(ServiceEstimate):
+    """A service on its current business date."""
+
+    id: int
+    owner: str
+    runbook: str
+    data_state: str = "open"
+    late: datetime | None = None
+    cause: str = ""
+    incident_id: int | None = None
+    sources: tuple[dict[str, object], ...] = ()
+    path: tuple[str, ...] = ()
+    """Jobs along the critical path, first to last."""
+    promised: datetime | None = None
+    """The deadline before an extension."""
+    extension: str = ""
+    """Person and reason of the extension; empty without one."""
+    submission: str = ""
+    """Period key of the submission, of an end-to-end service."""
+    awaits: tuple[str, ...] = ()
+    """Checks that are pending after all its jobs."""
+    calendar: str = ""
+    """Calendar of the dates with a promise; empty: all on which something of it runs."""
+    critical: tuple[float, ...] = ()
+    """Of each job of `path`: the probability that it decides the finish."""
+    nights: int = 0
+    """Earlier nights behind the forecast."""
+    problem: Title | None = None
+    """Title of its open incident."""
+    has_plan: bool = False
+    """True if a plan for it runs or was stopped: its estimate assumes another repair."""
+    acknowledged_by: str = ""
+    """The person who acknowledged it; empty: unacknowledged."""
+    acknowledged_until: datetime | None = None
 
     @property
     def last_chance(self) -> datetime:

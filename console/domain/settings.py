@@ -16,36 +16,24 @@ from console.domain.check import Check
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, EngineDown, Requirement
 from console.domain.finding import RuleSetting
 from console.domain.job import Safety
+from console.domain.policy import Policy
 from console.domain.promise import PLAIN_PROMISE, Promise
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentGrouping:
-    """`[incidents]`: grouping and reopening."""
-
-    reopen_within: timedelta = timedelta(hours=2)
-    """The same root red again this soon after its incident closed reopens it."""
-    shared_jobs: int = 3
-    """This many jobs that name the same host, database or credential are one incident."""
-    shared_within: timedelta = timedelta(minutes=15)
-    """If they turned red this close together."""
-    steady_for: timedelta = timedelta(minutes=30)
-    """After two reopenings it is notified again once red or green for this long; at most `reopen_within`."""
-
-
-@dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """`[retention]`: how long the store keeps what has ended."""
+    """`[retention]`: how long the store keeps what has ended; open work and the audit stay."""
 
     runs: timedelta = timedelta(days=90)
     """Runs with their attempts, and expected runs that were judged."""
     log_tails: timedelta = timedelta(days=30)
+    """Ends of logs of failed runs."""
     incidents: timedelta = timedelta(days=400)
     """Closed incidents with their events and notifications; findings."""
     actions: timedelta = timedelta(days=400)
-    """Actions, holds and plans."""
+    """Ended actions, holds and plans; the audit keeps who did what."""
     job_days: timedelta = timedelta(days=1826)
-    """Daily figures of each job."""
+    """Daily figures of each job, for dates whose runs are deleted."""
 
 
 class JobPool(NamedTuple):
@@ -59,8 +47,10 @@ class DeclaredPool:
 
     name: str
     jobs: tuple[str, ...]
-    """Patterns of names, `*` for any text."""
+    """Patterns of names, `*` for any text: each of their runs takes a slot. A job is in the first pool that names
+    it."""
     slots: int
+    """How many of them run at once; the others wait, first come, first served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +58,10 @@ class Declared:
     """In the order of its file; names are unique within a field."""
 
     calendars: tuple[Calendar, ...] = ()
-    incidents: IncidentGrouping = field(default_factory=IncidentGrouping)
     checks: tuple[Check, ...] = ()
     rules: tuple[RuleSetting, ...] = ()
     alerting: AlertingSettings = NO_ALERTING
+    policies: tuple[Policy, ...] = ()
 
     maintenance: tuple[MaintenanceWindow, ...] = ()
     exceptions: tuple[PlannedException, ...] = ()
@@ -86,6 +76,9 @@ class Declared:
 
     def check(self, name: str) -> Check | None:
         return next((check for check in self.checks if check.name == name), None)
+
+    def policy(self, name: str) -> Policy | None:
+        return next((policy for policy in self.policies if policy.name == name), None)
 
 
 NOTHING_DECLARED = Declared()
@@ -114,19 +107,33 @@ class SystemSetting:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSetting:
-    """One `[jobs."PATTERN"]`: "system/native-id"; `*` for any text. None: not set here. Later settings win."""
+class JobBudget:
+    """Limits of one run; exceeding one is a finding. None: no limit."""
 
-    pattern: str
+    time: timedelta | None = None
+    """Limit for all attempts together."""
+    cost: float | None = None
+    """In the unit of its source: `cost` in the context of its attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSetting:
+    """One `[jobs."NAME"]`: "system/native-id"; `*` for any text. None: not set here. Later settings win."""
+
+    name: str
     owner: str | None = None
+    """The responsible team; its route has the same name."""
     expected: timedelta | None = None
+    """How long it takes, until there is history; displayed as declared."""
     runbook: str | None = None
     rerun: Safety | None = None
     grace: timedelta | None = None
+    """How late a start may be before it counts as missed."""
     notify: tuple[str, ...] | None = None
+    """Routes, besides the owner's."""
     calendar: str | None = None
-    budget_time: timedelta | None = None
-    budget_cost: float | None = None
+    """Days on which runs are expected; on all others none is missed. Empty: as scheduled."""
+    budget: JobBudget = JobBudget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,6 @@ class DependencySetting:
     downstream: str
     mode: DependencyMode = DependencyMode.OBSERVE
     engine_down: EngineDown = EngineDown.OPEN
-    hold_lead: timedelta = timedelta(minutes=10)
     hold_for: timedelta = timedelta(hours=6)
     wants: Requirement = PLAIN_REQUIREMENT
 
@@ -149,19 +155,20 @@ class ServiceSetting:
     name: str
     title: str
     delivered_by: tuple[str, ...]
-    """Names of its terminal jobs."""
+    """Names of its terminal jobs: when all are done, it is delivered. Everything upstream belongs to it."""
     deadline: time
+    """In the zone; the cutoff where the promise has another deadline."""
     zone: str
     cutoff: time = time(12)
     tier: int = 3
     owner: str = ""
     notify: tuple[str, ...] = ()
     runbook: str = ""
-    risk: float = 0.1
     promise: Promise = PLAIN_PROMISE
     calendar: str = ""
+    """The business dates that have a promise; empty: every one on which something of it runs."""
     ready: tuple[str, ...] = ()
-    """Names of checks."""
+    """Checks that must pass, after its jobs are done, before it counts as delivered."""
 
 
 @dataclass(frozen=True, slots=True)

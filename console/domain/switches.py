@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from console.domain.ids import utc_minute, utc_second
+from console.domain.ids import utc_second
 from console.domain.request import RequestKind
 from console.domain.service import service_of_instance
+from console.domain.text import At, Clock, Text
 
 FREEZE = "freeze"
 """On a shared store "freeze LOGIN": each login freezes in a row of its own, which no other can lock."""
 MODE = "mode"
 """Of the whole estate: "shadow" or "live"; scoped switches override it."""
 SCOPES = ("system", "service", "dependency")
+
+
+POLICY, BREAKER = "policy", "breaker"
+"""Switches "policy NAME": "paused" or "resumed"; "breaker NAME": "open" or "closed"."""
 
 
 FROZEN, SHADOW = "frozen", "shadow"
@@ -39,6 +45,10 @@ class Modes:
     """False before the engine has stored a config's mode: actions are in shadow, its alerts about itself are not."""
     scoped: dict[str, bool] = field(default_factory=dict)
     """`switch_name` -> live; other scopes follow the estate."""
+    policies: Mapping[str, SwitchState] = field(default_factory=dict)
+    """Policies that a person paused or resumed."""
+    breakers: Mapping[str, SwitchState] = field(default_factory=dict)
+    """By policy: those that opened or that a person closed."""
 
     def system_is_live(self, system: str) -> bool:
         return self.scoped.get(switch_name("system", system), self.estate_live)
@@ -52,6 +62,24 @@ class Modes:
         named = self.scoped.get(switch_name("dependency", upstream, downstream))
         return self.system_is_live(system) if named is None else named
 
+    def policy_stop(self, policy: str) -> str:
+        """Why the policy sends nothing until a person commands it; empty if it may."""
+        paused, breaker = self.policies.get(policy), self.breakers.get(policy)
+        if paused is not None and paused.value == "paused":
+            return f"policy {policy} is paused by {paused.by}. Resume it: headway policy resume {policy}"
+        if breaker is not None and self.breaker_is_open(policy):
+            return f"the breaker of policy {policy} is open: {breaker.why}. Close it: headway policy close {policy}"
+        return ""
+
+    def policy_since(self, policy: str) -> datetime | None:
+        """When a person last resumed the policy or closed its breaker: older failures are left to people."""
+        switches = (self.policies.get(policy), self.breakers.get(policy))
+        return max((switch.at for switch in switches if switch is not None and switch.at is not None), default=None)
+
+    def breaker_is_open(self, policy: str) -> bool:
+        state = self.breakers.get(policy)
+        return state is not None and state.value == "open"
+
     @property
     def nothing_is_live(self) -> bool:
         """True if a stored mode puts the whole estate in shadow, without an exception."""
@@ -59,11 +87,11 @@ class Modes:
 
     @property
     def in_shadow(self) -> tuple[str, ...]:
-        """ "the estate" with its live exceptions, or the scopes that are not live, by name."""
+        """ "the whole estate", "the estate" with its live exceptions, or the scopes that are not live, by name."""
         live = sorted(name for name, is_live in self.scoped.items() if is_live)
         if self.estate_live:
             return tuple(sorted(self.scoped.keys() - set(live)))
-        return (f"the estate, but for {', '.join(live)}" if live else "the estate",)
+        return (f"the estate, but for {', '.join(live)}" if live else "the whole estate",)
 
     def block_code(self, system: str) -> str:
         """ "frozen" or "shadow" while nothing is sent to this system; else empty."""
@@ -74,31 +102,41 @@ class Modes:
     def why_not_sent(self, system: str) -> str:
         """Why nothing is sent to this system now, with the fix; empty if actions may be sent."""
         if self.frozen is not None:
-            return freeze_verdict(format_freeze(self.frozen))
+            return freeze_verdict(self.frozen)
         if not self.system_is_live(system):
-            return f"{system} is in shadow: nothing is sent there. Turn it live: headway shadow off --system {system}"
+            return f"{system} is in shadow: nothing is sent there. Turn it live: {go_live(system)}"
         return ""
+
+    def unblocking(self, system: str) -> list[str]:
+        """The commands after which actions are sent to this system; empty if they are sent now."""
+        thaw = [THAW] if self.frozen is not None else []
+        return thaw if self.system_is_live(system) else [*thaw, go_live(system)]
 
 
 THAW = "headway freeze --off"
 """Ends the freeze, which refuses each command that sends an action."""
 
 
-def format_freeze(frozen: SwitchState) -> str:
+def go_live(system: str) -> str:
+    """The command that ends the shadow mode of a system."""
+    return f"headway shadow off --system {shlex.quote(system)}"
+
+
+def format_freeze(frozen: SwitchState, clock: Clock = utc_second, state: str = "frozen") -> str:
     """ "frozen by alice since 2026-11-20 03:12:50Z: the network is being moved"."""
-    since = f" since {utc_second(frozen.at)}" if frozen.at is not None else ""
+    since = f" since {clock(frozen.at)}" if frozen.at is not None else ""
     why = f": {frozen.why}" if frozen.why else ""
-    return f"frozen by {frozen.by or 'somebody'}{since}{why}"
+    return f"{state} by {frozen.by or 'somebody'}{since}{why}"
 
 
-def freeze_verdict(frozen: str) -> str:
-    """The freeze (`format_freeze`), its effect and the command that ends it."""
-    return f"{frozen}; no action is sent. Thaw: {THAW}"
+def freeze_verdict(frozen: SwitchState, clock: Clock = utc_second, state: str = "frozen") -> str:
+    """The freeze, its effect and the command that ends it."""
+    return f"{format_freeze(frozen, clock, state)}; no action is sent. Thaw: {THAW}"
 
 
-def freeze_banner(frozen: str) -> str:
+def freeze_banner(frozen: SwitchState, clock: Clock) -> str:
     """The verdict as the warning above a screen: "FROZEN by alice since …"."""
-    return freeze_verdict(f"FROZEN{frozen.removeprefix('frozen')}")
+    return freeze_verdict(frozen, clock, "FROZEN")
 
 
 def switch_name(scope: str, *names: str) -> str:
@@ -119,7 +157,14 @@ def parse_modes(rows: Iterable[tuple[str, SwitchState]]) -> Modes:
         estate_live=estate is not None and estate.value == "live",
         has_mode=estate is not None,
         scoped={name: switch.value == "live" for name, switch in switches.items() if name in scoped},
+        policies=_named(switches, POLICY),
+        breakers=_named(switches, BREAKER),
     )
+
+
+def _named(switches: Mapping[str, SwitchState], kind: str) -> dict[str, SwitchState]:
+    """The switches "kind NAME" by name."""
+    return {name.removeprefix(f"{kind} "): state for name, state in switches.items() if name.startswith(f"{kind} ")}
 
 
 _SWITCH_REQUESTS = {
@@ -153,14 +198,14 @@ class SystemPause:
         return now < self.until
 
     @property
-    def text(self) -> str:
-        """ "polling paused by mara until 2026-11-20 06:26Z: db07 gets a new disk"."""
-        return self.text_until(utc_minute(self.until))
-
-    def text_until(self, until: str) -> str:
-        """`text` with this time as its end."""
+    def text(self) -> Text:
+        """ "polling paused by mara until 06:26: db07 gets a new disk"."""
         why = f": {self.why}" if self.why else ""
-        return f"polling paused by {self.by or 'somebody'} until {until}{why}"
+        return f"polling paused by {self.by or 'somebody'} until ", At(self.until), why
+
+
+SHADOW_EVENTS = {"shadow_notified": "notified", "shadow_held": "held", "shadow_started": "started"}
+"""Kind of an event that a shadow prevented -> its verb."""
 
 
 def polling_switch(system: str) -> str:

@@ -8,14 +8,27 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import STOPPED
 from console.domain.header import unseen_status
-from console.domain.ids import EPOCH
+from console.domain.ids import EPOCH, utc_minute
 from console.domain.switches import SystemPause
+from console.domain.text import render
 from console.timing.durations import format_duration
 
 BACKOFF_CAP_SECONDS = 300.0
 UNREACHABLE_CAP_SECONDS = 60.0
 """Longest interval between polls of an unreachable target, unless `poll_every` is longer. A target that refuses the
 login keeps the longer cap, so that its account is not locked."""
+
+
+def problem_and_fix(message: str) -> tuple[str, str]:
+    """The two parts of a message of a connector, which writes "connection refused. Fix: check that it runs"; without
+    a fix the second is empty."""
+    problem, _, fix = message.partition(" Fix: ")
+    return problem, fix
+
+
+def with_fix(error: str, fix: str) -> str:
+    """The two parts as one message again."""
+    return f"{error} Fix: {fix}" if fix else error
 
 
 def poll_interval_seconds(every_s: float, failures: int, error_kind: str) -> float:
@@ -64,6 +77,8 @@ class TargetView:
     requests_minute: float | None = None
     allowed: str = ""
     """Remaining requests, by its API."""
+    error_fix: str = ""
+    """The fix that its connector names; empty if it names none."""
 
     @property
     def unseen_status(self) -> str:
@@ -97,12 +112,16 @@ class TargetView:
         return f"{self.requests} a poll, {self.requests_minute or 0:.0f} a minute{allowed}"
 
     @property
+    def whole_error(self) -> str:
+        return with_fix(self.error, self.error_fix)
+
+    @property
     def problem(self) -> str:
         """Its worst problem; empty if there is none."""
         if self.pause is not None:
-            return self.pause.text
+            return render(self.pause.text, utc_minute)
         if self.error:
-            return f"{self.error_kind}: {self.error}" if self.error_kind else self.error
+            return f"{self.error_kind}: {self.whole_error}" if self.error_kind else self.whole_error
         lacking = [str(right.get("name", "")) for right in self.rights if right.get("held") is False]
         if lacking:
             return f"missing right: {', '.join(lacking)}"
@@ -122,14 +141,14 @@ class TargetView:
         if self.pause is not None:
             why = f": {self.pause.why}" if self.pause.why else ""
             paused = f"{name} not polled until {clock(self.pause.until)}, paused by {self.pause.by or 'somebody'}{why}"
-            error = f"; last error: {self.error}" if self.error else ""
+            error = f"; last error: {self.whole_error}" if self.error else ""
             return f"{paused}; to poll it now: headway system pause {self.system} --off{error}"
         if self.is_stopped:
-            return f"{name} starts nothing: {self.error}"
+            return f"{name} starts nothing: {self.whole_error}"
         if self.error:
             since = f" since {clock(self.last_ok)}" if self.last_ok is not None else " yet"
-            fix = f". Fix: {self.fix}" if self.fix and " Fix: " not in self.error else ""
-            return f"{name}: no successful poll{since}: {self.error}{fix}"
+            fix = f". Fix: {self.fix}" if self.fix and not self.error_fix else ""
+            return f"{name}: no successful poll{since}: {self.whole_error}{fix}"
         return ""
 
     @property

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from connectors.sdk.states import Verb
-from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, approvers, authorize
+from console.control.access.authorization import ACTIONS, AccessGranted, AccessRefusal, approvers, authorize
 from console.domain.access import ActionSubject, Person
-from console.domain.name_pattern import exact_name
+from console.domain.policy import POLICY_ORIGIN
 from console.domain.request import RequestKind
 from console.domain.switches import Modes
-from console.store import access, subjects, switches
+from console.engine.api.requests import ClientRequest
+from console.store import access, switches
 from console.store.db.session import Session
 
 POLICY = "headway"
 """The requester of actions that a mode of a dependency causes."""
 POLICIES = ("hold", "trigger")
-"""Origins of actions that a dependency mode causes. Every other action, a plan's too, is a person's."""
+"""Origins of actions that a dependency mode causes."""
 
 
 class AccessRights:
@@ -53,7 +53,7 @@ class AccessRights:
         `recent`: number of requests within the last hour.
         """
         subject = ActionSubject(system)
-        if job_id is not None and (self._permitted or person.is_policy or OPERATIONS[operation].is_action):
+        if job_id is not None and (self._permitted or person.is_policy or operation in ACTIONS):
             subject = self._subject(job_id)
         held_back = person.is_policy and access.is_start_of_hold(self._session, key)
         subject = replace(subject, why=why, requested_by=requested_by, held_back=held_back, recent=recent)
@@ -84,35 +84,15 @@ class AccessRights:
         return self._subjects[job_id]
 
 
-_SUBJECT_ARGUMENTS = {
-    RequestKind.ACCEPT_DRIFT: ("job_id",),
-    RequestKind.EDIT_CARD: ("job_id",),
-    RequestKind.RELAX_RERUN_SAFETY: ("job_id",),
-    RequestKind.LOG: ("run_id",),
-    RequestKind.COMPARE_LOGS: ("run_id",),
-    RequestKind.PROPOSE_PLAN: ("incident_id", "run_ids", "job_id"),
-    RequestKind.EXTEND: ("service",),
-    RequestKind.RUN_CHECK: (),
-    RequestKind.UNDO_COMPLETION: ("run_id",),
-    RequestKind.TEST_ALERT: (),
-    RequestKind.RETRY_ALERTS: (),
-    RequestKind.RATE_ALERT: ("alert",),
-    RequestKind.ACKNOWLEDGE: ("incident_id",),
-    RequestKind.UNACKNOWLEDGE: ("incident_id",),
-}
-"""The arguments that name the subject of a request; the first one present counts, as in the handler."""
-
-
 def authorize_request(
-    session: Session,
-    person: Person,
-    kind: RequestKind,
-    arguments: Mapping[str, Any],
-    known: Mapping[int, ActionSubject] | None = None,
+    session: Session, person: Person, request: ClientRequest, known: Mapping[int, ActionSubject] | None = None
 ) -> AccessGranted | AccessRefusal:
     """Whether the person may make this request for each of its subjects. `known`: as for AccessRights."""
     rights = AccessRights(session, known)
-    return all_granted(rights.may(person, kind, **about) for about in request_subjects(session, kind, arguments))
+    return all_granted(
+        rights.may(person, request.kind, about.job_id, about.system, requested_by=about.requested_by)
+        for about in request.subjects(session)
+    )
 
 
 def all_granted(answers: Iterable[AccessGranted | AccessRefusal]) -> AccessGranted | AccessRefusal:
@@ -120,39 +100,10 @@ def all_granted(answers: Iterable[AccessGranted | AccessRefusal]) -> AccessGrant
     return next((answer for answer in answers if isinstance(answer, AccessRefusal)), AccessGranted())
 
 
-def request_subjects(session: Session, kind: RequestKind, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The subjects of a request, as arguments of `may`: jobs, by what the store knows of runs, actions and
-    incidents; the whole estate if it names nothing that exists."""
-    if kind in (RequestKind.APPROVE, RequestKind.WITHDRAW):
-        action = subjects.requested_action(session, str(arguments.get("key", "")))
-        return [{}] if action is None else [{"job_id": action.job_id, "requested_by": action.requested_by}]
-    if kind is RequestKind.PROBE:
-        return [{"system": str(arguments.get("system", ""))}]
-    if kind in (RequestKind.ADD_SILENCE, RequestKind.EXPIRE_SILENCE):
-        matchers: Any = arguments.get("matchers")
-        if kind is RequestKind.EXPIRE_SILENCE:
-            matchers = subjects.silence_matchers(session, int(arguments.get("silence") or 0))
-        matchers = matchers if isinstance(matchers, dict) else {}
-        exact = {name: exact_name(str(matchers.get(name, ""))) for name in ("job", "system")}
-        jobs = subjects.jobs_named(session, exact["job"] or "")
-        return [{"job_id": job_id} for job_id in jobs] or [{"system": exact["system"] or ""}]
-    names = _SUBJECT_ARGUMENTS.get(kind, ("run_id", "job_id"))
-    name = next((name for name in names if arguments.get(name) is not None), "")
-    value: Any = arguments.get(name)
-    if name == "job_id":
-        jobs = [int(value)]
-    elif name == "run_ids":
-        jobs = subjects.jobs_of_runs(session, value)
-    elif name == "service":
-        jobs = subjects.jobs_of_service(session, str(value))
-    else:
-        job_id = subjects.job_of(session, name, int(value)) if name else None
-        jobs = [] if job_id is None else [job_id]
-    return [{"job_id": job_id} for job_id in jobs] or [{}]
-
-
 def requester(session: Session, requested_by: str, origin: str, is_postgres: bool) -> Person:
-    """The requester of an action: a dependency mode, or a person with their present groups."""
+    """The requester of an action: a policy, a dependency mode, or a person with their present groups."""
+    if origin == POLICY_ORIGIN:
+        return Person(requested_by, is_repair_policy=True)
     if origin in POLICIES:
         return Person(requested_by or POLICY, is_policy=True)
     return access.person_by_name(session, requested_by, is_postgres)

@@ -7,6 +7,7 @@ right of its person is checked as for every request.
 from __future__ import annotations
 
 from concurrent.futures import Future
+from functools import partial
 from html import escape
 from urllib.parse import parse_qs
 
@@ -18,9 +19,9 @@ from console.control.access.authorization import AccessRefusal
 from console.domain.access import UNKNOWN_PERSON, Person
 from console.domain.ids import incident_name
 from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow
-from console.domain.request import RequestKind
 from console.engine.access import authorize_request
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import Acknowledge
 from console.engine.endpoints import READ_METHODS, ApiFault, ApiRequest, PageEndpoint, RequestThreads, answered
 from console.engine.notify.acknowledge_link import PATH, AcknowledgeLinks, LinkTerms
 from console.engine.write_api import EngineCall
@@ -141,8 +142,7 @@ class AcknowledgePage:
         with open_queries(self._url) as queries:
             incident = queries.incidents.incident(terms.incident_id).row
             is_used = queries.incidents.has_acknowledgement(terms.incident_id, terms.key)
-            about = {"incident_id": terms.incident_id}
-            allowed = authorize_request(queries.link, person, RequestKind.ACKNOWLEDGE, about)
+            allowed = authorize_request(queries.link, person, _request(terms))
         if incident.closed is not None:
             return message_page(409, f"{name} is closed", "There is nothing to acknowledge.", self._facts(incident))
         if is_used:
@@ -163,8 +163,7 @@ class AcknowledgePage:
             if queries.incidents.has_acknowledgement(terms.incident_id, terms.key):
                 incident = queries.incidents.incident(terms.incident_id).row
                 return message_page(410, f"{name}: this link was used", "It works once.", self._facts(incident))
-        seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
-        call.answer(client.acknowledge(terms.incident_id, seconds, "", call.key, keeps_later=True))
+        call.answer(client.ask(_request(terms)))
         with open_queries(self._url) as queries:
             incident = queries.incidents.incident(terms.incident_id).row
         return page_reply(200, f"{name} is acknowledged", self._facts(incident))
@@ -172,7 +171,7 @@ class AcknowledgePage:
     def _facts(self, incident: IncidentRow) -> str:
         """The incident as HTML. Names are from outside, and escaped."""
         facts = {
-            "Cause": incident.title,
+            "Cause": incident.title.text(partial(timestamp_text, zone=self._zone)),
             "Services": ", ".join(incident.hits) or "none affected",
             "Failed": timestamp_text(incident.failed_since, self._zone),
             "Act by": timestamp_text(incident.act_by, self._zone) if incident.act_by is not None else "",
@@ -183,6 +182,11 @@ class AcknowledgePage:
             facts["Acknowledged"] = f"by {incident.acknowledged_by} until {until}"
         shown = (f"<dt>{name}</dt><dd>{escape(clean_line(text))}</dd>" for name, text in facts.items() if text)
         return f"<dl>{''.join(shown)}</dl>\n"
+
+
+def _request(terms: LinkTerms) -> Acknowledge:
+    seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
+    return Acknowledge(terms.incident_id, seconds, key=terms.key, keeps_later=True)
 
 
 def message_page(status: int, title: str, text: str, facts: str = "") -> ServerReply:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
@@ -20,7 +21,7 @@ from connectors.sdk.transport.http_server import ServerReply
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import EPOCH, micros
 from console.engine.connector_pool import ConnectorTarget
-from console.engine.endpoints import Endpoint, ahead_fault, body_fault
+from console.engine.endpoints import Endpoint, ahead_fault, body_fault, left_out
 from console.engine.polling.sanitize import sanitizer
 from console.store.db.database import Database
 from console.store.events import record_external_alerts
@@ -33,6 +34,7 @@ TARGET_LABEL = "headway_target"
 OWN_ALERTS = "Headway"
 """Alerts whose name begins so are Headway's own, and no evidence."""
 NAME_LIMIT, SUMMARY_LIMIT = 100, 300
+FIX = "send a webhook of Alertmanager (version 4) or Grafana"
 
 
 class _Alert(BaseModel):
@@ -45,7 +47,16 @@ class _Alert(BaseModel):
 
 
 class _Webhook(BaseModel):
-    alerts: list[_Alert]
+    alerts: list[Any]
+
+
+def _parse_alert(row: Any, position: str, now: datetime) -> _Alert | ServerReply:
+    """The alert, or its refusal. `position`: that of its fields in the body, "alerts.2."."""
+    try:
+        alert = _Alert.model_validate(row)
+    except ValidationError as error:
+        return body_fault(error, FIX, position)
+    return ahead_fault([(f"{position}startsAt", alert.started)], now) or alert
 
 
 class AlertReceiver:
@@ -67,17 +78,19 @@ class AlertReceiver:
         to_store: list[ExternalAlert] = []
         for body in bodies:
             try:
-                alerts = _Webhook.model_validate_json(body).alerts
+                rows = _Webhook.model_validate_json(body).alerts
             except ValidationError as error:
-                replies.append(body_fault(error, "send a webhook of Alertmanager (version 4) or Grafana"))
+                replies.append(body_fault(error, FIX))
                 continue
-            starts = ((f"alerts.{number}.startsAt", alert.started) for number, alert in enumerate(alerts))
-            if refused := ahead_fault(starts, self._clock.now()):
-                replies.append(refused)
+            answers = [_parse_alert(row, f"alerts.{number}.", self._clock.now()) for number, row in enumerate(rows)]
+            alerts = [answer for answer in answers if isinstance(answer, _Alert)]
+            refusals = [answer for answer in answers if isinstance(answer, ServerReply)]
+            if refusals and not alerts:
+                replies.append(refusals[0])
                 continue
             by_alert = [self._of_targets(alert) for alert in alerts]
-            matched = sum(map(bool, by_alert))
-            replies.append(ServerReply.of_text(200, f"{len(alerts)} received, {matched} about a target"))
+            text = f"{len(alerts)} received, {sum(map(bool, by_alert))} about a target"
+            replies.append(ServerReply.of_text(200, "; ".join([text, *left_out(refusals)])))
             to_store += chain.from_iterable(by_alert)
         if to_store:
             with self._store.write(fence) as session:

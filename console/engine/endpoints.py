@@ -6,7 +6,6 @@ arrive together are answered together.
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import re
@@ -60,7 +59,6 @@ MAX_AHEAD = timedelta(minutes=5)
 API = "/api/v1"
 READ_METHODS = ("GET", "HEAD")
 JSON = "application/json"
-_BASIC = re.compile(r"basic +([A-Za-z0-9+/=]{1,2048}) *", re.IGNORECASE)
 _BEARER = re.compile(r"bearer +([^\s]{1,512}) *", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9._:+-]{1,200}")
 
@@ -102,8 +100,6 @@ class ReadEndpoint:
     read: Callable[[ApiRequest], ServerReply]
     close: Callable[[], None]
     """Called once no further request comes."""
-    takes_basic: bool = False
-    """The token may also be the password of a Basic login: calendars can send no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +173,14 @@ def error_reply(status: int, error: str, fix: str, *headers: tuple[str, str]) ->
 def body_fault(error: ValidationError, fix: str, position: str = "") -> ServerReply:
     """ "alerts.0.startsAt: Field required. Fix: …", `position` before it; never a value, which may be secret."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = position + ".".join(map(str, first["loc"])) or "body"
+    place = (position + ".".join(map(str, first["loc"]))).rstrip(".") or "body"
     return ServerReply.of_text(400, f"{place}: {first['msg']}. Fix: {fix}")
+
+
+def left_out(refusals: Sequence[ServerReply]) -> list[str]:
+    """The first refusal of a part of a body whose other parts are used, and how many more there are."""
+    further = [f"{len(refusals) - 1} more left out"] if len(refusals) > 1 else []
+    return [*(f"left out: {refusal.body.decode().strip()}" for refusal in refusals[:1]), *further]
 
 
 def ahead_fault(times: Iterable[tuple[str, datetime]], now: datetime) -> ServerReply | None:
@@ -308,8 +310,7 @@ class EndpointWorker:
             by_method.update(dict.fromkeys(writer.methods, writer))
         endpoint = by_method.get(head.method)
         is_api = path.startswith(f"{API}/") and not isinstance(endpoint, Endpoint)
-        takes_basic = isinstance(endpoint, ReadEndpoint) and endpoint.takes_basic
-        login = self._login_of(head.authorization, takes_basic)
+        login = self._login_of(head.authorization)
 
         def refuse(status: int, error: str, fix: str, *headers: tuple[str, str]) -> HttpRefused:
             return HttpRefused(_refusal(is_api, status, error, fix, *headers))
@@ -331,7 +332,7 @@ class EndpointWorker:
                 fix += "; first set [endpoints] readers or operators in the config"
             is_given = len(head.authorization.split()) > 1
             error = "the token is unknown" if is_given else "the request has no token"
-            raise refuse(401, error, fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer"))
+            raise refuse(401, error, fix, ("WWW-Authenticate", "Bearer"))
         if login and isinstance(endpoint, Endpoint):
             raise refuse(403, f"the token of {login} is not for this path", "send the token of [endpoints]")
         if login == "" and is_api:
@@ -365,13 +366,10 @@ class EndpointWorker:
             return is_loopback(name) or name == urlsplit(self._settings.public_url).hostname
         return False
 
-    def _login_of(self, authorization: str, takes_basic: bool = False) -> str | None:
+    def _login_of(self, authorization: str) -> str | None:
         """None for no token, or one that does not exist."""
         given = _BEARER.fullmatch(authorization)
         token = given[1].encode() if given else b""
-        if takes_basic and (basic := _BASIC.fullmatch(authorization)):
-            with suppress(ValueError):
-                token = base64.b64decode(basic[1], validate=True).partition(b":")[2]
         logins = [login for login, known in self._tokens.items() if hmac.compare_digest(token, known)]
         return logins[0] if logins else None
 

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.ids import EPOCH, micros
 from console.domain.service import DEADLINE_FACET, ReportedDeadline
-from console.engine.endpoints import API, Endpoint, ahead_fault, body_fault
+from console.engine.endpoints import API, Endpoint, ahead_fault, body_fault, left_out
 from console.store.db.database import Database
 from console.store.events import DatasetUse, FacetOf, Reported, jobs_by_source_id, record_lineage
 from console.text.cleaning import clean_line
@@ -36,7 +36,7 @@ WRITE_ROWS = 1_000
 """Datasets, and facets, of one transaction: polls wait for no longer one."""
 FIX = "send OpenLineage events (specification 2-0-2), one or an array"
 
-_ZONE_NAME = re.compile(r"\[[\w/+-]+\]$")
+_ZONE_NAME = re.compile(r"\[[\w/:+-]+\]$")
 
 
 def _without_zone_name(value: Any) -> Any:
@@ -152,7 +152,7 @@ class LineageReceiver:
                     seen_us = micros(min(max(event.time, EPOCH), now))
                     _collect(event, job_id, seen_us, datasets, facets)
             text = f"{len(answer.events)} received, {matched} about a known job"
-            replies.append(ServerReply.of_text(200, "; ".join([text, *answer.left_out])))
+            replies.append(ServerReply.of_text(200, "; ".join([text, *left_out(answer.refusals)])))
         uses, texts = sorted(datasets.items()), sorted(facets.items())
         for start in range(0, max(len(uses), len(texts)), WRITE_ROWS):
             rows = slice(start, start + WRITE_ROWS)
@@ -163,8 +163,8 @@ class LineageReceiver:
 
 class _Batch(NamedTuple):
     events: list[_Event]
-    left_out: list[str]
-    """The first fault of an event that cannot be read, and how many more there are."""
+    refusals: list[ServerReply]
+    """Those of the events that cannot be read."""
 
 
 def _parse(body: bytes, now: datetime) -> _Batch | ServerReply:
@@ -181,8 +181,7 @@ def _parse(body: bytes, now: datetime) -> _Batch | ServerReply:
     refusals = [answer for answer in answers if isinstance(answer, ServerReply)]
     if refusals and not events:
         return refusals[0]
-    further = [f"{len(refusals) - 1} more left out"] if len(refusals) > 1 else []
-    return _Batch(events, [*(f"left out: {refusal.body.decode().strip()}" for refusal in refusals[:1]), *further])
+    return _Batch(events, refusals)
 
 
 def _parse_event(read: Callable[[], _Event], position: str, now: datetime) -> _Event | ServerReply:

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -24,14 +24,14 @@ from mcp import types
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
-from console.control.incidents.verdict import incident_verdict
+from console.control.incidents.verdict.decision import incident_verdict
 from console.domain.ids import incident_id, new_action_key, utc_minute
 from console.domain.plan import MCP, PlanRefused, PlanView
 from console.domain.reason import reasons_text
 from console.domain.service import ServiceView, is_unverified
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
-from console.engine.api.documents import fields_of, json_text, services_on
+from console.engine.api.documents import fields_of, json_text, services_on, verdict_document
 from console.engine.api.explain import why_job
 from console.engine.endpoints import API, ApiFault
 from console.engine.read_api import (
@@ -134,17 +134,13 @@ def _deadline_document(service: ServiceView) -> dict[str, Any]:
     return {**document, "reason": reasons_text(service.reasons, utc_minute), "is_unverified": is_unverified(service)}
 
 
-def _utc_text(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
 def _incident(queries: Queries, values: Values) -> DocumentPage:
     view, plans = queries.incidents.incident(values["incident"]), queries.plans.list_plans(values["incident"])
     open_plans = [plan for plan in plans if plan.ended is None]
     is_frozen, now = queries.estate.modes().frozen is not None, queries.now()
-    verdict = incident_verdict(view, open_plans, now, _utc_text, is_frozen=is_frozen)
+    verdict = verdict_document(incident_verdict(view, open_plans, now, is_frozen=is_frozen), now)
     document = fields_of(view)
-    return DocumentPage({"verdict": verdict.text, LOG: document.pop("log"), **document})
+    return DocumentPage({"verdict": verdict, LOG: document.pop("log"), **document})
 
 
 def _plans(queries: Queries, values: Values) -> DocumentPage:
@@ -204,6 +200,7 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
             (_INCIDENT,),
             _incident,
         ),
+        _resource_tool("failures", "known_failures", "Failures by signature: times seen, repairs tried, success rate."),
         ReadTool(
             "recovery_plans_of",
             "Plans that were proposed or started to recover an incident, with steps and their state.",
@@ -272,10 +269,10 @@ class AssistantTools:
         except NotAllowed as error:
             return _failure(str(error), 'a missing role is given in [[permissions]]: role = "act"')
         except StoreError as error:
-            return _failure(str(error), "ask a person to run headway doctor")
+            return _failure(str(error), "ask a person to run headway check")
         except Exception:
             log.exception("a tool call failed", tool=name[:40])
-            return _failure("failed", "ask a person to run headway doctor, and to read the stderr of this server")
+            return _failure("failed", "ask a person to run headway check, and to read the stderr of this server")
 
     def _call(self, name: str, arguments: Mapping[str, Any], cancelled: threading.Event) -> types.CallToolResult:
         if name == PROPOSE_PLAN.name:

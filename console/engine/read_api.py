@@ -22,6 +22,7 @@ from connectors.sdk.transport.http_server import NOT_MODIFIED, ServerReply
 from console.control.access.authorization import AccessRefusal
 from console.domain.access import Person
 from console.domain.alert import DeliveryView, SuppressionView
+from console.domain.failure import FailureMemory
 from console.domain.filter import ME, FilterError, JobFilter, parse_filter, split_filter
 from console.domain.ids import MAX_ID_DIGITS
 from console.domain.incident import IncidentRow
@@ -30,6 +31,7 @@ from console.domain.reason import Reason
 from console.domain.request import RequestKind
 from console.domain.run import RunRow
 from console.domain.service import ServiceView
+from console.domain.text import Text, Title
 from console.engine.access import AccessRights
 from console.engine.api.documents import (
     DEFAULT_DEPTH,
@@ -42,7 +44,6 @@ from console.engine.api.documents import (
     services_on,
     unknown_field_fault,
 )
-from console.engine.calendar_feed import CalendarFeed
 from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, ReadEndpoint, error_reply
 from console.engine.write_api import OPERATIONS, ApiOperation
 from console.store.errors import NotFound, StoreError
@@ -57,7 +58,6 @@ CACHED_REPLIES = 16
 CACHE_SECONDS = 2.0
 """A reply is computed again after this although nothing was committed: some of it changes by time alone."""
 OPENAPI = f"{API}/openapi.json"
-CALENDAR = "text/calendar; charset=utf-8"
 
 Values = Mapping[str, Any]
 """The values of a query's parameters, by name."""
@@ -91,8 +91,6 @@ class ApiResource(NamedTuple):
     parameters: tuple[QueryParameter, ...]
     page: Callable[[Queries, Values], DocumentPage]
     """Raises ApiFault, StoreError."""
-    content_type: str = JSON
-    """Of other types the document is the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +103,8 @@ class _Cached:
 class ReadApi:
     """Answers GET below /api/v1 from the store, for one thread."""
 
-    def __init__(self, url: str, feed: CalendarFeed | None = None) -> None:
-        """`feed`: of the calendar; None: no calendar."""
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._resources = RESOURCES if feed is None else (*RESOURCES, calendar_resource(feed))
         self._queries: Queries | None = None
         self._cache = OrderedDict[str, _Cached]()
         """By path and query."""
@@ -116,14 +112,14 @@ class ReadApi:
     @property
     def endpoints(self) -> dict[str, ReadEndpoint]:
         """By path."""
-        endpoints = {resource.path: self._endpoint_of(resource) for resource in self._resources}
+        endpoints = {resource.path: self._endpoint_of(resource) for resource in RESOURCES}
         described = ReadEndpoint(lambda request: _unless_known(self._description, request), self.close)
         return {**endpoints, OPENAPI: described}
 
     @cached_property
     def _description(self) -> ServerReply:
         """The reply that the first request for it composes: an engine starts without it."""
-        return _with_etag(json_text(openapi_document(self._resources), indent=2))
+        return _with_etag(json_text(openapi_document(), indent=2))
 
     def close(self) -> None:
         """Closes the store's connection; the next request opens it again."""
@@ -133,8 +129,7 @@ class ReadApi:
             queries.close()
 
     def _endpoint_of(self, resource: ApiResource) -> ReadEndpoint:
-        is_calendar = resource.content_type == CALENDAR
-        return ReadEndpoint(lambda request: self._answer(resource, request), self.close, takes_basic=is_calendar)
+        return ReadEndpoint(lambda request: self._answer(resource, request), self.close)
 
     def _answer(self, resource: ApiResource, request: ApiRequest) -> ServerReply:
         """Raises StoreError."""
@@ -146,8 +141,8 @@ class ReadApi:
         except ApiFault as fault:
             return fault.reply
         except NotFound as error:
-            is_service = any(parameter.name == "service" for parameter in resource.parameters)
-            names = f"{API}/services" if is_service else f"{API}/jobs or {API}/runs"
+            is_listed = any(parameter.name in ("service", "signature") for parameter in resource.parameters)
+            names = resource.path if is_listed else f"{API}/jobs or {API}/runs"
             return error_reply(404, error.short, f"use a name that {names} lists")
         except StoreError:
             self.close()
@@ -165,8 +160,7 @@ class ReadApi:
             query = parse_qsl(target.partition("?")[2], keep_blank_values=True)
             following = urlencode({**dict(query), **page.following})
             links.append(("Link", f'<{resource.path}?{following}>; rel="next"'))
-        text = json_text(page.document) if resource.content_type == JSON else page.document
-        reply = _with_etag(text, *links, content_type=resource.content_type)
+        reply = _with_etag(json_text(page.document), *links)
         self._cache[target] = _Cached(version, now + CACHE_SECONDS, reply)
         self._cache.move_to_end(target)
         if len(self._cache) > CACHED_REPLIES:
@@ -182,10 +176,10 @@ def _require_view(queries: Queries, login: str) -> None:
         raise ApiFault(allowed.reason, fix, 403)
 
 
-def _with_etag(text: str, *headers: tuple[str, str], content_type: str = JSON) -> ServerReply:
-    body = text.encode() + (b"\n" if content_type == JSON else b"")
+def _with_etag(text: str, *headers: tuple[str, str]) -> ServerReply:
+    body = text.encode() + b"\n"
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return ServerReply(200, body, content_type, (("ETag", etag), ("Cache-Control", "private, no-cache"), *headers))
+    return ServerReply(200, body, JSON, (("ETag", etag), ("Cache-Control", "private, no-cache"), *headers))
 
 
 def _unless_known(reply: ServerReply, request: ApiRequest) -> ServerReply:
@@ -231,10 +225,12 @@ def parsed_values(parameters: Sequence[QueryParameter], pairs: Sequence[tuple[st
 
 def number_parameter(name: str, description: str, least: int, most: int, default: int | None) -> QueryParameter:
     """A whole number within bounds, both included."""
+    # the 18 digits themselves would be masked
+    bounds_text = f"of at most {MAX_ID_DIGITS} digits, from {least} on" if most == MAX_ID else f"from {least} to {most}"
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit()) or len(text) > MAX_ID_DIGITS or not least <= int(text) <= most:
-            raise ValueError(f"write a whole number from {least} to {most}")
+            raise ValueError(f"write a whole number {bounds_text}")
         return int(text)
 
     bounds = {"type": "integer", "minimum": least, "maximum": most}
@@ -268,6 +264,7 @@ def _date(text: str) -> str:
         raise ValueError("write a date as 2026-11-20") from None
 
 
+MAX_ID = 10**MAX_ID_DIGITS - 1
 _LIMIT = number_parameter("limit", "most rows", 1, MAX_LIMIT, DEFAULT_LIMIT)
 _OFFSET = number_parameter("offset", "rows left out before the first; the header Link has the next", 0, MAX_OFFSET, 0)
 _FILTER = QueryParameter("filter", "in the language of docs/filters.md; times of day are UTC", default="")
@@ -275,7 +272,6 @@ _PROBLEMS = flag_parameter("problems", "only what needs attention")
 JOB_HELP = "system/native-id, or a unique suffix"
 _SORTS = [sign + order for order in ("name", "attention", "age", "deadline", "slack") for sign in ("", "-")]
 _PAGING = (_LIMIT, _OFFSET)
-MAX_ID = 10**MAX_ID_DIGITS - 1
 
 
 def _filter_of(queries: Queries, values: Values) -> JobFilter:
@@ -304,6 +300,11 @@ def _services(queries: Queries, values: Values) -> DocumentPage:
 
 def _incidents(queries: Queries, values: Values) -> DocumentPage:
     return page_of(incidents_list(queries, values["closed"]), values)
+
+
+def _failures(queries: Queries, values: Values) -> DocumentPage:
+    signature = values["signature"]
+    return page_of([queries.failures.failure(signature)] if signature else queries.failures.list_failures(), values)
 
 
 def _jobs(queries: Queries, values: Values) -> DocumentPage:
@@ -336,17 +337,6 @@ def page_of(rows: Any, values: Values) -> DocumentPage:
     return DocumentPage(rows[first:following], None if is_last else {"offset": following})
 
 
-def calendar_resource(feed: CalendarFeed) -> ApiResource:
-    """The path of the calendar. Its token may also be the password of a Basic login."""
-
-    def page(queries: Queries, values: Values) -> DocumentPage:
-        name = values["service"]
-        return DocumentPage(feed(queries.services.service(name).name if name else ""))
-
-    service = QueryParameter("service", "only what concerns this one", default="")
-    return ApiResource(f"{API}/calendar.ics", "Deadlines and what is planned", str, (service,), page, CALENDAR)
-
-
 RESOURCES = (
     ApiResource(
         f"{API}/services",
@@ -367,6 +357,13 @@ RESOURCES = (
         list[IncidentRow],
         (flag_parameter("closed", "also the latest closed ones"), *_PAGING),
         _incidents,
+    ),
+    ApiResource(
+        f"{API}/failures",
+        "Failures by signature, with the repairs that were tried, as `headway failure --json`",
+        list[FailureMemory],
+        (QueryParameter("signature", "only the failure with this id"), *_PAGING),
+        _failures,
     ),
     ApiResource(
         f"{API}/jobs",
@@ -423,7 +420,7 @@ _STATUSES = {
     400: "a parameter is invalid",
     401: "no token, or an unknown one",
     403: "the reader may not view",
-    404: "no such service, job or run",
+    404: "no such service, failure, job or run",
     429: "too many requests with a wrong token",
     503: "the store cannot be used now",
 }
@@ -457,6 +454,8 @@ class _Schemas:
         arguments, origin = get_args(kind), get_origin(kind)
         if kind in _SIMPLE:
             return _SIMPLE[kind]
+        if kind in (Title, Text):
+            return self.of(str)
         if origin is UnionType:
             return {"anyOf": [self.of(argument) for argument in arguments]}
         if origin in (list, tuple):
@@ -492,8 +491,8 @@ class _Schemas:
         return {"$ref": f"#/components/schemas/{name}"}
 
 
-def openapi_document(resources: Sequence[ApiResource]) -> dict[str, Any]:
-    """The OpenAPI 3.1 description of the API: of these paths that are read, and of `OPERATIONS`."""
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI 3.1 description of the API: of `RESOURCES` and `OPERATIONS`."""
     schemas = _Schemas()
     error = {"type": "object", "properties": {"error": _SIMPLE[str], "fix": _SIMPLE[str]}, "required": ["error", "fix"]}
     schemas.components["Error"] = error
@@ -508,11 +507,10 @@ def openapi_document(resources: Sequence[ApiResource]) -> dict[str, Any]:
                 "operationId": resource.path.rpartition("/")[2],
                 "summary": resource.summary,
                 "parameters": [_described(parameter) for parameter in resource.parameters],
-                "responses": unusual | {"200": _document(schemas.of(resource.kind), resource.content_type)},
-                **({"security": [{"bearer": []}, {"basic": []}]} if resource.content_type == CALENDAR else {}),
+                "responses": unusual | {"200": _document(schemas.of(resource.kind))},
             }
         }
-        for resource in resources
+        for resource in RESOURCES
     }
     paths |= {operation.path: {"post": _operation(operation, schemas, unusual)} for operation in OPERATIONS}
     return {
@@ -526,7 +524,7 @@ def openapi_document(resources: Sequence[ApiResource]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "securitySchemes": {name: {"type": "http", "scheme": name} for name in ("bearer", "basic")},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
 
@@ -546,13 +544,13 @@ def _operation(operation: ApiOperation, schemas: _Schemas, unusual: Mapping[str,
     }
 
 
-def _document(schema: dict[str, Any], content_type: str) -> dict[str, Any]:
+def _document(schema: dict[str, Any]) -> dict[str, Any]:
     """The description of a reply with a document."""
     headers = {
         "ETag": {"description": "send it as If-None-Match", "schema": _SIMPLE[str]},
         "Link": {"description": 'the next page: rel="next"', "schema": _SIMPLE[str]},
     }
-    return {"description": "the document", "headers": headers, "content": {content_type: {"schema": schema}}}
+    return {"description": "the document", "headers": headers, "content": {JSON: {"schema": schema}}}
 
 
 def parameter_schema(parameter: QueryParameter) -> dict[str, Any]:

@@ -50,6 +50,28 @@ class Pulse:
         return time.monotonic() - self._due
 
 
+EVERY_SECONDS = 15.0
+"""Pause of periodic tasks after all have run."""
+
+
+class PeriodicTasks:
+    """Runs periodic tasks on one thread, as none is urgent."""
+
+    def __init__(self, *steps: Callable[[int], None]) -> None:
+        """`steps`: called with the fence."""
+        self._steps = steps
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            self.wake.clear()
+            for step in self._steps:
+                self.pulse.beat(EVERY_SECONDS)
+                step(fence)
+            self.wake.wait(EVERY_SECONDS)
+
+
 class Worker(Protocol):
     """A worker: runs on one thread, under a fence, until `stopping`."""
 

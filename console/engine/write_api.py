@@ -18,14 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.access import Person
-from console.domain.ids import derived_key, incident_id, incident_name, new_action_key
-from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView, blocked_reason
+from console.domain.ids import derived_key, incident_id, incident_name, new_action_key, utc_minute
+from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView, blocked_text
 from console.domain.plan import HTTP_API, WAIT, PlanDraft, PlanRefused, PlanView
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.alerts import MAX_SILENCE
 from console.engine.api.client import EngineClient
 from console.engine.api.documents import json_text
 from console.engine.api.queue import ANSWER_CHECK_SECONDS
+from console.engine.api.requests import Acknowledge, ProposeRecovery
 from console.engine.api.server import WHY_LIMIT
 from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, RequestThreads, WriteEndpoint, error_reply
 from console.store.db.client import client_transaction
@@ -181,7 +182,7 @@ class EngineCall:
 def _acknowledge(call: EngineCall, body: AcknowledgeBody) -> IncidentRow:
     seconds = parse_duration(body.length).total_seconds()
     keeps_later = "length" not in body.model_fields_set
-    call.answer(call.client.acknowledge(body.number, seconds, body.why, call.key, keeps_later))
+    call.answer(call.client.ask(Acknowledge(body.number, seconds, body.why, call.key, keeps_later)))
     with open_queries(call.url) as queries:
         return queries.incidents.incident(body.number).row
 
@@ -194,12 +195,12 @@ def request_plan(call: EngineCall, body: PlanBody) -> PlanView:
     if known := next((plan for plan in plans if plan.key == call.key), None):
         return known
     view = call.open_incident(body.number)
-    draft = PlanDraft.read(call.answer(call.client.propose(view.row.id, body.all)))
+    draft = PlanDraft.read(call.answer(call.client.ask(ProposeRecovery(view.row.id, body.all))))
     if all(step.verb == WAIT for step in draft.steps):
-        raise PlanRefused(blocked_reason(view))
+        raise PlanRefused(blocked_text(view, utc_minute))
     if refused := next((step for step in draft.steps if step.refusal_now), None):
         raise PlanRefused(f"step {refused.place}, {refused.job}: {refused.refusal_now}")
-    number = call.client.request_plan(draft, call.key, body.why)
+    number = call.client.start_plan(draft, call.key, body.why, is_paused=True)
     with open_queries(call.url) as queries:
         return queries.plans.plan(number)
 

@@ -42,8 +42,8 @@ from console.domain.dependency import UpstreamCondition, UpstreamPeriod
 from console.domain.estate import JobFacts, RunFacts, ServiceFacts
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationQuantiles
-from console.domain.message import Text
 from console.domain.promise import DeadlineExtension
+from console.domain.text import Text
 from console.timing.calendars import counts
 from console.timing.maintenance import planned_extension, takes_longer
 from console.timing.schedule import seen_instant

@@ -19,6 +19,7 @@ from console.control.snapshot.incremental import SourceMemo
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.forecast import JobForecast
 from console.domain.history import EstimateKind
+from console.domain.promise import RISK
 from console.forecast.calibration import fit_slopes, publish_odds
 from console.forecast.finish_times import ActByTimes, FinishTimes, NodeState, ServiceForecast, ServiceOdds
 from console.forecast.night_graph import (
@@ -108,7 +109,7 @@ def forecast_basis(index: EstateIndex, points: Sequence[NightPoint], days: Itera
     jobs, estate = dict.fromkeys(point.job_id for point in points), index.estate
     past = (source.get(job_id) for job_id in jobs for source in (estate.history, estate.durations))
     declared = tuple((index.job(job_id).expected, index.estimate(job_id).peers) for job_id in jobs)
-    promised = tuple((day.service.name, day.business_date, day.deadline, day.service.risk, day.ends) for day in days)
+    promised = tuple((day.service.name, day.business_date, day.deadline, day.ends) for day in days)
     return ForecastBasis(tuple(points), (promised, declared), (*past, estate.forecasts))
 
 
@@ -251,7 +252,7 @@ class Forecaster:
         def restarted() -> tuple[float, SimulationRun]:
             runs = frozenset(point.job_id for point in points)
             held = frozenset(job_id for job_id in runs if index.job(job_id).can_hold)
-            planned = list(map(PlanOutcome(index.now, runs, held, done=frozenset()), points))
+            planned = list(map(PlanOutcome(index.now, runs, held), points))
             night = self._prepare(index, planned, delivering, business_date)
             return night.origin, _simulated(night, planned, index.now)
 
@@ -351,7 +352,7 @@ def _with_odds(
     sim = published.sim
     simulated = replace(simulated, sim=sim)
     outcome = sim.outcome(promise)
-    shares = np.append(SHARES, 1 - day.service.risk)
+    shares = np.append(SHARES, 1 - RISK)
     p50, p80, p90, p95, within_risk = map(simulated.instant, quantiles(outcome.finish, outcome.weights, shares))
     slack = slack_of(sim, promise)
     path = critical_path(sim, promise, slack, [point.job_id for point in points])
@@ -375,7 +376,7 @@ def _with_odds(
         nights,
         reason.text,
         _job_forecasts(index, simulated, day, slack),
-        partial(_act_by_times, index, simulated, slack, day.service.risk),
+        partial(_act_by_times, index, simulated, slack),
         if_restarted,
         reason.job_id,
     )
@@ -395,7 +396,7 @@ def _job_forecasts(
     most = sorted(job_of, key=lambda job_id: (-slack.critical[job_of[job_id]], slack.seconds[job_of[job_id]], job_id))
     shown = [job_id for job_id in day.nodes if job_id in set(most[:MAX_JOBS])]
     jobs = [job_of[job_id] for job_id in shown]
-    slacks = job_slacks(simulated.sim, simulated.promise, slack, jobs, day.service.risk)
+    slacks = job_slacks(simulated.sim, simulated.promise, slack, jobs, RISK)
     return tuple(
         _job_forecast(index, job_id, job_slack, simulated)
         for job_id, job_slack in zip(shown, slacks, strict=True)
@@ -423,7 +424,7 @@ def _job_forecast(index: EstateIndex, job_id: int, slack: JobSlack, simulated: S
 
 
 def _act_by_times(
-    index: EstateIndex, simulated: SimulatedService, slack: ServiceSlack, risk: float, broken: Iterable[int]
+    index: EstateIndex, simulated: SimulatedService, slack: ServiceSlack, broken: Iterable[int]
 ) -> ActByTimes | None:
     jobs = {simulated.job_of[job_id]: job_id for job_id in broken if job_id in simulated.job_of}
     hanging = {
@@ -431,5 +432,5 @@ def _act_by_times(
         for job, job_id in jobs.items()
         if simulated.points[job].phase == JobPhase.RUNS
     }
-    times = act_by_times(simulated.sim, simulated.promise, slack, list(jobs), risk, hanging)
+    times = act_by_times(simulated.sim, simulated.promise, slack, list(jobs), RISK, hanging)
     return None if times is None else ActByTimes(*map(simulated.instant, times))

@@ -16,7 +16,7 @@ from connectors.sdk.states import RunState
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import UpstreamGate
 from console.control.snapshot.pools import pool_of
-from console.control.snapshot.runs import red_since, run_time
+from console.control.snapshot.runs import is_repeated, red_since, run_time
 from console.domain.estate import RunFacts
 from console.domain.ids import EPOCH
 from console.domain.job import Safety
@@ -161,8 +161,11 @@ class _NightGraphBuilder:
         return self._point(phase, self._upstreams(), ready=min(ready, start), start=start, end=end, waited=waited)
 
     def _broken(self) -> int:
-        """A red or stale job: restarted after a repair, or, if it waits for unfinished upstreams, right after them."""
+        """A red or stale job: restarted after a repair, or, if it waits for unfinished upstreams, right after them; now
+        if a plan restarts it, or its restart is sent."""
         awaited = self._awaited()
+        if self._is_restarted():
+            return self.graph.put(replace(self._rerun(JobPhase.WAITS, awaited), failed=True))
         if any(self._is_open(place) for place in awaited):
             return self.graph.put(self._rerun(JobPhase.WAITS, awaited))
         run, since = self.node.run, self._now
@@ -172,6 +175,15 @@ class _NightGraphBuilder:
             ends = [end for place in awaited if (end := self.graph.points[place].end) < NEVER]
             since = max([_seconds(run.ended_at or self.index.now), *ends])
         return self.graph.put(self._rerun(JobPhase.FAILED, awaited, end=min(since, self._now)))
+
+    def _is_restarted(self) -> bool:
+        run, estate = self.node.run, self.index.estate
+        if run is None or run.id in estate.approvals:
+            return False
+        repair = estate.repairs.get(run.id)
+        if repair is not None and repair.unknown:
+            return False
+        return run.id in estate.planned_restarts or is_repeated(run, repair)
 
     def _by_clock(self) -> int:
         assert self.node.starts_at is not None

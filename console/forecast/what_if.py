@@ -62,15 +62,11 @@ class PlanOutcome:
     """Jobs that the plan runs again."""
     held: frozenset[int]
     """Jobs that the plan holds, and starts."""
-    done: frozenset[int]
-    """Jobs that the plan skips or marks."""
 
     def __call__(self, point: NightPoint) -> NightPoint:
         at = self.now.timestamp()
         if not point.takes or point.phase is JobPhase.DONE:
             return point
-        if point.job_id in self.done:
-            return replace(_done(point, at), failed=point.phase is JobPhase.FAILED)
         if point.job_id in self.held and isinstance(point.rule, RerunRule):
             upstreams = tuple(upstream for upstream in point.upstreams if upstream != point.rule.first)
             return replace(point, rule=None, upstreams=upstreams, earliest=point.due)

@@ -11,9 +11,9 @@ import numpy as np
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.pools import slot_text
 from console.domain.history import NO_HISTORY, EstimateKind
-from console.domain.message import At, Text, joined
 from console.domain.probability import format_percent
 from console.domain.settings import JobPool
+from console.domain.text import At, Text, joined
 from console.forecast.night_graph import NightPoint, instant_of
 from console.forecast.simulation.critical_path import ServiceSlack
 from console.forecast.simulation.simulator import SimulationRun

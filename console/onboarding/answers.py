@@ -81,7 +81,7 @@ def with_own_key(machine: Machine, hosts: Iterable[DetectedScheduler]) -> Iterat
         return
     for host in hosts:
         if host.key.startswith("ssh:") and host.settings["key"] != KEY:
-            yield replace(host, settings=host_answer(machine, host.title.removeprefix("host ")).settings)
+            yield replace(host, settings=host_answer(machine, host.key.removeprefix("ssh:")).settings)
 
 
 def dsn_answer(machine: Machine, dsn: str, reference: Mapping[str, object], kind: str = "pg_cron") -> DetectedScheduler:

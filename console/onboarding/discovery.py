@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import ConnectorError
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import Inventory
 from connectors.sdk.registry import UnknownKind, load
 from connectors.sdk.secrets import SecretStore
@@ -152,7 +153,7 @@ def _cron_database(machine: Machine, host: str, port: int, user: str) -> tuple[s
         except psycopg.errors.UndefinedObject:
             return "", ""
         except psycopg.Error as error:
-            first = first or re.sub(r"\s+", " ", str(error)).strip()[:200]
+            first = first or masked_head(re.sub(r"\s+", " ", str(error)).strip(), 200)
     return "", f"{first}. Fix: a login for {user}, or PGUSER and PGPASSWORD; see headway connector grants pg_cron"
 
 

@@ -17,8 +17,10 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from connectors.sdk.fields import masked_head
 from connectors.sdk.yaml_document import read_yaml
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, text_of
+from console.text.lists import listed
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 AWS_KINDS = {
@@ -47,8 +49,7 @@ def sections_of(path: Path) -> tuple[ConfigParser, str]:
 
 
 def name_list(names: list[str]) -> str:
-    suffix = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
-    return ", ".join(names[:MAX_NAMES_SHOWN]) + suffix
+    return listed(names, MAX_NAMES_SHOWN)
 
 
 def airflow(machine: Machine) -> Iterator[DetectedScheduler]:
@@ -387,6 +388,6 @@ def slurm(machine: Machine) -> Iterator[DetectedScheduler]:
         return
     ready = WatchReadiness.NOW if re.search(r"\bis UP\b", reply) else WatchReadiness.NEEDS
     settings = {"hosts": [{"name": machine.host, "local": True}], "timezone": machine.zone}
-    note = (reply.splitlines() or ["it answers nothing"])[0][:200]
+    note = masked_head((reply.splitlines() or ["it answers nothing"])[0], 200)
     note += "" if ready is WatchReadiness.NOW else ". Check slurmctld and SLURM_CONF"
     yield DetectedScheduler("slurm", "Slurm", "scontrol ping", ready, note, None, "slurm", "slurm", settings)

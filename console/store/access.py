@@ -17,7 +17,7 @@ from console.store.meta import get_meta, set_meta
 
 ACTING_KEY = "acting"
 """Key in `meta` of `[acting]`, JSON."""
-DEFAULT_RULES = ActingRules((), per_hour=0, policy_per_hour=0, valid_for_s=0.0, cards=())
+DEFAULT_RULES = ActingRules((), per_hour=0, policy_per_hour=0, cards=())
 """Rules of a store without a config."""
 HOUR_US = 3_600_000_000
 

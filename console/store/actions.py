@@ -11,52 +11,43 @@ from typing import Any, NamedTuple
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import STARTING, RunState, Verb
 from console.domain.ids import instant, optional_instant
+from console.domain.system import with_fix
 from console.store import access, alerts, audit
 from console.store.alerts import AlertRouting, AttentionRequest
+from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.names import decode_name, shortest_suffix
+from console.store.new_actions import NewAction
 from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRow:
-    """One action with the place of its job."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRow(NewAction):
+    """An action as it was requested, with its present state and the system and target of its job.
 
-    key: str
-    verb: Verb
+    An empty preview is requested from the connector right before the intent; the parameters are for
+    `ActionSpec.parameters`, and include the reason as "why"; the text is why it waits, or the reply.
+    """
+
+    preview: dict[str, Any]
+    parameters: dict[str, Any]
     state: str
-    job_id: int
     job: str
     system: str
     system_id: int
     target_id: int
-    run_id: int | None
-    preview: dict[str, Any]
-    """Empty: requested from the connector right before the intent."""
-    parameters: dict[str, Any]
-    """For `ActionSpec.parameters`; includes the reason as "why"."""
-    origin: str
-    requested_by: str
-    why: str
-    overlap: str
     looked_up: int
-    requested_us: int
-    needs_approval: bool
-    approved_by: str
-    approved_us: int | None
     sent_us: int | None = None
-    text: str = ""
-    """Why it waits, or the reply."""
 
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
-    " a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.requested_us,"
-    " a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
+    " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.requested_from, a.why, a.overlap,"
+    " a.looked_up, a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
@@ -128,6 +119,8 @@ class ActionStep:
     """`Modes.block_code` of a refusal, for the audit."""
     unsent: bool = False
     """True if a failed action is proved not to have reached its scheduler."""
+    fix: str = ""
+    """The instruction for a person, which follows its text."""
 
 
 def step_action(
@@ -160,7 +153,7 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
         fixes.append(("Do", f"headway rerun {shlex.quote(row.job)}"))
     fixes.append(("Open", f"headway action {key}"))
     notes = () if step.ended else ("Check its scheduler before it is withdrawn.",)
-    why = step.text if step.ended else step.text.partition(" Fix: ")[0]
+    why = with_fix(step.text, step.fix) if step.ended else step.text
     need = AttentionRequest(
         key, f"{what}: {step.notice}", f"{what} {row.job}", why, tuple(fixes), row.requested_by,
         row.incident_id, row.job_id, notes=notes,
@@ -185,9 +178,9 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
     row = session.first(
         _MOVE,
         (
-            step.state, is_sending or step.text != "", step.text, step.native_ref, step.next_us, int(step.is_lookup),
-            preview, now_us if is_sending else None, now_us if step.ended else None, step.unsent, key, was,
-            is_sending,
+            step.state, is_sending or step.text != "", with_fix(step.text, step.fix), step.native_ref, step.next_us,
+            int(step.is_lookup), preview, now_us if is_sending else None, now_us if step.ended else None, step.unsent,
+            key, was, is_sending,
         ),
     )  # fmt: skip
     if row is None:
@@ -199,30 +192,15 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class ActionAttempt:
-    """The attempt of an action, as its source reports it."""
-
-    state: str
-    evidence: str
-    ended: bool
-    exit_code: int | None
-    message: str
-
-
-def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
-    """The attempt of the action: the one with its key, or the one named by the receipt (a redrive carries no key). None
-    until the source reports it."""
-    with store.read() as session:
-        row = session.first(
-            "SELECT t.state, t.evidence, t.ended_us, t.exit_code, t.message FROM attempt t JOIN action a ON a.key"
-            " = ? WHERE (t.action_key = a.key AND t.job_id = a.job_id) OR (t.run_id = a.run_id AND a.native_ref <> ''"
-            " AND t.attempt_key = a.native_ref) ORDER BY t.number DESC LIMIT 1",
-            (action.key,),
-        )
-    if row is None:
-        return None
-    return from_row(ActionAttempt, row, ended=row.ended_us is not None)
+def attempt_after(store: Database, action: ActionRow) -> Row | None:
+    """`state`, `evidence`, `ended`, `exit_code` and `message` of the attempt of the action: the one with its key, or
+    the one named by the receipt (a redrive carries no key). None until the source reports it."""
+    return store.first(
+        "SELECT t.state, t.evidence, t.ended_us IS NOT NULL AS ended, t.exit_code, t.message FROM attempt t JOIN action"
+        " a ON a.key = ? WHERE (t.action_key = a.key AND t.job_id = a.job_id) OR (t.run_id = a.run_id AND a.native_ref"
+        " <> '' AND t.attempt_key = a.native_ref) ORDER BY t.number DESC LIMIT 1",
+        (action.key,),
+    )
 
 
 def missed_start(store: Database, action: ActionRow) -> datetime | None:
@@ -230,30 +208,19 @@ def missed_start(store: Database, action: ActionRow) -> datetime | None:
     it; None for others."""
     if action.verb not in STARTING or action.sent_us is None or attempt_after(store, action) is not None:
         return None
-    with store.read() as session:
-        [row] = session.rows(
-            "SELECT s.start_within_s, s.poll_every_s, t.last_ok_us FROM target t JOIN system s ON s.id = t.system_id"
-            " WHERE t.id = ?",
-            (action.target_id,),
-        )
+    [row] = store.rows(
+        "SELECT s.start_within_s, s.poll_every_s, t.last_ok_us FROM target t JOIN system s ON s.id = t.system_id"
+        " WHERE t.id = ?",
+        (action.target_id,),
+    )
     due_us = action.sent_us + int(row.start_within_s * 1e6)
     is_polled = row.last_ok_us is not None and row.last_ok_us >= due_us + row.poll_every_s * 1e6
     return instant(due_us) if row.start_within_s and is_polled else None
 
 
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """A run as its source last reported it."""
-
-    state: str
-    evidence: str
-
-
-def run_status(store: Database, run_id: int) -> RunStatus | None:
-    """None if the run is not in the store."""
-    with store.read() as session:
-        row = session.first("SELECT state, evidence FROM run WHERE id = ?", (run_id,))
-    return None if row is None else from_row(RunStatus, row)
+def run_status(store: Database, run_id: int) -> Row | None:
+    """`state` and `evidence` of a run, as its source last reported it; None if the run is not in the store."""
+    return store.first("SELECT state, evidence FROM run WHERE id = ?", (run_id,))
 
 
 def short_name(store: Database, job_id: int | None, run_id: int | None) -> str:
@@ -278,8 +245,7 @@ class NativeRef(NamedTuple):
 def job_ref(store: Database, job_id: int) -> NativeRef | None:
     """As `run_ref`, for an action on a job: no run, no attempt, the state "planned"."""
     sql = "SELECT j.source_id, s.name, j.target_id FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?"
-    with store.read() as session:
-        row = session.first(sql, (job_id,))
+    row = store.first(sql, (job_id,))
     if row is None:
         return None
     ref = RunRef(decode_name(row.source_id), "", "", "")
@@ -295,8 +261,7 @@ def run_ref(store: Database, run_id: int, attempt_id: int | None = None, job_id:
         " FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id LEFT JOIN attempt a"
         " ON a.id = COALESCE(CAST(? AS BIGINT), r.attempt_id) AND a.run_id = r.id WHERE r.id = ?"
     )
-    with store.read() as session:
-        row = session.first(sql, (attempt_id, run_id))
+    row = store.first(sql, (attempt_id, run_id))
     if row is None or job_id not in (None, row.job_id):
         return None
     ref = RunRef(
@@ -312,7 +277,7 @@ _SELECT_REQUESTED = (
 )
 
 
-def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: str, now_us: int) -> str:
+def withdraw(store: Database, fence: int, key: str, change: ChangeOrigin) -> str:
     """Withdraws the action if it is unsent, or its outcome is unknown: the sender commits its intent by compare-and-set
     on the same row. The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
@@ -322,16 +287,16 @@ def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: s
         if action.state == "requested":
             if (plan := access.plan_of(session, key)) is not None:
                 return f"it is a step of plan {plan.id}: headway plan abort {plan.id} abandons its unsent steps"
-            text = f"withdrawn by {by} before it was sent"
+            text = f"withdrawn by {change.by} before it was sent"
             step = ActionStep("refused", text, ended=True, event=text)
         elif action.state == "unknown":
-            text = f"withdrawn by {by} with an unknown outcome"
+            text = f"withdrawn by {change.by} with an unknown outcome"
             step = ActionStep("failed", text, ended=True, event=text)
         elif action.state in ("sending", "sent"):
             return "it was sent already; headway run cancel ends a running run"
         else:
             return f"it has ended: {action.state}"
-        move_action(session, key, action.state, step, now_us)
+        move_action(session, key, action.state, step, change.now_us)
         detail = {"key": key, "requested_by": action.requested_by, "it was": action.state, "requested_why": action.why}
-        audit.append(session, now_us, by, origin, f"withdraw {action.verb}", action.job, detail, why)
+        change.audit(session, f"withdraw {action.verb}", action.job, detail)
     return ""

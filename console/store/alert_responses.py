@@ -1,4 +1,4 @@
-"""People's responses to alerts (acknowledgements, silences, usefulness), and the noise report.
+"""People's responses to alerts: acknowledgements and silences.
 
 Each response is one transaction with its audit row.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.domain.ids import incident_name, micros
-from console.domain.noise import NoiseAlert, NoiseReport, noise_report
+from console.domain.ids import incident_name, instant
 from console.domain.request import RequestKind
+from console.domain.text import At
 from console.store.audit import ChangeOrigin
 from console.store.db.session import Row, Session
 from console.store.errors import ItemNotFound
@@ -32,10 +31,7 @@ class ActiveAcknowledgement(NamedTuple):
     key: str
     """Of its request."""
     sent: tuple[str, ...] = ()
-    """Texts of the events that say that it was sent to on-call services."""
-
-    def was_sent_to(self, service: str) -> bool:
-        return any(text.startswith(f"{service}: ") for text in self.sent)
+    """The on-call services that it was sent to."""
 
 
 def acknowledge(
@@ -68,7 +64,8 @@ def acknowledge(
             " VALUES (?, ?, ?, ?, ?, NULL, '', ?)",
             (incident_id, change.by, change.why, change.now_us, until_us, key),
         )
-        text = f"acknowledged{f': {clean_line(change.why)}' if change.why else ''}"
+        why = (f": {clean_line(change.why)}",) if change.why else ()
+        text = "acknowledged until ", At(instant(until_us)), *why
         record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)
         change.audit(session, RequestKind.ACKNOWLEDGE, name, {"until_us": until_us})
     return ""
@@ -105,17 +102,17 @@ def end_acknowledgement(store: Database, fence: int, incident_id: int, change: C
 
 def active_acknowledgements(store: Database, now_us: int) -> dict[int, ActiveAcknowledgement]:
     """The valid acknowledgement of each open incident that has one, by incident."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT a.incident_id, a.key, e.text FROM incident i JOIN acknowledgement a ON a.id = (SELECT max(x.id)"
-            " FROM acknowledgement x WHERE x.incident_id = i.id) LEFT JOIN event e ON e.incident_id = i.id AND e.kind ="
-            " ? AND e.at_us >= a.made_us WHERE i.closed_us IS NULL AND a.ended_us IS NULL AND a.until_us > ?",
-            (_SENT, now_us),
-        )
+    rows = store.rows(
+        "SELECT a.incident_id, a.key, e.actor FROM incident i JOIN acknowledgement a ON a.id = (SELECT max(x.id)"
+        " FROM acknowledgement x WHERE x.incident_id = i.id) LEFT JOIN event e ON e.incident_id = i.id AND e.kind ="
+        " ? AND e.at_us >= a.made_us WHERE i.closed_us IS NULL AND a.ended_us IS NULL AND a.until_us > ?",
+        (_SENT, now_us),
+    )
     active: dict[int, ActiveAcknowledgement] = {}
     for row in rows:
         acknowledgement = active.get(row.incident_id, ActiveAcknowledgement(row.key))
-        active[row.incident_id] = acknowledgement._replace(sent=(*acknowledgement.sent, row.text or ""))
+        sent = (*acknowledgement.sent, *filter(None, (row.actor,)))
+        active[row.incident_id] = acknowledgement._replace(sent=sent)
     return active
 
 
@@ -124,7 +121,7 @@ def record_sent_acknowledgement(
 ) -> None:
     """Adds to the timeline that the acknowledgement was sent to the service; `outcome`: its answer."""
     with store.write(fence) as session:
-        record_event(session, now_us, _SENT, f"{service}: {outcome}", incident_id=incident_id)
+        record_event(session, now_us, _SENT, outcome, incident_id=incident_id, actor=service)
 
 
 def add_silence(
@@ -162,48 +159,3 @@ def expire_silence(store: Database, fence: int, number: int, change: ChangeOrigi
         if ended is None:
             raise ItemNotFound(name, f"there is no active {name}; headway silence lists them")
         change.audit(session, RequestKind.EXPIRE_SILENCE, name, {"matchers": json.loads(ended.matchers)})
-
-
-def rate_alert(store: Database, fence: int, alert_id: int, useful: bool, change: ChangeOrigin) -> None:
-    """Rates an alert as useful or not; the last rating counts. Raises ItemNotFound."""
-    name = f"alert {alert_id}"
-    with store.write(fence) as session:
-        if not session.rows("SELECT 1 FROM alert WHERE id = ?", (alert_id,)):
-            raise ItemNotFound(name, f"there is no {name}; each alert names its ID in its last lines")
-        session.rows(
-            "INSERT INTO alert_useful (alert_id, useful, said_by, why, said_us) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (alert_id) DO UPDATE SET useful = excluded.useful, said_by = excluded.said_by,"
-            " why = excluded.why, said_us = excluded.said_us",
-            (alert_id, useful, change.by, change.why, change.now_us),
-        )
-        change.audit(session, RequestKind.RATE_ALERT, name, {"alert": alert_id, "useful": useful})
-
-
-_SELECT_ALERTS = (
-    "SELECT a.route, a.kind, i.id AS incident, i.owner, CASE WHEN i.rule <> '' THEN i.rule ELSE i.cause END AS rule,"
-    " COALESCE(j.name, t.text, NULLIF(i.root_shared, ''), i.root_check, '') AS root, u.useful, i.reopened FROM alert a"
-    " JOIN incident i ON i.id = a.incident_id LEFT JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name ||"
-    " '/' || t.name AS text FROM target t JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN"
-    " alert_useful u ON u.alert_id = a.id WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person' AND NOT EXISTS"
-    " (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state = 'dropped')"
-)
-_SELECT_SUPPRESSED = (
-    "SELECT stage, count(*) AS total FROM alert_suppressed WHERE since_us >= ? AND since_us < ? GROUP BY stage"
-    " ORDER BY stage"
-)
-_SELECT_ACKNOWLEDGED = "SELECT DISTINCT incident_id FROM acknowledgement WHERE made_us >= ?"
-
-
-def noise_since(session: Session, since: datetime, until: datetime) -> NoiseReport:
-    """The noise report of alerts about incidents in that window."""
-    window = (micros(since), micros(until))
-    alerts = [
-        NoiseAlert(
-            row.route, row.kind, row.incident, clean_line(row.owner), row.rule, clean_line(row.root),
-            None if row.useful is None else bool(row.useful), int(row.reopened),
-        )
-        for row in session.rows(_SELECT_ALERTS, window)
-    ]  # fmt: skip
-    suppressed = [(row.stage, int(row.total)) for row in session.rows(_SELECT_SUPPRESSED, window)]
-    acknowledged = (row.incident_id for row in session.rows(_SELECT_ACKNOWLEDGED, window[:1]))
-    return noise_report(since, until, alerts, suppressed, acknowledged)

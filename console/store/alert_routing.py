@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from console.domain.alert import OnCallShift, PendingAlert
-from console.domain.ids import incident_name
+from console.domain.message import Lines
 from console.domain.request import RequestKind
-from console.store import audit
 from console.store.alerts import (
     DIGEST,
     FALLBACK,
@@ -19,12 +18,13 @@ from console.store.alerts import (
     insert_alert,
     put_into_digest,
 )
+from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
+from console.store.db.session import Row
 from console.store.events import record_event
 from console.store.notification_state import parse_shifts
-from console.store.outbox import ORIGIN_KIND, REPLACED_BY
+from console.store.outbox import ORIGIN_KIND, REPLACED_BY, pending_alert
 from console.store.row_values import from_row
-from console.text.message import without_countdown
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 Routes = Mapping[str, tuple[str, ...]]
@@ -68,43 +68,45 @@ class DeliveryOutcome:
 
 
 _UNDELIVERED = (
-    "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
-    " a.urgent, a.zone_label, a.commands, a.fallback_of, COALESCE((SELECT max(d.error) FROM delivery d WHERE"
+    "SELECT a.id, a.kind, a.message, a.dedup_key, a.plain, a.incident_id, a.version, a.urgent, a.fallback_of,"
+    " COALESCE((SELECT max(d.error) FROM delivery d WHERE"
     " d.alert_id = a.id), '') AS error FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL"
     " AND a.handed_us IS NULL AND a.kind <> 'test'"
-    " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN"
-    " ('pending', 'claimed', 'parked')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
+    " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND (d.state IN"
+    f" ('pending', 'claimed', 'parked') OR (d.state = 'dropped' AND a.kind = '{DIGEST}' AND NOT EXISTS (SELECT 1 FROM"
+    " alert m JOIN alert n ON n.incident_id = m.incident_id AND n.route = m.route AND n.id > m.id JOIN delivery o ON"
+    " o.alert_id = COALESCE(n.digest_id, n.id) WHERE m.digest_id = a.id AND o.state = 'sent'))))"
+    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
     " d.state IN ('sent', 'shadow')) AND (COALESCE((SELECT min(e.let_us) FROM alert e WHERE e.digest_id = a.id AND"
     " a.incident_id IS NOT NULL AND e.let_us > 0), a.let_us) <= ? OR NOT EXISTS (SELECT 1 FROM delivery d WHERE"
-    " d.alert_id = a.id AND d.state IN ('pending', 'claimed'))) AND NOT EXISTS (SELECT 1 FROM delivery x JOIN alert y"
+    " d.alert_id = a.id AND d.state IN ('pending', 'claimed', 'dropped'))) AND NOT EXISTS (SELECT 1 FROM delivery x"
+    " JOIN alert y"
     f" ON y.id = x.alert_id WHERE y.id = a.id AND x.state = 'pending' AND EXISTS ({REPLACED_BY}))"
     f" AND (a.incident_id IS NULL OR {ORIGIN_KIND.format('a')} = '{PERSON}' OR EXISTS (SELECT 1 FROM incident i WHERE"
-    " i.id = a.incident_id AND i.closed_us IS NULL) OR EXISTS (SELECT 1 FROM alert f WHERE f.incident_id ="
-    " a.incident_id AND f.route = ?)) ORDER BY a.id"
+    " i.id = a.incident_id AND i.closed_us IS NULL) OR EXISTS (SELECT 1 FROM alert f JOIN delivery t ON t.alert_id ="
+    " COALESCE(f.digest_id, f.id) WHERE f.incident_id = a.incident_id AND f.route = ? AND t.state <> 'dropped'))"
+    " ORDER BY a.id"
 )
 
 
 def pending_alerts(store: Database) -> list[PendingAlert]:
     """Oldest first."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT a.id, a.route, a.made_us, a.urgent, a.incident_id, a.title, a.plain_title, a.zone_label,"
-            f" a.commands, {ORIGIN_KIND.format('a')} = '{PERSON}' AS needs_person"
-            " FROM alert a WHERE a.waits = ? ORDER BY a.id",
-            (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
-        )
-    names = (incident_name(row.incident_id) if row.incident_id else "" for row in rows)
-    return [from_row(PendingAlert, row, incident=name) for row, name in zip(rows, names, strict=True)]
+    rows = store.rows(
+        "SELECT a.id, a.route, a.made_us, a.urgent, a.incident_id, a.message, a.plain,"
+        f" {ORIGIN_KIND.format('a')} = '{PERSON}' AS needs_person"
+        " FROM alert a WHERE a.waits = ? ORDER BY a.id",
+        (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
+    )
+    return [pending_alert(row) for row in rows]
 
 
 def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:
     """Number of the route's alerts released on their own since then, and when its last digest was released (µs)."""
-    with store.read() as session:
-        [row] = session.rows(
-            "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND kind NOT IN (?, ?)) AS alone,"
-            " (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?) AS digest_us",
-            (route, since_us, DIGEST, HEADWAY, route, DIGEST),
-        )
+    [row] = store.rows(
+        "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND kind NOT IN (?, ?)) AS alone,"
+        " (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?) AS digest_us",
+        (route, since_us, DIGEST, HEADWAY, route, DIGEST),
+    )
     return int(row.alone), row.digest_us
 
 
@@ -130,8 +132,7 @@ def undelivered_alerts(
 ) -> list[UndeliveredAlert]:
     """The route's alerts released in this time, or in place of one that was, neither accepted by a URL nor forwarded;
     parked ones included. Of a closed incident only those that need a person, unless the fallback was sent it."""
-    with store.read() as session:
-        rows = session.rows(_UNDELIVERED, (route, not_before_us, before_us, fallback))
+    rows = store.rows(_UNDELIVERED, (route, not_before_us, before_us, fallback))
     return [UndeliveredAlert(row.id, route, from_row(NewAlert, row, route=route), row.error) for row in rows]
 
 
@@ -178,34 +179,36 @@ def stray_text(route: str, text: str) -> str:
 
 def parked_deliveries(store: Database) -> list[FailedDeliveries]:
     """Parked deliveries by route, without tests."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT a.route, count(*) AS count, max(d.error) AS error,"
-            " max(CASE WHEN a.kind = 'headway' THEN 0 ELSE COALESCE(d.parked_us, 0) END) AS news_us FROM delivery d"
-            " JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <> 'test'"
-            " GROUP BY a.route ORDER BY a.route"
-        )
+    rows = store.rows(
+        "SELECT a.route, count(*) AS count, max(d.error) AS error,"
+        " max(CASE WHEN a.kind = 'headway' THEN 0 ELSE COALESCE(d.parked_us, 0) END) AS news_us FROM delivery d"
+        " JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <> 'test'"
+        " GROUP BY a.route ORDER BY a.route"
+    )
     return [from_row(FailedDeliveries, row) for row in rows]
 
 
 def retried_deliveries(store: Database) -> list[FailedDeliveries]:
     """Deliveries by route that failed and are tried again, from the second try on, without tests."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT a.route, count(*) AS count, max(d.error) AS error FROM delivery d JOIN alert a ON a.id = d.alert_id"
-            " WHERE d.state IN ('pending', 'claimed') AND d.tries > 1 AND d.error <> '' AND a.kind <> 'test'"
-            " GROUP BY a.route ORDER BY a.route"
-        )
+    rows = store.rows(
+        "SELECT a.route, count(*) AS count, max(d.error) AS error FROM delivery d JOIN alert a ON a.id = d.alert_id"
+        " WHERE d.state IN ('pending', 'claimed') AND d.tries > 1 AND d.error <> '' AND a.kind <> 'test'"
+        " GROUP BY a.route ORDER BY a.route"
+    )
     return [from_row(FailedDeliveries, row) for row in rows]
+
+
+def last_alert(store: Database, dedup_key: str, since_us: int) -> Row | None:
+    """`version` and `made_us` of the last alert under this key since then."""
+    return store.first(
+        "SELECT version, made_us FROM alert WHERE dedup_key = ? AND made_us >= ? ORDER BY id DESC LIMIT 1",
+        (dedup_key, since_us),
+    )
 
 
 def notified_since(store: Database, dedup_key: str, since_us: int) -> bool:
     """Whether the last alert under this key since then reported a problem, not its resolution."""
-    with store.read() as session:
-        last = session.first(
-            "SELECT version FROM alert WHERE dedup_key = ? AND made_us >= ? ORDER BY id DESC LIMIT 1",
-            (dedup_key, since_us),
-        )
+    last = last_alert(store, dedup_key, since_us)
     return last is not None and last.version != HEADWAY_RESOLVED
 
 
@@ -217,12 +220,11 @@ def create_alert(store: Database, fence: int, routes: Routes, new: NewAlert, now
 
 def record_note(store: Database, fence: int, text: str, since_us: int, now_us: int) -> None:
     """Adds a line to the shadow report, unless it has the same one since then."""
-    known = "SELECT 1 FROM event WHERE kind = 'shadow' AND text = ? AND at_us >= ? LIMIT 1"
-    with store.read() as session:
-        if session.rows(known, (text, since_us)):
-            return
+    known = "SELECT 1 FROM event WHERE kind = 'shadow_notified' AND text = ? AND at_us >= ? LIMIT 1"
+    if store.rows(known, (text, since_us)):
+        return
     with store.write(fence) as session:
-        record_event(session, now_us, "shadow", text)
+        record_event(session, now_us, "shadow_notified", text)
 
 
 def record_offline_alert(
@@ -243,13 +245,11 @@ def record_offline_alert(
             )  # fmt: skip
 
 
-def create_route_test(
-    store: Database, fence: int, routes: Routes, new: NewAlert, now_us: int, by: str, origin: str
-) -> int | None:
+def create_route_test(store: Database, fence: int, routes: Routes, new: NewAlert, change: ChangeOrigin) -> int | None:
     """Creates the alert that tests a route, with its audit row; its id."""
     with store.write(fence) as session:
-        alert_id = insert_alert(session, routes, new, now_us)
-        audit.append(session, now_us, by, origin, RequestKind.TEST_ALERT, f"route {new.route}", {"alert": alert_id})
+        alert_id = insert_alert(session, routes, new, change.now_us)
+        change.audit(session, RequestKind.TEST_ALERT, f"route {new.route}", {"alert": alert_id})
     return alert_id
 
 
@@ -260,10 +260,8 @@ def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_l
         alert.new,
         route=fallback,
         kind=FALLBACK,
-        title=without_countdown(alert.new.title),
-        body=f"{first_line}\n\n{without_countdown(alert.new.body)}",
-        plain_title=without_countdown(alert.new.plain_title),
-        plain_body=f"{plain_line}\n\n{without_countdown(alert.new.plain_body)}",
+        message=alert.new.message.without_countdown().below(Lines((first_line,))),
+        plain=alert.new.plain.without_countdown().below(Lines((plain_line,))),
         fallback_of=alert.new.fallback_of or alert.id,
         version=-alert.id if alert.new.kind == PERSON else alert.new.version,
     )

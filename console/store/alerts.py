@@ -10,23 +10,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.domain.alert import ALERT_PLACEHOLDER, PUSH_LENGTH, digest_title, group_titles
+from console.domain.alert import PUSH_LENGTH
 from console.domain.ids import incident_name, instant
+from console.domain.message import NO_MESSAGE, CommandRef, Facts, Lines, Message, Quote, Reference, filled_blocks
+from console.domain.message_group import group_message
 from console.store import access, switches
 from console.store.db.session import WriteSession
 from console.store.events import record_event
 from console.text.cleaning import clean_line, one_line
-from console.text.message import group_text, quote, table, text_of
 from console.timing.formats import local_time
 
 TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
-GROUP, NOISE = "group", "noise"
+GROUP = "group"
 """Kinds that are not about one incident's change (`console.domain.alert.AlertKind` has those)."""
 HEADWAY_RESOLVED = 2
 """Version of an alert about Headway itself, or of a test, which says that it is resolved."""
 _ALERT = (
-    "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",
-    "urgent", "waits", "let_us", "fallback_of", "zone_label", "commands",
+    "incident_id", "dedup_key", "kind", "version", "route", "message", "plain", "made_us", "urgent", "waits", "let_us",
+    "fallback_of", "commands",
 )  # fmt: skip
 _DELIVERY = (
     "alert_id", "url_index", "receiver", "state", "tries", "next_us", "repeats", "error", "since_us", "refusals",
@@ -35,15 +36,13 @@ _DELIVERY = (
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """One alert for one route, its text complete."""
+    """One alert for one route, its message complete."""
 
     route: str
     kind: str
-    title: str
-    body: str
+    message: Message
     dedup_key: str
-    plain_title: str = ""
-    plain_body: str = ""
+    plain: Message = NO_MESSAGE
     """The same without text from outside."""
     incident_id: int | None = None
     version: int = 1
@@ -55,9 +54,6 @@ class NewAlert:
     """Sent on its own, not before then; 0: now."""
     first_url: int = 0
     """Index in the route of the first URL that it is sent to."""
-    zone_label: str = ""
-    commands: tuple[str, ...] = ()
-    """Its zone and commands, for a digest."""
 
 
 def insert_alert(
@@ -71,16 +67,13 @@ def insert_alert(
         f"INSERT INTO alert ({', '.join(_ALERT)}) VALUES ({', '.join('?' * len(_ALERT))})"  # noqa: S608  (our own names)
         " ON CONFLICT (incident_id, route, kind, version) DO NOTHING RETURNING id",
         (
-            alert.incident_id, alert.dedup_key, alert.kind, alert.version, alert.route, alert.title, alert.body,
-            alert.plain_title, alert.plain_body, now_us, alert.urgent, alert.waits and not alert.not_before_us, let_us,
-            alert.fallback_of, alert.zone_label, json.dumps(alert.commands),
+            alert.incident_id, alert.dedup_key, alert.kind, alert.version, alert.route, alert.message.to_json(),
+            alert.plain.to_json(), now_us, alert.urgent, alert.waits and not alert.not_before_us, let_us,
+            alert.fallback_of, json.dumps(alert.message.commands),
         ),
     )  # fmt: skip
     if row is None:
         return None
-    if ALERT_PLACEHOLDER in alert.body or ALERT_PLACEHOLDER in alert.plain_body:
-        texts = (with_alert_number(alert.body, row.id), with_alert_number(alert.plain_body, row.id))
-        session.rows("UPDATE alert SET body = ?, plain_body = ? WHERE id = ?", (*texts, row.id))
     session.insert(
         "delivery",
         _DELIVERY,
@@ -92,25 +85,16 @@ def insert_alert(
     return int(row.id)
 
 
-def with_alert_number(text: str, alert_id: int) -> str:
-    return text.replace(ALERT_PLACEHOLDER, str(alert_id))
-
-
 def send_as_group(
     session: WriteSession, routes: Mapping[str, tuple[str, ...]], alerts: Sequence[tuple[int, NewAlert]], now_us: int
 ) -> int | None:
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
-    titles, plain_titles = [new.title for _, new in alerts], [new.plain_title for _, new in alerts]
-    bodies = [with_alert_number(new.body, alert_id) for alert_id, new in alerts]
-    plain_bodies = [with_alert_number(new.plain_body, alert_id) for alert_id, new in alerts]
     group = NewAlert(
         route=alerts[0][1].route,
         kind=GROUP,
-        title=digest_title(titles),
-        body=group_text(group_titles(titles), bodies),
+        message=group_message([new.message for _, new in alerts]),
         dedup_key=f"headway:group:{alerts[0][0]}",
-        plain_title=digest_title(plain_titles),
-        plain_body=group_text(group_titles(plain_titles), plain_bodies),
+        plain=group_message([new.plain for _, new in alerts]),
         waits=False,
         urgent=any(new.urgent for _, new in alerts),
     )
@@ -202,22 +186,22 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str, 
         "SELECT COALESCE(max(version), 0) AS version FROM alert WHERE incident_id = ? AND route = ? AND kind = ?",
         (need.incident_id, route, PERSON),
     )
-    number = f" [{incident_name(need.incident_id)}]" if need.incident_id is not None else ""
+    number = (Reference(incident_name(need.incident_id)),) if need.incident_id is not None else ()
     promise = _first_promise(session, need.incident_id, now_us)
-    verdict = f"{promise}: {need.title}" if promise else need.title[:1].upper() + need.title[1:]
+    verdict = (promise, f": {need.title}") if promise else (need.title[:1].upper() + need.title[1:],)
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
-    next_steps = [table(need.fixes), [f"A person is needed: {need.meanwhile}", *need.notes]]
+    fixes = tuple((label, text if label == "By hand" else CommandRef(text)) for label, text in need.fixes)
+    next_steps = filled_blocks(Facts(fixes), Lines((f"A person is needed: {need.meanwhile}", *need.notes)))
     return NewAlert(
         route=route,
         kind=PERSON,
-        title=f"{verdict}: {about}{number}",
-        body=text_of([quote([why]), *next_steps, table([("By", by), *need.facts])]),
+        message=Message(
+            (*verdict, f": {about}", *number), (Quote((why,)), *next_steps, Facts((("Requested by", by), *need.facts)))
+        ),
         dedup_key=f"headway:person:{need.key}",
-        plain_title=f"{verdict}{number}",
-        plain_body=text_of(next_steps),
+        plain=Message((*verdict, *number), next_steps),
         incident_id=need.incident_id,
         version=last.version + 1,
-        commands=tuple(command for label, command in need.fixes if label == "Do"),
     )
 
 

@@ -6,15 +6,18 @@ It does not cover what was requested earlier, which may have run: an approval is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from console.domain.access import APPROVAL_SECONDS, is_same_person
-from console.store import access, alerts, audit, switches
+from console.domain.action import parameters_text, quoted_text
+from console.store import access, alerts, switches
 from console.store.alerts import AlertRouting, AttentionRequest
+from console.store.audit import ChangeOrigin
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
 from console.store.row_values import parse_object
+from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ _BACKFILL_STEPS = (
     " JOIN plan_step n ON n.plan_id = p.id AND n.job_id = s.job_id AND n.verb IN ('rerun', 'start')"
 )
 _COVERED_STEPS = (
-    "SELECT COALESCE(r.period_key, n.period_key) AS period_key, r.id IS NOT NULL AS is_of_run, n.action_key, n.verb,"
+    "SELECT COALESCE(r.period_key, n.period_key) AS period_key, n.action_key, n.verb,"
     " s.verb AS approved_verb, n.run_id, n.parameters"
     f"{_BACKFILL_STEPS} LEFT JOIN action o ON o.key = n.action_key LEFT JOIN run r ON r.id = n.run_id"
     " WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us IS NULL)"
@@ -56,8 +59,7 @@ _LAST_USED = (
 class CoveredPeriod:
     period: str
     """The period key of the run, else of the step, after the verb if it is another than that of the approved action; in
-    brackets the parameters, but those that repeat the period of the run. That of a step is the requester's text: only
-    `period_at` repeats it."""
+    brackets the parameters, but a `period_at` that repeats the period key. Texts are quoted (`quoted_text`)."""
     key: str
     """Key of its action; empty while its step is only planned."""
 
@@ -70,9 +72,10 @@ def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
 
 def _period_text(row: Row) -> str:
     period, parameters = decode_name(row.period_key), parse_object(row.parameters)
-    repeated = {name for name, value in parameters.items() if value == period and (row.is_of_run or name == PERIOD_AT)}
-    given = ", ".join(f"{name} {value}" for name, value in parameters.items() if name not in repeated)
-    text = period if row.verb == row.approved_verb else f"{row.verb} {period}"
+    if parameters.get(PERIOD_AT) == period:
+        del parameters[PERIOD_AT]
+    given, key = parameters_text(parameters), quoted_text(period)
+    text = key if row.verb == row.approved_verb else f"{row.verb} {key}"
     return f"{text} ({given})" if given else text
 
 
@@ -103,9 +106,9 @@ def format_periods(periods: list[str]) -> str:
     return f"{len(periods)} periods: {periods[0]} to {periods[-1]}" if len(periods) > 1 else ""
 
 
-def approve_action(store: Database, fence: int, key: str, digest: str, by: str, origin: str, now_us: int) -> str:
-    """Approves an action that awaits approval, as it was shown under `digest`. The reason for refusal; empty on
-    success."""
+def approve_action(store: Database, fence: int, key: str, digest: str, change: ChangeOrigin) -> str:
+    """Approves an action that awaits approval, as it was shown under `digest`; the audit has the reason of its request.
+    The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
         action = session.first(
             "SELECT a.state, a.needs_approval, a.approved_by, a.requested_by, a.requested_us, a.verb, a.why,"
@@ -119,26 +122,26 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
             return f"it is approved already, by {action.approved_by}"
         if action.state != "requested" or not action.needs_approval:
             return f"it is {action.state} and awaits no approval"
-        if is_same_person(action.requested_by, by):
+        if is_same_person(clean_line(action.requested_by), change.by):
             return f"{action.requested_by} requested it: another person must approve it"
-        if reason := expired_reason(action.requested_us, now_us):
+        if reason := expired_reason(action.requested_us, change.now_us):
             return reason
         if reason := switches.load_modes(session).why_not_sent(action.system):
             return f"{reason}. Then approve it"  # approved now, it would be refused for that reason
         if digest != approval_digest(session, key):
-            return f"it is not what was shown: it has changed. Fix: headway action approve {key} shows it again"
+            return f"it changed after you viewed it. Fix: review it again: headway action approve {key}"
         covered = covered_periods(session, key)
         keys = dict.fromkeys((key, *(period.key for period in covered if period.key)))
         session.many(
             "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
-            [(by, now_us, action_key) for action_key in keys],
+            [(change.by, change.now_us, action_key) for action_key in keys],
         )
         detail: dict[str, Any] = {"key": key, "requested_by": action.requested_by, "digest": digest}
         if len(covered) > 1:
             periods = [period.period for period in covered]
             plan = access.plan_of(session, key)
             detail |= {"plan": plan and plan.id, "count": len(periods), "periods": periods}
-        audit.append(session, now_us, by, origin, f"approve {action.verb}", action.job, detail, action.why)
+        replace(change, why=action.why).audit(session, f"approve {action.verb}", action.job, detail)
     return ""
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from connectors.sdk.records import RunRecord, SkippedRecord
 from connectors.sdk.states import RunEvidence, RunState
-from console.domain.ids import micros
+from console.domain.ids import instant, micros
 from console.domain.request import RequestKind
-from console.store import audit
 from console.store.actions import ActionRow, ActionStep, move_action, run_ref
+from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.db.session import WriteSession
@@ -62,9 +62,9 @@ def _write_record(session: WriteSession, target_id: int, record: RunRecord, now:
     return f"the store cannot record it: {skipped[0].reason}" if skipped else ""
 
 
-def reopen_step(store: Database, fence: int, run_id: int, by: str, origin: str, why: str, now: datetime) -> str:
+def reopen_step(store: Database, fence: int, run_id: int, change: ChangeOrigin) -> str:
     """Reopens a completed manual step, with its audit row. The reason for refusal; empty on success."""
-    ref = run_ref(store, run_id)
+    ref, now = run_ref(store, run_id), instant(change.now_us)
     if ref is None:
         return "its run is no longer in the store"
     with store.write(fence, durable=True) as session:
@@ -81,10 +81,10 @@ def reopen_step(store: Database, fence: int, run_id: int, by: str, origin: str, 
             evidence=RunEvidence.ASSERTED,
             period_key=ref.ref.period_key,
             queued_at=now,
-            message=f"{by}: {why}" if why else f"reopened by {by}",
+            message=f"{change.by}: {change.why}" if change.why else f"reopened by {change.by}",
             reason="approval",
         )
         if reason := _write_record(session, ref.target_id, record, now):
             return reason
-        audit.append(session, micros(now), by, origin, RequestKind.UNDO_COMPLETION, step.name, {"run_id": run_id}, why)
+        change.audit(session, RequestKind.UNDO_COMPLETION, step.name, {"run_id": run_id})
     return ""

@@ -44,7 +44,8 @@ class ChainVerdict:
     text: str = ""
     missing_triggers: tuple[str, ...] = ()
     foreign_objects: tuple[str, ...] = ()
-    """Triggers and other objects of the database that Headway did not make: they may write in the name of any user."""
+    """Triggers, grants and other objects of the database that Headway did not make: they may write in the name of any
+    user."""
     """Missing triggers of those that keep the audit append only."""
     deleted: int = 0
     """Rows that were exported and deleted, and not verified."""

@@ -54,12 +54,11 @@ def check_histories(session: Session, since: datetime) -> dict[tuple[str, date],
 
 def past_row_counts(store: Database, name: str, business_date: date) -> list[PastRowCount]:
     """The last row count of each earlier business date that passed, oldest first."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT business_date, row_count FROM check_result WHERE name = ? AND business_date < ? AND row_count IS"
-            " NOT NULL AND state IN ('passed', 'learning') ORDER BY business_date, id",
-            (name, business_date.isoformat()),
-        )
+    rows = store.rows(
+        "SELECT business_date, row_count FROM check_result WHERE name = ? AND business_date < ? AND row_count IS"
+        " NOT NULL AND state IN ('passed', 'learning') ORDER BY business_date, id",
+        (name, business_date.isoformat()),
+    )
     last: dict[str, int] = dict(rows)
     return [PastRowCount(date.fromisoformat(day), count) for day, count in last.items()]
 

@@ -34,6 +34,7 @@ from console.store.names import (
     decode_name,
     encode_name,
     former_names,
+    listed_systems,
     renamed_json,
     unknown_jobs,
 )
@@ -47,8 +48,8 @@ _JOB_DEFAULTS: Columns = {
 }  # fmt: skip
 """Owner None: the config does not set it, and the one from the source stays."""
 _NEW_TARGET: Columns = {
-    "cursor": "", "inventory_hash": "", "next_us": 0, "failures": 0, "error": "", "error_kind": "", "zone": "",
-    "skipped": 0, "skipped_text": "[]", "warnings": "[]", "version": "", "rights": "[]", "removed": False,
+    "cursor": "", "inventory_hash": "", "next_us": 0, "failures": 0, "error": "", "error_fix": "", "error_kind": "",
+    "zone": "", "skipped": 0, "skipped_text": "[]", "warnings": "[]", "version": "", "rights": "[]", "removed": False,
 }  # fmt: skip
 
 
@@ -57,11 +58,10 @@ class SyncResult:
     """Changes made by a sync, and names of the config that need attention."""
 
     unmatched: tuple[str, ...] = ()
-    """Names and patterns that match no job, without those of a configured system that has listed none yet; not a
-    fault."""
+    """Names and patterns that match no job, without those of a configured system that may have them."""
     changed: bool = False
     unknown_ends: tuple[UnknownJob, ...] = ()
-    """Unknown jobs in `delivered_by`, of systems with known jobs."""
+    """Unknown jobs in `delivered_by`, of systems that have listed their jobs."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Former name in the config -> current name of that job."""
     is_skipped: bool = False
@@ -96,13 +96,16 @@ def sync_config(
         if before != settings.digest:
             set_meta(session, {"config_since_us": str(now_us)})
         audit.append_config_change(session, now_us, before or "", settings.digest)
-        unknown = unknown_jobs(settings.services, jobs.names)
+        listed = listed_systems(session)
+        unlisted = {system.name for system in settings.systems} - listed
+        unmatched = tuple(name for name in jobs.unmatched if name.partition("/")[0] not in unlisted)
+        unknown = unknown_jobs(settings.services, jobs.names, listed)
         values = {
             "declared": config_documents.declared_json(declared),
             "estate": clean_line(settings.name),
             "config_digest": settings.digest,
             "console": settings.console,
-            "unmatched": json.dumps([clean_line(name) for name in jobs.unmatched]),
+            "unmatched": json.dumps([clean_line(name) for name in unmatched]),
             RENAMED_KEY: renamed_json(jobs.renamed),
             UNKNOWN_JOBS_KEY: json.dumps(unknown),
             MATCHED_KEY: f"{settings.digest} {get_meta(session, JOBS_SEQ_KEY) or 0}",
@@ -112,8 +115,6 @@ def sync_config(
             session.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
             set_meta(session, {"config_seq": str(next_changed_seq(session))})
         failpoint("config.before_swap")
-    unlisted = {system.name for system in settings.systems} - {name.partition("/")[0] for name in jobs.ids}
-    unmatched = tuple(name for name in jobs.unmatched if name.partition("/")[0] not in unlisted)
     return SyncResult(unmatched, changed, unknown, jobs.renamed)
 
 
@@ -256,7 +257,7 @@ def _known_jobs(session: WriteSession) -> JobLookup:
 def _job_columns(session: WriteSession, settings: EstateSettings, jobs: JobLookup) -> bool:
     configured: dict[int, Columns] = {}
     for setting in settings.jobs:
-        matching = jobs.matching(setting.pattern)
+        matching = jobs.matching(setting.name)
         values = {name: value for name, value in _job_values(setting).items() if value is not None}
         fields = {name for name in CARD_FIELDS if name in values}
         for job_id in matching:
@@ -290,8 +291,8 @@ def _job_values(job: JobSetting) -> Columns:
         "expected_s": None if job.expected is None else job.expected.total_seconds(),
         "grace_s": None if job.grace is None else job.grace.total_seconds(),
         "calendar": job.calendar,
-        "budget_s": None if job.budget_time is None else job.budget_time.total_seconds(),
-        "budget_cost": job.budget_cost,
+        "budget_s": None if job.budget.time is None else job.budget.time.total_seconds(),
+        "budget_cost": job.budget.cost,
     }
 
 
@@ -323,7 +324,7 @@ def _dependency(setting: DependencySetting) -> Columns:
     wants = setting.wants
     return {
         "mode": setting.mode.value, "engine_down": setting.engine_down.value,
-        "hold_lead_s": setting.hold_lead.total_seconds(), "hold_for_s": setting.hold_for.total_seconds(),
+        "hold_for_s": setting.hold_for.total_seconds(),
         "condition": wants.condition.value, "check_name": wants.check, "period": wants.period.value,
         "calendar": wants.calendar,
         "within_s": None if wants.within is None else wants.within.total_seconds(), "gate": wants.gate,
@@ -338,7 +339,7 @@ def _service(service: ServiceSetting, jobs: JobLookup) -> Columns:
         "deadline": service.deadline.isoformat("minutes"), "zone": service.zone,
         "cutoff": service.cutoff.isoformat("minutes"), "tier": service.tier, "owner": clean_line(service.owner),
         "notify": json.dumps(service.notify),
-        "runbook": clean_line(service.runbook), "risk": service.risk, "calendar": service.calendar,
+        "runbook": clean_line(service.runbook), "calendar": service.calendar,
         "promise": config_documents.promise_json(service.promise, jobs.named), "ready": json.dumps(service.ready),
         "removed": False,
     }  # fmt: skip

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from connectors.sdk.states import STARTING, RunEvidence, RunState, Verb
 from console.domain.action import NOTHING_TO_MARK
-from console.domain.ids import instant, utc_minute
+from console.domain.hold import ENDED_HOLDS
+from console.domain.ids import instant
+from console.domain.text import At, Text
 from console.store.db.session import Row, Session
 
 if TYPE_CHECKING:
@@ -15,15 +17,19 @@ if TYPE_CHECKING:
 
 
 _OPEN = "('requested', 'sending', 'sent', 'unknown')"
+_GIVES_WAY = "(origin = 'policy' AND state = 'requested')"
+"""A request of a policy that is not sent yet: it is withdrawn once a person requests something for its run."""
 
 
 def actions_in_flight(session: Session, run_id: int | None, job_id: int | None, verbs: Sequence[str]) -> list[Row]:
     """`requested_by`, `requested_us`, `state` and `key` of open actions of these verbs for the run, without one for the
-    job; newest first."""
+    job; newest first. For a run without the requests of policies that give way to a person's."""
     column, number = ("job_id", job_id) if run_id is None else ("run_id", run_id)
+    gives_way = _GIVES_WAY if run_id is not None else "FALSE"
     return session.rows(
         f"SELECT requested_by, requested_us, state, key FROM action WHERE {column} = ?"  # noqa: S608 - our own names
-        f" AND verb IN ({_marks(verbs)}) AND state IN {_OPEN} ORDER BY requested_us DESC",
+        f" AND verb IN ({_marks(verbs)}) AND state IN {_OPEN} AND NOT {gives_way}"
+        " ORDER BY requested_us DESC",
         (number, *verbs),
     )
 
@@ -49,6 +55,16 @@ def earlier_action_of(store: Database, key: str) -> str | None:
     return None
 
 
+def rival_action_of(session: Session, key: str) -> str:
+    """The requester of another open action on the run of the action `key`; empty if there is none."""
+    row = session.first(
+        "SELECT o.requested_by FROM action a JOIN action o ON o.run_id = a.run_id AND o.key <> a.key WHERE a.key = ?"  # noqa: S608
+        f" AND o.state IN {_OPEN} ORDER BY o.requested_us LIMIT 1",
+        (key,),
+    )
+    return "" if row is None else str(row.requested_by)
+
+
 _PLANS_US = (
     "COALESCE((SELECT p.requested_us FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE s.action_key = {0}.key),"
     " {0}.requested_us)"
@@ -70,19 +86,31 @@ def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def format_hold(store: Database, run_id: int | None, job_id: int | None) -> str:
+def format_hold(store: Database, run_id: int | None, job_id: int | None) -> Text:
     """Holder and end of the hold of the job or its DAG; empty without a hold."""
-    with store.read() as session:
-        hold = session.first(*((_HOLD_OF_JOB, (job_id,)) if run_id is None else (_HOLD_OF_RUN, (run_id,))))
+    return _hold_text(store.first(*((_HOLD_OF_JOB, (job_id,)) if run_id is None else (_HOLD_OF_RUN, (run_id,)))))
+
+
+def open_hold(session: Session, job_id: int) -> Text:
+    """The same for a hold of the job or its DAG that is placed or has not ended; empty without one."""
+    return _hold_text(session.first(_OPEN_HOLD, (job_id,)))
+
+
+def _hold_text(hold: Row | None) -> Text:
     if hold is None:
-        return ""
+        return ()
     reason = f": {hold.why}" if hold.why else ""
-    return f"it is held by {hold.held_by} until {utc_minute(instant(hold.until_us))}{reason}"
+    return f"it is held by {hold.held_by} until ", At(instant(hold.until_us)), reason
 
 
 _HOLD_OF_JOB = (
     "SELECT h.held_by, h.until_us, h.why FROM hold h WHERE h.state IN ('held', 'releasing', 'foreign')"
     " AND h.job_id IN (SELECT COALESCE(j.parent_id, j.id) FROM job j WHERE j.id = ?) ORDER BY h.key"
+)
+_ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED_HOLDS))
+_OPEN_HOLD = (
+    "SELECT h.held_by, h.until_us, h.why FROM hold h JOIN job j ON h.job_id IN (j.id, j.parent_id) WHERE j.id = ?"  # noqa: S608 - our own names
+    f" AND h.state NOT IN ({_ENDED}) ORDER BY h.key"
 )
 _HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM run r WHERE r.id = ?)")
 
@@ -90,8 +118,7 @@ _HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM ru
 def start_in_flight(store: Database, run_id: int | None, job_id: int | None, key: str = "") -> str | None:
     """A rerun or start of the job, other than `key`, that was or may have been sent and that its source does not report
     yet, as text; None without one."""
-    with store.read() as session:
-        action = session.first(_SELECT_IN_FLIGHT, (run_id, job_id, key))
+    action = store.first(_SELECT_IN_FLIGHT, (run_id, job_id, key))
     if action is None:
         return None
     verb = "the rerun" if action.verb == Verb.RERUN else "the start"
@@ -128,6 +155,5 @@ def mark_refusal(store: Database, verb: Verb, run_id: int | None) -> str:
     if run_id is None or verb not in (Verb.MARK_OK, Verb.SKIP):
         return ""
     sql = "SELECT 1 FROM run WHERE id = ? AND state = ? AND evidence <> ? AND NOT stale_read"
-    with store.read() as session:
-        rows = session.rows(sql, (run_id, RunState.SUCCEEDED.value, RunEvidence.ASSERTED.value))
+    rows = store.rows(sql, (run_id, RunState.SUCCEEDED.value, RunEvidence.ASSERTED.value))
     return NOTHING_TO_MARK if rows else ""

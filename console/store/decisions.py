@@ -12,6 +12,7 @@ from datetime import datetime
 
 from console.domain.decision import Decisions, ExpectedRun
 from console.domain.ids import micros
+from console.domain.text import parts_json
 from console.failpoints import failpoint
 from console.store.alerts import NO_ROUTING, AlertRouting
 from console.store.db.database import Database
@@ -23,6 +24,7 @@ from console.store.ingest.latest_run import remove_runs, roll_latest
 from console.store.ingest.merge import StoredRun
 from console.store.meta import LazyChangedSeq, set_meta
 from console.store.names import encode_name
+from console.store.policies import open_breakers, withdraw_repairs, write_pending_repairs, write_policy_repairs
 from console.store.services import write_days
 from console.text.cleaning import clean_line
 
@@ -72,6 +74,10 @@ def apply_decisions(
         write_days(session, decisions.service_days, writer.ids, seq, now_us)
         write_findings(session, decisions.findings, now_us)
         write_holds(session, seq, now_us, decisions.holds, audience)
+        write_policy_repairs(session, decisions.policy_repairs, writer.ids)
+        write_pending_repairs(session, decisions.pending_repairs, writer.ids, seq, now_us)
+        withdraw_repairs(session, decisions.withdrawn_repairs, now_us)
+        open_breakers(session, decisions.opened_breakers, audience, now_us)
         cycles = [[clean_line(name) for name in path] for path in decisions.cycles]
         set_meta(session, {"evaluated_seq": str(evaluated_seq), "cycles": json.dumps(cycles)})
         failpoint("evaluate.before_commit")
@@ -95,7 +101,7 @@ def _write_expected(
     begun: list[Values] = []
     for key, row in stored.items():
         run = by_key[key]
-        values = (run.state.value, run.evidence.value, run.reason[:MAX_TEXT], True, run.business_date.isoformat())
+        values = (run.state.value, run.evidence.value, parts_json(run.why), True, run.business_date.isoformat())
         if row.attempts > 0:
             begun += [] if row.expected else [(row.id, True, seq())]
         elif (row.state, row.evidence, row.reason, row.expected, row.business_date) != values:
@@ -118,7 +124,7 @@ def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: i
         state=run.state.value,
         evidence=run.evidence.value,
         native_state="",
-        reason=run.reason[:MAX_TEXT],
+        reason=parts_json(run.why),
         attempts=0,
         attempt_id=None,
         first_started_us=None,

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import incident_name, micros, optional_micros
+from console.domain.incident import EventView
 from console.domain.request import RequestKind
+from console.domain.text import Text, parts_json, text_of
 from console.store import audit
-from console.store.db.session import Session, WriteSession
+from console.store.db.session import Row, Session, WriteSession
 from console.store.errors import NotFound
 from console.store.names import encode_name
+from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
 MAX_NOTE = 2000
@@ -23,7 +26,7 @@ def record_event(
     session: Session,
     at_us: int,
     kind: str,
-    text: str,
+    text: str | Text,
     *,
     incident_id: int | None = None,
     job_id: int | None = None,
@@ -33,8 +36,13 @@ def record_event(
     """Adds one event within the caller's transaction."""
     session.rows(
         "INSERT INTO event (at_us, kind, text, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (at_us, kind, text, incident_id, job_id, system_id, actor),
+        (at_us, kind, text if isinstance(text, str) else parts_json(text), incident_id, job_id, system_id, actor),
     )
+
+
+def event_of(row: Row) -> EventView:
+    """The event that `record_event` added; a note as its author wrote it."""
+    return from_row(EventView, row, text=(row.text,) if row.kind == "note" else text_of(row.text))
 
 
 def record_external_alerts(session: WriteSession, alerts: Sequence[ExternalAlert], now_us: int) -> None:

@@ -16,9 +16,11 @@ from console.domain.finding import (
     StoredFinding,
 )
 from console.domain.ids import instant, micros
+from console.domain.text import parts_json, text_of
 from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.meta import get_meta, set_meta
 from console.store.names import decode_name, encode_name
+from console.store.row_values import json_object
 
 _COLUMNS = ("run_id", "business_date", "since_us", "text", "evidence", "severity")
 _OPEN = (
@@ -70,6 +72,11 @@ class OpenFindings:
         self._number = number
 
 
+_OPEN_KEYS = (
+    "SELECT f.rule, f.job_id, f.period_key FROM {keys} JOIN finding f ON f.job_id = k.a WHERE f.closed_us IS NULL"
+)
+
+
 def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_us: int) -> None:
     """Opens, rewrites and closes them; one that is open already under its key is not opened twice."""
     if not changes:
@@ -78,7 +85,7 @@ def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_
     jobs = sorted({change.finding.job_id for change in changes})
     set_meta(session, {CHANGED: json.dumps([number + 1, jobs if len(jobs) <= MAX_NAMED else []])})
     new = [change.finding for change in changes if change.id is None]
-    known = _open_keys(session, [finding.job_id for finding in new])
+    known = {tuple(row) for row in session.by_keys(_OPEN_KEYS, sorted({finding.job_id for finding in new}))}
     opening = [
         finding for finding in new if (finding.rule.value, finding.job_id, encode_name(finding.period_key)) not in known
     ]
@@ -97,23 +104,24 @@ def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_
     session.update("finding", ("id", "closed_us", "close_reason"), closed)
 
 
-def _open_keys(session: WriteSession, job_ids: Sequence[int]) -> set[Values]:
-    query = (
-        "SELECT f.rule, f.job_id, f.period_key FROM {keys} JOIN finding f ON f.job_id = k.a WHERE f.closed_us IS NULL"
-    )
-    return {tuple(row) for row in session.by_keys(query, sorted(set(job_ids)))}
-
-
 def _row(finding: Finding) -> Values:
     evidence = json.dumps(asdict(finding.evidence))
     day, since = finding.business_date.isoformat(), micros(finding.since)
-    return finding.run_id, day, since, finding.text, evidence, finding.severity.value
+    return finding.run_id, day, since, parts_json(finding.text), evidence, finding.severity.value
+
+
+def evidence_of(stored: str) -> FindingEvidence:
+    """The evidence that `_row` stored; its texts are empty if unreadable."""
+    evidence = json_object(stored)
+    return FindingEvidence(str(evidence.get("threshold", "")), str(evidence.get("source", "")))
 
 
 def _stored_finding(row: Row) -> StoredFinding:
     finding = Finding(
         DetectionRule(row.rule), row.job_id, decode_name(row.period_key), row.run_id,
         date.fromisoformat(row.business_date),
-        instant(row.since_us), row.text, FindingEvidence(**json.loads(row.evidence)), FindingSeverity(row.severity),
+        instant(row.since_us), text_of(row.text),
+        evidence_of(row.evidence),
+        FindingSeverity(row.severity),
     )  # fmt: skip
     return StoredFinding(row.id, finding)

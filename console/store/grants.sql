@@ -41,7 +41,7 @@ BEGIN  -- only by the database's owner, and by a superuser: docs/security.md, "N
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO headway_store_engine', current_database());
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     FOR name IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
-        AND (p.proname ~ '^lo_' OR p.proname = 'lowrite') AND pg_has_role(p.proowner, 'USAGE') LOOP
+        AND (p.proname ~ '^lo_' OR p.proname IN ('lowrite', 'pg_logical_emit_message')) AND pg_has_role(p.proowner, 'USAGE') LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
     END LOOP;
 END $$;
@@ -98,9 +98,10 @@ BEGIN
     RETURN given;
 END $$;
 
--- The job that an action or a step is about: its run's own, whatever a console claims beside it.
+-- The job that an action or a step is about: its run's own, whatever a console claims beside it; NULL for none.
 CREATE OR REPLACE FUNCTION headway_job(run_id bigint, claimed integer) RETURNS integer LANGUAGE sql STABLE AS
-$$ SELECT CASE WHEN run_id IS NULL THEN claimed ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
+$$ SELECT CASE WHEN run_id IS NULL THEN (SELECT j.id FROM job j WHERE j.id = claimed)
+    ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
 
 -- Before a login's rows are counted: one transaction of a login at a time, so that none counts without the others.
 -- The row is changed, not only locked: an older snapshot fails.
@@ -144,6 +145,9 @@ DECLARE
 BEGIN
     PERFORM headway_check(kind ~ '^[a-z]+( [a-z]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
     PERFORM headway_json(arguments, 'object');
+    IF kind IN ('resume policy', 'close breaker') AND NOT headway_is('headway_store_admin') THEN
+        PERFORM headway_refuse(format('only headway_store_admin may %s', kind));
+    END IF;
     arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
     PERFORM headway_alone();
     PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state IN ('pending', 'ordered')
@@ -384,8 +388,8 @@ END $$;
 CREATE OR REPLACE FUNCTION headway_record(verb text, about text, detail text, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM headway_check(length(verb) <= 80 AND verb ~ ('^(refuse [a-z_]+( [a-z_]+)*|shell|request release natively'
-        || '|request restore|released natively|failed release natively|(accept|reject) dependency)$'), 'no verb of a record');
+    PERFORM headway_check(length(verb) <= 80 AND verb ~ ('^(refuse [a-z_]+( [a-z_]+)*|shell|release natively'
+        || '|restore|released natively|failed release natively|(accept|reject) dependency)$'), 'no verb of a record');
     PERFORM headway_audit(verb, about, headway_json(detail, 'object')::json, why, claimed);
 END $$;
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from connectors.sdk.contract import NativeHold
@@ -15,7 +16,8 @@ from console.domain.decision import HoldDecision, PolicyAction
 from console.domain.dependency import DependencyMode
 from console.domain.estate import RunFacts, TargetFacts
 from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState, hold_end
-from console.domain.ids import micros, optional_micros
+from console.domain.ids import micros, optional_micros, utc_minute
+from console.domain.text import Text, mapped, parts_json, render
 from console.store import access, alerts, audit
 from console.store.actions import ActionStep, move_action
 from console.store.alerts import AlertRouting, AttentionRequest
@@ -51,12 +53,13 @@ def write_holds(
         if not _write(session, seq, decision):
             continue
         if decision.withdraws:
-            step = ActionStep("refused", decision.hold.text, ended=True)
+            step = ActionStep("refused", render(decision.hold.text, utc_minute), ended=True)
             move_action(session, decision.withdraws, "requested", step, now_us)
         if decision.action is not None:
             _request_action(session, decision.action, now_us)
         if decision.event:
-            kind = "shadow" if decision.hold.state is HoldState.SHADOW else "hold"
+            prevented = "shadow_started" if decision.hold.kind == "trigger" else "shadow_held"
+            kind = prevented if decision.hold.state is HoldState.SHADOW else "hold"
             period_key = encode_name(decision.hold.period_key)
             _record_event(session, now_us, decision.event, decision.hold.job_id, period_key, kind)
         if decision.attention_reason:
@@ -117,7 +120,7 @@ def _adopt(session: WriteSession, seq: Callable[[], int], now_us: int) -> None:
             due_at=None,
             period_key="",
             reason=HoldReason.BY_PERSON,
-            detail=row.requested_by,
+            detail=(row.requested_by,),
         )
         _write(session, seq, HoldDecision(hold, None))
     for release, hold_key in _requested_releases(session, now_us):
@@ -139,7 +142,7 @@ def _write(session: WriteSession, seq: Callable[[], int], decision: HoldDecision
         "due_us": optional_micros(hold.due_at), "period_key": encode_name(hold.period_key),
         "placed_us": optional_micros(hold.placed_at), "released_us": optional_micros(hold.released_at),
         "ended_us": optional_micros(hold.ended_at), "release_key": hold.release_key, "start_key": hold.start_key,
-        "reason": hold.reason.value, "detail": clean(hold.detail, MAX_TEXT),
+        "reason": hold.reason.value, "detail": _stored(hold.detail),
     }  # fmt: skip
     if decision.was is None:
         return _insert(session, {"key": hold.key, "job_id": hold.job_id, **columns, "changed_seq": seq()})
@@ -159,6 +162,7 @@ def _insert(session: WriteSession, values: Mapping[str, Any]) -> bool:
 def _request_action(session: WriteSession, action: PolicyAction, now_us: int) -> None:
     """Inserts its row, once."""
     job_id, period, parameters = action.job_id, encode_name(action.period_key), dict(action.parameters)
+    why = render(action.why, utc_minute)
     request = NewAction(
         key=action.key,
         verb=action.verb,
@@ -168,14 +172,14 @@ def _request_action(session: WriteSession, action: PolicyAction, now_us: int) ->
         parameters=parameters,
         origin=action.origin,
         requested_by=POLICY_ACTOR,
-        why=clean(action.why, MAX_TEXT),
+        why=clean(why, MAX_TEXT),
         overlap=action.overlap,
         requested_us=now_us,
     )
     if insert_action(session, request):
         detail = {"key": action.key, "as": action.origin, "parameters": parameters}
         verb, origin = f"request {action.verb}", audit.ENGINE_ORIGIN
-        audit.append(session, now_us, POLICY_ACTOR, origin, verb, name_of_job(session, job_id), detail, action.why)
+        audit.append(session, now_us, POLICY_ACTOR, origin, verb, name_of_job(session, job_id), detail, why)
 
 
 def _request_attention(session: WriteSession, audience: AlertRouting, decision: HoldDecision, now_us: int) -> None:
@@ -205,10 +209,18 @@ def _request_attention(session: WriteSession, audience: AlertRouting, decision: 
 
 
 def _record_event(
-    session: WriteSession, now_us: int, event: str, job_id: int, period_key: str, kind: str = "hold"
+    session: WriteSession, now_us: int, event: Text, job_id: int, period_key: str, kind: str = "hold"
 ) -> None:
-    text, incident_id = clean(event, MAX_TEXT), open_incident(session, job_id, period_key)
+    text, incident_id = _cleaned(event), open_incident(session, job_id, period_key)
     record_event(session, now_us, kind, text, incident_id=incident_id, job_id=job_id, actor=POLICY_ACTOR)
+
+
+def _cleaned(text: Text) -> Text:
+    return mapped(text, partial(clean, limit=MAX_TEXT))
+
+
+def _stored(text: Text) -> str:
+    return parts_json(_cleaned(text))
 
 
 AROUND = timedelta(days=2)
@@ -290,13 +302,12 @@ RECENTLY = timedelta(hours=1)
 
 def jobs_to_verify(store: Database, target_id: int, now: datetime) -> tuple[str, ...]:
     """Native ids of the target's jobs that are held, being cleared or recently released."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND"
-            " (h.ended_us IS NULL AND h.state IN ('held', 'foreign', 'clearing') OR h.ended_us >= ? AND h.state IN"
-            " ('released', 'failed')) ORDER BY j.source_id",
-            (target_id, micros(now - RECENTLY)),
-        )
+    rows = store.rows(
+        "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND"
+        " (h.ended_us IS NULL AND h.state IN ('held', 'foreign', 'clearing') OR h.ended_us >= ? AND h.state IN"
+        " ('released', 'failed')) ORDER BY j.source_id",
+        (target_id, micros(now - RECENTLY)),
+    )
     return tuple(decode_name(row.source_id) for row in rows)
 
 
@@ -368,29 +379,29 @@ def _move(
 ) -> None:
     """Only from the state that the check saw. A hold that is held again was not released; a clearing one is being
     released from now on."""
-    reason, detail = HoldReason.MARK_GONE, ""
+    reason = HoldReason.MARK_GONE
+    detail: Text = ()
     if after is HoldState.CLEARING:
         reason = HoldReason.MARK_LEFT if hold.state.is_over else HoldReason.ENABLED_AT_SOURCE
     elif hold.state is HoldState.CLEARING:
-        reason, detail = hold.reason, MARK_REMOVED
+        reason, detail = hold.reason, (MARK_REMOVED,)
     elif mark is not None and not mark.bare:
         reason = HoldReason.OTHER
-        detail = f"recovered: its mark is at its source, though it was {hold.state}: {clean_line(mark.where)}"
-    event = reason.text(detail)
-    if after is HoldState.CLEARING:
-        event += ": the hold has ended, and the hold mark is removed there"
+        detail = (f"recovered: its mark is at its source, though it was {hold.state}: {clean_line(mark.where)}",)
+    clears = (": the hold has ended, and the hold mark is removed there",) if after is HoldState.CLEARING else ()
     ended = now_us if after.is_over else None
     is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
     released = session.rows(
         "UPDATE hold SET state = ?, ended_us = ?, reason = ?, detail = ?, changed_seq = ?, placed_us ="
         " COALESCE(placed_us, ?), released_us = CASE WHEN ? THEN NULL WHEN ? THEN CAST(? AS BIGINT) ELSE released_us"
         " END WHERE key = ? AND state = ? RETURNING period_key",
-        (after.value, ended, reason.value, clean(detail, MAX_TEXT), seq, now_us, is_held, is_clearing, now_us,
+        (after.value, ended, reason.value, _stored(detail), seq, now_us, is_held, is_clearing, now_us,
          hold.key, hold.state.value),
     )  # fmt: skip
     for row in released:
         name = name_of_job(session, hold.job_id)
-        _record_event(session, now_us, f"{name} (hold {hold.key}): {event}", hold.job_id, row.period_key)
+        event = f"{name} (hold {hold.key}): ", *reason.text(detail), *clears
+        _record_event(session, now_us, event, hold.job_id, row.period_key)
 
 
 def _record_foreign_mark(session: WriteSession, target_id: int, mark: NativeHold, seq: int, now_us: int) -> bool:
@@ -405,9 +416,9 @@ def _record_foreign_mark(session: WriteSession, target_id: int, mark: NativeHold
     values = {
         "key": mark.mark.id, "job_id": job.id, "kind": "foreign", "mode": "hold", "state": "foreign", "held_by": by,
         "why": "", "until_us": micros(mark.mark.until), "business_date": "", "period_key": "", "placed_us": now_us,
-        "reason": HoldReason.OTHER.value, "detail": clean(text, MAX_TEXT), "changed_seq": seq,
+        "reason": HoldReason.OTHER.value, "detail": _stored((text,)), "changed_seq": seq,
     }  # fmt: skip
     is_new = _insert(session, values)
     if is_new:
-        _record_event(session, now_us, f"{job.name} is held by {by} under {mark.mark.id}: {text}", job.id, "")
+        _record_event(session, now_us, (f"{job.name} is held by {by} under {mark.mark.id}: {text}",), job.id, "")
     return is_new

@@ -136,15 +136,15 @@ class DriftChanged(StoreError):
 def accept_drift(
     store: Database,
     job_id: int,
-    shown: int | None,
+    newest_seen: int,
     by: str,
     now: datetime,
     fence: int | None = None,
     origin: str = audit.ENGINE_ORIGIN,
 ) -> int:
     """Accepts the open drift of a job: its newest schedule is the expected one; a job that is gone is no longer
-    expected. The number of changes. `shown`: the newest change that the person saw; 0 for none, None if unknown.
-    Raises NotFound for an unknown job, DriftChanged if another change is the newest by now."""
+    expected. The number of changes. `newest_seen`: the newest change that the person saw; 0 for none. Raises NotFound
+    for an unknown job, DriftChanged if another change is the newest by now."""
     now_us, person = micros(now), clean_line(by)
     with store.write(fence) as session:
         job_row = session.first("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
@@ -152,8 +152,8 @@ def accept_drift(
             raise NotFound(f"job {job_id}")
         name = job_row.name
         rows = session.rows(_OPEN, (job_id,))
-        if shown != (rows[-1].id if rows else 0):
-            raise DriftChanged(_changed_text(name, shown, rows))
+        if newest_seen != (rows[-1].id if rows else 0):
+            raise DriftChanged(_changed_text(name, newest_seen, rows))
         if job_row.gone_since_us is not None:
             add_versions(session, [(job_id, Schedule("none", text="gone"))], now_us, None)
         session.rows(ACCEPT_NEWEST_SCHEDULE, (now_us, person, job_id))
@@ -167,25 +167,24 @@ def accept_drift(
     return len(rows)
 
 
-def _changed_text(name: str, shown: int | None, rows: list[Row]) -> str:
+def _changed_text(name: str, newest_seen: int, rows: list[Row]) -> str:
     if not rows:
-        return f"{name}: nothing was accepted: change {shown} was reverted at its source, or accepted; no other is open"
-    was = f"change {shown} is not the newest any more" if shown else "it was not said which change is meant"
+        ended = f"change {newest_seen} was reverted at its source, or accepted"
+        return f"{name}: nothing was accepted: {ended}; no other is open"
+    was = f"change {newest_seen} is not the newest any more" if newest_seen else "you saw no change"
     now = "; ".join(f"change {row.id}: {row.text or row.what}" for row in rows)
     return f"{name}: nothing was accepted: {was}. Now there is {now}"
 
 
 def job_first_seen(store: Database, job_id: int) -> datetime | None:
     """When an inventory first showed the job."""
-    with store.read() as session:
-        row = session.first("SELECT first_seen_us FROM job WHERE id = ?", (job_id,))
+    row = store.first("SELECT first_seen_us FROM job WHERE id = ?", (job_id,))
     return instant(row.first_seen_us) if row is not None and row.first_seen_us else None
 
 
 def last_deleted_date(store: Database, job_id: int) -> date | None:
     """The last business date with runs that retention has deleted; None without one."""
-    with store.read() as session:
-        [row] = session.rows("SELECT max(business_date) AS last FROM job_day WHERE job_id = ?", (job_id,))
+    [row] = store.rows("SELECT max(business_date) AS last FROM job_day WHERE job_id = ?", (job_id,))
     return date.fromisoformat(row.last) if row.last else None
 
 
@@ -195,19 +194,16 @@ def runs_between(store: Database, job_id: int, first: date, last: date) -> list[
         f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.job_id = ? AND r.business_date BETWEEN ? AND ?"  # noqa: S608
         " ORDER BY r.sort_us"
     )
-    with store.read() as session:
-        return [facts.run_facts(row, ()) for row in session.rows(sql, (job_id, first.isoformat(), last.isoformat()))]
+    return [facts.run_facts(row, ()) for row in store.rows(sql, (job_id, first.isoformat(), last.isoformat()))]
 
 
 def run_safety(store: Database, run_id: int) -> str:
     """The declared rerun safety: safe, ask, never."""
-    with store.read() as session:
-        row = session.first("SELECT j.rerun FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?", (run_id,))
+    row = store.first("SELECT j.rerun FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?", (run_id,))
     return str(row.rerun) if row is not None else "ask"
 
 
 def job_safety(store: Database, job_id: int) -> str:
     """As `run_safety`."""
-    with store.read() as session:
-        row = session.first("SELECT rerun FROM job WHERE id = ?", (job_id,))
+    row = store.first("SELECT rerun FROM job WHERE id = ?", (job_id,))
     return str(row.rerun) if row is not None else "ask"

@@ -146,14 +146,27 @@ class UnknownJob(NamedTuple):
     text: str
 
 
-def unknown_jobs(services: Sequence[ServiceSetting], names: Collection[str]) -> tuple[UnknownJob, ...]:
-    """By service, without jobs of systems that have not reported any job yet."""
-    systems = {name.partition("/")[0] for name in names}
+_LISTED = (
+    "SELECT s.name FROM system s WHERE EXISTS (SELECT 1 FROM job j WHERE j.system_id = s.id) AND NOT EXISTS (SELECT 1"
+    " FROM target t WHERE t.system_id = s.id AND NOT t.removed AND t.inventory_us IS NULL)"
+)
+
+
+def listed_systems(session: Session) -> set[str]:
+    """Names of the systems with a job and an inventory of each target: there a name that no job has is wrong, elsewhere
+    what was not read may have it."""
+    return {row.name for row in session.rows(_LISTED)}
+
+
+def unknown_jobs(
+    services: Sequence[ServiceSetting], names: Collection[str], listed: Collection[str]
+) -> tuple[UnknownJob, ...]:
+    """By service, of the systems that have listed their jobs."""
     unknown = [
         (service.name, job)
         for service in services
         for job in service.delivered_by
-        if job not in names and job.partition("/")[0] in systems
+        if job not in names and job.partition("/")[0] in listed
     ]
     return tuple(
         UnknownJob(service, clean_line(job), _unknown_text(job, names if number < MAX_HINTS else ()))

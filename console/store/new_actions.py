@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from connectors.sdk.states import Verb
@@ -45,7 +45,7 @@ class NewAction:
     preview: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any]
     origin: str
-    """"person", "plan", or the policy."""
+    """ "person", "plan", "policy", or the mode of a dependency."""
     requested_by: str
     requested_from: str = ""
     why: str = ""
@@ -60,13 +60,9 @@ class NewAction:
 def insert_action(session: Session, action: NewAction) -> bool:
     """Whether the key is new; then the action is inserted as requested."""
     values = {
-        "key": action.key, "verb": action.verb.value, "job_id": action.job_id, "run_id": action.run_id,
-        "incident_id": action.incident_id, "state": "requested", "preview": json.dumps(dict(action.preview)),
-        "parameters": json.dumps(dict(action.parameters)), "origin": action.origin,
-        "requested_by": action.requested_by, "requested_from": action.requested_from, "why": action.why,
-        "overlap": action.overlap, "needs_approval": action.needs_approval, "approved_by": action.approved_by,
-        "approved_us": action.approved_us, "requested_us": action.requested_us, "native_ref": "",
-        "text": action.text, "next_us": 0, "looked_up": 0, "changed_seq": 0,
+        **{column.name: getattr(action, column.name) for column in fields(action)}, "verb": action.verb.value,
+        "preview": json.dumps(dict(action.preview)), "parameters": json.dumps(dict(action.parameters)),
+        "state": "requested", "native_ref": "", "next_us": 0, "looked_up": 0, "changed_seq": 0,
     }  # fmt: skip
     sql = f"INSERT INTO action ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import NamedTuple
 
-from console.domain.alert import NEEDS_PERSON, AlertKind
+from console.domain.alert import NEEDS_PERSON, AlertKind, PendingAlert, PresentDay
 from console.domain.estate import PlanFacts
-from console.domain.ids import optional_instant
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentSummary
+from console.domain.incident_record import CauseKind
+from console.domain.message import NO_MESSAGE, Message
 from console.domain.request import RequestKind
-from console.domain.service import RepairCase, repair_case
-from console.store import audit
+from console.domain.service import ServiceEstimate, Timeliness
 from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON, TEST
+from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
-from console.store.db.session import Row, Session, Values
+from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.plan_steps import PLAN_FACTS
 from console.store.row_values import from_row, parse_reasons
+from console.store.subjects import ROOT_JOINS, ROOT_NAME
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _SENT_BEFORE = (
@@ -31,11 +35,41 @@ _OWN_BEFORE = (
     "SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
     " JOIN alert g ON g.id = o.alert_id WHERE e.incident_id = y.incident_id"
     " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND (o.state = 'claimed' OR o.state ="
-    f" 'pending' AND (g.incident_id IS NULL OR {ORIGIN_KIND.format('y')} = '{PERSON}'"
-    f" OR ({ORIGIN_KIND.format('e')} = '{PERSON}' AND {ORIGIN_KIND.format('y')} <> 'recovered')))"
+    f" 'pending' AND g.kind = '{GROUP}')"
 )
-"""An undelivered earlier alert about the same incident that this one does not replace: it is being sent, is in a
-digest, or one of the two needs a person. An end does not wait for the latter."""
+"""An earlier alert about the same incident that is being sent, or that waits in a group."""
+_INCLUDES = (
+    "e.incident_id = n.incident_id AND e.route = n.route AND NOT e.waits AND NOT n.waits AND x.url_index = o.url_index"
+    " AND x.state = 'pending' AND x.wire_us IS NULL AND o.wire_us IS NULL"
+    f" AND {ORIGIN_KIND.format('e')} = '{PERSON}' AND {ORIGIN_KIND.format('n')} NOT IN ('{PERSON}', 'recovered')"
+)
+"""Alert {n}, an open incident's state, is sent together with {e}, which needs a person for the incident: neither can
+have arrived. {x} and {o} are their deliveries."""
+_INCLUDED_IN = (
+    "SELECT 1 FROM alert e JOIN alert n ON n.incident_id = e.incident_id JOIN delivery o ON o.alert_id = n.id"
+    f" WHERE e.id = y.id AND o.state = 'pending' AND (o.tries > 0 OR o.next_us = 0) AND {_INCLUDES} AND NOT EXISTS"
+    " (SELECT 1 FROM alert l JOIN delivery s ON s.alert_id = l.id WHERE l.incident_id = n.incident_id AND l.route ="
+    f" n.route AND NOT l.waits AND s.url_index = o.url_index AND s.state IN ('pending', 'claimed') AND"
+    f" {_IS_OLDER.format('n', 'l')} AND {ORIGIN_KIND.format('l')} <> '{PERSON}')"
+)
+"""The newest waiting alert about its incident that alert {y} is sent together with; one that waits for an hour set for
+it is not."""
+_MAKE_STATES_DUE = (
+    "UPDATE delivery SET next_us = 0 WHERE id IN (SELECT o.id FROM delivery x JOIN alert e ON e.id = x.alert_id"
+    " JOIN alert n ON n.incident_id = e.incident_id JOIN delivery o ON o.alert_id = n.id WHERE x.next_us <= ?"
+    f" AND o.state = 'pending' AND o.tries > 0 AND o.next_us > ? AND {_INCLUDES})"
+)
+_CLAIM_INCLUDED = (
+    "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id IN (SELECT x.id FROM delivery o JOIN alert n ON"
+    " n.id = o.alert_id JOIN alert e ON e.incident_id = n.incident_id JOIN delivery x ON x.alert_id = e.id"
+    f" WHERE o.id = ? AND {_INCLUDES}) RETURNING id"
+)
+_SINCE = "CASE WHEN d.since_us <> 0 THEN d.since_us ELSE a.made_us END AS since_us"
+_INCLUDED = (
+    f"SELECT d.id, d.alert_id, a.message, a.plain, d.tries - 1 AS tries, d.refusals, {_SINCE} FROM {{keys}} JOIN"
+    " delivery d ON d.id = k.a JOIN alert a ON a.id = d.alert_id"
+)
+"""Alerts claimed in another one, with their tries before this one."""
 REPLACED_BY = (
     "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = n.id WHERE n.incident_id = y.incident_id AND n.route ="
     " y.route AND NOT n.waits AND o.url_index = x.url_index AND o.state IN ('pending', 'claimed')"
@@ -49,20 +83,48 @@ _REPLACES = (
 )
 """Earlier alerts about the incident of an alert: a reader of several would act on a past state."""
 _REPLACED = (
-    "SELECT e.title, e.plain_title, e.made_us FROM alert e JOIN delivery o ON o.alert_id = e.id WHERE e.digest_id = ?"
+    "SELECT e.message, e.plain, e.made_us FROM alert e JOIN delivery o ON o.alert_id = e.id WHERE e.digest_id = ?"
     " AND o.url_index = ? AND o.state = 'digested' AND o.wire_us IS NULL ORDER BY e.id LIMIT 1"
 )
 _DIGEST_BEFORE = (
     "SELECT 1 FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route"
     " JOIN delivery o ON o.alert_id = e.digest_id WHERE m.digest_id = y.id"
-    " AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
+    " AND o.url_index = x.url_index AND o.id < x.id AND (o.state = 'claimed' OR o.state = 'pending' AND"
+    f" {ORIGIN_KIND.format('e')} = '{PERSON}')"
 )
-"""An undelivered earlier digest with one of this digest's incidents."""
+"""An earlier digest with one of this digest's incidents that is being sent, or that needs a person for it."""
+_NEWER = (
+    "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = COALESCE(n.digest_id, n.id) WHERE n.incident_id ="
+    " m.incident_id AND n.route = m.route AND NOT n.waits AND o.alert_id <> m.digest_id AND o.url_index = d.url_index"
+    f" AND o.state IN ('pending', 'claimed', 'sent') AND {_IS_OLDER.format('m', 'n')}"
+    f" AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('m')})"
+)
+"""An alert outside of the digest of {m} with a later state of its incident, which is sent in place of that part."""
+_REPLACED_PARTS = (
+    f"SELECT m.id FROM delivery d JOIN alert m ON m.digest_id = d.alert_id WHERE d.id = ? AND EXISTS ({_NEWER})"
+)
+_PARTS = (
+    f"SELECT m.id, m.route, m.made_us, m.urgent, m.incident_id, m.message, m.plain, {ORIGIN_KIND.format('m')} ="
+    f" '{PERSON}' AS needs_person FROM delivery d JOIN alert m ON m.digest_id = d.alert_id WHERE d.id = ? ORDER BY m.id"
+)
+_DROP_REPLACED_DIGESTS = (
+    "UPDATE delivery SET state = 'dropped', error = 'a newer alert about each of its incidents replaces it' WHERE id IN"
+    f" (SELECT d.id FROM delivery d JOIN alert g ON g.id = d.alert_id WHERE d.state = 'pending' AND g.kind = '{DIGEST}'"
+    f" AND NOT EXISTS (SELECT 1 FROM alert m WHERE m.digest_id = g.id AND NOT EXISTS ({_NEWER})))"
+)
 _REPLACED_BY_DIGEST = (
     "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route WHERE m.digest_id = ?"
     f" AND {_IS_OLDER.format('e', 'm')} AND {ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
 """Alerts with an earlier state of an incident than a digest has."""
+_REPLACED_PART = (
+    "SELECT m.message, m.plain, m.made_us FROM alert n JOIN alert m ON m.incident_id = n.incident_id AND m.route ="
+    " n.route JOIN delivery d ON d.alert_id = m.digest_id JOIN alert g ON g.id = m.digest_id WHERE n.id = ? AND"
+    f" d.url_index = ? AND g.kind = '{DIGEST}' AND (d.wire_us IS NULL OR d.wire_us >= n.let_us) AND"
+    f" d.repeats = 0 AND {_IS_OLDER.format('m', 'n')} AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')},"
+    f" {ORIGIN_KIND.format('m')}) ORDER BY m.id LIMIT 1"
+)
+"""The first part of a digest that an alert is sent in place of: the digest was not sent before its release."""
 _PLAN_KEY = "headway:person:plan:"
 _DROP_ANSWERED = (
     "UPDATE delivery SET state = 'dropped', error = 'its plan was resumed or aborted meanwhile' WHERE state = 'pending'"
@@ -71,6 +133,15 @@ _DROP_ANSWERED = (
     f" AND a.kind = '{PERSON}' AND a.commands <> '[]' AND p.state NOT IN ('paused', 'stopped'))"
 )
 """Drops unsent alerts that ask to resume a plan which no longer waits for that."""
+_DROP_CONFIRMED = (
+    "UPDATE delivery SET state = 'dropped', error = 'another route has accepted it meanwhile' WHERE state = 'pending'"
+    " AND wire_us IS NULL AND EXISTS (SELECT 1 FROM alert c JOIN alert f ON f.id = c.fallback_of JOIN alert n ON n.id ="
+    " f.id OR (n.fallback_of = f.id AND n.route <> c.route) OR (n.incident_id = f.incident_id AND n.route = f.route AND"
+    f" {_IS_OLDER.format('f', 'n')} AND '{PERSON}' NOT IN (f.kind, n.kind)) JOIN delivery o ON o.alert_id ="
+    " COALESCE(n.digest_id, n.id) WHERE c.id = delivery.alert_id AND o.state = 'sent')"
+)
+"""Drops unsent copies on fallback routes where the alert's own route has accepted it or a later one about its
+incident, or another fallback has."""
 _CLOSED_DIGESTS = (
     "SELECT DISTINCT g.dedup_key FROM alert c JOIN alert m ON m.incident_id = c.incident_id AND m.route = c.route"
     " JOIN alert g ON g.id = m.digest_id WHERE (c.id = ? OR c.digest_id = ?) AND g.id <> ? AND NOT EXISTS (SELECT 1"
@@ -79,6 +150,10 @@ _CLOSED_DIGESTS = (
 """Dedup keys of other digests with an incident of this alert or digest, all of whose incidents are closed."""
 LEAST_REPEAT = timedelta(seconds=10)
 """Least time between two tries that may both arrive."""
+REFUSALS = 3
+"""Permanent refusals of the same message in a row before the delivery is abandoned."""
+GIVE_UP_AFTER = timedelta(hours=24)
+"""A delivery that was not accepted by then is abandoned."""
 MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
 _NEEDS_PERSON = ", ".join(f"'{kind}'" for kind in (*NEEDS_PERSON, PERSON))
@@ -90,20 +165,33 @@ _RANK = (
     f"CASE WHEN {ORIGIN_KIND.format('y')} = 'recovered' THEN 3 WHEN y.incident_id IS NULL THEN COALESCE((SELECT"
     f" MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id), {_RANK_OF_KIND.format('y')}) ELSE"
     f" (SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.incident_id = y.incident_id AND m.route = y.route"
-    f" AND (m.id = y.id OR m.digest_id = y.id OR ({_IS_OLDER.format('m', 'y')} AND EXISTS (SELECT 1 FROM delivery o"
-    " WHERE o.alert_id = m.id AND o.url_index = x.url_index AND o.state = 'pending')))) END"
+    f" AND (m.id = y.id OR m.digest_id = y.id OR (({_IS_OLDER.format('m', 'y')} OR {ORIGIN_KIND.format('m')} ="
+    f" '{PERSON}') AND EXISTS (SELECT 1 FROM delivery o WHERE o.alert_id = m.id AND o.url_index = x.url_index AND"
+    " o.state = 'pending')))) END"
 )
 """Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part, an alert
-that of the most urgent one that it replaces. Problems of Headway and their ends have one rank, so that they keep their
-order."""
+that of the most urgent one that it replaces or includes. Problems of Headway and their ends have one rank, so that
+they keep their order."""
 
 
 class ReplacedAlert(NamedTuple):
     """An alert that its receiver had not accepted when a later one about its incident was sent."""
 
-    title: str
-    plain_title: str
+    message: Message
+    plain: Message
     made_us: int
+
+
+class IncludedAlert(NamedTuple):
+    """An alert that needs a person, sent in the message about the present state of its incident."""
+
+    id: int
+    """Of its delivery."""
+    message: Message
+    plain: Message
+    tries: int
+    refusals: int
+    since_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +201,7 @@ class DueDelivery:
     id: int
     route: str
     url_index: int
-    title: str
-    body: str
+    message: Message
     dedup_key: str
     tries: int
     repeats: int
@@ -122,8 +209,7 @@ class DueDelivery:
     """It may have been sent before, with an unknown outcome."""
     receiver: str = ""
     kind: str = ""
-    plain_title: str = ""
-    plain_body: str = ""
+    plain: Message = NO_MESSAGE
     since_us: int = 0
     made_us: int = 0
     refusals: int = 0
@@ -148,6 +234,22 @@ class DueDelivery:
     """The first undelivered alert that this one is sent in place of."""
     plan: PlanFacts | None = None
     """The plan of its incident that was started last, since the incident was reopened; not for business readers."""
+    days: tuple[PresentDay, ...] = ()
+    """The service days of an end."""
+    remaining: tuple[PendingAlert, ...] = ()
+    """The parts of a digest that no newer alert replaces; empty if none was replaced."""
+    included: tuple[IncludedAlert, ...] = ()
+    """Claimed with it, oldest first."""
+
+    @property
+    def claimed(self) -> tuple[DueDelivery | IncludedAlert, ...]:
+        """The deliveries that it sends, itself first."""
+        return (self, *self.included)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the deliveries that it sends; its own first."""
+        return tuple(part.id for part in self.claimed)
 
 
 class PagedIncident(NamedTuple):
@@ -159,47 +261,25 @@ class PagedIncident(NamedTuple):
     dedup_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlertedIncident:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertedIncident(IncidentSummary):
     """An incident as Alertmanager and webhooks describe it."""
 
-    id: int
-    root_job: str
-    owner: str
-    runbook: str
-    failed_since: datetime
-    act_by: datetime | None
     service: str
     """The most important affected service; empty without one."""
-    tier: int | None
-    cause: str
-    """ "run", "target", "shared", "check", "rule" or "undelivered"."""
     rule: str
     """Of the finding that is its cause."""
-    business_date: str
-    opened: datetime
-    closed: datetime | None
 
     @property
     def is_closed(self) -> bool:
         return self.closed is not None
 
 
-@dataclass(frozen=True, slots=True)
-class AlertedService:
-    """A service that an incident affects."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertedService(ServiceEstimate):
+    """A service that an incident affects, as the incident last judged it."""
 
     incident_id: int
-    name: str
-    title: str
-    tier: int
-    business_date: str
-    timeliness: str
-    deadline: datetime
-    act_by: datetime | None
-    expected: datetime | None
-    repair_case: RepairCase | None = None
-    """The case of `expected`; None if it waits for no repair."""
 
 
 _RELEASE = (
@@ -208,18 +288,21 @@ _RELEASE = (
 )
 """Due again at once; marked as a repeat if it may have been sent."""
 _COLUMNS = (
-    "d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.receiver, a.kind, a.plain_title,"
-    " a.plain_body, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS alert_id,"
+    "d.id, a.route, d.url_index, a.message, a.dedup_key, d.tries, d.repeats, d.receiver, a.kind, a.plain, a.made_us,"
+    " d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS alert_id,"
     " (SELECT min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id"
     " WHERE x.incident_id = a.incident_id) AS tier,"
     " (SELECT i.act_by_us FROM incident i WHERE i.id = a.incident_id) AS act_by_us"
 )
 _DUE = (
-    f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT MIN({_RANK} * {1 << 60} + x.id) AS first FROM"
-    " delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT"
-    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({REPLACED_BY}) GROUP BY y.route,"
-    f" x.url_index) q JOIN delivery d ON d.id = q.first % {1 << 60} JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
+    f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, {_SINCE}, {_SENT_BEFORE} AS later FROM"
+    f" (SELECT MIN({_RANK} * {1 << 60} + x.id) AS first FROM delivery x JOIN alert y ON y.id = x.alert_id"
+    " WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND"
+    f" ((y.incident_id IS NULL AND {ORIGIN_KIND.format('y')} NOT IN ('{DIGEST}', '{GROUP}')) OR NOT"
+    " CAST(? AS BOOLEAN)) AND NOT"
+    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({REPLACED_BY})"
+    f" AND NOT EXISTS ({_INCLUDED_IN}) GROUP BY y.route, x.url_index) q"
+    f" JOIN delivery d ON d.id = q.first % {1 << 60} JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
     f"SELECT {_COLUMNS}, FALSE AS maybe_repeat, a.made_us AS since_us, FALSE AS later FROM delivery d"
@@ -237,16 +320,15 @@ _PAGED = (
     " AND a.kind <> 'recovered') q WHERE q.place <= ? ORDER BY q.delivery_id DESC"
 )
 _ALERTED = (
-    "SELECT i.id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.owner, i.runbook, i.failed_since_us,"
-    " i.act_by_us, i.cause, i.rule, i.business_date, i.opened_us, i.closed_us, v.name AS service, v.tier FROM {keys}"
-    " JOIN incident i ON i.id = k.a LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id ="
-    " COALESCE(f.job_id, i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN"
-    " system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN service v ON v.id = (SELECT s.id FROM"
+    f"SELECT i.id, {ROOT_NAME} AS root_job, i.owner, i.runbook, i.failed_since_us, i.act_by_us, i.cause, CASE i.cause"
+    f" WHEN '{CauseKind.RULE}' THEN i.cause_subject WHEN '{CauseKind.UNDELIVERED}' THEN i.cause ELSE '' END AS rule,"
+    " i.business_date, i.opened_us, i.closed_us, v.name AS service, v.tier FROM {keys} JOIN incident i ON i.id = k.a"
+    f" {ROOT_JOINS} LEFT JOIN service v ON v.id = (SELECT s.id FROM"
     " incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id ORDER BY s.tier, s.name"
     " LIMIT 1)"
 )
 _SERVICES = (
-    "SELECT x.incident_id, s.name, s.title, s.tier, x.business_date, x.timeliness, x.deadline_us, x.act_by_us,"
+    "SELECT x.incident_id, s.name, s.title, s.tier, s.zone, x.business_date, x.timeliness, x.deadline_us, x.act_by_us,"
     " x.expected_us, x.reasons, d.p_late, d.delivered_us FROM {keys} JOIN incident_service x ON x.incident_id = k.a"
     " JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id"
     " AND d.business_date = x.business_date AND d.submission = x.submission"
@@ -256,16 +338,43 @@ _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
     " part p JOIN incident i ON i.merged_into = p.id) SELECT key FROM part ORDER BY id LIMIT ?"
 )
+_SAME_DAYS = (
+    "SELECT DISTINCT i.key FROM alert_notified_day m JOIN alert_notified_day o ON o.service = m.service AND"
+    " o.business_date = m.business_date AND o.route = m.route AND o.style = m.style AND o.incident_id <> m.incident_id"
+    " JOIN incident i ON i.id = o.incident_id WHERE m.incident_id = ? AND m.route = ? AND m.style = 'business'"
+    " AND i.closed_us IS NOT NULL AND i.merged_into IS NULL ORDER BY i.key LIMIT ?"
+)
+"""Closed incidents about the same service days on that route: the end of one ends no page of the others."""
+_LAST_STYLE = (
+    "(SELECT b.style FROM alert_notified b WHERE b.incident_id = {0}.incident_id AND b.route = {0}.route"
+    " ORDER BY b.last_us DESC, b.style DESC LIMIT 1)"
+)
+"""The style in which the route of alert {0} was last notified of its incident."""
+_DAYS = (
+    "SELECT m.service, COALESCE(NULLIF(s.title, ''), s.name) || CASE d.instance WHEN '' THEN '' ELSE ' #' || d.instance"
+    " END AS title,"
+    " m.style, s.zone, d.deadline_us, d.timeliness, d.delivered_us, d.expected_us, d.act_by_us, m.status AS"
+    " notified_as, CASE WHEN m.act_by_us > a.made_us THEN m.act_by_us END AS notified_act_by_us,"
+    " d.incident_id IS NOT NULL AS is_affected FROM alert a JOIN incident i ON i.id = a.incident_id AND i.closed_us IS"
+    " NOT NULL JOIN alert_notified_day m ON m.incident_id = a.incident_id AND m.route = a.route AND m.style ="
+    f" {_LAST_STYLE.format('a')} JOIN incident_service x ON x.incident_id = a.incident_id AND"
+    " x.business_date = m.business_date JOIN service s ON s.id = x.service_id JOIN service_day d ON"
+    " d.service_id = x.service_id AND d.business_date = x.business_date AND d.submission = x.submission AND"
+    " m.service = s.name || CASE d.instance WHEN '' THEN '' ELSE ' #' || d.instance END"
+    " WHERE a.id = ? AND m.status <> '' ORDER BY s.tier, m.service, d.deadline_us"
+)
+"""The affected service days of a closed incident that an alert's route was last notified of, as they are now; with the
+act-by that was ahead when it was written."""
 _PLAN = (
-    f"{PLAN_FACTS} WHERE p.incident_id = ? AND (p.ended_us IS NULL OR p.ended_us >= COALESCE((SELECT max(v.at_us) FROM"
-    " event v WHERE v.incident_id = p.incident_id AND v.kind = 'reopened'), 0)) AND NOT EXISTS (SELECT 1 FROM alert f"
-    " JOIN alert_notified b ON b.incident_id = f.incident_id AND b.route = f.route WHERE f.id = ? GROUP BY b.route"
-    " HAVING max(b.style) = 'business')"
+    f"{PLAN_FACTS} JOIN incident i ON i.id = p.incident_id WHERE i.id = ? AND (p.ended_us IS NULL OR (p.ended_us >="
+    " i.failed_since_us AND p.ended_us >= COALESCE((SELECT max(v.at_us) FROM event v WHERE v.incident_id = i.id AND"
+    " v.kind = 'reopened'), 0))) AND NOT EXISTS (SELECT 1 FROM alert f"
+    f" WHERE f.id = ? AND {_LAST_STYLE.format('f')} = 'business')"
     " GROUP BY p.id, p.incident_id, p.state HAVING"
     " SUM(CASE WHEN s.state <> 'planned' THEN 1 ELSE 0 END) > 0 ORDER BY p.id DESC LIMIT 1"
 )
-"""The plan of an incident that was started last, unless it ended before the incident was reopened; for an alert on a
-route that receives more than business text, whose style sorts first."""
+"""The plan of an incident that was started last, unless it ended before the incident was reopened or its cause failed;
+for an alert on a route that was last notified in another style than that of owners."""
 
 
 def recover_claims(store: Database, fence: int) -> int:
@@ -287,46 +396,91 @@ def release_stray_claims(store: Database, fence: int, busy: frozenset[tuple[str,
 CLAIMED_AT_ONCE = 20
 
 
-def claim_due(store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]]) -> list[DueDelivery]:
+def claim_due(
+    store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]], *, without_incidents: bool = False
+) -> list[DueDelivery]:
     """Up to CLAIMED_AT_ONCE due deliveries of released alerts, one for each (route, url) that is not `busy`, so that a
     broken URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first.
     What waits for one incident and route leaves as one message with the newest state: an alert, alone or in a digest,
-    replaces the earlier undelivered ones about its incident, but for those that need a person. It waits for one that is
-    being sent, and for an earlier digest. An alert that asks to resume a plan is dropped once that was done."""
+    replaces the earlier undelivered ones about its incident, also those in a digest, but for those that need a person:
+    these are sent in it, if it is not an end. It waits for one that is being sent. An alert that asks to resume a plan
+    is dropped once that was done, a copy on a fallback route once its own route has accepted it.
+    `without_incidents`: none about an incident, alone or in a digest."""
     with store.write(fence) as session:
         session.rows(_DROP_ANSWERED)
-        due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:CLAIMED_AT_ONCE]
+        session.rows(_DROP_CONFIRMED)
+        session.rows(_DROP_REPLACED_DIGESTS)
+        session.rows(_MAKE_STATES_DUE, (now_us, now_us))
+        rows = session.rows(_DUE, (now_us, without_incidents))
+        due = [row for row in rows if (row.route, row.url_index) not in busy][:CLAIMED_AT_ONCE]
         session.many(
             "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = ?", [(row.id,) for row in due]
         )
         for row in due:
             query = _REPLACED_BY_DIGEST if row.kind == DIGEST else _REPLACES
             _absorb_pending(session, query, row.alert_id, row.url_index)
-        return [_delivery(session, row) for row in due]
+        return [_leaving(session, row) for row in due]
 
 
-def _delivery(session: Session, row: Row) -> DueDelivery:
+def _leaving(session: Session, row: Row) -> DueDelivery:
+    """The delivery with what it is sent in place of, and with the present state of its plan, days and parts."""
+    delivery = _delivery(session, row, _remaining(session, row.id) if row.kind == DIGEST else ())
+    if row.incident_id is None:
+        return delivery
+    replaces = (session.first(query, (row.alert_id, row.url_index)) for query in (_REPLACED, _REPLACED_PART))
+    before = next(filter(None, replaces), None)
+    plan = session.first(_PLAN, (row.incident_id, delivery.origin_id))
+    return replace(
+        delivery,
+        replaced=from_row(ReplacedAlert, before) if before is not None else None,
+        included=_claim_included(session, row.id),
+        plan=PlanFacts(plan.id, plan.state, plan.done, plan.total) if plan is not None else None,
+        days=_present_days(session, delivery.origin_id) if delivery.is_resolved else (),
+    )
+
+
+def _claim_included(session: Session, delivery_id: int) -> tuple[IncludedAlert, ...]:
+    claimed = sorted(row.id for row in session.rows(_CLAIM_INCLUDED, (delivery_id,)))
+    alerts = sorted(session.by_keys(_INCLUDED, claimed), key=lambda alert: alert.alert_id)
+    return tuple(from_row(IncludedAlert, alert) for alert in alerts)
+
+
+def _delivery(session: Session, row: Row, remaining: tuple[PendingAlert, ...] = ()) -> DueDelivery:
     merged = session.rows(_MERGED, (row.incident_id, MAX_PARTS)) if row.incident_id is not None else []
     parts = tuple(part.key for part in merged)
     first_id, origin = _origin(session, row)
     if origin in (DIGEST, GROUP):
-        last = {
-            part.dedup_key: part.kind
-            for part in session.rows("SELECT dedup_key, kind FROM alert WHERE digest_id = ? ORDER BY id", (first_id,))
-        }
+        query = "SELECT id, dedup_key, kind FROM alert WHERE digest_id = ? ORDER BY id"
+        left = {part.id for part in remaining}
+        last = {part.dedup_key: part.kind for part in session.rows(query, (first_id,)) if not left or part.id in left}
         resolves = tuple(key for key, kind in last.items() if kind == AlertKind.RECOVERED)
         is_resolved = len(resolves) == len(last) > 0
     else:
         is_resolved = origin == AlertKind.RECOVERED or (origin in (HEADWAY, TEST) and row.version == HEADWAY_RESOLVED)
         resolves = parts if is_resolved else ()
+        if is_resolved and row.incident_id is not None:
+            same = session.rows(_SAME_DAYS, (row.incident_id, row.route, MAX_PARTS))
+            resolves += tuple(incident.key for incident in same)
     if is_resolved or resolves:
         resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))
     page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
-    before = session.first(_REPLACED, (row.alert_id, row.url_index)) if row.incident_id is not None else None
-    replaced = ReplacedAlert(before.title, before.plain_title, before.made_us) if before is not None else None
-    plan = session.first(_PLAN, (row.incident_id, first_id)) if row.incident_id is not None else None
-    page["plan"] = PlanFacts(plan.id, plan.state, plan.done, plan.total) if plan is not None else None
-    return from_row(DueDelivery, row, begins=not row.later, parts=parts, replaced=replaced, **page)
+    return from_row(DueDelivery, row, begins=not row.later, parts=parts, remaining=remaining, **page)
+
+
+def _remaining(session: Session, digest_delivery_id: int) -> tuple[PendingAlert, ...]:
+    replaced = {part.id for part in session.rows(_REPLACED_PARTS, (digest_delivery_id,))}
+    parts = session.rows(_PARTS, (digest_delivery_id,)) if replaced else []
+    return tuple(pending_alert(part) for part in parts if part.id not in replaced)
+
+
+def pending_alert(row: Row) -> PendingAlert:
+    """The alert of a row, as digests read it."""
+    return from_row(PendingAlert, row, incident=incident_name(row.incident_id) if row.incident_id else "")
+
+
+def _present_days(session: Session, alert_id: int) -> tuple[PresentDay, ...]:
+    rows = session.rows(_DAYS, (alert_id,))
+    return tuple(from_row(PresentDay, row, timeliness=Timeliness(row.timeliness)) for row in rows)
 
 
 def _origin(session: Session, row: Row) -> tuple[int, str]:
@@ -384,17 +538,13 @@ def incidents_of_alert(store: Database, alert_id: int) -> list[tuple[AlertedInci
         )
         ids = [row.incident_id for row in alerts]
         incidents = [from_row(AlertedIncident, row) for row in session.by_keys(_ALERTED, ids)]
-        services = [_alerted_service(row) for row in session.by_keys(_SERVICES, ids)]
+        services = [
+            from_row(AlertedService, row, reasons=parse_reasons(row.reasons)) for row in session.by_keys(_SERVICES, ids)
+        ]
     own = {
         incident.id: [service for service in services if service.incident_id == incident.id] for incident in incidents
     }
     return [(incident, own[incident.id]) for incident in sorted(incidents, key=lambda incident: incident.id)]
-
-
-def _alerted_service(row: Row) -> AlertedService:
-    is_open = row.delivered_us is None
-    case = repair_case(optional_instant(row.act_by_us), row.p_late, parse_reasons(row.reasons)) if is_open else None
-    return from_row(AlertedService, row, repair_case=case)
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
@@ -409,18 +559,45 @@ def release_claim(store: Database, fence: int, delivery_id: int) -> None:
         session.rows(f"{_RELEASE} AND id = ?", (delivery_id,))
 
 
-def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
-    """Its URL works: other deliveries to it that failed are due at once, one that may have arrived at the earliest
-    LEAST_REPEAT after its last try. One that was refused permanently has a fault of its own."""
+_UNPARK = (
+    "UPDATE delivery SET state = 'pending', next_us = 0, parked_us = NULL WHERE id IN (SELECT x.id FROM delivery x JOIN"
+    " alert y ON y.id = x.alert_id WHERE x.state = 'parked' AND x.refusals = ? AND x.since_us > ? AND x.receiver ="
+    f" (SELECT receiver FROM delivery WHERE id = ?) AND y.kind <> '{HEADWAY}' AND NOT EXISTS (SELECT 1 FROM delivery o"
+    f" JOIN alert g ON g.id = o.alert_id WHERE g.id = y.digest_id AND g.kind = '{DIGEST}' AND o.url_index = x.url_index"
+    f" AND o.state IN ('pending', 'claimed', 'parked', 'sent')) AND (y.kind = '{DIGEST}' OR NOT EXISTS"
+    " (SELECT 1 FROM alert m JOIN alert n ON n.incident_id = m.incident_id AND n.route = m.route JOIN delivery o ON"
+    " o.alert_id = COALESCE(n.digest_id, n.id) WHERE (m.id = y.id OR m.digest_id = y.id) AND o.url_index = x.url_index"
+    f" AND o.state IN ('pending', 'claimed', 'sent') AND {_IS_OLDER.format('m', 'n')}"
+    f" AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('m')})))) RETURNING alert_id"
+)
+"""Makes deliveries that their receiver refused permanently due again, once, unless they are in a digest of its own or
+it has a newer alert about the incident."""
+
+_RECORD_INCLUDED = "UPDATE delivery SET state = 'digested', error = '' WHERE id = ?"
+_SET_DIGEST = (
+    "UPDATE alert SET digest_id = (SELECT alert_id FROM delivery WHERE id = ?) WHERE id = (SELECT alert_id FROM"
+    " delivery WHERE id = ?)"
+)
+
+
+def record_sent(store: Database, fence: int, delivery_id: int, now_us: int, included: Sequence[int] = ()) -> None:
+    """Records it and the deliveries `included` in it. Its URL works: other deliveries to it that failed are due at
+    once, one that may have arrived at the earliest LEAST_REPEAT after its last try. One that was abandoned for its
+    refusals in the last GIVE_UP_AFTER is tried once more, within the route's limit; refused again, it has a fault of
+    its own."""
     least_us = LEAST_REPEAT // timedelta(microseconds=1)
+    since_us = now_us - GIVE_UP_AFTER // timedelta(microseconds=1)
     with store.write(fence) as session:
         session.rows("UPDATE delivery SET state = 'sent', sent_us = ?, error = '' WHERE id = ?", (now_us, delivery_id))
+        session.many(_RECORD_INCLUDED, [(number,) for number in included])
+        session.many(_SET_DIGEST, [(delivery_id, number) for number in included])
         session.rows(
             "UPDATE delivery SET next_us = COALESCE(wire_us + ?, 0) WHERE state = 'pending' AND next_us > ?"
-            " AND next_us > COALESCE(wire_us + ?, 0) AND error <> '' AND refusals = 0"
+            " AND next_us > COALESCE(wire_us + ?, 0) AND error <> ''"
             " AND receiver = (SELECT receiver FROM delivery WHERE id = ?)",
             (least_us, now_us, least_us, delivery_id),
         )
+        _limit(session, session.rows(_UNPARK, (REFUSALS, since_us, delivery_id)))
 
 
 def postpone(
@@ -449,34 +626,35 @@ def _record_failure(store: Database, fence: int, delivery_id: int, values: Value
         )
 
 
-def retry_parked(
-    store: Database, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
-) -> list[int]:
+def retry_parked(store: Database, fence: int, delivery_id: int | None, change: ChangeOrigin) -> list[int]:
     """Makes parked deliveries, this one or all, due again as if created now; their ids. Without tests. They are limited
     as a flood is: alone within the route's limit, the rest in a digest. A digest is never grouped again."""
     with store.write(fence) as session:
         rows = session.rows(
             "UPDATE delivery SET state = 'pending', next_us = 0, since_us = ?, refusals = 0, parked_us = NULL,"
             " tries = 0 WHERE state = 'parked' AND (CAST(? AS BIGINT) IS NULL OR id = ?)"
-            " AND alert_id NOT IN (SELECT id FROM alert WHERE kind = 'test') RETURNING id",
-            (now_us, delivery_id, delivery_id),
+            " AND alert_id NOT IN (SELECT id FROM alert WHERE kind = 'test') RETURNING id, alert_id",
+            (change.now_us, delivery_id, delivery_id),
         )
         ids = sorted(row.id for row in rows)
         if delivery_id is None:
-            session.rows(_RESET_RELEASE, (now_us,))
+            _limit(session, rows)
         if ids:
-            audit.append(
-                session, now_us, by, origin, RequestKind.RETRY_ALERTS, "parked deliveries", {"deliveries": ids}
-            )
+            change.audit(session, RequestKind.RETRY_ALERTS, "parked deliveries", {"deliveries": ids})
         return ids
 
 
 _RESET_RELEASE = (
     "UPDATE alert SET waits = TRUE, let_us = 0 WHERE kind NOT IN ('digest', 'group', 'headway') AND digest_id IS NULL"
-    " AND id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND d.since_us = ?)"
-    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state IN ('sent', 'claimed'))"
+    " AND id = ? AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state IN ('sent',"
+    " 'claimed'))"
 )
 """An alert that a URL of its route already accepted is not put into a digest."""
+
+
+def _limit(session: WriteSession, requeued: Sequence[Row]) -> None:
+    """Lets the alerts of requeued deliveries wait for their release, as those of a flood."""
+    session.many(_RESET_RELEASE, [(row.alert_id,) for row in requeued])
 
 
 def next_due(store: Database) -> int | None:

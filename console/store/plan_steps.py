@@ -55,7 +55,8 @@ _FAILED_WAITS = (
     " ORDER BY j.name"
 )
 _OPEN_STEPS = (
-    f"SELECT s.plan_id, s.place, s.verb, s.after, s.state, r.id AS run_id, r.state AS run_state, r.stale_read"
+    f"SELECT s.plan_id, p.state AS plan_state, s.place, s.verb, s.after, s.state, s.job_id, r.id AS run_id, r.state AS"
+    f" run_state, r.stale_read"
     f" {_RUNS_OF_STEPS} WHERE p.state IN ('running', 'paused', 'stopped')"
 )
 PLAN_FACTS = (
@@ -73,8 +74,8 @@ def failed_waits(session: Session, number: int) -> list[str]:
 
 
 def open_plan_steps(session: Session, number: int | None = None) -> dict[int, list[Row]]:
-    """Plan -> `place`, `verb`, `after`, `state`, `run_id`, `run_state` and `stale_read` of its steps, of open plans, or
-    of this one."""
+    """Plan -> `plan_state`, `place`, `verb`, `after`, `state`, `job_id`, `run_id`, `run_state` and `stale_read` of its
+    steps, of open plans, or of this one."""
     steps: dict[int, list[Row]] = defaultdict(list)
     of_plan, values = ("", ()) if number is None else (" AND p.id = ?", (number,))
     for row in session.rows(f"{_OPEN_STEPS}{of_plan} ORDER BY s.plan_id, s.place", values):

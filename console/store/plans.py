@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from connectors.sdk.states import Verb
@@ -12,8 +13,8 @@ from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
     STEERING,
-    TO_GO_ON,
     UNTIL_RESUMED,
+    ChangePlanState,
     EndStep,
     PlanProgress,
     StepProgress,
@@ -21,9 +22,10 @@ from console.domain.plan import (
     parse_places,
     requester_text,
     resume_commands,
+    with_go_on,
 )
 from console.domain.request import RequestKind
-from console.domain.switches import THAW
+from console.domain.text import Title, render, text_of
 from console.store import alerts, approvals, audit, new_plans, request_queue
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -84,7 +86,7 @@ def carry_out_orders(store: Database, fence: int | None, now: datetime) -> None:
 
 def _carry_out(session: Session, order: Row, now: datetime) -> str:
     """Why it cannot be carried out; empty once it is."""
-    how, given = RequestKind(order.kind), parse_object(order.arguments)
+    how, given = next(kind for kind in STEERING if kind == order.kind), parse_object(order.arguments)
     number, (allowed, _, done) = given["plan"], STEERING[how]
     state = new_plans.plan_state(session, number)
     if state not in allowed:
@@ -175,17 +177,13 @@ def request_step(store: Database, fence: int | None, step: StepProgress, key: st
             return False
         [row] = session.rows(_REQUESTED_STEP, (step.id,))
         approved_by, approved_us = approved or ("", None)
-        action = NewAction(
+        action = from_row(
+            NewAction,
+            row,
             key=key,
             verb=Verb(row.verb),
-            job_id=row.job_id,
-            run_id=row.run_id,
-            incident_id=row.incident_id,
             parameters=parse_object(row.parameters),
             origin="plan",
-            requested_by=row.requested_by,
-            requested_from=row.requested_from,
-            why=row.why,
             overlap="allow" if row.at_once > 1 and row.kind == "backfill" else "queue",
             needs_approval=approved is not None,
             approved_by=approved_by,
@@ -221,21 +219,22 @@ def move_plan(
     store: Database,
     fence: int | None,
     plan: PlanProgress,
-    state: str,
-    text: str,
+    change: ChangePlanState,
     now: datetime,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
     """Changes the state of the running plan; False if it is no longer running (a paused one can be done), or its
     failed step is not yet judged. A stopped one needs a person, who is notified, unless by the incident that its failed
     step opened."""
+    state, text = change.state, change.text
     is_done = state == "done"
     sql = (
-        "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
-        " WHERE id = ? AND (state = 'running' OR (state = 'paused' AND ?)) RETURNING id"
+        "UPDATE plan SET state = ?, text = ?, go_on = ?, changed_seq = changed_seq + 1,"
+        " ended_us = COALESCE(?, ended_us) WHERE id = ? AND (state = 'running' OR (state = 'paused' AND ?))"
+        " RETURNING id"
     )
     with store.write(fence) as session:
-        values = (state, text, micros(now) if is_done else None, plan.id, is_done)
+        values = (state, text, change.go_on, micros(now) if is_done else None, plan.id, is_done)
         evaluated = int(get_meta(session, "evaluated_seq") or 0)
         if state == "stopped" and session.rows(_UNJUDGED, (plan.id, micros(now - JUDGED_WITHIN), evaluated)):
             return False
@@ -245,7 +244,7 @@ def move_plan(
         if state == "stopped" and (moved := _with_open_incident(session, plan, now)) != plan:
             detail |= {"incident": moved.incident_id, "incident_before": plan.incident_id}
             plan = moved
-        _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
+        _record_event(session, plan, f"plan {plan.id} {state}: {with_go_on(text, change.go_on)}", now)
         _audit(session, now, state, plan.id, detail)
         if state == "stopped" and not session.rows(_NOTIFIED_STEP, (plan.id,)):
             outdated = replacing_incident(session, plan.id, plan.incident_id)
@@ -294,8 +293,7 @@ def _audit(session: Session, now: datetime, state: str, number: int, detail: dic
 
 def notify_requested(store: Database, fence: int | None, now: datetime, audience: AlertRouting) -> None:
     """Notifies a person once of each plan that an assistant or the HTTP API proposed."""
-    with store.read() as session:
-        numbers = [int(row.id) for row in session.rows(_REQUESTED)]
+    numbers = [int(row.id) for row in store.rows(_REQUESTED)]
     for number in numbers:
         with store.write(fence) as session:
             if session.rows(_SET_TEXT, (UNTIL_RESUMED, number)):
@@ -307,8 +305,9 @@ _IS_NEW = f"state = 'paused' AND text LIKE '%: {UNTIL_RESUMED}'"
 _REQUESTED = f"SELECT id FROM plan WHERE {_IS_NEW}"  # noqa: S608 - our own
 _SET_TEXT = f"UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE {_IS_NEW} AND id = ? RETURNING id"  # noqa: S608
 _STOPPED = (
-    "SELECT title, requested_by, requested_from, incident_id, why, (SELECT COALESCE(NULLIF(i.reason, ''), i.title) FROM"
-    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT l.text FROM plan_step s JOIN run r ON r.job_id ="
+    "SELECT title, requested_by, requested_from, incident_id, why, (SELECT i.reason FROM"
+    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT i.title FROM incident i WHERE i.id = p.incident_id)"
+    " AS incident_title, (SELECT l.text FROM plan_step s JOIN run r ON r.job_id ="
     " s.job_id AND r.period_key = s.period_key AND r.ended_us >= COALESCE(s.started_us, p.requested_us) JOIN"
     " log_tail l ON l.attempt_id = r.attempt_id WHERE s.plan_id = p.id AND s.state = 'failed' ORDER BY s.place LIMIT 1)"
     " AS log, (SELECT j.name FROM plan_step s JOIN job j ON j.id = s.job_id JOIN run r ON r.job_id = s.job_id AND"
@@ -316,7 +315,9 @@ _STOPPED = (
     " s.state = 'failed' AND s.verb <> 'wait' AND r.state IN ('failed', 'timed_out') ORDER BY s.place LIMIT 1)"
     " AS broken,"
     " (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
-    " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
+    " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id, (SELECT y.name FROM plan_step s JOIN job j ON j.id ="
+    " s.job_id JOIN system y ON y.id = j.system_id WHERE s.plan_id = p.id ORDER BY s.state <> 'failed', s.place"
+    " LIMIT 1) AS system FROM plan p WHERE id = ?"
 )
 
 
@@ -333,20 +334,19 @@ def _request_attention(
     waits = failed_waits(session, number)
     commands = resume_commands(number, waits, outdated) if what in _RESUMING else []
     broken = plan.broken if commands and not outdated else None
-    thaw = [THAW] if commands and load_modes(session).frozen is not None else []
+    unblocking = load_modes(session).unblocking(plan.system) if commands else []
     by_hand = [("By hand", f"fix {clean_line(broken)}")] if broken else []
-    steps = (*(("Do", command) for command in thaw), *by_hand, *(("Do", command) for command in commands))
+    steps = (*(("Do", command) for command in unblocking), *by_hand, *(("Do", command) for command in commands))
     fixes = (*steps, ("Open", f"headway plan {number}"))
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
     if outdated:
         resuming = "Resuming would not run again what failed or read stale data meanwhile"
     notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if commands else ()
-    why = text.partition(TO_GO_ON)[0]
-    if (line := error_line(plan.log or "")) and line not in why:
-        why = f"{why}: {line}"
+    line = error_line(plan.log or "")
+    why = f"{text}: {line}" if line and line not in text else text
     # Resuming is the next of the body's steps.
     next_steps = [f"fix {clean_line(shortest_suffix(session, broken))}"] if broken else commands
-    about = ", then ".join([*thaw, *next_steps]) or plan.title
+    about = ", then ".join([*unblocking, *next_steps]) or plan.title
     facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, why, now)) if commands else ()
     need = AttentionRequest(
         f"plan:{number}",
@@ -373,7 +373,6 @@ _SAVED_DAYS = (
 def _decision_facts(session: Session, number: int, plan: Row, why: str, now: datetime) -> tuple[tuple[str, str], ...]:
     """Reason of the plan unless `why`, the reason of its stop, has it; latest time to resume it, and the services that
     it saves; unknown ones are left out."""
-    reason = clean_line(plan.why or plan.reason or "")
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
     saves = {(save["service"], save["business_date"]): save for step in steps for save in json.loads(step.saves)}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
@@ -388,6 +387,11 @@ def _decision_facts(session: Session, number: int, plan: Row, why: str, now: dat
         saved.append(f"{clean_line(day.title or day.name)} {at}{condition}")
         if day.act_by_us is not None:
             act_by = act_by or zoned_time(instant(day.act_by_us), zone, now)
+    clock = partial(zoned_time, zone=zone or "UTC", near=now)
+    reason = plan.why or render(text_of(plan.reason or ""), clock)
+    if not reason and plan.incident_title:
+        reason = Title.from_json(plan.incident_title).text(clock)
+    reason = clean_line(reason or "")
     named = (("Why", "" if reason in why else reason), ("Act by", act_by), ("Saves", ", ".join(saved)))
     return tuple((label, text) for label, text in named if text)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.store import audit
-from console.store.db.database import Database
 from console.store.db.session import Row, Session
 from console.store.errors import KeyReused
 from console.store.row_values import parse_object
+
+if TYPE_CHECKING:
+    from console.store.db.database import Database
 
 
 def insert_request(session: Session, kind: str, arguments: dict[str, Any], by: str, now_us: int) -> int:

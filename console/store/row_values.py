@@ -9,13 +9,20 @@ from inspect import get_annotations
 from typing import Any, TypeVar, cast
 
 from console.domain.ids import optional_instant
-from console.domain.reason import Reason, from_json
+from console.domain.message import Message
+from console.domain.reason import Reason, from_json, to_json
+from console.domain.text import Text, text_of
 from console.store.db.session import Row
 
 T = TypeVar("T")
+
+
 _CONVERTERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("Message", Message.from_json),
     ("datetime", optional_instant),
     ("bool", bool),
+    ("Text", text_of),
+    ("tuple[Text", lambda texts: tuple(map(text_of, json.loads(texts)))),
     ("tuple", lambda text: tuple(json.loads(text)) if text else ()),
     ("dict", lambda text: json_object(text) if text else {}),
 )
@@ -25,7 +32,8 @@ _CONVERTERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 def _fields(value_type: Any, columns: type) -> list[tuple[str, str, Callable[[Any], Any] | None]]:
     """(field, column, converter) of the fields for which rows of these columns have one."""
     fields = []
-    for name, annotation in get_annotations(value_type).items():
+    annotations = {name: kind for base in reversed(value_type.__mro__) for name, kind in get_annotations(base).items()}
+    for name, annotation in annotations.items():
         kind = str(getattr(annotation, "__forward_arg__", annotation))  # of a NamedTuple
         names = [f"{name}_us", f"{name.removesuffix('_at')}_us"] if kind.startswith("datetime") else [name]
         column = next((column for column in names if hasattr(columns, column)), None)
@@ -53,6 +61,21 @@ def parse_reasons(stored: str) -> tuple[Reason, ...]:
         return ()
     objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
     return tuple(map(from_json, objects))
+
+
+def reason_json(reason: Reason | None) -> str:
+    """A reason as a column has it; empty without one."""
+    return "" if reason is None else json.dumps(to_json(reason))
+
+
+def stored_reason(stored: str) -> Reason | None:
+    """The reason that `reason_json` wrote; None for an empty text. A text of another form is kept as an unknown one."""
+    return from_json(parse_object(stored) or {"kind": stored}) if stored else None
+
+
+def run_reason(reason: str | None, attempts: int | None) -> Text:
+    """The reason that its scheduler reports; of a run without an attempt, why it is expected or missed."""
+    return text_of(reason or "") if not attempts else (reason,) if reason else ()
 
 
 def json_object(stored: str) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros, utc_
 from console.domain.reason import reasons_text, to_json
 from console.domain.request import RequestKind
 from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, service_of_instance
-from console.store import audit
+from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.events import record_event
 from console.store.meta import next_changed_seq
 from console.store.row_values import parse_reasons
-from console.text.cleaning import clean_line
 
 _FORECAST = ("service_day_id", "at_us", "p_late", "p_own", "p50_us", "p80_us", "p90_us", "p95_us")
 RECORD_EVERY_US = 30 * 60 * 1_000_000
@@ -33,7 +32,7 @@ MAX_FORECASTS = 1_000_000
 MIN_CHANGE = 0.05
 """A P(late) that differs by this much is recorded at once."""
 _LATEST_FORECASTS = (
-    "SELECT d.service_id, d.business_date, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN"
+    "SELECT d.service_id, d.business_date, d.submission, d.id, f.at_us, f.p_late FROM {keys} JOIN"
     " service_day d ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c LEFT JOIN forecast f ON f.id"
     " = (SELECT MAX(x.id) FROM forecast x WHERE x.service_day_id = d.id)"
 )
@@ -99,26 +98,22 @@ def _record_forecasts(
 ) -> None:
     open_days = [key for key, day in days.items() if day["p_late"] is not None and now_us < day["deadline_us"]]
     forecasts: list[Values] = []
-    peaks: list[Values] = []
     for row in session.by_keys(_LATEST_FORECASTS, open_days):
         key = (row.service_id, row.business_date, row.submission)
         day, late = days[key], days[key]["p_late"]
-        if row.peak_late is None or late > row.peak_late:
-            peaks.append((row.id, late))
         if row.p_late is None or abs(late - row.p_late) >= MIN_CHANGE or now_us - row.at_us >= RECORD_EVERY_US:
             finish = (day[name] for name in ("expected_us", "p80_us", "late_us", "p95_us"))
             forecasts.append((row.id, now_us, late, own[key], *finish))
     session.insert("forecast", _FORECAST, forecasts)
     if forecasts:
         session.rows("DELETE FROM forecast WHERE id <= (SELECT MAX(id) FROM forecast) - ?", (MAX_FORECASTS,))
-    session.update("service_day", ("id", "peak_late"), peaks)
 
 
 _ENDANGERED = (Timeliness.AT_RISK.value, Timeliness.WILL_MISS.value)
 _DAY = (
     "SELECT d.id, s.name, d.instance, d.business_date, d.timeliness, d.deadline_us, d.incident_id, i.id AS cause_id,"
     " s.removed FROM {source} JOIN service s ON s.id = d.service_id"
-    " LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ?"
+    " LEFT JOIN incident i ON i.id = d.incident_id AND i.cause <> ?"
 )
 _ALL_DAYS = (
     f"{_DAY.format(source='service_day d')} WHERE d.business_date >= ? AND d.deadline_us >= ?"
@@ -239,14 +234,7 @@ class ExtendedPromise:
 
 
 def extend_deadline(
-    store: Database,
-    fence: int,
-    what: ExtendedPromise,
-    until_us: int | None,
-    by: str,
-    origin: str,
-    why: str,
-    now_us: int,
+    store: Database, fence: int, what: ExtendedPromise, until_us: int | None, change: ChangeOrigin
 ) -> str:
     """Extends its deadline until then; None revokes the extension. The reason for refusal; empty on success. Audited,
     and recorded in the timeline of the incident that affects it."""
@@ -263,7 +251,7 @@ def extend_deadline(
         if day.timeliness == Timeliness.NO_PROMISE.value:
             return f"{service} has {reasons_text(parse_reasons(day.reasons), utc_minute)}"
         promised_us = day.promised_us or day.deadline_us
-        if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
+        if until_us is not None and until_us > micros(instant(change.now_us) + MAX_AHEAD):
             return (
                 f"that is more than {MAX_AHEAD.days} days ahead: check the year, or change the deadline in the config"
             )
@@ -272,13 +260,13 @@ def extend_deadline(
         session.rows(
             "INSERT INTO extension (service_id, business_date, until_us, by, why, at_us, submission) VALUES (?, ?, ?,"
             " ?, ?, ?, ?)",
-            (day.service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
+            (day.service_id, business_date, until_us or 0, change.by, change.why, change.now_us, what.submission),
         )
         next_changed_seq(session)
         verb = RequestKind.EXTEND if until_us is not None else "revoke extension of"
         detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
-        audit.append(session, now_us, by, origin, verb, service, detail, why)
+        change.audit(session, verb, service, detail)
         if day.incident_id is not None:
-            text = f"{verb} {service} for {business_date}: {clean_line(why)}".removesuffix(": ")
-            record_event(session, now_us, "extended", text, incident_id=day.incident_id, actor=clean_line(by))
+            text = f"{verb} {service} for {business_date}: {change.why}".removesuffix(": ")
+            record_event(session, change.now_us, "extended", text, incident_id=day.incident_id, actor=change.by)
     return ""

@@ -6,10 +6,20 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from console.domain.incident_record import CauseKind
 from console.store.db.session import Row, Session
 from console.store.errors import NotFound
 from console.store.names import encode_name
 
+ROOT_NAME = (
+    "COALESCE(j.name, h.name || '/' || g.name,"
+    f" CASE i.cause WHEN '{CauseKind.SHARED}' THEN i.cause_subject ELSE '' END)"
+)
+"""The job, target or resource that is the cause of incident `i`, joined by `ROOT_JOINS`."""
+ROOT_JOINS = (
+    "LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id) LEFT JOIN"
+    " target g ON g.id = i.root_target_id LEFT JOIN system h ON h.id = g.system_id"
+)
 _JOB_OF = {
     "job_id": "SELECT id AS job_id FROM job WHERE id = ?",
     "run_id": "SELECT job_id FROM run WHERE id = ?",
@@ -19,7 +29,7 @@ _JOB_OF = {
 
 
 def job_of(session: Session, name: str, number: int) -> int | None:
-    """The job of the "run_id", "incident_id" or "alert" with this number; None if it or its job does not exist."""
+    """The job with this number, or that of the "run_id", "incident_id" or "alert" with it; None if there is none."""
     row = session.first(_JOB_OF[name], (number,))
     return None if row is None or row.job_id is None else int(row.job_id)
 
@@ -33,9 +43,9 @@ def job_of_action(session: Session, run_id: int | None, job_id: int | None) -> i
     return known
 
 
-def jobs_of_runs(session: Session, run_ids: Iterable[Any]) -> list[int]:
+def jobs_of_runs(session: Session, run_ids: Iterable[int]) -> list[int]:
     """The distinct jobs of these runs; unknown runs are left out."""
-    ids = list(dict.fromkeys(int(run_id) for run_id in run_ids))
+    ids = list(dict.fromkeys(run_ids))
     rows = session.by_keys("SELECT DISTINCT r.job_id FROM {keys} JOIN run r ON r.id = k.a", ids)
     return [int(row.job_id) for row in rows]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.domain.ids import instant, micros, optional_instant
+from console.domain.ids import instant, micros, optional_instant, utc_minute
 from console.domain.request import RequestKind
 from console.domain.switches import (
     FREEZE,
@@ -15,6 +15,7 @@ from console.domain.switches import (
     polling_switch,
     switch_request,
 )
+from console.domain.text import render
 from console.store import audit
 from console.store.db.session import Row, Session
 
@@ -71,7 +72,7 @@ def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) ->
     audit.append(session, now_us, pause.by, origin, verb, pause.system, detail, pause.why)
 
 
-def audit_pause_end(session: Session, pause: SystemPause, actor: str, origin: str, now_us: int) -> None:
+def audit_pause_end(session: Session, pause: SystemPause, now_us: int) -> None:
     """Audits once, in the caller's transaction, that a pause ended by itself; not if a person changed it meanwhile."""
     skip = " FOR UPDATE SKIP LOCKED" if session.is_postgres else ""  # a client's open transaction may have the row
     until_us = micros(pause.until)
@@ -81,9 +82,9 @@ def audit_pause_end(session: Session, pause: SystemPause, actor: str, origin: st
         (until_us, polling_switch(pause.system), until_us),
     )
     if ended:
-        detail = {"until_us": None, "before": pause.text}
+        detail = {"until_us": None, "before": render(pause.text, utc_minute)}
         verb, why = RequestKind.RESUME_POLLING, "its time had ended"
-        audit.append(session, now_us, actor, origin, verb, pause.system, detail, why)
+        audit.append(session, now_us, audit.ENGINE_ACTOR, audit.ENGINE_ORIGIN, verb, pause.system, detail, why)
 
 
 _UPSERT = (
@@ -118,6 +119,18 @@ def _set_along(session: Session, name: str, value: str) -> list[str]:
         return []
     rows = session.rows("SELECT name FROM switch WHERE value <> ? ORDER BY name", (value,))
     return [row.name for row in rows if row.name.partition(" ")[0] in SCOPES and " " in row.name]
+
+
+def store_switch(
+    session: Session, name: str, value: str, by: str, why: str, now_us: int, *, renews: bool = False
+) -> bool:
+    """Sets one switch in the caller's transaction, which audits it; False if it had the value already, unless this
+    `renews` it."""
+    before = session.first("SELECT value FROM switch WHERE name = ?", (name,))
+    if before is not None and before.value == value and not renews:
+        return False
+    session.rows(_UPSERT, (name, value, by, why, now_us))
+    return True
 
 
 def initialize_mode(session: Session, mode: str, now_us: int) -> None:

@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
 
 from console.text.cleaning import clean
 
@@ -36,26 +38,66 @@ def normalize_line(line: str) -> str:
     return _SPACE.sub(" ", _VARIES.sub(PLACEHOLDER, line)).strip()
 
 
-_ERROR_TERM = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]{3}")
-END_LINES = 20
+END_LINES = 60
+_MARKS = re.compile(
+    r"(?<!\b0 )\b(?:error|fatal|panic|exception|critical|severe|failed|ORA-\d{5})\b(?![:=]? ?0\b)"
+    r"|\b\w{1,60}(?:Error|Exception|Failure)\b",
+    re.IGNORECASE,
+)
+_PROBLEMS = re.compile(
+    r"\b(?:cannot|can't|could not|couldn't|unable to|failed to|denied|refused|rejected|not permitted|unauthorized"
+    r"|forbidden|timed? ?out|timeout|no such|not found|not exist|unknown|undefined|undeclared|unresolved|missing"
+    r"|required|invalid|illegal|unexpected|malformed|mismatch|violates?|duplicate|already exists"
+    r"|out of (?:memory|range)|no space|too (?:many|large|long)|null|killed|deadlock|conflict|corrupt\w{0,3}|truncated"
+    r"|overflow|unreachable|must be|(?:verification|authentication|validation|assertion) failed)\b",
+    re.IGNORECASE,
+)
+_CONSEQUENCES = re.compile(
+    r"\b(?:exit(?:ed|ing)? (?:with )?(?:code |status )?\d|(?:exit|return) (?:code|status)|non-?zero"
+    r"|(?:step|task|job|run|stage)\b.{0,60}\bfailed|marking|retry(?:ing)?|aborting|rolled back|rollback|cleanup"
+    r"|removed?|finished|shutting down|(?:further|more) (?:information|details)|(?:complete|full) log"
+    r"|background on this error|see also|documentation|stack ?trace|traceback|during handling|direct cause"
+    r"|following .{0,30}failed|info|debug|notice|warn(?:ing)?)\b|\w{1,60}Warning\b",
+    re.IGNORECASE,
+)
+_FRAME = re.compile(r"\s*(?:at |in |File \"|\.{3} |\^|~)|https?://\S+$")
 
 
+@lru_cache(maxsize=2_000)
 def error_line(log: str) -> str:
-    """The last line at the end of a log that reports an error, else the last with a word; empty without one."""
-    lines = [line.strip() for line in log.splitlines() if _LETTERS.search(line)][-END_LINES:]
-    return next((line for line in reversed(lines) if _ERROR_TERM.search(line)), lines[-1] if lines else "")
+    """The line at the end of a log that best names the error, the last of equals: one that is marked as an error and
+    names a problem, before one that reports only a consequence, as an exit code. Empty without letters."""
+    lines = [line for line in log.splitlines() if _LETTERS.search(line)][-END_LINES:]
+    best, most = "", -inf
+    for line in reversed(lines):
+        if (points := _precision(line)) > most:
+            best, most = line, points
+        if most == MOST_POINTS:
+            break
+    return best.strip()
+
+
+def is_consequence(line: str) -> bool:
+    """True for a line that names no error, but a consequence of one: "Task exited with return code 1"."""
+    line = line[:LINE_LIMIT]
+    return bool(_CONSEQUENCES.search(line)) and not (_MARKS.search(line) or _PROBLEMS.search(line))
+
+
+MOST_POINTS = 5
+
+
+def _precision(line: str) -> int:
+    """Points for a line that is marked as an error, and for one that names a problem; at most MOST_POINTS."""
+    line = line[:LINE_LIMIT]
+    marks, problems = bool(_MARKS.search(line)), bool(_PROBLEMS.search(line))
+    return 2 * marks + 3 * problems - 4 * bool(_CONSEQUENCES.search(line)) - 3 * bool(_FRAME.match(line))
 
 
 LINES = 3000
 """Compared lines, from the end of each log."""
 LINE_LIMIT = 500
 SHOWN = 60
-_ERROR = re.compile(
-    r"\b(?:error|exception|fatal|panic|traceback|failed|failure|denied|refused|timed out|not found|no such)\b"
-    r"|\b\w{1,60}(?:Error|Exception)\b|\bORA-\d{5}\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +118,7 @@ def log_difference(ours: str, good: str) -> LogDifference:
     """Compares `ours` with `good`: raw text of two logs, or their ends."""
     mine, theirs = _lines(ours), _lines(good)
     new, missing = _only_in(mine, theirs), _only_in(theirs, mine)
-    first = next((line for line in [*new, *mine] if _ERROR.search(line)), "")
+    first = next((line for line in [*new, *mine] if _MARKS.search(line) or _PROBLEMS.search(line)), "")
     return LogDifference(tuple(new[-SHOWN:]), tuple(missing[:SHOWN]), first, len(new), len(missing))
 
 

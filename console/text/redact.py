@@ -89,7 +89,7 @@ def is_secret_name(name: str) -> bool:
 def mask_strictly(text: str) -> str:
     """Like `mask_secrets`; also mail addresses, card and account numbers, and random words anywhere.
 
-    For routes to third parties; hosts and paths stay.
+    For texts that a model reads (MCP); hosts and paths stay.
     """
     return _settled(_strictly_once, text)
 

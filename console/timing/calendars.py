@@ -25,15 +25,20 @@ def counts(calendar: Calendar, day: date) -> bool:
     """True where something is expected on that date."""
     if day in calendar.opened:
         return True
-    if day in calendar.closed or any(counts(referenced, day) for referenced in calendar.exclude):
+    if day in calendar.closed:
         return False
-    included = any(counts(referenced, day) for referenced in calendar.include)
-    return (included or _is_own(calendar, day)) and all(counts(referenced, day) for referenced in calendar.only_in)
+    return _is_own(calendar, day) and all(counts(referenced, day) for referenced in calendar.only_in)
 
 
 def is_business_day(calendar: Calendar, day: date) -> bool:
     """True for a weekday of the calendar that is neither a holiday nor closed, whatever its rules pick among them."""
     return day in calendar.opened or (day.weekday() in calendar.weekdays and not _is_off(calendar, day))
+
+
+def no_days_fault(start: date) -> str:
+    """The fault of a calendar that counts no day, and its fix."""
+    fix = "check its weekdays, on, only_in and closed, or name dates in open"
+    return f"no day counts within five years from {start}, so nothing is ever expected on it. Fix: {fix}"
 
 
 def next_days(calendar: Calendar, after: date, n: int) -> tuple[date, ...]:
@@ -122,15 +127,9 @@ def day_reason(calendar: Calendar, day: date) -> str:
         return "named open"
     if day in calendar.closed:
         return "named closed"
-    excluded = [referenced.name for referenced in calendar.exclude if counts(referenced, day)]
-    if excluded:
-        return f"excluded by {excluded[0]}"
-    included = [referenced.name for referenced in calendar.include if counts(referenced, day)]
     missing = [referenced.name for referenced in calendar.only_in if not counts(referenced, day)]
     if missing:
         return f"does not count in {missing[0]}"
-    if included:
-        return f"counts in {included[0]}"
     if _is_own(calendar, day):
         return "counts"
     named = holiday(calendar, day)

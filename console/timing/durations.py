@@ -62,3 +62,14 @@ def time_of_day(text: str) -> time:
     if parsed.tzinfo is not None:
         raise ValueError(f'"{text[:40]}" has a zone of its own')
     return parsed
+
+
+def rough_duration(length: timedelta) -> str:
+    """ "8 min", "3 h 20 min", "2 d 4 h": for people, in full minutes; "under 1 min"."""
+    minutes = round(abs(length).total_seconds() // 60)
+    if minutes < 1:
+        return "under 1 min"
+    hours, rest = divmod(minutes, 60)
+    days, hours_of_day = divmod(hours, 24)
+    parts = [(days, "d"), (hours_of_day, "h")] if days else [(hours, "h"), (rest, "min")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from console.timing.durations import format_duration
@@ -29,49 +29,6 @@ def zone_label(at: datetime, zone: str) -> str:
     return _local(at, zone).tzname() or ""
 
 
-_ZONED = re.compile(r"(?:(\d{4}-\d\d-\d\d|\d{1,2} [A-Z][a-z]{2}) )?(?<!:)(\d\d:\d\d) ([A-Za-z]{1,6}|[+-]\d{2,4})\b")
-
-
-def in_zone(text: str, zone: str, to: str, now: datetime) -> str:
-    """The text with each time that `zoned_time` wrote for `zone` as one of zone `to`. A time without a date is near
-    now; it gets none."""
-    if zone == to:
-        return text
-
-    def shown(at: datetime, is_dated: bool) -> str:
-        return zoned_time(at, to, now if is_dated else None)
-
-    return clocks_in(text, (zone,), now, shown)
-
-
-def clocks_in(text: str, zones: Collection[str], now: datetime, shown: Callable[[datetime, bool], str]) -> str:
-    """The text with each time that `zoned_time` or `dated_time` wrote for one of the zones as `shown` writes it, which
-    takes the instant and whether the text has its date. A time of another zone is unchanged."""
-
-    def moved(time: re.Match[str]) -> str:
-        read = (_read(time[1], time[2], time[3], zone, now) for zone in zones if zone)
-        at = next((at for at in read if at is not None), None)
-        return time[0] if at is None else shown(at, bool(time[1]))
-
-    return _ZONED.sub(moved, text)
-
-
-def _read(day: str | None, clock: str, label: str, zone: str, now: datetime) -> datetime | None:
-    """The instant next to now that a clock of the zone shows so; None if it never does."""
-    near, instants = _local(now, zone), list[datetime]()
-    dates = [f"{near + timedelta(days=offset):%Y-%m-%d}" for offset in (0, -1, 1)]
-    if day:
-        dates = [day] if "-" in day else [f"{year} {day}" for year in (near.year, near.year - 1, near.year + 1)]
-    for date in dates:
-        try:
-            form = "%Y-%m-%d %H:%M" if "-" in date else "%Y %d %b %H:%M"
-            local = datetime.strptime(f"{date} {clock}", form).replace(tzinfo=zone_of(zone))
-        except ValueError:  # 29 Feb
-            continue
-        instants += [local, local.replace(fold=1)]
-    return min((at for at in instants if at.tzname() == label), key=lambda at: abs(at - now), default=None)
-
-
 def dated_time(at: datetime, zone: str) -> str:
     """ "2026-11-20 03:12 CET"."""
     local = _local(at, zone)
@@ -87,30 +44,18 @@ def _local(at: datetime, zone: str) -> datetime:
         return at.astimezone(UTC)
 
 
-def rough_duration(length: timedelta) -> str:
-    """ "8 min", "3 h 20 min", "2 d 4 h": for people, in full minutes; "under 1 min"."""
-    minutes = round(abs(length).total_seconds() // 60)
-    if minutes < 1:
-        return "under 1 min"
-    hours, rest = divmod(minutes, 60)
-    days, hours_of_day = divmod(hours, 24)
-    parts = [(days, "d"), (hours_of_day, "h")] if days else [(hours, "h"), (rest, "min")]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number)
-
-
 _UTC_STAMP = re.compile(
     r"(?:(?<=start):|(?<![\w:]))(\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(?::[0-5]\d)?)(?:\.\d+)?(?:Z| UTC)\b"
 )
 
 
 def localized(text: str, shown: Callable[[datetime], str]) -> str:
-    """The text with each of its UTC stamps ("2026-11-20T09:00:00Z") as `shown` writes it, full minutes without
-    seconds; a period key "start:2026-11-20T09:00:07Z" with a space before it."""
+    """The text with each of its UTC stamps ("2026-11-20T09:00:00Z") as `shown` writes it; a period key
+    "start:2026-11-20T09:00:07Z" with a space before it."""
 
     def written(stamp: re.Match[str]) -> str:
         try:
-            at = datetime.fromisoformat(f"{stamp[1]}Z")
-            time = shown(at) if at.second else re.sub(r"(:\d\d):00(?!\d)", r"\1", shown(at))
+            time = shown(datetime.fromisoformat(f"{stamp[1]}Z"))
         except (ValueError, OverflowError):  # "2026-02-30 10:00 UTC"
             return stamp[0]
         return f" {time}" if stamp[0].startswith(":") else time

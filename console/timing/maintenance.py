@@ -17,9 +17,9 @@ from console.domain.name_pattern import matches_name
 from console.domain.promise import DeadlineExtension
 from console.domain.service import service_of_instance
 from console.domain.settings import Declared
+from console.domain.text import At, Text
 from console.timing.calendars import counts, is_open, open_hours
 from console.timing.durations import format_duration
-from console.timing.formats import zoned_time
 from console.timing.zones import instant_at, zone_of
 
 _AHEAD_DAYS = 9
@@ -36,9 +36,10 @@ class ActiveMaintenance:
     at: datetime
     """The instant of the query."""
 
-    def text(self, zone: str) -> str:
-        """ "in maintenance until 04:00 CET: kernel patches", with the date where it is another day."""
-        return f"in maintenance until {zoned_time(self.until, zone, self.at)}: {self.why}"
+    @property
+    def text(self) -> Text:
+        """ "in maintenance until 04:00: kernel patches"."""
+        return "in maintenance until ", At(self.until), f": {self.why}"
 
 
 def active_maintenances(declared: Declared, at: datetime) -> list[tuple[MaintenanceWindow, datetime]]:
@@ -50,14 +51,17 @@ def maintenance_of_job(estate: Estate, job: JobFacts, at: datetime) -> ActiveMai
     """The maintenance of the job, its target or its system at that instant; the one that ends last."""
     target = estate.targets.get(job.target_id)
     name = f"{target.system}/{target.name}" if target is not None else ""
-    return _lasting(estate.declared, job.system, name, job.name, at)
+    return active_maintenance(estate.declared, job.system, name, job.name, at)
 
 
 def maintenance_of_targets(estate: Estate, targets: Iterable[TargetFacts], at: datetime) -> ActiveMaintenance | None:
     """The maintenance of these targets or their systems at that instant, where each of them has one; the one that ends
     last. That of some of their jobs does not count."""
     return _of_each(
-        [_lasting(estate.declared, target.system, f"{target.system}/{target.name}", None, at) for target in targets]
+        [
+            active_maintenance(estate.declared, target.system, f"{target.system}/{target.name}", None, at)
+            for target in targets
+        ]
     )
 
 
@@ -136,7 +140,11 @@ def matches_any(patterns: Iterable[str], name: str) -> bool:
     return any(matches_name(pattern, name) for pattern in patterns)
 
 
-def _lasting(declared: Declared, system: str, target: str, job: str | None, at: datetime) -> ActiveMaintenance | None:
+def active_maintenance(
+    declared: Declared, system: str, target: str, job: str | None, at: datetime
+) -> ActiveMaintenance | None:
+    """The maintenance at that instant of the system, of the target "SYSTEM/TARGET" or of the job "SYSTEM/JOB"; the one
+    that ends last."""
     lasting = []
     for window in declared.maintenance:
         is_meant = matches_any(window.systems, system) or matches_any(window.targets, target)

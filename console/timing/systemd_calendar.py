@@ -141,8 +141,9 @@ def _expression(text: str) -> tuple[CalendarExpression, str]:
 
 
 def _without_zone(parts: list[str]) -> tuple[list[str], str]:
-    """The last word is a zone where it is one: "UTC", "CET", "Europe/Berlin"."""
+    """The last word is a zone where it is one: "UTC" in any case, "CET", "Europe/Berlin"."""
     last = parts[-1] if parts else ""
+    last = last.upper() if last.lower() == "utc" else last
     if not last[:1].isalpha():
         return parts, ""
     try:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
@@ -90,7 +91,17 @@ def time_in_window(day: date, at: time, zone: tzinfo, cutoff: time) -> datetime:
 def clock_change_dates(at: time, zone: tzinfo, first: date, days: int) -> Iterator[tuple[date, datetime, bool]]:
     """Of so many dates from `first` on those on which a clock in `zone` never shows that time, or shows it twice
     (True), with the instant (UTC) that counts for it there."""
-    for day in (first + timedelta(days=number) for number in range(days)):
+    for day in _dates_of_changes(zone, first, days):
         local = datetime.combine(day, at)
         if len(shown := local_readings(local, zone)) != 1:
             yield day, instant_at(local, zone), bool(shown)
+
+
+@lru_cache(maxsize=1024)
+def _dates_of_changes(zone: tzinfo, first: date, days: int) -> tuple[date, ...]:
+    """The dates, of so many from `first` on, at whose end a clock in `zone` has another offset than at their beginning.
+    A config has thousands of times, in few zones."""
+    midnights = [datetime.combine(first + timedelta(days=number), time(), zone) for number in range(days + 1)]
+    return tuple(
+        begin.date() for begin, end in pairwise(midnights) if begin.utcoffset() != end.replace(fold=1).utcoffset()
+    )

@@ -8,34 +8,30 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-NAME = "HEADWAY_VISITOR"
-PLACE = "HEADWAY_VISITOR_FROM"
-RESERVED = ("headway",)
-_VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]{0,63}", re.ASCII)
+NAME, ADDRESS = "HEADWAY_VISITOR", "HEADWAY_VISITOR_FROM"
+_VALID_NAME = re.compile(r"(?!headway\Z)[a-z0-9][a-z0-9._@+\\-]{0,63}", re.ASCII | re.IGNORECASE)
 _NOT_THE_VISITORS = ("user", "password", "passfile", "service", "sslpassword", "options")
 """Settings of libpq with the login, credentials or role of another user."""
 
 
 class Visitor(NamedTuple):
-    """A person at a browser. `name` is empty for the user who runs the server; `place` is the browser's address."""
+    """A person at a browser, and where that is."""
 
     name: str
-    place: str
+    address: str
+
+    def to_environment(self) -> dict[str, str]:
+        return {NAME: self.name, ADDRESS: self.address}
 
 
 def is_valid_name(name: str) -> bool:
     """Whether the audit can record the name: a login or a mail address, and not Headway itself."""
-    return _VALID_NAME.fullmatch(name) is not None and name.lower() not in RESERVED
-
-
-def to_environment(visitor: Visitor) -> dict[str, str]:
-    """The variables that the server adds to the environment of that visitor's console."""
-    return {NAME: visitor.name, PLACE: visitor.place}
+    return _VALID_NAME.fullmatch(name) is not None
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Visitor:
     """The visitor set by the server. Used only by a console that a server has started."""
-    return Visitor(environment.get(NAME, ""), environment.get(PLACE, ""))
+    return Visitor(environment.get(NAME, ""), environment.get(ADDRESS, ""))
 
 
 def login_url(url: str, name: str) -> str:

@@ -27,6 +27,7 @@ from tests.lab.jobs import WRAPPER_LINE
 from tests.lab.needs import what_is_missing
 from tests.lab.process import private_folder, remove_folder, wait_until
 from tests.lab.sinks import Mail, SmtpSink
+from tests.messages import message_of
 
 PHASES = 40
 QUICK_PHASES = 20
@@ -34,6 +35,8 @@ QUICK_SECONDS = 36.0
 """No phase is begun later than this after the start."""
 BARE_MAILS = 5
 POLL_SECONDS = 1.0
+ROUTES = 8
+"""So that no route has so many alerts in a minute that they are sent as a digest."""
 USER = "etl"
 FIRST_PID = 2_000_000  # above every real process
 OUTPUT = "reading /data/orders.csv\norders.csv: No such file or directory\n" * 20
@@ -64,8 +67,11 @@ class Bench:
             f'[estate]\nstarts_in = "live"\n[systems.hosts]\nkind = "cron"\npoll_every = "{POLL_SECONDS:g}s"\n'
             f'hosts = [{{ name = "db07", address = "127.0.0.1", port = {self.host.port} }}]\n'
             f"key = {quoted(str(key))}\nknown_hosts = {quoted(str(known))}\n"
-            f"[routes.oncall]\nurls = [{{ file = {quoted(str(secret))} }}]\nmax_per_minute = 100000\n"
-            '[alerts]\ndefault_route = "oncall"\n'
+            + "".join(f"[routes.r{number}]\nurls = [{{ file = {quoted(str(secret))} }}]\n" for number in range(ROUTES))
+            + "".join(
+                f'[jobs."hosts/db07:extract_{number:02}"]\nnotify = ["r{number % ROUTES}"]\n'
+                for number in range(self.phases)
+            )
         )
         return path
 
@@ -144,7 +150,7 @@ class Bench:
 
     def _bare_mail(self, like: Mail) -> float:
         count, began = len(self.smtp.mails), time.monotonic()
-        sent = send_by_apprise(self.smtp.url(), like.subject, like.text, Page("incident"))
+        sent = send_by_apprise(self.smtp.url(), message_of(like.subject, like.text), Page("incident"))
         if not sent.arrived:
             raise SystemExit(f"apprise could not send: {sent.reason}")
         return self.smtp.wait_for(count + 1)[count].arrived - began

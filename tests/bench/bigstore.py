@@ -9,7 +9,6 @@ import os
 import sqlite3
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from fcntl import LOCK_EX, flock
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from console.domain.run import CALM_RANK
-from console.store.db import migrate
 from console.store.db.database import open_database
+from console.store.db.schema_objects import SQLITE_DIGEST
 from console.store.db.schema_version import SCHEMA
 
 SYSTEMS = ("etl-hosts", "warehouse-airflow", "pg-dwh", "cloud")
@@ -29,9 +28,8 @@ FORM = 2
 
 
 def schema_version() -> str:
-    """The schema's number and a checksum of its migrations: within one version the tables may still change."""
-    texts = [path.read_bytes() for path in sorted(migrate.FOLDER.glob("versions/*.py"))]
-    return f"{SCHEMA}-{zlib.crc32(b''.join(texts)):08x}"
+    """The schema's number and the digest of its objects: within one version the tables may still change."""
+    return f"{SCHEMA}-{SQLITE_DIGEST[:8]}"
 
 
 def big_store(jobs: int, runs: int) -> Path:
@@ -228,7 +226,6 @@ def _services(db: sqlite3.Connection, services: int, now_us: int) -> None:
             "cutoff": "'12:00'",
             "tier": "2",
             "notify": "'[]'",
-            "risk": "0.1",
             "removed": "0",
         }
         insert(db, "service", service, "n", given)

@@ -20,19 +20,19 @@ SERVICES = 5_000
 SIZE = (120, 36)
 
 
-def many(turn: int) -> list[ServiceView]:
+def many(turn: int, services: int) -> list[ServiceView]:
     """Each turn others are endangered."""
     return [
         service(n, f"service-{n:05d}", f"Service {n:05d}", 1 + n % 4, "07:30",
                 timeliness="at_risk" if (n + turn) % 50 == 0 else "on_time")
-        for n in range(SERVICES)
+        for n in range(services)
     ]  # fmt: skip
 
 
-async def _times(turns: int, folding: bool) -> list[float]:
+async def _times(turns: int, folding: bool, services: int) -> list[float]:
     """Milliseconds for each commit; reading is the readers' part and not counted."""
     reads = FakeReads()
-    reads.services_ = many(0)
+    reads.services_ = many(0, services)
     requests: Any = FakeRequests(reads)
     app = HeadwayApp(lambda: reads, lambda: requests, frozen=NOW, mine=ZoneInfo(ZONE))
     results = []
@@ -43,7 +43,7 @@ async def _times(turns: int, folding: bool) -> list[float]:
         screen = app.screen
         assert isinstance(screen, ServicesScreen)
         for turn in range(1, turns + 1):
-            views = read_services(dataclasses.replace(reads, services_=many(turn)))
+            views = read_services(dataclasses.replace(reads, services_=many(turn, services)))
             began = time.perf_counter()
             app._on_header((app.header, None, views, ()))
             screen.list.show_views(views)
@@ -53,7 +53,7 @@ async def _times(turns: int, folding: bool) -> list[float]:
 
 
 def measure(quick: Scale) -> Iterator[Figure]:
-    turns = quick.of(40, 8, 1)
+    turns, services = quick.of(40, 8, 1), quick.of(SERVICES, SERVICES, 50)
     for name, folding in (("services_commit", True), ("services_commit_unfolded", False)):
-        times = asyncio.run(_times(turns, folding))
-        yield Figure(name, median(times), f"ms of the screens' thread a commit, {SERVICES:,} services, median")
+        times = asyncio.run(_times(turns, folding, services))
+        yield Figure(name, median(times), f"ms of the screens' thread a commit, {services:,} services, median")

@@ -279,20 +279,20 @@ def _longest(walk: Callable[[int], object], job_ids: Sequence[int]) -> float:
     return longest
 
 
-def engine_rss(jobs: int) -> Figure:
-    argv = [sys.executable, "-c", f"from tests.bench.control import as_engine; as_engine({jobs})"]
+def engine_rss(jobs: int, count: int) -> Figure:
+    argv = [sys.executable, "-c", f"from tests.bench.control import as_engine; as_engine({jobs}, {count})"]
     document = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
     return Figure("engine_rss", document["rss"], "MB after a whole night's evaluation", "MB at most", document["peak"])
 
 
-def as_engine(jobs: int) -> None:
-    """Prints its memory once the night is judged."""
+def as_engine(jobs: int, count: int) -> None:
+    """Prints its memory once the night is judged, and so many changes after it."""
     import console.engine.supervisor.assembly  # noqa: F401  all that an engine loads
 
     limit_retained_memory()
     with a_night(jobs) as night:
         settled(night)
-        for _ in range(100):
+        for _ in range(count):
             night.change(1)
             night.write(night.judged())
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -336,7 +336,7 @@ def _measured(quick: Scale, only: Set[str]) -> Iterator[Figure]:
             quick.of(QUICK_JOBS, QUICK_JOBS, SMALL), quick.of(LARGEST, 2 * QUICK_JOBS, SMALL), quick.of(CHANGES, 30, 3)
         )
     if "engine_rss" in only:
-        yield engine_rss(jobs)
+        yield engine_rss(jobs, quick.of(100, 100, 1))
     if "calendar_year" in only:
         yield calendar_year(quick.of(CRON_JOBS, QUICK_CRON_JOBS, 20))
 

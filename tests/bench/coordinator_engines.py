@@ -36,7 +36,7 @@ QUERY_SECONDS = 4.0
 LIBPQ = (
     "sslmode=disable&connect_timeout=3&tcp_user_timeout=5000&keepalives_idle=3&keepalives_interval=2&keepalives_count=2"
 )
-CLAIM_ACTIONS = "UPDATE act SET taken_by = %s WHERE shard = %s AND taken_by = 0 RETURNING key"
+CLAIM_ACTIONS = "UPDATE bench.act SET taken_by = %s WHERE shard = %s AND taken_by = 0 RETURNING key"
 Check = tuple[LiteralString, tuple[object, ...]]
 """A query with a row while the fence holds, and its values."""
 
@@ -133,7 +133,7 @@ class Engine:
             if await (await self.connection.execute(*check)).fetchone() is None:
                 self._refused.write(f"{shard} {time.monotonic()} refused\n")
                 raise FenceLost
-            await self.connection.execute("UPDATE result SET writes = writes + 1 WHERE shard = %s", (shard,))
+            await self.connection.execute("UPDATE bench.result SET writes = writes + 1 WHERE shard = %s", (shard,))
             rows = await (await self.connection.execute(CLAIM_ACTIONS, (os.getpid(), shard))).fetchall()
             return [key for (key,) in rows]
 
@@ -144,7 +144,7 @@ class Engine:
 
 async def fixed(engine: Engine) -> None:
     """No coordinator: the cost of the polls alone."""
-    query: LiteralString = "SELECT 1 FROM result WHERE shard = %s FOR SHARE"
+    query: LiteralString = "SELECT 1 FROM bench.result WHERE shard = %s FOR SHARE"
     await asyncio.gather(*(engine.until_lost(shard, (query, (shard,))) for shard in engine.work.fixed))
 
 
@@ -320,12 +320,13 @@ async def seed(coordinator: str, url: str, concurrency: int) -> None:
     elif coordinator == "table":
         await asyncio.to_thread(lambda: open_database(url).close())
     async with await psycopg.AsyncConnection.connect(url) as connection:
-        await connection.execute("CREATE TABLE result (shard int PRIMARY KEY, writes int NOT NULL DEFAULT 0)")
-        await connection.execute("INSERT INTO result (shard) SELECT generate_series(0, %s - 1)", (SHARDS,))
+        await connection.execute("CREATE SCHEMA bench")
+        await connection.execute("CREATE TABLE bench.result (shard int PRIMARY KEY, writes int NOT NULL DEFAULT 0)")
+        await connection.execute("INSERT INTO bench.result (shard) SELECT generate_series(0, %s - 1)", (SHARDS,))
         await connection.execute(
-            "CREATE TABLE act (key serial PRIMARY KEY, shard int, taken_by int NOT NULL DEFAULT 0)"
+            "CREATE TABLE bench.act (key serial PRIMARY KEY, shard int, taken_by int NOT NULL DEFAULT 0)"
         )
-        await connection.execute("CREATE INDEX ON act (shard) WHERE taken_by = 0")
+        await connection.execute("CREATE INDEX ON bench.act (shard) WHERE taken_by = 0")
 
 
 async def _run(work: Work) -> None:

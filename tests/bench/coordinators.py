@@ -151,7 +151,7 @@ class Fleet:
 
     def request_actions(self) -> None:
         self.server.execute(
-            "INSERT INTO act (shard) SELECT generate_series(0, %s - 1)", SHARDS, database=self.url_database
+            "INSERT INTO bench.act (shard) SELECT generate_series(0, %s - 1)", SHARDS, database=self.url_database
         )
         self.acts += SHARDS
 
@@ -348,7 +348,7 @@ def main() -> None:
         parser.error(f"{chosen.coordinator} is not installed. Fix: pip install {chosen.coordinator}")
     scale = chosen.quick
     sizes = Sizes(
-        scale.of(4, 3, 2), scale.of(10_000, 1_000, 512), scale.of(15, 5, 2), scale.of(15, 5, 3), scale.of(60, 10, 2)
+        scale.of(4, 3, 2), scale.of(10_000, 1_000, SHARDS), scale.of(15, 5, 2), scale.of(15, 5, 3), scale.of(60, 10, 2)
     )
     faults = () if chosen.coordinator == "none" else chosen.only or (FAULTS, ("kill",), ("kill",))[scale]
     if "clock" in faults and not FAKETIME.exists():

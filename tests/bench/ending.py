@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -25,8 +26,9 @@ class Ending:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         self._number = number
-        say(f"asked to end (signal {number}); what there is so far is printed")
         self._stop()
+        # Not by `print`: where the signal came amid one, that raises, and nobody would have stopped.
+        os.write(sys.stderr.fileno(), f"ends by signal {number}; what there is so far is printed\n".encode())
 
     def leave(self) -> None:
         """Ends the process as a shell has it, with 128 and the number, where a signal came."""

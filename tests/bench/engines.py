@@ -36,7 +36,6 @@ from console.domain.action import ActionView
 from console.domain.header import EngineShare
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
-from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.supervisor.engine import RENEW_SECONDS, exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
 from console.store.db import lease
@@ -51,6 +50,7 @@ from tests.invariants.engines import Child, cpu_of, engine_of, forked
 from tests.invariants.worlds import NoOptions, Sink, World, WorldConnector, config_of
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import LabError, private_folder, remove_folder, wait_until
+from tests.messages import REPEAT_TEXT
 
 FAULTS = ("cut", "kill", "stop", "clock", "database", "rolling")
 SMOKE_FAULTS = ("kill", "stop")
@@ -60,8 +60,6 @@ EVEN_LIMIT_SECONDS = 120.0
 END_SECONDS = 8.0
 """After the last fault. A notification that comes later is late, one that does not come within `LATE_SECONDS` lost."""
 LATE_SECONDS = 120.0
-TICKS = 200
-"""Renewals that are measured."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,8 @@ class Sizes:
     interval: float
     lease: float
     stopped_leases: int
+    renewals: int
+    """Those that are measured."""
 
 
 class ManyJobs(WorldConnector):
@@ -208,7 +208,7 @@ class Fleet:
     def run_of(self, job: str) -> int | None:
         """The failed run of this job that an incident is about."""
         with open_queries(self.url) as reads:
-            results = [row.root_run_id for row in reads.incidents.list_incidents() if job in row.title]
+            results = [row.root_run_id for row in reads.incidents.list_incidents() if job in row.title.subject]
         return results[0] if results else None
 
     def lost(self) -> list[str]:
@@ -387,9 +387,9 @@ def _coordination(url: str, sizes: Sizes) -> Iterator[Figure]:
     with closing(open_database(url)) as store:
         held = hold_shards(store, "measured:1", {}, sizes.lease)
         began = time.process_time()
-        for _ in range(TICKS):
+        for _ in range(sizes.renewals):
             held = hold_shards(store, "measured:1", held.fences, sizes.lease)
-        tick_ms = (time.process_time() - began) * 1000 / TICKS
+        tick_ms = (time.process_time() - began) * 1000 / sizes.renewals
         leave(store, "measured:1", held.fences)
     ticks = sizes.engines / min(RENEW_SECONDS, sizes.lease / 5)
     yield Figure("renewal_cpu_ms", tick_ms, "ms")
@@ -450,6 +450,7 @@ def _sizes(chosen: argparse.Namespace) -> Sizes:
         chosen.interval or scale.of(30, 2, 1) / 2,
         chosen.lease or scale.of(15, 5, 3),
         scale.of(3, 3, 2),
+        scale.of(200, 200, 5),
     )
 
 

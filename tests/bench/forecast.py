@@ -21,6 +21,7 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from console.control.services.risk import ALARM  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 from tests.bench.late_risk import Engine, Knows, module, place  # noqa: E402
 from tests.bench.own_nights import KINDS, declared_night, workflows  # noqa: E402
@@ -52,7 +53,11 @@ class Replayed:
                 shifted[:, 0] += len(meta)
                 results.append(shifted)
                 meta += nights
-        return dict(self.evaluate.score(np.vstack(results), meta))
+        points = np.vstack(results)
+        due, finish = (np.array([entry[column] for entry in meta], float) for column in (4, 5))
+        night = points[:, 0].astype(int)
+        at_risk = self.evaluate.operate(points, night, len(meta), ALARM, finish > due, due)
+        return dict(self.evaluate.score(points, meta)) | {"at_risk": at_risk}
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,8 @@ def _others(prefix: str, scores: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(f"{prefix}ece", scores["ece"], "calibration error")
     yield Figure(f"{prefix}pinball", scores["pinball"], "of the deadline")
     yield Figure(f"{prefix}false_alarms_30", scores["at_half"]["false_per_30"], "per 30 nights at p >= 0.5")
+    yield Figure(f"{prefix}at_risk_recall", scores["at_risk"]["recall"], f"at p >= {ALARM}, from which it is at risk")
+    yield Figure(f"{prefix}at_risk_false_30", scores["at_risk"]["false_per_30"], f"per 30 nights at p >= {ALARM}")
 
 
 def main() -> None:

@@ -90,35 +90,36 @@ def measure(quick: Scale) -> Iterator[Figure]:
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
     with Terminal([sys.executable, "-c", EMPTY], SIZE, env) as bare, Terminal(jobs_screen(path), SIZE, env) as ours:
         bare.wait_for("key 0")
-        ours.wait_for(f"1 of {JOBS:,}", 60)
+        ours.wait_for(f"1 of {JOBS:,}", seconds=60)
         ours.settle(0.3)
         for table, rows in (("", JOBS), ("runs_", 10 * JOBS)):
             if table:
                 ours.press("7")
-                ours.wait_for(f"1 of {rows:,}", 60)
+                ours.wait_for(f"1 of {rows:,}", seconds=60)
                 ours.settle(0.3)
             yield from beside(ours, bare, f"{table}down", ["down"], count)
             yield from beside(ours, bare, f"{table}page", ["pagedown"], few)
             yield from beside(ours, bare, f"{table}end", ["end", "home"], few)
         yield escapes(ours, bare, "i", few)
-    yield from in_storm(path, env, count)
+    yield from in_storm(path, env, count, count * 0.12 + quick.of(10, 10, 1))
 
 
 def lists(quick: Scale) -> Iterator[Figure]:
     """The tables that are read whole, of 5,000 services, of their incidents and of what was requested. Of Services all
     are shown: what is well is not folded."""
-    path, count = full_store(SERVICES), quick.of(50, 10, 2)
+    services, count = quick.of(SERVICES, SERVICES, 500), quick.of(50, 10, 2)
+    path = full_store(services)
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
     with Terminal([sys.executable, "-c", EMPTY], SIZE, env) as bare:
         bare.wait_for("key 0")
-        yield from _lists(path, bare, env, count)
+        yield from _lists(path, services, bare, env, count)
 
 
-def _lists(path: Path, bare: Terminal, env: dict[str, str], count: int) -> Iterator[Figure]:
-    for screen, row in (("services", f"SERVICES {SERVICES}"), ("incidents", "INCIDENTS"), ("actions", "ACTIONS")):
+def _lists(path: Path, services: int, bare: Terminal, env: dict[str, str], count: int) -> Iterator[Figure]:
+    for screen, row in (("services", f"SERVICES {services}"), ("incidents", "INCIDENTS"), ("actions", "ACTIONS")):
         code = f"from console.tui.app.start import run_console; run_console({str(path)!r}, screen={screen!r})"
         with Terminal([sys.executable, "-c", code], SIZE, env) as ours:
-            ours.wait_for(row, 60)
+            ours.wait_for(row, seconds=60)
             ours.settle(0.5)
             if screen == "services":
                 ours.press("z")
@@ -127,20 +128,19 @@ def _lists(path: Path, bare: Terminal, env: dict[str, str], count: int) -> Itera
                 yield from beside(ours, bare, f"{screen}_{name}", keys, count)
 
 
-def in_storm(path: Path, env: dict[str, str], count: int) -> Iterator[Figure]:
-    """`down` beside a writer, on a copy of the store; and how old what the screen shows is meanwhile: from the commit
-    of a row's new name to that name on the screen."""
+def in_storm(path: Path, env: dict[str, str], count: int, seconds: float) -> Iterator[Figure]:
+    """`down` beside a writer of so many seconds, on a copy of the store; and how old what the screen shows is
+    meanwhile: from the commit of a row's new name to that name on the screen."""
     with tempfile.TemporaryDirectory(prefix="headway-storm-") as folder:
         copy = Path(folder) / "store.db"
         shutil.copyfile(path, copy)
-        seconds = count * 0.12 + 10
         with (
             multiprocessing.get_context("spawn").Pool(1) as pool,
             Terminal([sys.executable, "-c", EMPTY], SIZE) as bare,
         ):
             bare.wait_for("key 0")
             with Terminal(jobs_screen(copy), SIZE, env) as ours:
-                ours.wait_for(f"1 of {JOBS:,}", 60)
+                ours.wait_for(f"1 of {JOBS:,}", seconds=60)
                 written = pool.apply_async(storm, (copy, STORM_A_SECOND, seconds))
                 ours.settle(0.2, 2)
                 yield from beside(ours, bare, "down_in_storm", ["down"], count)
@@ -159,7 +159,7 @@ def _lag(terminal: Terminal, path: Path, number: int) -> float:
         cursor = db.execute("UPDATE job SET name = ? WHERE name LIKE '%' || ?", (name, shown))
         assert cursor.rowcount == 1, shown
     at = time.perf_counter()
-    terminal.wait_for(name, 30)
+    terminal.wait_for(name, seconds=30)
     return (terminal.read_at - at) * 1000
 
 

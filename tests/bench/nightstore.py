@@ -211,8 +211,8 @@ def _jobs(db: sqlite3.Connection, night: Night) -> None:
                 "next_us": f"CASE WHEN p.dialect = 'airflow' THEN {due} END", "accepted_us": ":accepted",
                 "accepted_by": "'first sight'"}  # fmt: skip
     insert(db, "schedule", schedule, "plan_of p WHERE p.dialect <> 'none'", given)
-    db.executemany("INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s,"
-                   " hold_for_s) VALUES (?, ?, ?, 'observe', 'open', 600, 21600)", _unique(night.edges))  # fmt: skip
+    db.executemany("INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down,"
+                   " hold_for_s) VALUES (?, ?, ?, 'observe', 'open', 21600)", _unique(night.edges))  # fmt: skip
 
 
 def _unique(edges: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
@@ -276,5 +276,5 @@ def _services(db: sqlite3.Connection, night: Night) -> None:
                  "deadline": f"{5 + number % 4:02d}:30", "tier": number % 5 + 1}  # fmt: skip
         service = {"id": ":id", "name": ":name", "title": "'Service ' || :id", "terminals": ":terminals",
                    "deadline": ":deadline", "zone": "'UTC'", "cutoff": "'12:00'", "tier": ":tier", "notify": "'[]'",
-                   "risk": "0.1", "removed": "0"}  # fmt: skip
+                   "removed": "0"}  # fmt: skip
         insert(db, "service", service, "n", given)

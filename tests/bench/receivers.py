@@ -35,7 +35,7 @@ from console.engine.endpoints import API, Endpoint, EndpointWorker
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.read_api import CACHED_REPLIES, ReadApi
 from console.store.db.database import open_database
-from tests.bench.figures import Figure, emit, parser_of
+from tests.bench.figures import Figure, Scale, emit, parser_of
 from tests.bench.polling import QuietWorld, estate, lateness
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -46,7 +46,7 @@ from tests.lab.process import accepts, free_port, private_folder, remove_folder,
 SENDERS, SENDERS_AT_RATE = 8, 32
 ALERTS_PATH = "/alerts"
 EVENTS_PER_SECOND = 1000
-POLLED_SYSTEMS = 200
+POLLED_SYSTEMS, SMOKE_SYSTEMS = 200, 10
 POLL_SECONDS = 2.0
 JOBS = 1000
 TOKEN_ENV, TOKEN = "HEADWAY_BENCH_TOKEN", "bench-0123456789abcdef"
@@ -127,9 +127,10 @@ def events_of(jobs: Sequence[tuple[str, str]], events: int) -> list[bytes]:
     ]
 
 
-def measured(requests: int, poll_seconds: float) -> Iterator[Figure]:
-    yield from _request_figures(requests)
-    yield from _poll_figures(poll_seconds)
+def measured(scale: Scale) -> Iterator[Figure]:
+    yield from _request_figures(scale.of(4000, 800, 8))
+    systems = scale.of(POLLED_SYSTEMS, POLLED_SYSTEMS, SMOKE_SYSTEMS)
+    yield from _poll_figures(systems, scale.of(60, 15, 2), scale.of(EVENTS_PER_SECOND, EVENTS_PER_SECOND, 20))
 
 
 def _request_figures(requests: int) -> Iterator[Figure]:
@@ -212,27 +213,27 @@ def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Itera
     yield Figure("known_reads_per_s", requests / sent.took, "pages/s, readers included")
 
 
-def send_at_rate(port: int, path: str, bodies: list[bytes], seconds: float) -> tuple[float, int]:
+def send_at_rate(port: int, path: str, bodies: list[bytes], seconds: float, per_second: int) -> tuple[float, int]:
     """Answered requests a second, and those that were not accepted; runs in a process of its own."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: "
     requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
     began = time.monotonic()
 
     def is_refused(number: int) -> bool:
-        time.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
+        time.sleep(max(0.0, began + number / per_second - time.monotonic()))
         with socket.create_connection(("127.0.0.1", port), 60) as connection:
             connection.sendall(requests[number % len(requests)])
             return not connection.recv(4096).startswith(b"HTTP/1.1 200 ")
 
-    count = int(seconds * EVENTS_PER_SECOND)
+    count = int(seconds * per_second)
     with ThreadPoolExecutor(SENDERS_AT_RATE) as pool:
         refused = sum(pool.map(is_refused, range(count)))
     return count / (time.monotonic() - began), refused
 
 
-def _poll_figures(seconds: float) -> Iterator[Figure]:
+def _poll_figures(systems: int, seconds: float, per_second: int) -> Iterator[Figure]:
     folder, port = private_folder("receivers"), free_port()
-    worlds = [QuietWorld(folder, f"system-{number}") for number in range(POLLED_SYSTEMS)]
+    worlds = [QuietWorld(folder, f"system-{number}") for number in range(systems)]
     settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
     config = replace(estate(folder, worlds, POLL_SECONDS), endpoints=settings)
     store, cores = open_database(str(folder / "headway.db")), sorted(os.sched_getaffinity(0))
@@ -247,7 +248,7 @@ def _poll_figures(seconds: float) -> Iterator[Figure]:
             }
             with ProcessPoolExecutor(1, get_context("spawn"), os.sched_setaffinity, (0, {cores[-1]})) as sender:
                 for noun, (path, bodies) in received.items():
-                    sending = sender.submit(send_at_rate, port, path, bodies, seconds)
+                    sending = sender.submit(send_at_rate, port, path, bodies, seconds, per_second)
                     cpu = time.process_time()
                     yield from _lateness(f"{noun}s", worlds, seconds)
                     cores_used = (time.process_time() - cpu) / seconds
@@ -274,7 +275,7 @@ def _p99_ms(sent: _Sent) -> float:
 
 def main() -> None:
     chosen = parser_of(__doc__ or "").parse_args()
-    emit("receivers", measured(chosen.quick.of(4000, 800, 40), chosen.quick.of(60, 15, 2)), chosen.json)
+    emit("receivers", measured(chosen.quick), chosen.json)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ KINDS = {
     "common_clocks": replace(ESTATE, clock_minutes=60),
     "loaded_nights": replace(ESTATE, loaded=(0.12, 1.0)),
     "loaded_nights_that_harm": replace(ESTATE, loaded=(0.12, 4.0)),
+    "loaded_targets_that_harm": replace(ESTATE, targets=4, loaded=(0.08, 8.0)),
     "mondays": replace(ESTATE, monday=1.5),
     "neighbors_never_harmed": replace(ESTATE, near=0.8, alone=60),
     "flaky": replace(ESTATE, flaky=0.3),
@@ -41,7 +42,8 @@ KINDS = {
 def figures(scale: Scale) -> Iterator[Figure]:
     for nights in (60, 30):
         totals = [0, 0, 0]
-        for kind, knobs in KINDS.items():
+        for kind, usual in KINDS.items():
+            knobs = replace(usual, lines=2, alone=2) if scale is Scale.SMOKE else usual
             began, counts = time.process_time(), [0, 0, 0]
             seeds = scale.of(20, 4, 1)
             for seed in range(1_000, 1_000 + seeds):

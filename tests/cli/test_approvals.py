@@ -10,9 +10,11 @@ from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.domain.request import RequestKind
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ProposeRecovery
 from tests.cli.test_audit import answering, bench, key
 from tests.engine.bench import Bench
 from tests.hostile.commands import headway
+from tests.lab.process import HANGS_SECONDS
 
 __all__ = ["bench", "key"]
 
@@ -80,9 +82,9 @@ def test_actions_requested_by_an_aborted_plan_are_withdrawn(bench: Bench, monkey
     monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
     requests, parts = EngineClient(bench.url), bench.parts
     parts.evaluator.step(bench.fence)
-    question = requests.propose(1)
+    question = requests.ask(ProposeRecovery(1))
     parts.answers.step(bench.fence)
-    requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key(), "a bad file")
+    requests.start_plan(PlanDraft.read(requests.wait(question, HANGS_SECONDS).data), new_action_key(), "a bad file")
     parts.plans.step(bench.fence)
     parts.actions.step(bench.fence)
     [row] = headway(bench.url, "action", "approvals", "--json").data

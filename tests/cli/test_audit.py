@@ -19,13 +19,15 @@ from connectors.sdk import registry
 from connectors.sdk.states import RunState, Verb
 from console.cli.connectors import GRANT_FILES
 from console.cli.exits import Exit
-from console.config.sections import ActingSettings, ServiceSettings
+from console.domain.access import ActingRules
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
 from console.store import audit
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
+from tests.lab.process import HANGS_SECONDS
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(tmp_path, scheduler)
-    service = ServiceSettings(**(config.services["supply"].model_dump() | {"tier": 1}))
-    config = replace(config, services={"supply": service}, acting=ActingSettings(approval_tiers=(1,)))
+    service = replace(config.services["supply"], tier=1)
+    config = replace(config, services={"supply": service}, acting=ActingRules(approval_tiers=(1,)))
     with running_bench(tmp_path, scheduler, config) as made:
         scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
         made.poller.poll_once(made.fence)
@@ -64,7 +66,7 @@ def answering(bench: Bench) -> Iterator[None]:
         yield
     finally:
         ending.set()
-        engine.join(60)
+        engine.join(HANGS_SECONDS)
 
 
 def test_the_audit_shows_each_request_with_person_and_reason(bench: Bench, key: str) -> None:
@@ -167,7 +169,7 @@ def test_a_head_that_is_none_is_refused(bench: Bench, head: str) -> None:
 
 
 def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Bench) -> None:
-    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.config = replace(bench.parts.config, acting=ActingRules(reason_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--yes", "--timeout", "10")
@@ -213,7 +215,7 @@ class Keyboard:
 
 
 def test_at_a_terminal_the_reason_is_prompted_for_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.config = replace(bench.parts.config, acting=ActingRules(reason_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
@@ -226,7 +228,7 @@ def test_at_a_terminal_the_reason_is_prompted_for_first(bench: Bench, monkeypatc
 def test_the_reason_for_a_plan_is_prompted_for_before_it_is_confirmed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.config = replace(bench.parts.config, acting=ActingRules(reason_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     bench.parts.evaluator.step(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "INC-0001"))
@@ -249,7 +251,7 @@ def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, mon
 
 
 def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
-    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.config = replace(bench.parts.config, acting=ActingRules(reason_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--dry-run")
@@ -259,7 +261,7 @@ def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
     ), done.err
 
 
-@pytest.mark.parametrize("what", ["store", *sorted({*GRANT_FILES} - {"cron"})])
+@each_row("what", ["store", *sorted({*GRANT_FILES} - {"cron"})])
 def test_the_grants_are_printed_as_they_are(what: str) -> None:
     done = headway("none.db", *(("store", "grants") if what == "store" else ("connector", "grants", what)))
     assert (0, "") == (done.code, done.err)
@@ -278,7 +280,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
+@each_row("kind", COMMANDS)
 def test_the_grants_of_a_cloud_are_commands_for_a_shell(kind: str) -> None:
     text = headway("none.db", "connector", "grants", kind).out
     read = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
@@ -305,7 +307,7 @@ def test_the_grants_of_rundeck_are_an_acl_policy() -> None:
     assert [{"allow": ["read", "kill"]}] == policies[1]["for"]["job"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind, file in GRANT_FILES.items() if file.suffix == ".json"])
+@each_row("kind", [kind for kind, file in GRANT_FILES.items() if file.suffix == ".json"])
 def test_the_policy_for_aws_is_json_and_grants_no_more_than_is_named(kind: str) -> None:
     policy = json.loads(headway("none.db", "connector", "grants", kind).out)
     actions = [item["Action"] for item in policy["Statement"]]

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config.sections import ActingSettings, PermissionSettings
+from console.domain.access import ActingRules, PermissionRule, Role
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -22,8 +22,8 @@ __all__ = ["bench"]
 def opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Config lets people say everything that it does not say; ann may act, and no more."""
     monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
-    people = (PermissionSettings(who=("ann",), role="act"), PermissionSettings(who=("root",), role="admin"))
-    acting = ActingSettings(cards=("owner", "runbook", "rerun"), reason_tiers=())
+    people = (PermissionRule("ann", Role.ACT), PermissionRule("root", Role.ADMIN))
+    acting = ActingRules(cards=("owner", "runbook", "rerun"), reason_tiers=())
     bench.parts.config = replace(bench.parts.config, acting=acting, permissions=people, jobs={})
     bench.parts.begin(bench.fence)
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import gethostname
@@ -26,19 +25,19 @@ from connectors.sdk.errors import (
 from connectors.sdk.records import JobRecord, Schedule
 from connectors.sdk.secrets import SecretStore
 from console.cli import configure
-from console.cli.configure import (
-    ProbeResult,
-    machine_bound_targets,
-    other_cutoffs,
-    probe_target,
-    weakened_transport,
-)
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config.loading import load_config
+from console.config.paths import read_config
 from console.config.references import unusable_links
 from console.config.sections import SystemConfig, SystemSettings
-from console.domain.header import EngineView
+from console.diagnosis import config as config_checks
+from console.diagnosis import probes, targets
+from console.diagnosis import store as store_checks
+from console.diagnosis.config import cutoffs, machine_bound_targets, unverified_names
+from console.diagnosis.installation import Installation, Level, Problem
+from console.diagnosis.probes import ProbeResult, probe_status_page, probe_target
+from console.domain.header import EngineView, HeaderView
 from console.domain.inventory import InventoryChanges
 from console.domain.settings import EstateSettings, SystemSetting
 from console.store.config_sync import sync_config
@@ -47,6 +46,7 @@ from console.store.db.lease import _namespace
 from console.store.ingest.inventory import write_inventory
 from console.store.names import record_renames
 from tests.lab.process import wait_until
+from tests.rows import each_row
 from tests.store.estate import MIDNIGHT, target_id
 from tests.store.ready import open_ready
 
@@ -62,7 +62,7 @@ class Refusing:
         pass
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error, verdict",
     [
         (SystemUnreachable("no route"), "unreachable"),
@@ -93,6 +93,18 @@ token = { env = "LOAD_TOKEN" }
 """
 
 
+def installation(path: Path, store: str = "headway.db") -> Installation:
+    return Installation(path, MIDNIGHT, store)
+
+
+def weakened_transport(path: Path, store: str) -> list[str]:
+    problems = [
+        *config_checks.unencrypted_transport(installation(path, store)),
+        *store_checks.unverified_server(installation(path, store)),
+    ]
+    return [problem.line for problem in problems]
+
+
 @pytest.mark.parametrize(
     "store, expected",
     [
@@ -104,9 +116,29 @@ token = { env = "LOAD_TOKEN" }
 def test_check_names_each_setting_that_weakens_the_transport(tmp_path: Path, store: str, expected: list[str]) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(CONFIG)
-    texts = weakened_transport(load_config(path), store)
+    texts = weakened_transport(path, store)
     assert len(expected) == len(texts)
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
+
+
+def test_a_check_resolves_the_reference_to_its_store_once(tmp_path: Path) -> None:
+    """The config was parsed and the command ran for each check that reads the store."""
+    path, runs = tmp_path / "headway.toml", tmp_path / "runs"
+    command = f"echo run >> {runs}; echo sqlite://{tmp_path}/night.db"
+    path.write_text(f'[estate]\nstore = {{ command = ["sh", "-c", "{command}"] }}\n')
+    checked = Installation(path, MIDNIGHT)
+    assert (f"sqlite://{tmp_path}/night.db", True) == (checked.store_url, checked.store_error is not None)
+    assert checked.header is None
+    assert ["run"] == runs.read_text().split()
+
+
+def test_a_check_runs_a_failing_command_of_its_store_once(tmp_path: Path) -> None:
+    path, runs = tmp_path / "headway.toml", tmp_path / "runs"
+    path.write_text(f'[estate]\nstore = {{ command = ["sh", "-c", "echo run >> {runs}; exit 1"] }}\n')
+    checked = Installation(path, MIDNIGHT)
+    assert ("", None) == (checked.store_url, checked.header)
+    assert "secret command sh: exit 1." in str(checked.store_error)
+    assert ["run"] == runs.read_text().split()
 
 
 @pytest.mark.parametrize("url, expected", [("https://flows.example.com", 0), ("http://flows.example.com", 1)])
@@ -116,7 +148,7 @@ def test_an_https_address_is_encrypted_whatever_plain_http_says(tmp_path: Path, 
         f"""[systems.flows]\nkind = "airflow"\nurl = "{url}"\nplain_http = true
 username = "headway"\npassword = {{ env = "FLOWS" }}\n"""
     )
-    assert expected == len(weakened_transport(load_config(path), "headway.db"))
+    assert expected == len(weakened_transport(path, "headway.db"))
 
 
 MACHINE_BOUND = """
@@ -142,7 +174,7 @@ def test_check_names_targets_that_another_engine_of_a_shared_store_cannot_poll(
 ) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(MACHINE_BOUND)
-    texts = machine_bound_targets(load_config(path), store)
+    texts = [problem.line for problem in machine_bound_targets(installation(path, store))]
     starts = [
         "target crons/here: polled only by the engine that leads",
         "system flows at http://127.0.0.1:8080: a different server",
@@ -156,11 +188,10 @@ def test_one_cause_in_many_systems_is_one_line_with_their_number_and_the_first_t
     local = [f'[systems.local{number}]\nurl = "http://127.0.0.1:{8080 + number}"\n{server}' for number in range(40)]
     far = [f'[systems.far{number}]\nurl = "http://far{number}.example"\n{server}' for number in range(3)]
     path.write_text("\n".join(['[estate]\nname = "night"', *local, *far]))
-    config = load_config(path)
-    [bound] = machine_bound_targets(config, "postgresql://hw@db.example/hw")
+    [bound] = [problem.line for problem in machine_bound_targets(installation(path, "postgresql://hw@db.example/hw"))]
     first = ", ".join(f"local{number} at http://127.0.0.1:{8080 + number}" for number in range(3))
     assert bound.startswith(f"40 systems ({first}, …): a different server on each machine. Fix")
-    [plain] = weakened_transport(config, "headway.db")
+    [plain] = weakened_transport(path, "headway.db")
     assert plain.startswith("3 systems (far0, far1, far2): plain_http = true: "), (
         "a loopback address crosses no network"
     )
@@ -178,7 +209,7 @@ def test_the_config_is_counted_before_anything_is_probed_and_the_probes_after(
         before.append(capsys.readouterr().err)
         return [ProbeResult("hooks/hooks", "unreachable", "", ("no route",))]
 
-    monkeypatch.setattr(configure, "probe_systems", probed)
+    monkeypatch.setattr(probes, "probe_systems", probed)
     assert Exit.PROBLEM == main(["--config", str(path), "--store", str(tmp_path / "headway.db"), "check"])
     assert f"config {path}: 1 system, 0 services, no problems\n" in before[0]
     shown = capsys.readouterr()
@@ -201,7 +232,7 @@ def test_the_commands_that_check_names_have_its_own_config(tmp_path: Path, capsy
     assert "Fix: headway --config x.toml check; see /srv/headway checks" in configure.with_options(text, "x.toml", None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "store, shown",
     [
         ("a b.db", "'a b.db'"),
@@ -223,11 +254,11 @@ folder = "{folder}"
 def test_a_folder_of_the_status_page_that_takes_no_file_is_a_problem(tmp_path: Path) -> None:
     path, folder = tmp_path / "headway.toml", tmp_path / "public"
     path.write_text(CONFIG + PAGE.format(folder=folder))
-    [missing] = configure.probe_status_page(load_config(path))
+    [missing] = probe_status_page(load_config(path))
     reason = f"No such file or directory ({folder}). Fix: an existing folder that the engine's user may write"
     assert ("refused", (reason,)) == (missing.verdict, missing.text)
     folder.mkdir()
-    [written] = configure.probe_status_page(load_config(path))
+    [written] = probe_status_page(load_config(path))
     assert ("ok", (), []) == (written.verdict, written.text, list(folder.iterdir()))
 
 
@@ -255,7 +286,8 @@ def test_an_unreadable_store_is_not_reported_to_lack_names(tmp_path: Path, capsy
     check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
     assert Exit.PROBLEM == main(check)
     shown = capsys.readouterr()
-    assert ("PROBLEM the store's file is gone" in shown.out, "job names not verified" in shown.out) == (True, False)
+    assert "PROBLEM store: the store's file is gone" in shown.out
+    assert "job names not verified" not in shown.out
     (tmp_path / "headway.db-wal").unlink()
     assert Exit.OK == main(check)
     shown = capsys.readouterr()
@@ -315,6 +347,29 @@ def test_a_name_without_a_job_is_a_problem_while_the_schedules_cannot_be_read(
     assert 'config names "hooks/lode", and no job has that name' in capsys.readouterr().out
 
 
+def test_all_unknown_names_are_located_by_reading_each_file_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand names took 13 seconds, and each thousand more the longer."""
+    store_with_a_daily_job(tmp_path).close()
+    path = tmp_path / "headway.toml"
+    path.write_text(CONFIG + "".join(f'\n[jobs."hooks/lode{number}"]\nexpected = "5m"\n' for number in range(20)))
+    first = path.read_text()[: path.read_text().index("lode0")].count("\n") + 1
+    read = list[Path]()
+
+    def read_counted(file: Path) -> str:
+        read.append(file)
+        return read_config(file)
+
+    monkeypatch.setattr("console.config.document.read_config", read_counted)
+    main(["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"])
+    output = capsys.readouterr().out
+    for number in range(20):
+        at = f'{path}:{first + 3 * number}: jobs."hooks/lode{number}": config names "hooks/lode{number}", and no job'
+        assert at in output
+    assert [path] * 2 == read  # as config, then for the lines
+
+
 def permission(name: str, fix: str, needed_for: str = "view", held: bool = False) -> SourcePermission:
     return SourcePermission(name, held, f"no {name}", fix, needed_for)
 
@@ -367,8 +422,8 @@ def test_a_service_whose_day_begins_at_another_time_than_its_systems_is_named(
 ) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(f'{CONFIG}{SERVICE}cutoff = "{cutoff}"\n')
-    texts = list(other_cutoffs(load_config(path)))
-    expected = f"services.daily.cutoff is {cutoff}, systems.hooks.cutoff 12:00"
+    texts = [problem.line for problem in cutoffs(installation(path))]
+    expected = f"services.daily.cutoff: is {cutoff}, systems.hooks.cutoff 12:00"
     assert ([True] if is_reported else []) == [text.startswith(expected) for text in texts]
 
 
@@ -377,19 +432,32 @@ def test_names_that_a_running_engine_cannot_verify_have_the_reason_of_its_poll(
 ) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(f"{CONFIG}{SERVICE}")
-    arguments = Namespace(config=str(path), store=str(tmp_path / "headway.db"))
-    config = load_config(path)
-    assert 'Fix: "headway engine", then' in configure.unverified_names_note(config, arguments)
-    targets = [SimpleNamespace(system="hooks", error="secret env LOAD_TOKEN is not set. Fix: export it")]
+    checked = installation(path, str(tmp_path / "headway.db"))
+
+    def reported() -> str:
+        [problem] = unverified_names(checked)
+        return problem.line
+
+    assert 'Fix: "headway engine", then' in reported()
+    working = SimpleNamespace(alive=True)
+    rows = [
+        SimpleNamespace(
+            system="hooks",
+            inventory=None,
+            error="not set",
+            whole_error="secret env LOAD_TOKEN is not set. Fix: export it",
+        )
+    ]
     reads = SimpleNamespace(
-        estate=SimpleNamespace(systems=lambda: targets), warnings=SimpleNamespace(systems_with_jobs=set)
+        estate=SimpleNamespace(systems=lambda: rows, header=lambda: SimpleNamespace(engine=working)),
+        warnings=SimpleNamespace(listed_systems=set),
     )
-    monkeypatch.setattr(configure, "engine_runs", lambda _: True)
-    monkeypatch.setattr(configure, "stored", lambda _, query: query(reads))
-    begin = "job names not verified: no inventory yet of hooks: "
-    assert f"{begin}{targets[0].error}" == configure.unverified_names_note(config, arguments)
-    targets.clear()
-    assert configure.unverified_names_note(config, arguments).startswith(f"{begin}its first poll has not ended")
+    checked = installation(path, str(tmp_path / "headway.db"))
+    monkeypatch.setattr(Installation, "read_store", lambda _, query: query(reads))
+    begin = "config: job names not verified: no inventory yet of hooks: "
+    assert f"{begin}{rows[0].whole_error}" == reported()
+    rows.clear()
+    assert reported().startswith(f"{begin}its first poll has not ended")
 
 
 DIFFERS = "ONCALL_MAIL differs between this shell and the engine (process PID). Fix: restart the engine from this shell"
@@ -422,18 +490,22 @@ def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_
     with subprocess.Popen(["sleep", "60"], env=environment) as engine:
         wait_until(Path(f"/proc/{engine.pid}/environ").read_bytes, "its environment, which it has a moment later")
         lease = EngineView(f"{gethostname()}:{engine.pid}~{_namespace()}", None, None, True, "", "")
-        monkeypatch.setattr(configure, "_store_header", lambda _: SimpleNamespace(engine=lease))
-        texts = list(configure.other_environment(Namespace(), ["ONCALL_MAIL"], failed).values())
+        header = cast(HeaderView, SimpleNamespace(engine=lease))
+        problems = targets.differing_secrets(header, ["ONCALL_MAIL"], failed).values()
         engine.kill()
-    assert messages == [text.replace(str(engine.pid), "PID") for text in texts]
+    assert [f"environment: {text}" for text in messages] == [
+        problem.line.replace(str(engine.pid), "PID") for problem in problems
+    ]
 
 
 def test_a_missing_variable_is_one_line_with_one_fix_for_all_its_targets() -> None:
     unset = "secret env DWH_DSN: the variable is not set in this process. Fix: export DWH_DSN and start again"
-    texts = [(target, (unset,)) for target in ("dwh/a", "dwh/b")]
-    assert [f"dwh/a, dwh/b: {unset}"] == configure.target_lines(texts, {})
-    exported = "DWH_DSN is set for the engine (process 7) but not in this shell. Fix: export DWH_DSN here"
-    assert [f"dwh/a, dwh/b: {exported}"] == configure.target_lines(texts, {"DWH_DSN": exported})
+    texts = [(Level.PROBLEM, target, unset) for target in ("dwh/a", "dwh/b")]
+    assert [f"dwh/a, dwh/b: {unset}"] == [problem.line for problem in targets.merged(texts, {})]
+    text = "DWH_DSN is set for the engine (process 7) but not in this shell"
+    differing = {"DWH_DSN": Problem(Level.NOTE, "environment", text, "export DWH_DSN here")}
+    expected = Problem(Level.PROBLEM, "dwh/a, dwh/b", text, "export DWH_DSN here")
+    assert [expected] == targets.merged(texts, differing)
 
 
 ROUTE = """
@@ -447,5 +519,5 @@ def test_the_variables_of_failed_targets_are_known(tmp_path: Path) -> None:
     path.write_text(CONFIG + ROUTE)
     config = load_config(path)
     failed = [ProbeResult(target, "refused", "") for target in ("hooks/hooks", "route oncall (env ONCALL_MAIL)")]
-    assert {"LOAD_TOKEN", "ONCALL_MAIL"} == configure._variables_of(config, failed)
-    assert {"ONCALL_MAIL"} == configure._variables_of(config, failed[1:])
+    assert {"LOAD_TOKEN", "ONCALL_MAIL"} == targets.variables_of(config, failed)
+    assert {"ONCALL_MAIL"} == targets.variables_of(config, failed[1:])

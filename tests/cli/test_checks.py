@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from console.cli.main import main
-from console.domain.request import RequestKind
 from tests.cli.test_audit import answering
 from tests.engine.checks.test_check_runner import ROWS, World, world
 from tests.hostile.commands import headway
@@ -20,7 +20,8 @@ from tests.present import present
 def made(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, ROWS, ready=()) as result:
         result.bench.parts.checks = result.checks
-        result.bench.parts.answers._by_kind[RequestKind.RUN_CHECK] = result.checks.run_now
+        answers = result.bench.parts.answers
+        answers._engine = replace(answers._engine, run_check=result.checks.run_now)
         yield result
 
 

@@ -18,6 +18,7 @@ from console.cli.exits import Exit
 from console.cli.main import build_parser, main
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.rows import each_row
 
 __all__ = ["bench"]
 
@@ -51,7 +52,7 @@ def shell(bench: Bench, tmp_path: Path) -> dict[str, str]:
 def offered_by_bash(shell: dict[str, str], *lines: str) -> list[list[str]]:
     """What one shell offers after each of the lines."""
     texts = ["bash", "--norc", "-c", BASH, "bash", *lines]
-    done = subprocess.run(texts, env=shell, cwd=shell["HOME"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(texts, env=shell, cwd=shell["HOME"], capture_output=True, text=True, check=True)
     assert "" == done.stderr
     return [
         [line.strip() for line in offered.splitlines() if line.strip()] for offered in done.stdout.split("=\n")[:-1]
@@ -124,7 +125,6 @@ def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, s
         env={**shell, **parameters},
         capture_output=True,
         text=True,
-        timeout=60,
         check=True,
     )
     assert "fake/extract" in Path(shell["HOME"], "offered").read_text()
@@ -136,14 +136,14 @@ def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, s
     )
 
 
-@pytest.mark.parametrize("command", sorted(ARGUMENT_NAMES))
+@each_row("command", sorted(ARGUMENT_NAMES))
 def test_completion_without_a_command_offers_its_first_token(command: str) -> None:
     of_all = next(action for action in build_parser(command)._actions if isinstance(action, argparse._SubParsersAction))
     first = next(action for action in of_all.choices[command]._actions if not action.option_strings)
     assert (True, None) == (first.dest in ("name", "names", "key", "filter"), first.choices), first
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, command, is_first",
     [
         ("headway job ", "job", True),

@@ -13,7 +13,7 @@ import pytest
 
 from console.store.db.lease import acquire_lease, is_alive
 from tests.deep import some
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.pty.terminal import Terminal
 from tests.store.ready import open_ready
 
@@ -65,9 +65,9 @@ def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Pat
 def test_an_engine_that_names_a_process_which_did_not_start_it_ends_at_once(tmp_path: Path) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(30)
+    process.wait(HANGS_SECONDS)
     argv = [sys.executable, "-m", "console", "--config", str(tmp_path / "headway.toml"), "engine"]
-    ended = subprocess.run([*argv, f"--with-parent={process.pid}"], capture_output=True, timeout=60, check=False)
+    ended = subprocess.run([*argv, f"--with-parent={process.pid}"], capture_output=True, check=False)
     assert -signal.SIGTERM == ended.returncode
     assert not (tmp_path / "headway.db").exists()
 

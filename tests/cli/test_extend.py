@@ -9,10 +9,14 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
+from console.domain.ids import micros
+from console.engine.api.requests import ExtendDeadline
+from console.engine.api.server import WHY_LIMIT
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
+from tests.lab.process import HANGS_SECONDS
 
 __all__ = ["bench"]
 
@@ -48,6 +52,20 @@ def test_a_service_gets_more_time_and_what_was_promised_stays(watched: Bench) ->
     shown = headway(watched.url, "service", "supply").out
     assert "extended from" in shown
     assert "by ann: files come late" in shown
+
+
+def test_the_reason_of_an_extension_is_cleaned_and_limited_as_every_other(watched: Bench) -> None:
+    with watched.reads() as reads:
+        service = reads.services.service("supply")
+    until_us, why = micros(service.deadline + timedelta(hours=1)), "late\x1b[2J files" + WHY_LIMIT * "!"
+    request = ExtendDeadline("supply", service.business_date, until_us=until_us, why=why)
+    question = watched.requests().ask(request)
+    watched.parts.answers.step(watched.fence)
+    assert "" == watched.requests().wait(question, HANGS_SECONDS).error
+    with watched.store.read() as session:
+        [extension] = session.rows("SELECT why FROM extension")
+        [entry] = session.rows("SELECT why FROM audit WHERE verb = 'extend'")
+    assert [f"late files{'!' * (WHY_LIMIT - 11)}…"] * 2 == [extension.why, entry.why]
 
 
 def test_an_extension_can_be_withdrawn(watched: Bench) -> None:

@@ -116,7 +116,7 @@ def test_offered_services_get_names_that_no_other_has(
     path.write_text(f"\ufeff{SYSTEMS}")
     text = "2026-11-26T07:00:00Z for the run of 2026-11-26T04:00:00Z"
     jobs = {f"fake/{name}": text for name in ("a.b", "a-b", "a_b", "ä", "ö")}
-    monkeypatch.setattr("console.cli.configure.stored", lambda *_: jobs)
+    monkeypatch.setattr("console.cli.onboarding.stored", lambda *_: jobs)
     arguments = argparse.Namespace(config=str(path), store=str(store), yes=True)
     added = offer_reported(arguments, path, load_config(path), is_interactive=False)
     assert ["a-b", "fake-a-b", "fake-a-b-2", "first-service", "fake-first-service"] == added

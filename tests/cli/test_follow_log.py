@@ -15,6 +15,7 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.domain.run import RunView
 from console.engine.api.queue import RequestAnswer
+from console.engine.api.requests import ReadLog
 from tests.tui.fake_reads import FakeReads
 
 Page = dict[str, Any]
@@ -44,8 +45,8 @@ class Source:
         attempt = replace(self.view.attempts[0], state=state)
         return replace(self.view, row=replace(self.view.row, state=state), attempts=(attempt,))
 
-    def log(self, run_id: int, attempt_id: int | None, start: str | None) -> int:
-        self.asked.append(start)
+    def ask(self, request: ReadLog) -> int:
+        self.asked.append(request.start)
         return len(self.asked)
 
     def wait(self, request_id: int, seconds: float) -> None: ...

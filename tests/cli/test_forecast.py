@@ -47,22 +47,10 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     assert "evidence  declared durations (too few runs)" in text
 
 
-def test_alarms_of_the_first_days_are_shown_with_the_odds(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    red(bench)
-    alarm = (
-        "\nat risk   from 25 % risk  now: 0 of 30 days without a miss known"
-        "\n          from 10 % risk  after 30 days: as configured, or higher by its past\n"
-    )
-    assert alarm in forecast_output(bench, capsys, "supply")
-    assert Exit.OK == main(["--store", bench.url, "why", "supply"])
-    assert alarm in capsys.readouterr().out
-
-
 def test_json_matches_services_and_why(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
     own = json.loads(forecast_output(bench, capsys, "supply", "--json"))
     (listed,) = json.loads(forecast_output(bench, capsys, "--json"))
-    assert {"late": 0.25, "risk": 0.1, "days": 0, "budget": 30, "back_tested": 0} == own.pop("alarm")
     assert own == {**listed, "jobs": own["jobs"]}
     assert Exit.OK == main(["--store", bench.url, "service", "supply", "--json"])
     service = json.loads(capsys.readouterr().out)

@@ -109,15 +109,24 @@ def test_the_key_has_a_line_of_its_own_and_is_added_once(key: Path, tmp_path: Pa
     assert f"ssh-rsa AAAA ops@bastion\nrestrict {KEY}\n" == host.keys.read_text()
 
 
-@pytest.mark.parametrize("text", [None, "-----BEGIN OPENSSH PRIVATE KEY-----\n", b"\xff\xfe"])
-def test_without_a_public_key_nothing_is_printed_and_the_fix_is_named(key: Path, text: str | bytes | None) -> None:
+@pytest.mark.parametrize(
+    "text, code, fault",
+    [
+        (None, Exit.NOT_FOUND, "No such file or directory. Fix: ssh-keygen -q -t ed25519"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", Exit.USAGE, "is not a public key; name the file that ends in .pub"),
+        (b"\xff\xfe", Exit.NOT_FOUND, "not a public key. Fix: ssh-keygen -q -t ed25519"),
+    ],
+)
+def test_without_a_public_key_nothing_is_printed_and_the_fix_is_named(
+    key: Path, text: str | bytes | None, code: Exit, fault: str
+) -> None:
     if text is None:
         key.unlink()
     else:
         key.write_bytes(text if isinstance(text, bytes) else text.encode())
     done = grants("cron")
-    assert (True, "") == (done.code in (Exit.NOT_FOUND, Exit.USAGE), done.out)
-    assert ("ssh-keygen -q -t ed25519" in done.err) or "ends in .pub" in done.err
+    assert (code, "") == (done.code, done.out)
+    assert fault in done.err
 
 
 @pytest.mark.parametrize("user", ["a b", "$(reboot)", "-x", "x;y", ""])

@@ -18,6 +18,7 @@ from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
+from tests.rows import each_row
 
 __all__ = ["bench"]
 
@@ -71,6 +72,15 @@ def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(fa
         [item["id"] for item in view["opened"]],
         view["closed"],
     )
+
+
+def test_the_handover_has_a_freeze_with_its_start_and_its_reason_once(failed: Bench) -> None:
+    headway(failed.url, "freeze", "--why", "by ann")
+    [line] = [line for line in headway(failed.url, "incident", "handover").out.splitlines() if "  freeze, by " in line]
+    assert line.startswith("  freeze, by ann, since ")
+    assert line.endswith(": by ann")
+    [freeze] = headway(failed.url, "incident", "handover", "--json").data["active_overrides"]
+    assert ("freeze", "", "ann", "by ann") == tuple(freeze[name] for name in ("kind", "about", "by", "why"))
 
 
 def test_the_handover_includes_an_ended_freeze(failed: Bench) -> None:
@@ -144,9 +154,9 @@ def test_what_changed_since_the_last_green_stays_with_the_incident(bench: Bench)
     assert line.startswith(text)
 
 
-@given(st.text(max_size=80))
-def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
-    shown = escape_markdown(words)
+@given(st.text(max_size=80) | st.text("`*_[]<>|#~&!\\\n a", max_size=80))
+def test_an_escaped_line_is_one_line_without_live_markup(text: str) -> None:
+    shown = escape_markdown(text)
     assert "\n" not in shown
     for place, name in enumerate(shown):
         if name in "`*_[]<>|#~&!":
@@ -154,7 +164,7 @@ def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
             assert backslashes % 2 == 1, shown
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, shown",
     [
         ("- x", "\\- x"), ("1. x", "1\\. x"), ("https://a.b/c", "https\\://a.b/c"), ("www.a.b", "www\\.a.b"),

@@ -5,11 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
 from console.cli.arguments import TIME_FORMS
-from console.cli.commands import ALSO, COMMANDS, GROUPS, NOUNS, OTHER_COMMANDS, SAME_COMMANDS, overview
+from console.cli.commands import (
+    ALSO,
+    COMMANDS,
+    DOCUMENTED_STEPS,
+    GROUPS,
+    NOUNS,
+    OTHER_COMMANDS,
+    SAME_COMMANDS,
+    overview,
+)
 from console.cli.exits import Exit
 from console.cli.help import TOPICS
 from console.cli.main import build_parser, with_full_name
@@ -17,11 +27,12 @@ from console.domain.filter import FILTER_FIELDS
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
+from tests.rows import each_row
 
 __all__ = ["bench"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each_row("name", COMMANDS)
 def test_the_example_is_a_line_that_the_command_takes(name: str) -> None:
     """Only the line itself is read, not the text around it."""
     job = shlex.split(COMMANDS[name].example.partition(" > ")[0].partition(" >> ")[0])
@@ -30,7 +41,7 @@ def test_the_example_is_a_line_that_the_command_takes(name: str) -> None:
     assert (name if name in job else None) == build_parser(name).parse_args(job).command
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each_row("name", COMMANDS)
 def test_help_ends_with_the_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         build_parser(name).parse_args([name, "--help"])
@@ -38,7 +49,7 @@ def test_help_ends_with_the_example(name: str, capsys: pytest.CaptureFixture[str
     assert (0, True) == (ended.value.code, text.endswith(f"Example: {' '.join(COMMANDS[name].example.split())}"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, expected",
     [
         ("service extend supply --until 08:00", "--why"),
@@ -55,7 +66,7 @@ def test_a_required_option_is_unbracketed_in_the_usage_line(bench: Bench, line: 
     assert (True, False) == (expected in usage, f"[{expected}" in usage)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each_row("name", COMMANDS)
 def test_a_usage_fits_a_small_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert [] == [line for line in usage_of(name).splitlines() if len(line) > 80]
@@ -72,6 +83,19 @@ def test_a_former_command_names_the_line_to_type() -> None:
         build_parser(job[0]).parse_args(job)
 
 
+@each_row("name", DOCUMENTED_STEPS)
+def test_steps_outside_headway_are_named_by_their_page(name: str) -> None:
+    """`upgrade` was answered by "did you mean gate?", `uninstall` by "did you mean oncall?"."""
+    page, _, heading = DOCUMENTED_STEPS[name].partition("#")
+    assert f'unknown command "{name}"; its steps are in {page}#{heading}' in headway("none.db", name).err
+    assert f"## {heading.capitalize()}" in (Path(__file__).parents[2] / page).read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", ["upgraded", "deinstall", "delete"])
+def test_a_command_that_is_not_near_is_not_suggested(name: str) -> None:
+    assert headway("none.db", name).err.strip().endswith("headway --help lists the commands")
+
+
 def test_a_command_under_another_name_is_the_same() -> None:
     for same, name in SAME_COMMANDS.items():
         assert [name, "oncall"] == with_full_name([*same.split(), "oncall"])
@@ -86,17 +110,17 @@ def test_the_overview_fits_a_screen() -> None:
     assert set(NOUNS) == named
 
 
-@pytest.mark.parametrize("line", ["job", "job --state failed", "job list", "incident --json", "incident --all"])
+@each_row("line", ["job", "job --state failed", "job list", "incident --json", "incident --all"])
 def test_a_noun_without_a_name_lists(line: str) -> None:
     assert f"{line.split()[0]} list" == with_full_name(line.split())[0]
 
 
-@pytest.mark.parametrize("line", ["job load", "job view load", "job --json load", "job --plain -- load", "job -h"])
+@each_row("line", ["job load", "job view load", "job --json load", "job --plain -- load", "job -h"])
 def test_a_noun_with_a_name_shows_it(line: str) -> None:
     assert "job" == with_full_name(line.split())[0]
 
 
-@pytest.mark.parametrize("topic", TOPICS)
+@each_row("topic", TOPICS)
 def test_each_topic_is_printed_for_people_and_as_json(topic: str) -> None:
     done, document = headway("none.db", "help", topic), headway("none.db", "help", topic, "--json")
     rows = json.loads(document.out)
@@ -118,7 +142,7 @@ def test_topics_have_what_the_code_takes() -> None:
     assert symbols >= {"✖", *"▼▲├┊▏━░»"}
 
 
-@pytest.mark.parametrize("topic", TOPICS)
+@each_row("topic", TOPICS)
 def test_a_topic_is_wrapped_to_the_terminal_and_never_cut(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(headway("none.db", "help", topic, "--json").out)
     monkeypatch.setenv("COLUMNS", "80")

@@ -32,10 +32,12 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.records import TargetClock
 from connectors.sdk.transport.postgres import sorted_error
-from console.cli import configure, init_dialog, onboarding
-from console.cli.configure import ProbeResult, send_test_message
+from console.cli import init_dialog, onboarding
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
+from console.diagnosis import probes
+from console.diagnosis.probes import ProbeResult
+from console.diagnosis.routes import send_test_message
 from console.domain.switches import Modes
 from console.onboarding.answers import dsn_answer, host_answer
 from console.onboarding.config_writer import ConfiguredScheduler, first_config_text
@@ -207,7 +209,7 @@ def test_the_route_becomes_the_default_in_the_file_of_a_folder_that_has_alerts(
     put(home.config, f"{MINE}[systems.flows]\n{AIRFLOW}")
     put(folder / "zz-alerts.toml", alerts)
     home.env["ONCALL_MAIL"] = "mailto://localhost/?to=oncall@example.org"
-    monkeypatch.setattr("console.cli.configure.send_test_message", lambda _: "")
+    monkeypatch.setattr("console.diagnosis.routes.send_test_message", lambda _: "")
     done = home.run("--yes", "--only", "cron", "--route", "ONCALL_MAIL", "--config", str(folder))
     assert Exit.OK == done.code, done
     config = load_config(folder)
@@ -223,7 +225,7 @@ def test_a_refusal_follows_the_fix_that_it_refers_to_in_one_file(home: Home, tmp
         text = ["init", "--yes", "--airflow", f"{other}/typo"]
         subprocess.run(
             [*INIT, *text], env=home.environment | {"AIRFLOW_PASSWORD": "x"}, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, timeout=LIMIT_SECONDS, check=False,
+            stderr=log, check=False,
         )  # fmt: skip
         log.seek(0)
         printed = log.read()
@@ -296,7 +298,7 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
 
 
 def leave_out_what_is_elsewhere(terminal: Terminal) -> None:
-    terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
+    terminal.wait_for("Add (Enter to continue):", seconds=LIMIT_SECONDS)
     terminal.press("enter")
     terminal.wait_for("Send alerts to (not echoed; Enter: nowhere yet):")
     terminal.press("enter")
@@ -310,8 +312,8 @@ def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
         terminal.wait_for('"9" is not a choice')
         terminal.press("1", "enter")
         leave_out_what_is_elsewhere(terminal)
-        terminal.wait_for("in shadow mode.", LIMIT_SECONDS)
-        seen = terminal.wait_for("Found 2 jobs", LIMIT_SECONDS)
+        terminal.wait_for("in shadow mode.", seconds=LIMIT_SECONDS)
+        seen = terminal.wait_for("Found 2 jobs", seconds=LIMIT_SECONDS)
         assert "████████████  done, 2 jobs, 0 runs" in seen
         assert Exit.OK == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)
@@ -333,7 +335,7 @@ def test_ctrl_c_prints_what_was_written_and_what_to_do(
     home: Home, monkeypatch: pytest.MonkeyPatch, at: str, arguments: tuple[str, ...], text: str
 ) -> None:
     monkeypatch.setattr(onboarding, "probe_selection", lambda *_, **__: {})
-    monkeypatch.setattr("console.cli.configure.send_test_message", lambda *_: "")
+    monkeypatch.setattr("console.diagnosis.routes.send_test_message", lambda *_: "")
     monkeypatch.setattr(onboarding, at, interrupt)
     done = home.run("--yes", "--only", "cron", *arguments)
     assert Exit.INTERRUPTED == done.code
@@ -397,9 +399,9 @@ def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(h
         terminal.press("a", "enter")
         terminal.wait_for("Which?")
         terminal.press("all", "enter")
-        terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
+        terminal.wait_for("Add (Enter to continue):", seconds=LIMIT_SECONDS)
         terminal.press("http://127.0.0.1:2", "enter")
-        terminal.wait_for(ends_with("type it corrected:"), LIMIT_SECONDS)
+        terminal.wait_for(ends_with("type it corrected:"), seconds=LIMIT_SECONDS)
         terminal.press("k", "enter")
         terminal.wait_for(ends_with("Account in Airflow (Enter for headway):"))
         terminal.press("enter")
@@ -460,14 +462,14 @@ def test_a_remote_system_is_prompted_for_tried_and_tried_again_after_its_fix(hom
         terminal.press("a b", "enter")
         terminal.wait_for("the answer is not one of: a host")
         terminal.press("127.0.0.1:1", "enter")
-        seen = terminal.wait_for("[Enter] retry", LIMIT_SECONDS)
+        seen = terminal.wait_for("[Enter] retry", seconds=LIMIT_SECONDS)
         assert "    ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/headway_ed25519\n" in seen
         terminal.press("enter")
         terminal.wait_for("[Enter] retry")
         terminal.press("s", "enter")
         terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("postgresql://headway:typed-pw@127.0.0.1:1/ops", "enter")
-        seen = terminal.wait_for(ends_with("type it corrected:"), LIMIT_SECONDS)
+        seen = terminal.wait_for(ends_with("type it corrected:"), seconds=LIMIT_SECONDS)
         assert "Add (Enter to continue): postgresql://headway:•••@127" in seen
         assert b"typed" not in terminal.received
         terminal.press("s", "enter")
@@ -812,7 +814,7 @@ def test_who_adds_to_a_live_estate_sees_that_alerts_start(
     home: Home, monkeypatch: pytest.MonkeyPatch, is_live: bool
 ) -> None:
     put(home.config, CONFIGURED)
-    monkeypatch.setattr("console.cli.configure.stored", lambda *_: Modes(estate_live=is_live))
+    monkeypatch.setattr("console.cli.onboarding.stored", lambda *_: Modes(estate_live=is_live))
     done = home.run("--yes", "--only", "cron")
     printed = " ".join(done.out.split())
     assert is_live is ("This estate is live: alerts of the new systems start now." in printed), done
@@ -860,7 +862,7 @@ def test_one_command_stands_for_all_that_it_grants_and_the_rest_is_named_after_i
     notes = ("by SSH as headway", "cannot act: rerun as root (refused). Fix: add to sudoers: RULE")
     probed = ProbeResult("cron-db07/db07", "missing rights", "", (text,), (right,), notes=notes)
     monkeypatch.setattr(
-        configure, "probe_systems", lambda config, *_: [replace(probed, target=f"{next(iter(config.systems))}/db07")]
+        probes, "probe_systems", lambda config, *_: [replace(probed, target=f"{next(iter(config.systems))}/db07")]
     )
     out = home.run("--yes", "--no-poll", "--host", "db07", "--user", "etl").out
     block = [line.strip() for line in out.partition("missing rights")[2].splitlines() if line.strip()]

@@ -18,6 +18,7 @@ from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import Done, headway
+from tests.rows import each_row
 
 CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
 
@@ -75,7 +76,7 @@ def test_every_command_supports_json_or_states_why_not() -> None:
     assert set() == set(LINES) & set(NO_JSON)
 
 
-@pytest.mark.parametrize("line", all_lines(), ids=" ".join)
+@each_row("line", all_lines(), ids=" ".join)
 def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     done = run_with_json(bench, tmp_path, line, "--json")

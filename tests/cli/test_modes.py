@@ -101,7 +101,9 @@ def test_a_freeze_outlives_the_engine_and_appears_in_the_status(
     end = ": a test; no action is sent. Thaw: headway freeze --off"
     assert [True] == [line.startswith(f"FROZEN by {getpass.getuser()} since ") and line.endswith(end)
                       for line in lines if "FROZEN" in line]  # fmt: skip
-    assert "a test" in bench.reads().estate.header().frozen
+    frozen = bench.reads().estate.header().frozen
+    assert frozen is not None
+    assert "a test" == frozen.why
 
 
 def test_alerts_leave_while_all_is_frozen(bench: Bench) -> None:
@@ -204,7 +206,7 @@ def test_the_whole_turned_leaves_no_exception_behind(bench: Bench) -> None:
     headway(bench, "shadow", "on", "--system", "fake")
     headway(bench, "shadow", "off", "--system", "fake")
     in_shadow(bench)
-    assert ("the estate",) == bench.reads().estate.header().in_shadow
+    assert ("the whole estate",) == bench.reads().estate.header().in_shadow
     headway(bench, "shadow", "off")
     assert () == bench.reads().estate.header().in_shadow
 

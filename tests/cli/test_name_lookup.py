@@ -16,6 +16,7 @@ from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import Done, headway
+from tests.rows import each_row
 
 CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
 
@@ -73,7 +74,7 @@ OF_JOBS = (
 """Every command that a job may be named to."""
 
 
-@pytest.mark.parametrize("line", OF_JOBS)
+@each_row("line", OF_JOBS)
 def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: str) -> None:
     typed(bench, line.format("load_orders"))  # either name finds done what it does
     short, full = typed(bench, line.format("load_orders")), typed(bench, line.format("fake/db07:load_orders"))
@@ -81,14 +82,14 @@ def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: s
     assert "not found" not in short.err
 
 
-@pytest.mark.parametrize("line", [job for job in OF_JOBS if not job.startswith("silence")])
+@each_row("line", [job for job in OF_JOBS if not job.startswith("silence")])
 def test_a_short_name_of_several_jobs_lists_them_and_does_nothing(bench: Bench, line: str) -> None:
     done = typed(bench, line.format("nightly"))
     assert (Exit.NOT_FOUND, "") == (done.code, done.out)
     assert '"nightly" is short for 2 jobs: fake/db07:nightly, fake/etl02:nightly. Name one in full' in flat(done.err)
 
 
-@pytest.mark.parametrize("line", ["job {}", "rerun {} --dry-run", "hold add {} --dry-run", "gate {} --timeout 0s"])
+@each_row("line", ["job {}", "rerun {} --dry-run", "hold add {} --dry-run", "gate {} --timeout 0s"])
 def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(bench: Bench, line: str) -> None:
     """A job "fake/load" may be one of a system "other", too: what names a system of ours means that one."""
     assert "not found" not in typed(bench, line.format("other/fake/mart")).err
@@ -96,7 +97,7 @@ def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(b
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
 
 
-@pytest.mark.parametrize("line", ["job load_ord", "run load_ord", "log load_ord", "log load_ord --date today"])
+@each_row("line", ["job load_ord", "run load_ord", "log load_ord", "log load_ord --date today"])
 def test_a_part_that_only_one_name_has_is_enough_to_read(bench: Bench, line: str) -> None:
     assert Exit.OK == typed(bench, line.replace("today", business_date_of_run(bench))).code
 
@@ -163,6 +164,9 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
     "plan pause": (("plan pause 99", "99"),),
     "plan resume": (("plan resume 99", "99"),),
     "plan abort": (("plan abort 99", "99"),),
+    "policy": (("policy report nope", "headway policy list"),),
+    **{f"policy {verb}": ((f"policy {verb} nope", "headway policy list"),) for verb in ("pause", "resume", "close")},
+    "failure": (("failure nope", "headway failure"), ("failure show 3f9a02c1", "headway failure list")),
     "action": (("action nope", "headway action"), ("action headway-0123456789", "headway action")),
     "action approve": (("action approve nope", "headway action approvals"),),
     "action withdraw": (("action withdraw nope", "headway action withdraw"),),
@@ -171,7 +175,6 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
     "oncall": (("oncall nope", "nope"),),
     "alert test": (("alert test oncal", "oncall"),),
     "alert retry": (("alert retry 99", "99"),),
-    "alert rate": (("alert rate 99 yes", "99"),),
     "system shell": (("system shell fak", "fake"), ("system shell fake/nope", "nowhere.invalid")),
     "job findings": (("job findings --job extrct", "fake/extract"),),
     "connector": (("connector crn", "cron"), ("connector list crn", "cron")),
@@ -184,6 +187,7 @@ NAMES_NOTHING = {
     "audit head": "a hash",
     "audit export": "a path",
     "alert": "a list",
+    "policy suggest": "a list",
     "silence": "a list",
     "system drift": "a list",
     "shadow": "a list",
@@ -191,7 +195,6 @@ NAMES_NOTHING = {
     "connector new": "a name of its own",
     "connector check": "a path",
     "engine stop": "a process",
-    "alert noise": "a time",
     "hold": "a list",
     "action approvals": "a list",
     "incident list": "a list",
@@ -213,7 +216,6 @@ NAMES_NOTHING = {
     "init": "kinds: choices of its own",
     "engine": "a process",
     "check": "the whole config",
-    "doctor": "all that is here",
     "connector cron": "a word of ours",
     "store grants": "a file",
 }
@@ -224,7 +226,7 @@ def test_every_command_is_in_one_of_the_tables() -> None:
     assert set() == set(NOT_THERE) & set(NAMES_NOTHING)
 
 
-@pytest.mark.parametrize("line, helps", [pair for group in NOT_THERE.values() for pair in group])
+@each_row("line, helps", [pair for group in NOT_THERE.values() for pair in group])
 def test_an_unknown_name_is_refused_with_suggestions(bench: Bench, line: str, helps: str) -> None:
     done = typed(bench, line)
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
@@ -235,7 +237,7 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, text",
     [
         ("run cancel 999999 --dry-run", "no run 999999; no run is active; headway run lists them"),
@@ -244,7 +246,6 @@ def flat(text: str) -> str:
             "action complete nope",
             'no manual step "nope"; the config declares none (a system of kind "manual" does)',
         ),
-        ("alert rate x yes", 'no alert "x"; known: 2 (Supply plan '),
         ("alert retry x", 'no parked delivery "x"; none exists'),
     ],
 )
@@ -252,8 +253,3 @@ def test_an_unknown_number_or_step_is_refused_with_the_existing_ones(bench: Benc
     done = typed(bench, line)
     assert (Exit.USAGE if " x" in line else Exit.NOT_FOUND, "") == (done.code, done.out)
     assert text in done.err
-
-
-def test_what_an_alert_takes_is_named_as_it_is_typed(bench: Bench) -> None:
-    done = typed(bench, "alert rate 1 maybe")
-    assert (Exit.USAGE, True) == (done.code, "argument yes|no: invalid choice: 'maybe'" in done.err)

@@ -17,6 +17,7 @@ from tests.cli.lines import all_lines
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
+from tests.rows import each_row
 
 CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
 WITHOUT_STORE = {
@@ -39,7 +40,6 @@ WITHOUT_STORE = {
     ("incident note", "1", " "),
     ("incident report",),
     ("incident report", "odd"),
-    ("alert noise", "--since", "odd"),
     ("oncall", "--at", "odd"),
     ("service", "--date", "odd"),
     ("silence add",),
@@ -50,7 +50,9 @@ WITHOUT_STORE = {
     ("system pause", "fake", "--for", "odd"),
     ("system drift accept",),
     ("alert retry",),
-    ("alert rate",),
+    ("policy pause",),
+    ("policy resume",),
+    ("policy close",),
     ("audit verify", "--head", "odd"),
     ("shadow report", "--since", "x"),
     ("store backup", "{folder}/none/copy.db"),
@@ -61,13 +63,13 @@ WITHOUT_STORE = {
     ("connector new", "Odd Name"),
     ("connector check", "{folder}/none.toml"),
     ("connector",),
-    ("doctor", "--timeout", "odd"),
-    ("doctor", "--no-probe"),
+    ("check", "--timeout", "odd"),
+    ("check", "--installation", "--no-probe"),
     ("help",),
     ("help", "filters"),
     ("help", "odd"),
 }
-"""Lines that need no store, or are refused before one is opened; `doctor` tells of it among the rest."""
+"""Lines that need no store, or are refused before one is opened; `check --installation` reports it among the rest."""
 NEWER_SCHEMA = "has schema 9999, written by a newer Headway; this is Headway "
 
 
@@ -88,7 +90,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("line", sorted(set(all_lines()) - WITHOUT_STORE), ids=" ".join)
+@each_row("line", sorted(set(all_lines()) - WITHOUT_STORE), ids=" ".join)
 def test_every_command_refuses_it_and_leaves_it_as_it_is(newer: Path, tmp_path: Path, line: tuple[str, ...]) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     before = newer.read_bytes()

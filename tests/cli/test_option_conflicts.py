@@ -12,11 +12,12 @@ from console.cli.main import main
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
+from tests.rows import each_row
 
 __all__ = ["bench"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, usage, text",
     [
         ("freeze --off --status", "usage: headway freeze", "argument --status: not allowed with argument --off"),
@@ -65,7 +66,7 @@ def test_what_cannot_be_meant_is_refused_with_the_usage_and_the_example_of_its_c
     assert (Exit.USAGE, "", True, True) == (ended.value.code, output.out, usage in message, text in message)
     assert re.search(f"Example: .*{usage.removeprefix('usage: ')}", message)
     with bench.reads() as reads:
-        assert "" == reads.estate.header().frozen
+        assert reads.estate.header().frozen is None
 
 
 @pytest.mark.parametrize(
@@ -104,9 +105,7 @@ def test_an_unknown_job_is_reported_before_an_invalid_date(bench: Bench, capsys:
     assert "--date and --set exclude each other" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "line", ["hold --anyway", "hold --yes", "hold --why x", "hold --from-native --anyway", "hold --release"]
-)
+@each_row("line", ["hold --anyway", "hold --yes", "hold --why x", "hold --from-native --anyway", "hold --release"])
 def test_options_of_a_release_without_one_are_refused(
     bench: Bench, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -114,7 +113,7 @@ def test_options_of_a_release_without_one_are_refused(
     assert "--from-native" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, text",
     [
         ("audit --head 3:abc", "unrecognized arguments: --head 3:abc"),

@@ -28,6 +28,7 @@ from console.engine.api.action_request import ActionRequest
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
+from tests.rows import each_row
 
 COLUMNS = (
     TableColumn("job", 8, middle=True),
@@ -69,7 +70,7 @@ def test_of_sentences_that_are_to_stay_whole_nothing_is_cut() -> None:
     assert 2 == len(table_lines(COLUMNS, [ROW], 90, whole=True))
 
 
-@pytest.mark.parametrize("columns, width", [("61", 61), ("", None), ("0", None), ("wide", None)])
+@each_row("columns, width", [("61", 61), ("", None), ("0", None), ("wide", None)])
 def test_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch, columns: str, width: int | None) -> None:
     """`watch headway status` pipes, and says how wide its own terminal is."""
     monkeypatch.setenv("COLUMNS", columns)
@@ -111,10 +112,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield made
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
-@pytest.mark.parametrize(
-    "command", ["status", "job list", "incident", "hold", "audit", "service", "plan", "system drift"]
-)
+@each_row("columns", [60, 80, 120])
+@each_row("command", ["status", "job list", "incident", "hold", "audit", "service", "plan", "system drift"])
 def test_no_table_is_wider_than_its_terminal(bench: Bench, command: str, columns: int) -> None:
     shown = on_a_terminal(columns, "--store", bench.url, *command.split())
     assert shown
@@ -157,7 +156,7 @@ def _read(master: int) -> bytes:
 
 
 PAGES = {
-    "job fake/extract": ("timeliness: ", "evidence: source provides: ", "next: ", "run: "),
+    "job fake/extract": ("timeliness: ", "evidence: source reports ", "next: ", "run: "),
     "incident 1": ("affected services", "opened: ", "| "),
     "service supply": ("service: Supply plan", "tier: ", "deadline: ", "owner: ", "why: "),
     "system fake": ("kind: ", "polled: ", "jobs: "),

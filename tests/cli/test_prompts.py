@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
@@ -23,6 +25,22 @@ def test_a_question_breaks_between_words(monkeypatch: pytest.MonkeyPatch, capsys
     assert lines[-1].endswith("comment: ")
 
 
+@pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
+@pytest.mark.parametrize("ask", [prompts.prompt, prompts.prompt_hidden])
+def test_a_question_without_an_answer_ends_its_line(
+    ask: Callable[[str], str], end: type[BaseException], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def interrupted(*_: object) -> str:
+        raise end
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    monkeypatch.setattr(prompts, "getpass", interrupted)
+    with nullcontext() if end is EOFError else pytest.raises(end):
+        assert "" == ask("Which? ")
+    assert capsys.readouterr().err.endswith("\n")
+
+
 ASK = """
 from console.cli.prompts import prompt, prompt_masked
 from console.onboarding.answers import hidden_while_typed, without_password
@@ -30,13 +48,13 @@ print("answer", ascii(prompt_masked("Add: ", hidden_while_typed, without_passwor
 """
 
 
-def prompt_on_terminal(*keys: str, columns: int = 40) -> tuple[str, bytes]:
-    """The last screen and all bytes that reached it, as these keys answer the question, then x the next one."""
+def prompt_on_terminal(*keys: str, then: tuple[str, ...] = ("x", "enter"), columns: int = 40) -> tuple[str, bytes]:
+    """The last screen and all bytes that reached it, as these keys answer the question, and `then` the next one."""
     with Terminal([sys.executable, "-c", ASK], size=(columns, 12)) as terminal:
         terminal.wait_for("Add:")
         terminal.press(*keys)
         terminal.wait_for("next:")
-        terminal.press("x", "enter")
+        terminal.press(*then)
         terminal.wait_for_end()
         return terminal.text, bytes(terminal.received)
 
@@ -57,7 +75,7 @@ def test_a_typed_answer_can_be_corrected() -> None:
 
 def test_what_is_typed_ahead_answers_the_next_question() -> None:
     """Both lines arrive in one piece, as they do on a busy machine; the second was lost."""
-    assert "answer 'db07' db08" in prompt_on_terminal("db07\rdb08\r")[0]
+    assert "answer 'db07' db08" in prompt_on_terminal("db07\rdb08\r", then=())[0]
 
 
 def test_the_end_of_input_is_an_empty_answer() -> None:

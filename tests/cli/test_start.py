@@ -11,10 +11,10 @@ import pytest
 from connectors.sdk import registry
 from connectors.sdk.states import Capability, RunState, Verb
 from console.cli.exits import Exit
+from console.timing.clock import real_now
 from tests.cli.test_run_verbs import headway
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
-from tests.present import present
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def runs_well(bench: Bench) -> None:
     """What is started runs under its key, and ends well."""
 
     def act(key: str) -> None:
-        bench.scheduler.attempt("extract", "s1", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+        bench.scheduler.attempt("extract", "s1", RunState.SUCCEEDED, real_now(), action_key=key, period_key=None)
 
     bench.scheduler.on_act = act
 
@@ -88,7 +88,7 @@ def _texts(bench: Bench) -> list[str]:
 def test_a_secret_of_the_config_is_not_given_along(
     able: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(able.parts.answers._secrets, "mask", lambda text: text.replace("s3cr3t-value", "•••"))
+    monkeypatch.setattr(able.parts.secrets, "mask", lambda text: text.replace("s3cr3t-value", "•••"))
     assert Exit.REFUSED == headway(able, "job", "start", "extract", "--conf", "x=s3cr3t-value", "--yes")
     output = capsys.readouterr()
     assert "the parameters contain a secret of the config" in output.err

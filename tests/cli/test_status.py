@@ -19,6 +19,7 @@ from console.domain.switches import SystemPause
 from console.domain.system import DriftView, TargetView
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.rows import each_row
 
 __all__ = ["bench"]
 
@@ -30,7 +31,7 @@ WELL = TargetView(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     "target, text",
     [
         (WELL, "ok"),

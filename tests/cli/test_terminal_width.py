@@ -14,6 +14,7 @@ from console.cli.output import TableColumn, fit_columns, table_lines
 from console.cli.runs import run_table
 from console.cli.services import service_table
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare
+from tests.rows import each_row
 from tests.tui.fake_reads import FakeReads
 
 NOW = datetime(2026, 11, 20, 21, 40, tzinfo=UTC)
@@ -37,9 +38,7 @@ def test_where_the_minutes_went_fits_with_a_minute_in_each_column(width: int) ->
     assert all(kind in "\n".join(lines) for kind in service_delay.DELAY_KINDS)
 
 
-@pytest.mark.parametrize(
-    "seconds, text", [(0, "0s"), (45, "45s"), (4159, "1h9m19s"), (93_600, "1d2h"), (86_401, "1d1s")]
-)
+@each_row("seconds, text", [(0, "0s"), (45, "45s"), (4159, "1h9m19s"), (93_600, "1d2h"), (86_401, "1d1s")])
 def test_minutes_are_shown_with_seconds_so_that_they_add_up(seconds: int, text: str) -> None:
     assert text == service_delay.delay_text(timedelta(seconds=seconds))
 
@@ -64,7 +63,7 @@ def test_the_board_fits_with_another_days_clocks(width: int) -> None:
     assert "Sun 06:40 UTC" in "\n".join(lines)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "columns, rows",
     [
         (shown.columns, shown.rows)

@@ -20,6 +20,7 @@ from console.tui.dialogs import what_if
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
+from tests.rows import each_row
 
 BERLIN = "Europe/Berlin"
 EVENING, MORNING = datetime(2026, 3, 28, 22, 30, tzinfo=UTC), datetime(2026, 3, 29, 4, 30, tzinfo=UTC)
@@ -44,7 +45,7 @@ def in_the_console(typed: str, now: datetime) -> datetime | None:
     return what_if.next_time(typed, RenderContext(now, shown, GlyphSet()))
 
 
-@pytest.mark.parametrize("read", [forecast.next_clock_reading, in_the_console])
+@each_row("read", [forecast.next_clock_reading, in_the_console])
 def test_the_next_such_time_is_on_the_clock_of_its_own_date(read: Callable[[str, datetime], datetime]) -> None:
     assert datetime(2026, 3, 29, 1, 58, tzinfo=UTC) == read("03:58", EVENING)
     assert datetime(2026, 3, 28, 22, 45, tzinfo=UTC) == read("23:45", EVENING)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from console.config.sections import ServiceSettings
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
@@ -24,8 +23,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(tmp_path, scheduler)
-    supply = config.services["supply"].model_dump() | {"delivered_by": ("fake/extract", "fake/laod", "other/x")}
-    config = replace(config, services={"supply": ServiceSettings.model_validate(supply)})
+    supply = replace(config.services["supply"], delivered_by=("fake/extract", "fake/laod", "other/x"))
+    config = replace(config, services={"supply": supply})
     with running_bench(tmp_path, scheduler, config) as made:
         yield made
 
@@ -43,7 +42,7 @@ def test_an_unknown_delivery_job_is_reported_once_the_system_has_listed_its_jobs
         bench.turn()
     [details] = [log for log in logs if log["event"] == "a service waits for a job that does not exist"]
     assert ("warning", "supply", WARNING) == (details["log_level"], details["service"], details["text"])
-    assert WARNING == row(bench)["trouble"]
+    assert WARNING == row(bench)["problem"]
     assert str(row(bench)["reason"]).endswith(WARNING)
     status = " ".join(headway(bench.url, "status").out.split())
     assert f"supply: {WARNING}" in status

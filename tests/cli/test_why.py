@@ -18,6 +18,7 @@ from console.cli.main import main
 from console.cli.service_delay import delay_document, delay_table, service_heading
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, PathStep, RunTry, break_down_lateness
 from console.domain.job import ExplanationStep
+from console.domain.text import At
 from console.engine.api.explain import JobExplanation
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -55,18 +56,21 @@ def test_a_job_that_its_system_cannot_run_again_is_not_offered_a_rerun(
         connection.rows("UPDATE system SET capabilities = 'log', missing = '{\"rerun\": \"it only listens\"}'")
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
     output = capsys.readouterr().out
-    by_hand = "run it at its source (it only listens), or headway run mark-ok fake/extract where it is good"
+    by_hand = (
+        "run it in its scheduler (it only listens); if its output is good already: headway run mark-ok fake/extract"
+    )
     assert f"next step: fake/extract, failed: {by_hand}" in output
     assert "headway rerun" not in output
 
 
 def test_every_time_of_the_reasons_is_in_the_zone_of_the_command() -> None:
-    text, proof = "it starts next 2026-11-25 17:46 UTC", "run 2026-11-25T17:45:00Z: observed 2026-11-25 17:45 UTC"
-    step = ExplanationStep("dwh/mart", "failed", text, evidence=proof)
+    start, seen = datetime(2026, 11, 25, 17, 46, tzinfo=UTC), datetime(2026, 11, 25, 17, 45, tzinfo=UTC)
+    proof = "run ", At(seen), ": observed ", At(seen)
+    step = ExplanationStep("dwh/mart", "failed", ("it starts next ", At(start)), evidence=proof)
     with command_zone(in_utc=False):
         share_service_zone({"Europe/Berlin"})
-        lines = "\n".join(reason_lines(JobExplanation("dwh/mart", (step,), None), datetime.now(UTC)))
-    assert ("next 2026-11-25 18:46 CET" in lines, lines.count("2026-11-25 18:45 CET")) == (True, 2), lines
+        lines = "\n".join(reason_lines(JobExplanation("dwh/mart", (step,), None), seen))
+    assert ("next 18:46 CET" in lines, lines.count("18:45 CET")) == (True, 2), lines
 
 
 def test_near_misses_are_services_and_jobs(bench: Bench) -> None:
@@ -111,8 +115,8 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
     output = capsys.readouterr().out
     assert "Supply plan  " in output
-    assert "after its usual, " in output
-    assert re.search(r"in all: repair \+30m(\d+s)?, ahead \+", output), output
+    assert "after its usual end, " in output
+    assert re.search(r"after its usual end: repair \+30m(\d+s)?, to come \+", output), output
     assert re.search(r"\nforecast  usual repair: (\w+ )?\S+–(\w+ )?\S+ \S+, \d+ % risk of being late\n", output), output
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
     document = json.loads(capsys.readouterr().out)
@@ -131,9 +135,9 @@ def test_a_cause_that_delayed_no_job_yet_is_named_instead_of_the_usual_finish() 
     assert f"cause     {EXTRACT}: not repaired, and its delay is not known yet" == lines[-1]
     assert "its usual" not in "\n".join(lines)
     for view in (replace(at_risk, cause=""), replace(at_risk, timeliness="on_time", incident_id=None)):
-        assert "at its usual, 13m before its deadline" in list(service_heading(view, on_time, end))[-1]
+        assert "at its usual end, 13m before its deadline" in list(service_heading(view, on_time, end))[-1]
     slow = LatenessBreakdown((LatenessShare(EXTRACT, end, end, False, slow=timedelta(minutes=1)),))
-    assert "at its usual" in list(service_heading(at_risk, slow, end))[-1]
+    assert "at its usual end" in list(service_heading(at_risk, slow, end))[-1]
 
 
 def test_a_red_run_without_a_forecast_has_no_expected_end_and_keeps_its_delay() -> None:

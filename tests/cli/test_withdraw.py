@@ -10,13 +10,16 @@ import pytest
 from connectors.sdk.contract import ActionUnknown
 from connectors.sdk.errors import OutcomeUnknown
 from connectors.sdk.states import Verb
-from console.config.sections import PermissionSettings
+from console.domain.access import PermissionRule, Role
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
+from console.engine.api.requests import WithdrawAction
+from console.engine.api.server import WHY_LIMIT
 from tests.cli.test_audit import answering, bench, key
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector
 from tests.hostile.commands import headway
+from tests.lab.process import HANGS_SECONDS
 
 __all__ = ["bench", "key"]
 
@@ -55,9 +58,18 @@ def test_a_waiting_action_is_listed_and_withdrawn_by_its_requester_and_never_sen
     assert 0 == headway(bench.url, "audit", "verify").code
 
 
+def test_the_reason_of_a_withdrawal_is_limited_as_every_other(bench: Bench, own: str) -> None:
+    question = bench.requests().ask(WithdrawAction(own, "x" * 2 * WHY_LIMIT))
+    bench.parts.answers.step(bench.fence)
+    assert bench.requests().wait(question, HANGS_SECONDS).ok
+    with bench.store.read() as session:
+        [entry] = session.rows("SELECT why FROM audit WHERE verb = 'withdraw rerun'")
+    assert WHY_LIMIT == len(entry.why)
+
+
 def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> None:
     def permit(role: str) -> None:
-        allowed = (PermissionSettings(who=("alice",), role="act"), PermissionSettings(who=("carol",), role=role))
+        allowed = (PermissionRule("alice", Role.ACT), PermissionRule("carol", Role[role.upper()]))
         object.__setattr__(bench.parts.config, "permissions", allowed)
         bench.parts.config_sync.sync(bench.fence)
 
@@ -91,9 +103,9 @@ def ask(bench: Bench) -> str:
 
 def answer(bench: Bench, key: str) -> str:
     """The engine's answer to a withdraw request; empty where it was withdrawn."""
-    question = bench.requests().withdraw(key)
+    question = bench.requests().ask(WithdrawAction(key))
     bench.parts.answers.step(bench.fence)
-    return bench.requests().wait(question, 10).error
+    return bench.requests().wait(question, HANGS_SECONDS).error
 
 
 def during(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:

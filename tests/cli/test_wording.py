@@ -17,7 +17,7 @@ import pytest
 from console.cli import connectors, engine, exits, plan_draft, reader, requests, runs
 from console.cli import console as console_command
 from console.cli.alerts import suppressed_until
-from console.cli.clock_format import clock_cell, clock_text, command_zone, share_service_zone
+from console.cli.clock_format import clock_cell, clock_text, command_zone, share_service_zone, timestamp
 from console.cli.console import engine_starter
 from console.cli.engine_process import StartedEngine
 from console.cli.exits import CommandError, Exit
@@ -25,16 +25,20 @@ from console.cli.incidents import incident_lines
 from console.cli.jobs import hold_text, job_lines, next_line
 from console.cli.main import main
 from console.cli.output import counted
-from console.cli.reader import lease_holder_text
-from console.domain.alert import SuppressionView
+from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.finding import FindingView
+from console.domain.header import lease_holder_text
 from console.domain.history import EstimateBasis, EstimateKind
-from console.domain.incident import EventView, IncidentRow, IncidentView
+from console.domain.incident import AffectedServiceView, EventView, IncidentRow, IncidentView
 from console.domain.plan import DraftStep
+from console.domain.reason import WorksAgain
+from console.domain.service import Timeliness
 from console.domain.system import DriftView
+from console.domain.text import At, Title
 from console.store.db import lease
 from console.store.db.lease import HeldLease, acquire_lease, is_alive
 from tests.factories import at
+from tests.rows import each_row
 from tests.store.ready import open_ready
 from tests.tui.fake_reads import NOW, FakeReads, job_row, job_view
 
@@ -44,6 +48,7 @@ def test_the_next_start_names_its_schedule_while_a_change_is_not_accepted() -> N
     view = job_view(row)
     assert "headway system drift" not in next_line(view, NOW)
     change = DriftView(1, row.name, "schedule", "* * * * * UTC became 8 13 * * * UTC", NOW)
+    view = replace(view, changed_schedule="8 13 * * * UTC")
     assert next_line(replace(view, drift=(change,)), NOW).endswith(
         " by its changed schedule 8 13 * * * UTC, not accepted: headway system drift accept etl-hosts/db07:rotate"
     )
@@ -70,7 +75,7 @@ def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datet
     assert f"held by Headway until {text}" == hold_text(row, NOON)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "holder, text",
     [
         ("db-ops:4711~3f0a91", "db-ops, process 4711"),
@@ -90,9 +95,7 @@ def test_a_time_of_another_year_names_that_too() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "day, text", [(0, "23:00 UTC"), (1, "Sat 23:00 UTC"), (-1, "Thu 23:00 UTC"), (7, "27 Nov 23:00 UTC")]
-)
+@each_row("day, text", [(0, "23:00 UTC"), (1, "Sat 23:00 UTC"), (-1, "Thu 23:00 UTC"), (7, "27 Nov 23:00 UTC")])
 def test_a_time_of_another_day_names_it_in_a_cell(day: int, text: str) -> None:
     now = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
     assert text == clock_cell(now.replace(hour=23, minute=0) + timedelta(days=day), now)
@@ -117,7 +120,8 @@ def test_one_system_is_not_shown_in_the_plural() -> None:
 
 def incident() -> IncidentView:
     row = IncidentRow(
-        id=7, title="etl/a failed: exit 1", cause="run", business_date="2026-11-20", reason="", owner="", runbook="",
+        id=7, title=Title(("etl/a", " failed: exit 1")), cause="run", business_date="2026-11-20",
+        reason=(), owner="", runbook="",
         failed_since=NOON, opened=NOON, closed=None, act_by=None, services=0, affected_runs=0,
         root_job="etl/a", root_run_id=1,
     )  # fmt: skip
@@ -129,22 +133,39 @@ def test_an_incident_without_impact_or_notification_says_so() -> None:
     assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("affected services", "notified")]
 
 
+def test_an_alert_that_another_one_replaces_is_queued_with_that() -> None:
+    """The error of its last attempt is history."""
+    replaced = DeliveryView("oncall", "opened", "URL 1", "digested", 2, 0, None, "Connection refused")
+    assert "  opened     oncall (URL 1): queued in another alert" in incident_lines(
+        replace(incident(), deliveries=(replaced,)), NOON
+    )
+
+
 def test_the_root_of_an_incident_is_good_again_or_did_not_start() -> None:
     row, later = incident().row, NOON + timedelta(minutes=45)
     good = replace(incident(), row=replace(row, root_good=NOON + timedelta(minutes=14)))
-    assert "failed 45m ago, repaired 31m ago · act by –" in incident_lines(good, later)
+    assert "failed 45m ago, repaired 31m ago · no act-by" in incident_lines(good, later)
     missed = replace(incident(), row=replace(row, root_state="missed"))
-    assert "due 45m ago, did not start · act by –" in incident_lines(missed, later)
+    assert "due 45m ago, did not start · no act-by" in incident_lines(missed, later)
+
+
+def test_the_act_by_of_a_service_that_needs_one_is_unknown() -> None:
+    at_risk = AffectedServiceView(
+        name="supply", title="Supply plan", tier=2, zone="UTC", business_date="2026-11-19", deadline=NOON,
+        timeliness=Timeliness.AT_RISK, basis=None,
+    )  # fmt: skip
+    met = replace(at_risk, timeliness=Timeliness.MET)
+    for services, act_by in (((at_risk, met), "act-by unknown"), ((met,), "no act-by")):
+        assert f"failed 0s ago · {act_by}" == incident_lines(replace(incident(), services=services), NOON)[1]
 
 
 def test_the_times_of_an_incident_are_in_one_zone() -> None:
-    missed = EventView(
-        NOON, "breached", "supply of 2026-11-19: not delivered by its deadline, 2026-11-20 11:30 UTC", ""
-    )
+    text = "supply of 2026-11-19: not delivered by its deadline, ", At(NOON - timedelta(minutes=30))
+    missed = EventView(NOON, "breached", text, "")
     with command_zone(in_utc=False):
         share_service_zone({"Europe/Berlin"})
         lines = "\n".join(incident_lines(replace(incident(), events=(missed,)), NOON))
-    assert "not delivered by its deadline, 2026-11-20 12:30 CET" in lines
+    assert "not delivered by its deadline, 12:30 CET" in lines
     assert "UTC" not in lines
 
 
@@ -163,7 +184,7 @@ def test_an_incident_of_services_in_two_zones_is_in_the_zone_of_the_most_urgent_
 def test_an_incident_as_lines_shows_the_source_of_each_fact_and_past_repairs() -> None:
     view = FakeReads().incident_
     first, *members = view.members  # a reason in UTC on a page in CET
-    unseen = replace(first, reason="etl-hosts/db07 not seen since 02:39 UTC")
+    unseen = replace(first, reason=("etl-hosts/db07 not seen since ", At(at("02:39"))))
     with command_zone(in_utc=False):
         share_service_zone({"Europe/Berlin"})
         assert "not seen since 03:39 CET" in "\n".join(incident_lines(replace(view, members=(unseen, *members)), NOW))
@@ -173,7 +194,7 @@ def test_an_incident_as_lines_shows_the_source_of_each_fact_and_past_repairs() -
     assert [1, 0] == [sum(name in line for line in lines) for name in ("past repairs", "seen before")]
     texts = lines[lines.index("past repairs") + 1 :]
     assert f"      | {view.repairs[0].error}" == texts[1]
-    assert texts[0].endswith("  rerun by mara, succeeded after 18m  (same failure)"), texts[0]
+    assert texts[0].endswith("  rerun by mara, succeeded after 18m  (same error)"), texts[0]
 
 
 def test_a_repair_that_never_succeeded_is_not_shown_as_one_that_worked() -> None:
@@ -191,8 +212,8 @@ def test_a_closed_incident_gives_no_act_by() -> None:
 
 
 def test_a_cause_that_is_no_run_shows_earlier_incidents_of_the_same_name() -> None:
-    view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
-    assert ["past repairs", "  2026-11-20 12:00:00 UTC  it answers again"] == incident_lines(view, NOW)[-2:]
+    view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, WorksAgain()),))
+    assert ["past repairs", "  2026-11-20 12:00:00 UTC  it works again"] == incident_lines(view, NOW)[-2:]
 
 
 def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,7 +290,7 @@ def test_an_engine_that_was_not_needed_is_not_mentioned_on_leaving(tmp_path: Pat
     store.close()
 
 
-@pytest.mark.parametrize("more", [{}, {"no_engine": True}, {"wallboard": True}], ids=["started", "none", "wall"])
+@pytest.mark.parametrize("more", [{}, {"no_engine": True}], ids=["started", "none"])
 def test_leaving_a_store_without_an_engine_prints_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: dict[str, bool]
 ) -> None:
@@ -375,15 +396,15 @@ def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
 
 
 def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> None:
-    step = DraftStep(1, "hold", 1, "etl/a", "etl", None, "", "", "its own clock", expected_s=0.0)
-    assert "      duration 0s" in plan_draft._step_lines(step)
+    step = DraftStep(1, "hold", 1, "etl/a", "etl", None, "", "", ("its own clock",), expected_s=0.0)
+    assert "      duration 0s" in plan_draft._step_lines(step, timestamp)
     assert "      duration 0s · declared duration" in plan_draft._step_lines(
-        replace(step, basis=EstimateBasis(EstimateKind.DECLARED))
+        replace(step, basis=EstimateBasis(EstimateKind.DECLARED)), timestamp
     )
 
 
 def test_repeated_failures_are_named_in_plain_words() -> None:
-    count = FindingView(1, "n_in_a_row", "alert", "fake/load", 1, "", None, NOON, NOON, None, "", "failed 3 times",
-                        "3 red runs", "3 in a row", "default")  # fmt: skip
+    count = FindingView(1, "n_in_a_row", "alert", "fake/load", 1, "", None, NOON, NOON, None, "", ("failed 3 times",),
+                        "3 in a row", "default")  # fmt: skip
     view = replace(FakeReads().incident_, findings=(count,))
     assert "  repeated failures fake/load: failed 3 times; threshold 3 in a row, default" in incident_lines(view, NOW)

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.cli.configure import _url_fault
 from console.config.alert_urls import mail_url, pagerduty_url, receiver_kind, wrong_part
+from console.diagnosis.routes import url_fault
+from tests.rows import each_row
 
 SECRET = "CANARY-hunter2"
 SENDS = "from=headway@example.org&to=oncall@example.org"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url, part",
     [
         ("mail.example.com", "scheme: missing"),
@@ -42,11 +43,11 @@ SENDS = "from=headway@example.org&to=oncall@example.org"
     ],
 )
 def test_the_wrong_part_of_a_url_is_named_without_its_value(url: str, part: str) -> None:
-    fault = _url_fault(url)
+    fault = url_fault(url)
     assert (True, False) == (fault.startswith(part), SECRET in fault), fault
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     [
         f"mailto://127.0.0.1:2525?{SENDS}&mode=insecure",
@@ -57,7 +58,7 @@ def test_the_wrong_part_of_a_url_is_named_without_its_value(url: str, part: str)
     ],
 )
 def test_a_url_that_sends_has_no_wrong_part(url: str) -> None:
-    assert "" == _url_fault(url)
+    assert "" == url_fault(url)
 
 
 @given(st.text())
@@ -86,7 +87,7 @@ def test_a_pagerduty_key_makes_a_url_of_that_integration() -> None:
     assert ("pagerduty", key) == (receiver_kind(key), plugin.integration_key)
 
 
-@pytest.mark.parametrize("server", ["", "me@mail.example.com", "mail.example.com/x", "mail.example.com:99999", "[::1"])
+@each_row("server", ["", "me@mail.example.com", "mail.example.com/x", "mail.example.com:99999", "[::1"])
 def test_a_server_that_is_none_is_refused(server: str) -> None:
     with pytest.raises(ValueError, match=r"server|[Pp]ort|IPv6"):
         mail_url("a@example.com", server)

@@ -11,6 +11,7 @@ import pytest
 from console.config.loading import load_config
 from console.domain.calendar import Calendar, CalendarWindow
 from tests.config.test_config import GOOD, ROOT, faults
+from tests.rows import each_row
 
 
 def calendar(tmp_path: Path, name: str, text: str) -> Calendar:
@@ -36,7 +37,7 @@ open = [2026-12-25]
 on = "first business day"
 windows = ["22:00-24:00"]
 timezone = "Europe/Berlin"
-exclude = ["b"]
+only_in = ["b"]
 [calendars.b]
 """
     result = calendar(tmp_path, "a", text)
@@ -44,18 +45,13 @@ exclude = ["b"]
     assert ((date(2026, 12, 24),), (date(2026, 12, 25),)) == (result.closed, result.opened)
     assert ((CalendarWindow(time(22), time(0)),), ("b",)) == (
         result.windows,
-        tuple(calendar.name for calendar in result.exclude),
+        tuple(calendar.name for calendar in result.only_in),
     )
-
-
-def test_a_calendar_made_of_others_has_no_weekdays_of_its_own(tmp_path: Path) -> None:
-    result = calendar(tmp_path, "a", '[calendars.a]\ninclude = ["b"]\n[calendars.b]\non = "last friday"\n')
-    assert () == result.weekdays
 
 
 def test_calendars_of_several_files_are_one_estate(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD + "[calendars.one]\n")
-    (tmp_path / "b.toml").write_text('[calendars.two]\ninclude = ["one"]\n')
+    (tmp_path / "b.toml").write_text('[calendars.two]\nonly_in = ["one"]\n')
     assert ["one", "two"] == [calendar.name for calendar in load_config(tmp_path).declared.calendars]
 
 
@@ -65,7 +61,7 @@ def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
     assert ["business-days", "quarter-close", "patch-nights"] == named
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ('weekdays = ["mo"]', 'weekdays.1: "mo" is not a day of the week; write "mon" to "sun".'),
@@ -83,11 +79,11 @@ def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
             "closed = [2026-12-24]\nopen = [2026-12-24]",
             "2026-12-24 is closed and open at once; write it in one of them.",
         ),
-        ('include = ["y"]', 'calendars.x.include: no calendar "y". Known: x.'),
-        ('exclude = ["x"]', "calendars.x.exclude: calendar cycle: x → x. Remove one of them."),
+        ('only_in = ["y"]', 'calendars.x.only_in: no calendar "y". Known: x.'),
+        ('only_in = ["x"]', "calendars.x.only_in: calendar cycle: x → x. Remove one of them."),
         (
             "weekdays = []",
-            'calendars.x: no day of it ever counts; name weekdays = ["mon", "tue"], on, open or include.',
+            'calendars.x: no day of it ever counts; name weekdays = ["mon", "tue"], on or open.',
         ),
         ('weekdays = []\non = "first business day"', "calendars.x: no day of it ever counts; name weekdays"),
         ('on = "6th friday"', 'on.1: "6th friday" is never: there are at most 5 in a month; write less.'),
@@ -106,5 +102,5 @@ def test_an_unknown_calendar_is_reported_where_it_is_referenced(tmp_path: Path, 
 
 
 def test_a_reference_cycle_is_reported_with_its_path(tmp_path: Path) -> None:
-    text = '[calendars.a]\ninclude = ["b"]\n[calendars.b]\nexclude = ["a"]\n'
-    assert any("calendars.b.exclude: calendar cycle: a → b → a." in fault for fault in faults(tmp_path, GOOD + text))
+    text = '[calendars.a]\nonly_in = ["b"]\n[calendars.b]\nonly_in = ["a"]\n'
+    assert any("calendars.b.only_in: calendar cycle: a → b → a." in fault for fault in faults(tmp_path, GOOD + text))

@@ -9,7 +9,8 @@ import pytest
 
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
-from console.domain.check import CheckCriteria, CheckSeverity, Comparator, Comparison, RowCountBand
+from console.domain.check import CheckCriteria, Comparator, Comparison, RowCountBand
+from tests.rows import each_row
 
 GOOD = """
 [systems.dwh]
@@ -37,19 +38,6 @@ columns = { id = "bigint" }
 """
 
 
-WARNS = """
-[checks.w]
-kind = "file"
-path = "/x"
-severity = "warn"
-[[dependencies]]
-upstream = "dwh/a"
-downstream = "dwh/b"
-condition = "ready"
-check = "w"
-"""
-
-
 def faults(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "h.toml"
     file.write_text(GOOD + text)
@@ -64,11 +52,11 @@ def test_a_check_becomes_what_decisions_see(tmp_path: Path) -> None:
     [check] = load_config(file).declared.checks
     assert ("supply-rows", "sql", "table supply.rows on dwh") == (check.name, check.kind, check.about)
     check_criteria = CheckCriteria(
-        band=RowCountBand(4, 0.1), fresh=timedelta(hours=2), unique=(("id",), ("order_id", "line")), not_null=("sku",),
+        band=RowCountBand(), fresh=timedelta(hours=2), unique=(("id",), ("order_id", "line")), not_null=("sku",),
         columns=(("id", "bigint"),),
     )  # fmt: skip
     assert check_criteria == check.asks
-    assert (timedelta(minutes=5), CheckSeverity.FAIL, "Europe/Berlin") == (check.every, check.severity, check.zone)
+    assert (timedelta(minutes=5), "Europe/Berlin") == (check.every, check.zone)
 
 
 def test_values_are_compared_as_written(tmp_path: Path) -> None:
@@ -80,7 +68,7 @@ def test_values_are_compared_as_written(tmp_path: Path) -> None:
     assert isinstance(comparisons[0].to, bool)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ('[checks.x]\ntable = "t"', 'checks.x: has no kind. Add kind = "…", one of: sql, file, http, object.'),
@@ -122,10 +110,6 @@ def test_values_are_compared_as_written(tmp_path: Path) -> None:
             '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "07:00"\ntimezone = "UTC"\nready = ["suply-rows"]',
             'services.t.ready: no check "suply-rows". Did you mean "supply-rows"?',
         ),
-        (
-            WARNS,
-            'dependencies.1.check: "w" has severity = "warn", which delays nothing. Write severity = "fail" there.',
-        ),
     ],
 )  # fmt: skip
 def test_invalid_check_settings_are_reported_with_their_fix(tmp_path: Path, text: str, expected: str) -> None:
@@ -135,16 +119,12 @@ def test_invalid_check_settings_are_reported_with_their_fix(tmp_path: Path, text
 CHECK = '[checks.x]\nkind = "sql"\nsystem = "dwh"\n'
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         (f'{CHECK}table = "t"\nrows = {{ min = 5, max = 1 }}',
          "checks.x.rows: min 5 is more than max 1, so that nothing fits; swap them."),
         (f'{CHECK}table = "t"\nrows = {{}}', "checks.x.rows: has no limit: write min, max or both."),
-        (f'{CHECK}table = "t"\nrows = {{ min = 1, days = 9 }}',
-         "checks.x.rows: days belong to a band, which is missing; add band = true."),
-        (f'{CHECK}table = "t"\nrows = {{ band = true, tolerance = -0.1 }}',
-         "checks.x.rows.tolerance: -0.1 is too small: at least 0."),
         (f'{CHECK}table = "supply."\nrows = "band"', 'checks.x.table: "supply." is not a table; write "supply.rows"'),
         (f'{CHECK}table = "t"\nunique = [[]]', "checks.x.unique.1: is an empty list. Name at least one."),
         (f'{CHECK}table = "t"\nrows = "band"\nwhere = "WHERE day = {{business_date}}"',
@@ -185,7 +165,7 @@ def test_what_no_data_can_pass_is_refused(tmp_path: Path, text: str, expected: s
     assert any(fault.startswith(expected) for fault in faults(tmp_path, text)), faults(tmp_path, text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "query",
     [
         "SELECT count(*) FROM orders WHERE day = {business_date};",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from time import process_time
@@ -13,7 +14,7 @@ from connectors.sdk.errors import AccessRefused
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
-from console.config.paths import MAX_CONFIG_BYTES, NoStore, store_url
+from console.config.paths import MAX_CONFIG_BYTES, KeyTooLong, NoStore, parse_toml, store_url
 from console.config.preferences import read_preferences
 
 GOOD = '[systems.x]\nkind = "heartbeat"\n'
@@ -21,6 +22,14 @@ GOOD = '[systems.x]\nkind = "heartbeat"\n'
 
 def nested(file: Path) -> None:
     file.write_text(f"{GOOD}labels = {'[' * 20_000}{']' * 20_000}\n")
+
+
+def dotted(file: Path) -> None:
+    file.write_text(f"{GOOD}labels = 1\n{'.'.join(['a'] * 30_000)} = 1\n")
+
+
+def dotted_header(file: Path) -> None:
+    file.write_text(f"{GOOD}[{' . '.join(['a', chr(34) * 2] * 15_000)}]\n")
 
 
 def huge(file: Path) -> None:
@@ -31,11 +40,13 @@ def huge(file: Path) -> None:
     "make, problem",
     [
         (nested, "has tables or lists that are nested too deep"),
+        (dotted, "has a key of more than 20 parts"),
+        (dotted_header, "has a key of more than 20 parts"),
         (os.mkfifo, "it is not a regular file"),
         (lambda file: file.symlink_to("/dev/zero"), "it is not a regular file"),
         (huge, "it is larger than 8 MiB"),
     ],
-    ids=["nested", "pipe", "endless", "huge"],
+    ids=["nested", "dotted", "dotted header", "pipe", "endless", "huge"],
 )
 def test_a_file_that_cannot_be_a_config_is_named(tmp_path: Path, make: Callable[[Path], None], problem: str) -> None:
     """Each ended every command in a traceback, or hung it."""
@@ -50,6 +61,37 @@ def test_a_file_that_cannot_be_a_config_is_named(tmp_path: Path, make: Callable[
         store_url(tmp_path)
     [fault] = read_preferences(file).faults
     assert problem in fault
+
+
+def test_a_key_of_too_many_parts_is_reported_with_its_line_and_fix(tmp_path: Path) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(f"""{GOOD}[rules.x]\na = {{ {".".join(["b"] * 21)} = 1 }}\n""")
+    with pytest.raises(ConfigFaults) as faults:
+        load_config(file)
+    line = len(file.read_text().splitlines())
+    problem = "has a key of more than 20 parts. Fix: shorten it. The rest was not read."
+    assert f"{file}:{line}: {problem}" in str(faults.value)
+    [fault] = read_preferences(file).faults
+    assert fault.startswith(f"{file}:{line}: ")
+
+
+def test_dots_in_strings_and_comments_and_twenty_parts_are_no_long_key() -> None:
+    many = ".".join(["a"] * 30)
+    text = f"""# {many}
+s = "{many}" # \"{many}
+l = '{many}'
+m = \"\"\"\\\"\"\" \"\"
+{many} = 1
+\"\"\"\"\"
+n = '''
+[{many}]
+'''
+{".".join(["k"] * 20)} = 1
+"{many}".x = [1.5, 2.5]
+"""
+    assert tomllib.loads(text) == parse_toml(text)
+    with pytest.raises(KeyTooLong, match=r"at line 12"):
+        parse_toml(f"{text}{many} = 1\n")
 
 
 def test_thousands_of_faults_are_located_in_linear_time(tmp_path: Path) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from console.config.loading import load_config
 from console.domain.dependency import Requirement, UpstreamCondition, UpstreamPeriod
 from console.engine.supervisor.settings import estate_settings
 from tests.config.test_config import GOOD, edge, faults
+from tests.rows import each_row
 
 
 def gate(ups: str, *more: str) -> str:
     return "\n".join(["[[dependencies]]", f"upstreams = {ups}", 'downstream = "dwh/d"', *more, ""])
 
 
-@pytest.mark.parametrize(
+@each_row(
     "more, text",
     [
         ('condition = "ready"', '4: dependencies.1.condition: "ready" needs the check that says so. Add check = "…".'),
@@ -57,7 +56,7 @@ def test_one_upstream_or_several_and_neither_both_nor_none(tmp_path: Path) -> No
         assert 'name one upstream = "…", or several in upstreams = ["…", "…"]' in result
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, message",
     [
         (gate('["dwh/a", "dwh/a"]'), 'upstreams: names "dwh/a" twice. Name each once.'),

@@ -50,7 +50,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def check(own: Path) -> tuple[int, str]:
     folder = own.parents[1]
     done = headway(str(folder / "none.db"), "--config", str(folder / "estate.toml"), "check", "--no-probe", "--json")
-    return done.code, "\n".join(done.data["remarks"])
+    return done.code, "\n".join(problem["text"] for problem in done.data["problems"] if problem["level"] == "PROBLEM")
 
 
 def test_check_reports_all_errors_of_the_file_with_their_lines(own: Path) -> None:

@@ -15,6 +15,7 @@ from connectors.sdk.scaffold import write_profile
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
 from console.config.profiles import profile_warnings, read_profile
+from tests.rows import each_row
 
 CONFIG = """
 [systems.n]
@@ -452,7 +453,7 @@ def test_no_more_of_a_long_file_is_read_than_shows_that_it_is_too_long(file: Pat
         ),
         (
             "[lacks]",
-            f"[verbs.cancel.body{'.a' * 3000}]\n[lacks]",
+            f"[verbs.cancel.body{'.a' * 17}]\n{'a.' * 19}a = 1\n[lacks]",
             "[verbs.cancel.body.a",
             "verbs.cancel.body: has tables or lists nested more than 30 deep",
         ),
@@ -552,7 +553,7 @@ def test_two_files_do_not_make_the_same_kind(file: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", registry.profiles())
+@each_row("name", registry.profiles())
 def test_each_shipped_profile_is_valid(name: str) -> None:
     kind, results = read_profile(registry.profiles()[name])
     assert [] == results

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from console.config.loading import load_config
-from console.config.rules import SETTINGS_BY_RULE
+from console.config.rules import TABLES
 from console.control.detection.rule_input import DEFAULTS
 from console.control.detection.rules import RULES
 from console.domain.finding import DetectionRule, RuleException, RuleSetting, RuleThresholds
 from console.store.config_documents import _DECLARED, declared_json
 from tests.config.test_config import GOOD, faults
+from tests.rows import each_row
 
 RULES_TEXT = """
 [rules.too_long]
@@ -49,7 +48,7 @@ def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
     assert declared.rules == _DECLARED.validate_json(declared_json(declared)).rules
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("[rules.too_lang]", 'rules.too_lang: no rule "too_lang". Did you mean "too_long"?'),
@@ -94,7 +93,7 @@ def test_an_error_names_place_value_and_fix(tmp_path: Path, text: str, expected:
 
 
 def test_every_rule_has_a_place_in_the_list_a_default_and_a_shape_in_config() -> None:
-    assert set(DetectionRule) == {entry.rule for entry in RULES} == set(DEFAULTS) == set(SETTINGS_BY_RULE)
+    assert set(DetectionRule) == {entry.rule for entry in RULES} == set(DEFAULTS) == set(TABLES)
     assert len(RULES) == len(DetectionRule)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from console.config.loading import load_config
-from console.config.services import service_promise
 from console.domain.promise import DeadlineRule, ServiceAgreement, ServiceObjective
 from tests.config.test_config import faults
+from tests.rows import each_row
 
 HEAD = (
     '[systems.dwh]\nkind = "pg_cron"\ndsn = { env = "DWH" }\n[services.s]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"\n'
@@ -30,14 +30,13 @@ def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
     for written, rule in deadline_rules.items():
         file = tmp_path / "headway.toml"
         file.write_text(f"{HEAD}deadline = {written}\n{more}")
-        settings = load_config(file).services["s"]
-        read = service_promise(settings.deadline, settings.slo, settings.sla, settings.false_alarm_days)
+        read = load_config(file).services["s"].promise
         assert (rule, ServiceObjective(0.99, 90)) == (read.deadline, read.slo)
         assert isinstance(read.sla, ServiceAgreement)
-        assert (2, 30, 30) == (read.sla.misses, read.sla.days, read.false_alarm_days)
+        assert (2, 30) == (read.sla.misses, read.sla.days)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "written, expected",
     [
         ('deadline = "25:00"', "headway.toml:7: services.s.deadline: '25:00' is not a time of day; write"),

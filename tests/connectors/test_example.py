@@ -51,18 +51,18 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"
     done = headway("none.db", "connector", "new", "nightly", "--into", str(source))
     assert Exit.OK == done.code, done.err
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True, timeout=100)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
     python = folder / "venv" / "bin" / "python"
     ours = sysconfig.get_paths()["purelib"]
     place = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-        check=True, capture_output=True, text=True, timeout=100,
+        check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
     Path(place, "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n{ROOT}\n")
     uv = Path(sys.executable).with_name("uv")
     install = ["pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
     done_install = subprocess.run(
-        [str(uv), *install, "--python", str(python), str(source)], capture_output=True, text=True, timeout=100
+        [str(uv), *install, "--python", str(python), str(source)], capture_output=True, text=True
     )
     assert 0 == done_install.returncode, done_install.stderr
     return python
@@ -70,9 +70,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ran(python: Path, folder: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
-    done = subprocess.run(
-        [str(python), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=110
-    )
+    done = subprocess.run([str(python), *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     assert 0 == done.returncode, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

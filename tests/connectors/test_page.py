@@ -11,6 +11,7 @@ from connectors.sdk.registry import TEST_LEVELS, KindEntry, entries, kinds, load
 from connectors.sdk.states import Capability
 from tests.connectors import page as pages
 from tests.connectors.page import PAGE, TESTED, basis_of_kinds, conformance_classes, page
+from tests.rows import each_row
 
 AGAIN = "run: python -m tests.connectors.page"
 
@@ -31,13 +32,13 @@ def test_the_page_and_what_is_installed_are_what_the_tests_say() -> None:
     assert page(result) == PAGE.read_text(encoding="utf-8"), AGAIN
 
 
-@pytest.mark.parametrize("kind", pages.GRANTED)
+@each_row("kind", pages.GRANTED)
 def test_each_page_ends_with_its_missing_capabilities_and_grants(kind: str) -> None:
     text = pages.page_of_kind(kind).read_text(encoding="utf-8")
     assert pages.with_grants(kind, text) == text, AGAIN
 
 
-@pytest.mark.parametrize("kind", kinds())
+@each_row("kind", kinds())
 def test_every_kind_says_what_it_proves_and_why_something_is_missing(kind: str) -> None:
     item = load(kind)
     assert (True, True) == (bool(item.proofs), bool(item.ladder)), "ConnectorKind(proofs=…, ladder=…)"

@@ -9,11 +9,19 @@ from datetime import datetime
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.alert import NotificationState, RouteNotification, SuppressionFacts
-from console.domain.decision import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
+from console.domain.decision import (
+    Decisions,
+    IncidentDecision,
+    KnownIncident,
+    ReopenedIncident,
+    RunJudgement,
+    ServiceDayVerdict,
+)
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, StoredFinding
 from console.store.snapshot.facts import AFFECTED_ROLES
 from tests.factories import at, minutes
+from tests.reasons import number_of
 
 
 class Ledger:
@@ -22,7 +30,6 @@ class Ledger:
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
         self.decisions = Decisions()
-        self.tails: dict[int, str] = {}
         self._finding_ids = 0
         self._ids = max((run.id for run in estate.runs), default=0)
         self.newest = 0
@@ -44,36 +51,47 @@ class Ledger:
         if isinstance(started, datetime) and started != known.started_at:
             facts = {"attempt": known.attempt + 1, "ended_at": None, "exit_code": None, "message": "", "reason": "",
                      "first_started_at": known.first_started_at or started, **facts}  # fmt: skip
-        run = replace(known, **facts)  # type: ignore[arg-type]
+        run = replace(known, why=(), **facts)  # type: ignore[arg-type]
         if not run.state.is_open and run.ended_at:
             run = replace(run, ends=(*known.ends, (run.ended_at, run.state)))
         if run.state is RunState.SUCCEEDED and run.started_at and run.ended_at:
             run = replace(run, successes=(*known.successes, (run.started_at, run.ended_at)))
         self._put(run)
 
+    def log_read(self, run: RunFacts, text: str) -> None:
+        """The end of the log of a run was read."""
+        self._put(replace(run, tail=text))
+
     def target(self, number: int, **changes: object) -> None:
         known = self.estate.targets[number]
         self._targets({number: replace(known, **changes)})  # type: ignore[arg-type]
 
-    def evaluate(self, clock: str) -> Decisions:
-        """Evaluates at that time; a second evaluation at the same time must notify nothing."""
-        now = at(clock)
+    def poll(self, now: datetime) -> None:
+        """Every target that answers was read."""
         self._targets({
             number: replace(target, last_ok_at=now, seen_until=now)
             for number, target in self.estate.targets.items() if not target.polls_fail
         })  # fmt: skip
-        self.decisions = evaluate(self.estate, now, log_tails=self.tails)
+
+    def evaluate(self, clock: str) -> Decisions:
+        """Evaluates at that time; a second evaluation at the same time must notify nothing."""
+        now = at(clock)
+        self.poll(now)
+        self.decisions = evaluate(self.estate, now)
         self.keep(self.decisions, now)
-        again = evaluate(self.estate, now, log_tails=self.tails)
+        again = evaluate(self.estate, now)
         assert ((), ()) == (again.expected, again.withdrawn)
         assert self.decisions.service_days == again.service_days
         assert [] == [
             (incident.event, incident.notices) for incident in again.incidents if incident.event or incident.notices
         ]
+        assert {} == again.policy_repairs, "once for each attempt"
+        assert {} == again.pending_repairs
         open_now = [incident.fingerprint for incident in self.decisions.incidents if not incident.closed]
         assert open_now == [incident.fingerprint for incident in again.incidents]
+        known = self.estate
         self.keep(again, now)  # rows that the first look made have their ids, and so their judgement, by now
-        last = evaluate(self.estate, now)
+        last = again if known == self.estate else evaluate(self.estate, now)
         assert ((), ()) == (last.judgements, last.findings)
         return self.decisions
 
@@ -109,7 +127,7 @@ class Ledger:
                     known,
                     state=due.state,
                     evidence=due.evidence,
-                    reason=due.reason,
+                    why=due.why,
                     business_date=due.business_date,
                     expected=True,
                 )
@@ -121,62 +139,62 @@ class Ledger:
             for run in self.estate.runs
             if run.id not in removed
         )
-        self.estate = replace(self.estate, runs=runs)
-        self._keep_incidents(decisions, now)
-        self._keep_findings(decisions)
+        ids = {(run.job_id, run.period_key): run.id for run in runs}
+        incidents, closed, notifications = self._incidents(decisions, now, ids)
+        self.estate = replace(
+            self.estate,
+            runs=runs,
+            policy_repairs=(*self.estate.policy_repairs, *decisions.policy_repairs.values()),
+            incidents=incidents,
+            closed=closed,
+            notifications=notifications,
+            findings=self._findings(decisions, ids),
+        )
 
-    def _keep_incidents(self, decisions: Decisions, now: datetime) -> None:
-        ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
+    def _incidents(
+        self, decisions: Decisions, now: datetime, ids: Mapping[tuple[int, str], int]
+    ) -> tuple[tuple[IncidentFacts, ...], tuple[IncidentFacts, ...], NotificationState]:
+        """The open incidents, the closed ones and what was notified, after these decisions. `ids`: of the runs."""
         known = {incident.id: incident for incident in self.estate.incidents}
         closed = {incident.id: incident for incident in self.estate.closed}
         numbers: dict[str, int] = {}
         for incident in decisions.incidents:
             for merged in incident.merges:
                 known.pop(merged, None)
-            number = incident.incident_id or self._new_incident()
+            number = number_of(incident) or self._new_incident()
             old = known.pop(number, None) or closed.pop(number, None)
             members = {(member.job_id, member.period_key): member.role for member in incident.members}
             facts = IncidentFacts(
                 id=number,
                 key=incident.key,
-                root_job_id=incident.root_job_id,
-                root_period_key=incident.root_period_key or None,
-                root_target_id=incident.root_target_id,
-                root_check=incident.root_check,
+                cause=incident.cause,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 member_job_ids=frozenset(key[0] for key in members if key in ids),
                 affected_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role in AFFECTED_ROLES
                 ),
-                business_date=incident.business_date,
                 opened_at=old.opened_at if old else now,
                 failed_since=incident.failed_since,
                 fingerprint=incident.fingerprint,
                 title=incident.title,
                 reason=incident.reason,
-                shared=incident.root_shared,
                 closed_at=now if incident.closed else None,
-                rule=incident.rule,
                 flaps=incident.flaps,
-                flaps_since=incident.flaps_since,
+                pending_repair=decisions.pending_repairs.get(incident.key, old.pending_repair if old else None),
             )
             (closed if incident.closed else known)[number] = facts
             numbers[incident.key] = number
         by_number = sorted(known.values(), key=lambda incident: incident.id)
-        self.estate = replace(
-            self.estate,
-            incidents=tuple(by_number),
-            closed=tuple(closed.values()),
-            notifications=next_notification_state(self.estate.notifications, decisions, now, numbers),
-        )
+        notifications = next_notification_state(self.estate.notifications, decisions, now, numbers)
+        return tuple(by_number), tuple(closed.values()), notifications
 
     def _new_incident(self) -> int:
         self.newest = max([self.newest, *(incident.id for incident in self.estate.incidents)]) + 1
         return self.newest
 
-    def _keep_findings(self, decisions: Decisions) -> None:
+    def _findings(self, decisions: Decisions, ids: Mapping[tuple[int, str], int]) -> tuple[StoredFinding, ...]:
+        """The open findings after these decisions. `ids`: of the runs."""
         known = {finding.id: finding for finding in self.estate.findings}
-        ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
         for change in decisions.findings:
             self._finding_ids += change.id is None
             number = change.id or self._finding_ids
@@ -185,7 +203,7 @@ class Ledger:
             else:
                 run_id = ids.get((change.finding.job_id, change.finding.period_key))
                 known[number] = StoredFinding(number, replace(change.finding, run_id=run_id))
-        self.estate = replace(self.estate, findings=tuple(known.values()))
+        return tuple(known.values())
 
     def finding(self, rule: DetectionRule) -> Finding | None:
         """What that rule found and is open; None where it found nothing."""
@@ -215,18 +233,19 @@ def next_notification_state(
     notifications, held, acks = dict(before.notified), dict(before.suppressions), dict(before.acks)
     for incident in decisions.incidents:
         number = numbers[incident.key]
-        merged = [notification for other in incident.merges for notification in notifications.pop(other, ())]
+        merged = [notification for other in incident.merges for notification in notifications.get(other, ())]
         rows = {
             (notification.route, notification.style): notification
             for notification in [*reversed(merged), *notifications.get(number, ())]
         }
-        ack = acks.pop(number, None) if incident.ends_ack else None
-        if incident.reopened or (ack is not None and ack.until > now):
+        ends = isinstance(incident.incident, KnownIncident) and bool(incident.incident.ends_acknowledgement)
+        ack = acks.pop(number, None) if ends else None
+        if isinstance(incident.incident, ReopenedIncident) or (ack is not None and ack.until > now):
             rows = {key: notification._replace(first_at=now) for key, notification in rows.items()}
         for notice in incident.notices:
             old = rows.get((notice.route, notice.style))
             rows[notice.route, notice.style] = RouteNotification(
-                notice.route, notice.style, notice.fingerprint, old.first_at if old else now, now,
+                notice.route, notice.style, notice.content, old.first_at if old else now, now,
                 old.times + 1 if old else 1, notice.not_before, (*old.accepted, now) if old else (now,),
             )  # fmt: skip
         notifications[number] = tuple(rows.values())
@@ -246,7 +265,7 @@ def next_notification_state(
                     since.get((suppression.route, suppression.style, suppression.stage), now),
                     suppression.until,
                 )
-                for suppression in incident.suppressed
+                for suppression in incident.suppressions.notices
             )
             if not incident.closed
             else ()

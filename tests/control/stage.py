@@ -25,6 +25,7 @@ from console.domain.switches import Modes
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, target
 from tests.properties import PROFILE
+from tests.reasons import zoned
 
 WHOLE_PROFILES = {"deep", "search"}
 STEP = timedelta(seconds=30)
@@ -188,12 +189,19 @@ class Stage(Ledger):
         action.ended_at = self.now
 
     def _polled(self) -> None:
-        for number in (1, 2):
-            self.target(number, last_ok_at=self.now, seen_until=self.now if number == 1 or self.has_rows else None)
+        seen = {1: self.now, 2: self.now if self.has_rows else None}
+        targets = {
+            number: replace(self.estate.targets[number], last_ok_at=self.now, seen_until=seen_until)
+            for number, seen_until in seen.items()
+        }
         asleep = self.now if self.source.asleep else None
         known = self.estate.jobs[self.load.id]
         since = (known.paused_since or asleep) if asleep else None
-        self.estate = replace(self.estate, jobs={**self.estate.jobs, self.load.id: replace(known, paused_since=since)})
+        self.estate = replace(
+            self.estate,
+            targets={**self.estate.targets, **targets},
+            jobs={**self.estate.jobs, self.load.id: replace(known, paused_since=since)},
+        )
         for number, (started, by) in enumerate(self.source.starts):
             if self.has_rows and started >= DUE - timedelta(hours=2):
                 self._report_start(f"{DUE:%H:%M}", started, number)
@@ -241,7 +249,7 @@ class Stage(Ledger):
         if (known.state if known is not None else None) is not hold.was:
             return
         self.held[hold.hold.key] = hold.hold
-        self.events += [hold.event] if hold.event else []
+        self.events += [zoned(hold.event)] if hold.event else []
         if hold.withdraws and self.requested[hold.withdraws].state == "requested":
             self.requested[hold.withdraws].state = "refused"
         if hold.action is not None and hold.action.key not in self.requested:
@@ -266,11 +274,11 @@ class Stage(Ledger):
         for key, hold in self.held.items():
             if hold.state is HoldState.HELD and self.source.mark != key:
                 self.held[key] = replace(
-                    hold, state=HoldState.RELEASED, ended_at=self.now, reason=HoldReason.MARK_GONE, detail=""
+                    hold, state=HoldState.RELEASED, ended_at=self.now, reason=HoldReason.MARK_GONE, detail=()
                 )
             elif hold.state is HoldState.HELD and self.source.undone:
                 self.held[key] = replace(
-                    hold, state=HoldState.CLEARING, released_at=self.now, reason=HoldReason.ENABLED_AT_SOURCE, detail=""
+                    hold, state=HoldState.CLEARING, released_at=self.now, reason=HoldReason.ENABLED_AT_SOURCE, detail=()
                 )
 
     def freeze(self, modes: Modes) -> None:

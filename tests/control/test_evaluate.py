@@ -20,6 +20,7 @@ from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
 from tests.properties import examples
+from tests.reasons import title_of
 
 SEEDS = st.integers(0, 1_000_000)
 ANY_NIGHT = examples(40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -73,7 +74,7 @@ def _only_after(decisions: Decisions) -> object:
 def test_a_job_whose_target_is_not_known_is_still_judged() -> None:
     extract = job(1, "hosts/extract", "03:10", target_id=77)
     decisions = evaluate(estate(extract, runs=[run(1, extract, "03:10", RunState.FAILED)], targets=[]), at("03:30"))
-    assert ["hosts/extract failed"] == [incident.title for incident in decisions.incidents]
+    assert ["hosts/extract failed"] == [title_of(incident) for incident in decisions.incidents]
 
 
 def test_a_terminal_that_is_no_job_any_more_leaves_the_others_alone() -> None:
@@ -97,7 +98,7 @@ def test_dependencies_in_a_circle_do_not_stop_the_evaluation() -> None:
         estate(a, b, feeds=circle, runs=[run(1, a, "03:10", RunState.FAILED)], services=[service("s", "06:30", b)]),
         at("03:30"),
     )
-    assert ["s/a failed"] == [incident.title for incident in decisions.incidents]
+    assert ["s/a failed"] == [title_of(incident) for incident in decisions.incidents]
 
 
 def some_night(dice: random.Random) -> Estate:
@@ -209,10 +210,10 @@ def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(see
     ledger.evaluate("05:30")  # what made a service late goes on until then, where nobody starts what is left of it
     for incident in ledger.decisions.incidents:
         late = [service.service for service in incident.services if service.timeliness is Timeliness.BREACHED]
-        if incident.rule == "undelivered" or incident.closed:
+        if incident.cause.kind == "undelivered" or incident.closed:
             continue  # what nobody starts is not red
-        assert late, incident.title
-        assert incident.act_by is None, incident.title  # nothing is left to repair
+        assert late, title_of(incident)
+        assert incident.act_by is None, title_of(incident)  # nothing is left to repair
 
 
 def test_a_night_of_a_hundred_failures_below_one_cause_is_one_incident() -> None:
@@ -222,4 +223,4 @@ def test_a_night_of_a_hundred_failures_below_one_cause_is_one_incident() -> None
     failed = run(1, root, "03:10", RunState.FAILED, **ended("03:10", 1))
     decisions = evaluate(estate(root, *rest, feeds=feeds(root, *rest), runs=[failed, *runs]), at("04:05"))
     (incident,) = decisions.incidents
-    assert (1, 100) == (incident.root_job_id, sum(member.role == "red" for member in incident.members))
+    assert (1, 100) == (incident.cause.job_id, sum(member.role == "red" for member in incident.members))

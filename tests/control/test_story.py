@@ -11,7 +11,8 @@ from console.domain.job import Safety
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
-from tests.reasons import reason_of
+from tests.messages import written
+from tests.reasons import close_text, evidence_of, reason_of, title_of, zoned
 
 EXTRACT = job(1, "etl-hosts/db07:extract_orders", "03:10", expected=minutes(23), owner="data-platform",
               runbook="https://wiki.internal/extract", rerun=Safety.SAFE, notify=("platform",))  # fmt: skip
@@ -43,7 +44,7 @@ def failed_at_night() -> Ledger:
     night = Ledger(NIGHT)
     night.evaluate("02:00")
     night.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, exit_code=1, message="ORA-12541: no listener"))
-    night.tails[night.state(EXTRACT, "03:10").id] = "connecting\nORA-12541: no listener\n"
+    night.log_read(night.state(EXTRACT, "03:10"), "connecting\nORA-12541: no listener\n")
     night.evaluate("03:12")
     return night
 
@@ -59,13 +60,15 @@ def test_before_anything_fails_every_service_is_on_time() -> None:
 def test_one_failure_is_one_incident_with_two_times_for_each_affected_service() -> None:
     night = failed_at_night()
     incident = night.incident()
-    assert "etl-hosts/db07:extract_orders failed: exit 1" == incident.title
+    assert "etl-hosts/db07:extract_orders failed: exit 1" == title_of(incident)
     assert "run:etl-hosts/db07:extract_orders@2026-11-20T03:10:00Z" == incident.key
     assert ("ORA-12541: no listener", at("03:12"), "data-platform") == (
-        incident.reason, incident.failed_since, incident.owner)  # fmt: skip
+        evidence_of(incident), incident.failed_since, incident.owner)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
-    assert "04:00 UTC load_orders starts: reads stale data unless fixed before, then rerun" == reason_of(supply)
+    assert "04:00 UTC load_orders starts: reads stale data unless fixed by then; rerun it after the fix" == reason_of(
+        supply
+    )
     assert (EstimateBasis(EstimateKind.DECLARED), Timeliness.AT_RISK) == (supply.basis, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service
@@ -79,10 +82,10 @@ def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
     ]
     assert (
         "Supply plan 06:30 and 1 more at risk: restart extract_orders by 03:58 (in 46 min) [{incident}]"
-        == notices[0].title
+        == written(notices[0]).title
     )
-    assert BODY == notices[0].body
-    assert BUSINESS == notices[1].body
+    assert BODY == written(notices[0]).body
+    assert BUSINESS == written(notices[1]).body
 
 
 BODY = """\
@@ -104,22 +107,21 @@ Where          etl-hosts/db07 (cron)
 Since          03:12 UTC
 Period         03:10 UTC
 Business date  2026-11-19
-Supply plan    green by 04:21; estimated from declared duration
-Daily revenue  green by 06:30; estimated from declared duration
+Supply plan    the cause must be green by 04:21; estimated from declared duration
+Daily revenue  the cause must be green by 06:30; estimated from declared duration
 Owner          data-platform
-Rate           headway alert rate {alert} yes|no
 
 JOB              START (UTC)  EFFECT
-load_orders      04:00        reads stale data unless fixed before, then rerun
-refresh_revenue  05:00        reads stale data unless fixed before, then rerun
-revenue_mart     05:45        reads stale data unless fixed before, then rerun
+load_orders      04:00        reads stale data unless fixed by then; rerun it after the fix
+refresh_revenue  05:00        reads stale data unless fixed by then; rerun it after the fix
+revenue_mart     05:45        reads stale data unless fixed by then; rerun it after the fix
 
 Last log lines:
 
   | connecting
 """
 BUSINESS = """\
-Cause        a job of data-platform failed; the responsible team is being notified
+Cause        a job owned by data-platform failed; the responsible team is being notified
 Next update  by 03:58 UTC
 
 SERVICE      DUE (UTC)  STATUS
@@ -130,11 +132,11 @@ Supply plan  06:30      at risk, act by 03:58
 def test_until_somebody_acts_time_alone_notifies_nothing_before_the_act_by_passes() -> None:
     night = failed_at_night()
     night.evaluate("03:40")
-    assert ((), "") == (night.incident().notices, night.incident().event)
+    assert ((), "") == (night.incident().notices, zoned(night.incident().event))
     night.evaluate("03:59")
     assert Timeliness.WILL_MISS == night.day("supply-plan").timeliness
     assert ["Update: Supply plan 06:30 will miss, expected 06:31 [{incident}]"] == [
-        notice.title for notice in night.incident().notices
+        written(notice).title for notice in night.incident().notices
     ]
     night.evaluate("06:31")
     assert (Timeliness.BREACHED, "open") == (night.day("supply-plan").timeliness, night.day("supply-plan").data_state)
@@ -149,7 +151,7 @@ def test_a_rerun_before_its_follower_starts_repairs_the_night_and_closes_the_inc
     night.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 11, exit_code=0))
     night.evaluate("03:31")
     closed = night.incident()
-    assert (True, "green again, with all affected runs") == (closed.closed, closed.close_reason)
+    assert (True, "green again, with all affected runs") == (closed.closed, close_text(closed))
     assert {("platform", AlertKind.RECOVERED), ("planning", AlertKind.RECOVERED), ("finance", AlertKind.RECOVERED)} == {
         (notice.route, notice.kind) for notice in closed.notices
     }

@@ -11,22 +11,23 @@ from console.control.evaluate import evaluate
 from console.forecast.forecaster import Forecaster
 from tests.control.timeline_estate import Unreadable
 from tests.control.timelines import Player, files, play
+from tests.rows import each_row
 
 OPENING = ["estate: job hosts/extract at 03:10; takes 20m"]
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
+@each_row("path", files(), ids=lambda path: path.stem)
 def test_the_night_goes_as_its_timeline_says(path: Path) -> None:
     play(path)
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
+@each_row("path", files(), ids=lambda path: path.stem)
 def test_the_night_goes_so_with_the_simulation_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.control.ledger.evaluate", partial(evaluate, foresee=Forecaster()))
     play(path)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, why",
     [
         ("extract fails", 'it begins with "estate: "'),
@@ -45,7 +46,7 @@ def test_a_line_that_is_not_understood_fails_with_its_number(line: str, why: str
     assert str(error.value).startswith(f"timeline:3: {line}\n")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, why",
     [
         ("expect nothing new", "opened to oncall"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.sdk.records import Schedule
 from console.domain.alert import AlertingSettings, QuietHours, RouteRule
+from console.domain.calendar import MaintenanceWindow
 from console.domain.check import Check
 from console.domain.estate import DependencyFacts, Estate, EvaluationSettings, JobFacts, ServiceFacts, TargetFacts
 from console.domain.job import Safety
@@ -34,6 +35,7 @@ class Opening:
         self.edges: list[DependencyFacts] = []
         self.routes: list[RouteRule] = []
         self.checks: dict[str, Check] = {}
+        self.maintenance: list[MaintenanceWindow] = []
         self.link = ""
         self.modes = Modes()
         self.settings = EvaluationSettings(default_route=("oncall",))
@@ -41,7 +43,8 @@ class Opening:
     def estate(self, since: datetime | None) -> Estate:
         """All of it; no schedule demands anything before `since`."""
         alerting = AlertingSettings(routes=tuple(self.routes), link=self.link)
-        declared = Declared(alerting=alerting, checks=tuple(self.checks.values()))
+        checks, windows = tuple(self.checks.values()), tuple(self.maintenance)
+        declared = Declared(alerting=alerting, checks=checks, maintenance=windows)
         jobs = [replace(job, accepted_at=since) for job in self.jobs.values()]
         known = estate(*jobs, feeds=self.edges, services=self.services,
                        targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
@@ -60,6 +63,9 @@ class Opening:
             self._route(match[1], options)
         elif match := re.fullmatch(r"check (\S+) of (.+)", head):
             self.checks[match[1]] = Check(match[1], "sql", match[2])
+        elif match := re.fullmatch(r"maintenance of (\S+) from (\d\d:\d\d) to (\d\d:\d\d): (.+)", head):
+            window = MaintenanceWindow(match[4], jobs=(match[1],), since=at(match[2]), until=at(match[3]))
+            self.maintenance.append(window)
         elif match := re.fullmatch(r"in shadow, told to (\S+)", head):
             self.settings = replace(self.settings, shadow_route=match[1])
             self.modes = Modes(estate_live=False)
@@ -150,7 +156,7 @@ def _route_option(text: str) -> dict[str, Any]:
     if match := re.fullmatch(r"quiet from (\d\d:\d\d) to (\d\d:\d\d)", text):
         return {"quiet": QuietHours(time.fromisoformat(match[1]), time.fromisoformat(match[2]), "UTC")}
     if match := re.fullmatch(r"escalates after (\w+) to (.+)", text):
-        return {"escalate_after": ((0, parse_duration(match[1])),), "escalate_to": tuple(_listed(match[2]))}
+        return {"escalate_after": parse_duration(match[1]), "escalate_to": tuple(_listed(match[2]))}
     if match := re.fullmatch(r"repeats every (\w+)", text):
         return {"repeat_every": parse_duration(match[1])}
     if match := re.fullmatch(r"waits (\w+)", text):

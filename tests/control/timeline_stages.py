@@ -12,13 +12,14 @@ from console.timing.durations import parse_duration
 from tests.control.timeline_estate import Unreadable
 from tests.control.timeline_steps import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_notification, same, says
 from tests.factories import NIGHT
+from tests.reasons import title_of
 
 
 @says(EVENTS, "{who} acknowledges {root} for {long}")
 def acknowledges(night: Night, who: str, root: str, long: str) -> None:
     """The open incident whose title names that root."""
     now, state = now_of(night), night.ledger.estate.notifications
-    ids = [incident.id for incident in night.ledger.estate.incidents if root in incident.title]
+    ids = [incident.id for incident in night.ledger.estate.incidents if root in title_of(incident)]
     if len(ids) != 1:
         raise Unreadable(f"{len(ids)} open incidents name {root}")
     acks = {**state.acks, ids[0]: AcknowledgementFacts(who, now + parse_duration(long), at=now)}
@@ -59,12 +60,14 @@ def one_escalation(night: Night, route: str, text: str) -> None:
 @says(EXPECTATIONS, "held back: {why}")
 def held_back(night: Night, why: str) -> None:
     """The current reason of a notification that a stage suppresses."""
-    among(why, [held.why for incident in night.decided.decisions[-1].incidents for held in incident.suppressed])
+    among(
+        why, [held.why for incident in night.decided.decisions[-1].incidents for held in incident.suppressions.notices]
+    )
 
 
 @says(EXPECTATIONS, "nothing held back")
 def nothing_held_back(night: Night) -> None:
-    same([], [held.why for incident in night.decided.decisions[-1].incidents for held in incident.suppressed])
+    same([], [held.why for incident in night.decided.decisions[-1].incidents for held in incident.suppressions.notices])
 
 
 @says(EXPECTATIONS, "{route} not told: {why}")
@@ -72,13 +75,18 @@ def suppressed(night: Night, route: str, why: str) -> None:
     """What was suppressed and is no longer notified."""
     among(
         (route, why),
-        [(held.route, message) for incident in night.decided.incidents() for held, message in incident.dropped],
+        [
+            (held.route, message)
+            for incident in night.decided.incidents()
+            for held, message in incident.suppressions.dropped
+        ],
     )
 
 
 @says(EXPECTATIONS, "{number} flaps of {root}")
 def flaps_of(night: Night, number: str, root: str) -> None:
-    same(int(number), about(night, root).flaps)
+    flaps = about(night, root).flaps
+    same(int(number), flaps.times if flaps is not None else 0)
 
 
 def _check_result(night: Night, name: str, state: CheckState, text: str) -> None:

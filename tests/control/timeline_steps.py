@@ -14,6 +14,8 @@ from console.domain.decision import AffectedServiceVerdict, Decisions, IncidentD
 from console.domain.estate import JobFacts, RepairFacts, TargetFacts
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable, period
+from tests.messages import written
+from tests.reasons import close_text, title_of, zoned
 
 Do = Callable[..., None]
 Lines = list[tuple[re.Pattern[str], Do]]
@@ -50,7 +52,7 @@ class Night(Protocol):
 
 
 def titles(notices: list[Notice]) -> list[str]:
-    return [f"{notice.kind.value} to {notice.route}: {notice.title}" for notice in notices]
+    return [f"{notice.kind.value} to {notice.route}: {written(notice).title}" for notice in notices]
 
 
 def same(expected: object, actual: object, why: object = "") -> None:
@@ -140,7 +142,7 @@ def log_ends(night: Night, name: str, text: str) -> None:
     run = _run(night, job, _last(night, job))
     if run is None:
         raise Unreadable("it has no run yet")
-    night.ledger.tails[run.id] = text + "\n"
+    night.ledger.log_read(run, text + "\n")
 
 
 @says(EVENTS, "target {name} does not answer: {text}")
@@ -178,7 +180,7 @@ def all_clear(night: Night, route: str, text: str) -> None:
 
 @says(EXPECTATIONS, "it closed: {text}")
 def it_closed(night: Night, text: str) -> None:
-    same([text], [incident.close_reason for incident in night.decided.incidents() if incident.closed])
+    same([text], [close_text(incident) for incident in night.decided.incidents() if incident.closed])
 
 
 @says(EXPECTATIONS, "{number} open incident")
@@ -186,14 +188,14 @@ def it_closed(night: Night, text: str) -> None:
 def open_incidents(night: Night, number: str) -> None:
     counted = {"no": 0, "one": 1, "two": 2, "three": 3}
     expected = counted[number] if number in counted else int(number)
-    is_open = [incident.title for incident in night.ledger.estate.incidents]
+    is_open = [title_of(incident) for incident in night.ledger.estate.incidents]
     same(expected, len(is_open), is_open)
 
 
 @says(EXPECTATIONS, "the root cause {text}")
 def root_cause(night: Night, text: str) -> None:
     """The title of an open incident."""
-    among(text, [incident.title for incident in night.decided.decisions[-1].incidents if not incident.closed])
+    among(text, [title_of(incident) for incident in night.decided.decisions[-1].incidents if not incident.closed])
 
 
 @says(EXPECTATIONS, "{name} as a symptom of {root}")
@@ -205,14 +207,21 @@ def symptom(night: Night, name: str, root: str) -> None:
 
 @says(EXPECTATIONS, "the timeline of {root} to say: {text}")
 def timeline_says(night: Night, root: str, text: str) -> None:
-    among(text, [incident.event for incident in night.decided.incidents() if incident.event and root in incident.title])
+    among(
+        text,
+        [
+            zoned(incident.event)
+            for incident in night.decided.incidents()
+            if incident.event and root in title_of(incident)
+        ],
+    )
 
 
 @says(EXPECTATIONS, "the words: {text}")
 def text_contains(night: Night, text: str) -> None:
     """They stand in the text of each technical notice since the last expectations."""
     bodies = [
-        notice.body
+        written(notice).body
         for incident in night.decided.incidents()
         for notice in incident.notices
         if notice.style == "technical"
@@ -225,7 +234,10 @@ def text_contains(night: Night, text: str) -> None:
 def text_to_route_contains(night: Night, route: str, text: str) -> None:
     """They stand in the text of each notice to that route since the last expectations."""
     bodies = [
-        notice.body for incident in night.decided.incidents() for notice in incident.notices if notice.route == route
+        written(notice).body
+        for incident in night.decided.incidents()
+        for notice in incident.notices
+        if notice.route == route
     ]
     same(True, bool(bodies), "nothing was told")
     same([], [body for body in bodies if text not in body])
@@ -235,7 +247,7 @@ def text_to_route_contains(night: Night, route: str, text: str) -> None:
 def text_to_route_omits(night: Night, route: str, text: str) -> None:
     """That route was notified, and none of its texts has this text."""
     texts = [
-        f"{notice.title}\n{notice.body}"
+        f"{written(notice).title}\n{written(notice).body}"
         for incident in night.decided.incidents()
         for notice in incident.notices
         if notice.route == route
@@ -315,14 +327,16 @@ def _target(night: Night, name: str) -> TargetFacts:
 
 def one_notification(night: Night, kind: AlertKind, route: str, text: str) -> None:
     """Exactly one word of that kind to that route, with these words in its title."""
-    notices = night.decided.take(lambda notice: (notice.kind, notice.route) == (kind, route) and text in notice.title)
+    notices = night.decided.take(
+        lambda notice: (notice.kind, notice.route) == (kind, route) and text in written(notice).title
+    )
     same(1, len(notices), f"told: {titles(night.decided.unexpected)}")
 
 
 def about(night: Night, root: str) -> IncidentDecision:
     """The incident of the last look whose title names that root."""
-    incidents = [incident for incident in night.decided.decisions[-1].incidents if root in incident.title]
-    same(1, len(incidents), [incident.title for incident in night.decided.decisions[-1].incidents])
+    incidents = [incident for incident in night.decided.decisions[-1].incidents if root in title_of(incident)]
+    same(1, len(incidents), [title_of(incident) for incident in night.decided.decisions[-1].incidents])
     return incidents[0]
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from console.domain.decision import Notice
+from console.domain.decision import Notice, ReopenedIncident
 from tests.control import timeline_stages  # noqa: F401  (adds its lines)
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable
@@ -97,7 +97,9 @@ class Player:
             self.decided.decisions.append(decisions)
             entries = [(incident.key, notice) for incident in decisions.incidents for notice in incident.notices]
             self._leave(self._put_off)
-            reopened = {incident.key for incident in decisions.incidents if incident.reopened}
+            reopened = {
+                incident.key for incident in decisions.incidents if isinstance(incident.incident, ReopenedIncident)
+            }
             self._put_off = [pair for pair in self._put_off if pair[0] not in reopened]
             self._leave(entries)
 

@@ -4,7 +4,7 @@ Each engine here is broken on purpose, in its own process; the same night with a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -56,19 +56,18 @@ def claims_count_as_sent() -> None:
 
 
 def repeats_say_nothing() -> None:
-    patch.object(sending, "REPEAT_TEXT", "").start()
-    patch.object(sending, "REPEAT_MARK", "").start()
+    patch.object(sending, "as_repeat", lambda message: message).start()
 
 
 def the_record_is_forgotten_twice() -> None:
     record, remaining = outbox.record_sent, [0, 0]
 
-    def forgetful(store: Any, fence: int, delivery_id: int, now_us: int) -> None:
+    def forgetful(store: Any, fence: int, delivery_id: int, now_us: int, included: Sequence[int] = ()) -> None:
         if remaining:
             remaining.pop()
             outbox.release_claim(store, fence, delivery_id)
         else:
-            record(store, fence, delivery_id, now_us)
+            record(store, fence, delivery_id, now_us, included)
 
     patch.object(outbox, "record_sent", forgetful).start()
 
@@ -142,11 +141,15 @@ def test_an_engine_without_a_guarantee_is_found_out(
     point: Point,
     broken: Broken,
 ) -> None:
-    """A stopped engine goes on once the next one has lived the night to its end, however long that takes."""
-    monkeypatch.setattr(crash_holds, "RATE", 120.0)
+    """A stopped engine goes on once the next one has lived the night to its end, however long that takes. On a busy
+    machine a clock may be too fast for the engine to come to the point: the night is lived on a slower one."""
     monkeypatch.setattr(crash_night, "STOPPED_SECONDS", 120.0)
     allowed = 1 if figure == "repeats" else 0  # one, marked, belongs to a crash
-    seen = lived(stores, night, tmp_path, point, broken, SHORT)
+    for rate in (120.0, 30.0, 8.0):
+        monkeypatch.setattr(crash_holds, "RATE", rate)
+        seen = lived(stores, night, tmp_path / f"{rate:.0f}", point, broken, SHORT)
+        if seen.hits:
+            break
     assert getattr(seen, figure) > allowed, seen
     assert seen.is_bad, seen
 

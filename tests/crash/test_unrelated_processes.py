@@ -14,7 +14,7 @@ import pytest
 from tests.invariants.engines import Child, server
 from tests.lab import guard
 from tests.lab.cronhost import CronHost
-from tests.lab.process import LabError
+from tests.lab.process import HANGS_SECONDS, LabError
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_the_guard_ends_the_process_it_was_given_and_no_other_with_its_number(
     guard.end(text.format(pid=unrelated_process.pid, begun=begun - 1))
     assert unrelated_process.poll() is None
     guard.end(text.format(pid=unrelated_process.pid, begun=begun))
-    assert -signal.SIGKILL == unrelated_process.wait(60)
+    assert -signal.SIGKILL == unrelated_process.wait(HANGS_SECONDS)
 
 
 def test_an_ended_host_of_the_lab_is_not_searched_for_under_its_number(

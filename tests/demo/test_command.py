@@ -19,9 +19,9 @@ import pytest
 from console.cli import demo as command
 from console.cli.exits import CommandError
 from console.demo.playback import DemoPlayback
+from tests.lab.process import wait_until
 
 HEADWAY = [sys.executable, "-m", "console"]
-LIMIT_SECONDS = 90
 
 
 def demo(folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -50,17 +50,9 @@ def engines_of(folder: Path) -> list[str]:
     return results
 
 
-def wait_for(what: str, done: object) -> None:
-    until = time.monotonic() + LIMIT_SECONDS
-    assert callable(done)
-    while not done():
-        assert time.monotonic() < until, f"not within {LIMIT_SECONDS} s: {what}"
-        time.sleep(0.05)
-
-
 def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_path: Path) -> None:
     process = demo(tmp_path)
-    out, err = process.communicate(timeout=LIMIT_SECONDS)
+    out, err = process.communicate()
     assert (0, "") == (process.returncode, err)
     board, _, incident = out.partition("INC-0001")
     assert all(title in board for title in ("Daily revenue", "Supply plan", "Stock cover", "Price list"))
@@ -76,12 +68,12 @@ def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_
 
 def test_a_terminated_demo_ends_its_engine_and_removes_its_folder(tmp_path: Path) -> None:
     process = demo(tmp_path, "--rate", "0.01")
-    wait_for("an engine works", lambda: engines_of(tmp_path))
+    wait_until(lambda: engines_of(tmp_path), "an engine works")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=LIMIT_SECONDS)
+    process.communicate()
     assert 128 + signal.SIGTERM == process.returncode
-    wait_for("an engine that had only begun stopped too", lambda: not engines_of(tmp_path))
-    wait_for("the folder is gone", lambda: not list(tmp_path.iterdir()))
+    wait_until(lambda: not engines_of(tmp_path), "an engine that had only begun stopped too")
+    wait_until(lambda: not list(tmp_path.iterdir()), "the folder is gone")
 
 
 def test_the_night_begins_when_its_first_screen_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +124,7 @@ def test_an_unplayable_demo_is_reported_before_anything_starts(
     tmp_path: Path, more: tuple[str, ...], text: str
 ) -> None:
     process = demo(tmp_path, *more)
-    out, err = process.communicate(timeout=LIMIT_SECONDS)
+    out, err = process.communicate()
     assert (2, "") == (process.returncode, out)
     assert text in err
     assert [] == list(tmp_path.iterdir())

@@ -29,6 +29,7 @@ from console.domain.plan import PlanDraft, PlanView
 from console.domain.run import RunView
 from console.domain.service import ServiceView
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ProposeRecovery
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import Engine
@@ -39,14 +40,13 @@ from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.tour import GuidedTour
 from tests.action_requests import rerun_of
 from tests.demo import story
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.tui import driving
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, as it loads
 
-LIMIT_SECONDS = 60.0
-POLL_RATE = 300.0
-"""The pollers' pace: a poll each 50 ms."""
+POLL_RATE = 20.0
+"""The pollers' pace: each target is polled every 750 ms. Polls are most of the cost of these nights."""
 
 
 class Night:
@@ -74,7 +74,7 @@ class Night:
             )
 
     def wait(self, what: str, done: Callable[[], object]) -> None:
-        wait_until(done, what, LIMIT_SECONDS, 0.02)
+        wait_until(done, what, HANGS_SECONDS, 0.02)
 
     def service(self, name: str) -> ServiceView:
         with open_queries(str(self.play.store)) as reads:
@@ -102,7 +102,7 @@ class Night:
     def rerun(self, name: str) -> str:
         """Requests a rerun through the preview, as the console does; returns its key."""
         run_id = self.run(name).row.id
-        answer = self.requests.wait(self.requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
+        answer = self.requests.wait(self.requests.preview(rerun_of(run_id)), HANGS_SECONDS)
         assert answer.ok, answer.error
         key = new_action_key()
         self.requests.act(rerun_of(run_id, answer.data, "a bad file"), key)
@@ -135,7 +135,7 @@ def playing(folder: Path) -> Iterator[Night]:
             yield Night(play, store, judging)
         finally:
             engine.stop()
-            thread.join(60)
+            thread.join(HANGS_SECONDS)
             store.close()
         assert not thread.is_alive()
 
@@ -170,7 +170,7 @@ def test_a_person_who_reads_every_step_of_the_tour_saves_every_service(
 ) -> None:
     """By keys: each step takes five minutes of the night to read, if the clock does not wait."""
     copy_history(history, tmp_path)
-    with playing(tmp_path) as night:
+    with playing(tmp_path) as night, driving.unseen():
         asyncio.run(_follow_the_tour(night, size))
 
 
@@ -333,7 +333,7 @@ def test_without_any_action_both_services_are_lost_and_it_stays_one_incident(nig
 
 def proposed(night: Night) -> PlanDraft:
     requests = EngineClient(str(night.play.store))
-    answer = requests.wait(requests.propose(night.incidents()[0].row.id), LIMIT_SECONDS)
+    answer = requests.wait(requests.ask(ProposeRecovery(night.incidents()[0].row.id)), HANGS_SECONDS)
     assert answer.ok, answer.error
     return PlanDraft.read(answer.data)
 

@@ -20,12 +20,13 @@ from console.domain.filter import (
     parse_terms,
     parse_typed,
 )
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 2, 17, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed,meant",
     [
         ("", {}),
@@ -54,7 +55,7 @@ def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> Non
     assert JobFilter(**meant) == parse_filter(typed, NOW, BERLIN)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed,message",
     [
         ("state:faild", 'no state begins with "faild"; did you mean failed?'),
@@ -96,7 +97,7 @@ def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed,counts,message",
     [
         ("state:fail", {"states": ("failed",)}, ""),
@@ -125,7 +126,7 @@ def test_what_is_not_in_force_while_it_is_typed_is_named(
     assert bool(text) == bool(message)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "argument,texts",
     [
         ("state:fail system:", ["state:fail", "system:"]),
@@ -143,7 +144,7 @@ def test_an_argument_of_a_command_line_is_one_term_unless_it_plainly_holds_sever
     assert texts == argument_terms(argument)
 
 
-@pytest.mark.parametrize("text", ["age:<999999999d", "age:>36526d", "since:-999999999d", "since:0001-01-01"])
+@each_row("text", ["age:<999999999d", "age:>36526d", "since:-999999999d", "since:0001-01-01"])
 def test_what_no_date_leads_back_to_is_a_fault_of_the_filter(text: str) -> None:
     """A filter fault is reported as one, not as an unreadable store."""
     with pytest.raises(FilterError, match=r"more than a hundred years|is not a time"):
@@ -153,3 +154,15 @@ def test_what_no_date_leads_back_to_is_a_fault_of_the_filter(text: str) -> None:
 @pytest.mark.parametrize("name", ["daily-revenue", "Täglich 日報", "a:b c"])
 def test_the_term_of_a_field_names_exactly_its_value(name: str) -> None:
     assert (name,) == parse_filter(field_term("service", name)).services
+
+
+@each_row("typed", ["a " * 201, "-a ~b " * 150, "owner:" + ",".join(["a"] * 201)])
+def test_a_filter_of_more_words_than_a_database_tests_is_refused(typed: str) -> None:
+    """SQLite reads a thousand conditions at most; PostgreSQL tests any number, for every job."""
+    with pytest.raises(FilterError) as caught:
+        parse_filter(typed, NOW)
+    assert caught.value.text('"{}":').endswith(' …": the filter has more than 200 words and values')
+
+
+def test_two_hundred_words_are_read() -> None:
+    assert 200 == len(parse_filter("a " * 200, NOW).terms)

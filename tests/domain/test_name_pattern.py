@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from time import process_time
 
-import pytest
-
 from console.domain.name_pattern import exact_name, literal, matches_name
 from console.timing.maintenance import matches_any
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("name", ["sysa/*", "sysa/[*]", "[[*]]", "*", "a*b", "[a]", "a\\*", "\0*"])
+@each_row("name", ["sysa/*", "sysa/[*]", "[[*]]", "*", "a*b", "[a]", "a\\*", "\0*"])
 def test_a_name_is_a_pattern_of_itself_alone(name: str) -> None:
     """A button in Slack silenced the system of a job that is called `*`."""
     pattern = literal(name)
@@ -18,7 +17,7 @@ def test_a_name_is_a_pattern_of_itself_alone(name: str) -> None:
     assert not matches_any((pattern,), "sysa/load")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "pattern, name, is_match",
     [
         ("*", "", True), ("a*", "abc", True), ("*c", "abc", True), ("a*c", "ac", True), ("a*b*b", "ab", False),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from console.domain.system import poll_interval_seconds
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "every, failures, kind, seconds",
     [
         (15, 0, "", 15),

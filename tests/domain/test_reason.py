@@ -7,13 +7,13 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.ids import utc_minute
-from console.domain.message import At, Text
 from console.domain.reason import Reason, UnknownReason, from_json, reasons_text, to_json
+from console.domain.text import At, Text
+from tests.rows import each_row
 
 KINDS = sorted({known.kind: known for known in Reason.__subclasses__()}.values(), key=lambda known: known.kind)
 INSTANTS = st.integers(10**5, 2 * 10**11).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
@@ -35,7 +35,7 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     return st.from_type(hint)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not UnknownReason], ids=lambda kind: str(kind.kind))
+@each_row("kind", [kind for kind in KINDS if kind is not UnknownReason], ids=lambda kind: str(kind.kind))
 def test_a_reason_comes_back_from_json_as_it_was_and_has_a_clause(kind: type[Reason]) -> None:
     @given(values_of(kind))
     def check(reason: Reason) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from datetime import datetime
 
-import pytest
-
 from connectors.sdk.states import STOPPED
 from console.domain.switches import SystemPause
 from console.domain.system import TargetView
+from tests.rows import each_row
 from tests.tui.fake_reads import at, target
 
 
@@ -30,15 +29,13 @@ def test_a_target_that_is_not_polled_says_since_when_why_and_how_to_fix_it() -> 
         db07, last_ok=at("03:12"), **refused
     )
     assert f"etl-hosts/db07: no successful poll yet: {end}" == verdict(db07, last_ok=None, **refused)
-    fixed = refused | {"error": "port 22: refused. Fix: check that sshd runs there."}
+    fixed = refused | {"error": "port 22: refused.", "error_fix": "check that sshd runs there."}
     assert verdict(db07, last_ok=None, **fixed).endswith("refused. Fix: check that sshd runs there."), "one fix"
     stopped = verdict(db07, error="cron is not running", error_kind=STOPPED, failing_since=at("03:12"))
     assert "etl-hosts/db07 starts nothing: cron is not running" == stopped
 
 
-@pytest.mark.parametrize(
-    "kind, asks", [("unreachable", False), ("refused", False), ("limited", True), ("failing", True)]
-)
+@each_row("kind, asks", [("unreachable", False), ("refused", False), ("limited", True), ("failing", True)])
 def test_only_a_target_that_answers_can_ask_for_a_delay(kind: str, asks: bool) -> None:
     db07 = dataclasses.replace(
         target("etl-hosts", "db07", "cron"), error_kind=kind, failing_since=at("03:12"), last_try=at("03:17")

@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.secrets import SecretRef, SecretStore
+from console.config.alerts import RouteSettings
 from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,
     EstateSection,
-    JobSettings,
-    RouteSettings,
-    ServiceSettings,
     SystemConfig,
     SystemSettings,
 )
 from console.domain.ids import micros
+from console.domain.job import Safety
+from console.domain.message import Message, body_text, title_text
+from console.domain.settings import JobSetting, ServiceSetting
 from console.engine.api import queue
 from console.engine.api.client import EngineClient
 from console.engine.notify.outbox import Outbox
@@ -50,8 +51,8 @@ class Sink:
     got: list[tuple[str, str, str]] = field(default_factory=list)
     """(url, title, body)."""
 
-    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
-        self.got.append((url, title, body))
+    def __call__(self, url: str, message: Message, page: Page) -> SendResult:
+        self.got.append((url, title_text(message.title), body_text(message.blocks)))
         return self.answer
 
 
@@ -144,20 +145,18 @@ def estate_config(
     os.environ["BENCH_URL"] = "json://sink.example/SECRET-TOKEN"
     far = (now + timedelta(hours=12)).time()
     settings = SystemSettings(kind="fake", cutoff=cutoff or far, poll_every=poll_every)
-    safe = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
     deadline = (now + timedelta(hours=2)).time()
     return Config(
         path=folder / "headway.toml",
         digest="digest",
         estate=EstateSection(name="bench", starts_in="live"),
         systems={"fake": SystemConfig("fake", settings, scheduler.kind(), NoOptions())},
-        jobs={"fake/extract": safe, "fake/load": safe},
-        dependencies=(DependencySettings(upstream="fake/extract", downstream="fake/load"),),
-        services={
-            "supply": ServiceSettings(
-                title="Supply plan", delivered_by=("fake/load",), deadline=deadline, timezone="UTC", cutoff=far
-            )
+        jobs={
+            name: JobSetting(name, owner="team", expected=timedelta(minutes=10), rerun=Safety.SAFE)
+            for name in ("fake/extract", "fake/load")
         },
+        dependencies=(DependencySettings(upstream="fake/extract", downstream="fake/load"),),
+        services={"supply": ServiceSetting("supply", "Supply plan", ("fake/load",), deadline, "UTC", cutoff=far)},
         routes={"oncall": RouteSettings(urls=(SecretRef(env="BENCH_URL"),))},
         alerts=AlertSettings(default_route="oncall"),
     )

@@ -34,6 +34,7 @@ from console.store.access import write_permissions
 from tests.engine.bench import Bench
 from tests.golden.night import EXTRACT, LOAD, recorded_night
 from tests.hostile.commands import in_process
+from tests.lab.process import HANGS_SECONDS
 
 INCIDENT = {"incident": "INC-0001"}
 
@@ -45,6 +46,7 @@ def tool_calls(failed: str, waiting: str) -> dict[str, Mapping[str, Any]]:
         "deadlines_today": {"limit": 3},
         "open_incidents": {"closed": True},
         "explain_incident": INCIDENT,
+        "known_failures": {},
         "recovery_plans_of": INCIDENT,
         "find_jobs": {"filter": "state:failed"},
         "job_history": {"job": failed},
@@ -116,7 +118,7 @@ def answering(parts: EngineAssembly, fence: int) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        answers.join(10)
+        answers.join(HANGS_SECONDS)
 
 
 def fail(bench: Bench, number: int = 0, log: str = "disk full", message: str = "exit 1") -> None:
@@ -142,7 +144,7 @@ def test_a_client_lists_the_tools_and_calls_each_on_the_demos_night(tmp_path: Pa
             service["name"]: service["is_unverified"] for service in outside["services_at_risk"]
         }
         assert ({"offset": 3}, 3) == (documents["deadlines_today"]["next"], len(outside["deadlines_today"]))
-        assert "Restart extract_orders by 2026-11-20 02:58 UTC" in outside["explain_incident"]["verdict"]
+        assert "Restart extract_orders by 2026-11-20 02:58Z" in outside["explain_incident"]["verdict"]["text"]
         assert "No space left on device" in outside["run_log"]["untrusted_text"]
         assert ("awaits approval", "paused") == (documents["propose_plan"]["status"], outside["propose_plan"]["state"])
         [plan] = json.loads(night.run("plan", "--json").out)
@@ -245,7 +247,7 @@ def test_the_verdict_of_an_incident_names_a_freeze(bench: Bench) -> None:
     with bench.store.write(None) as session:
         session.rows("INSERT INTO switch (name, value, set_by, why, at_us) VALUES ('freeze', 'on', 'ben', 'x', 0)")
     [(_, document, _)] = in_memory(bench, ("explain_incident", INCIDENT))
-    assert document[UNTRUSTED]["verdict"].startswith("Frozen, thaw first: Restart extract")
+    assert document[UNTRUSTED]["verdict"]["text"].startswith("Frozen, thaw first: Restart extract")
 
 
 def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -> None:
@@ -311,6 +313,18 @@ def test_a_bad_argument_is_refused_with_its_place_value_and_fix(bench: Bench) ->
         ("run_log", {"job": "<b>none"}, '"<b>none" not found', "use a name or id that another tool lists"),
         ("run_log", {"job": "load"}, "fake/load has no run yet", "use a job that job_history has runs of"),
         ("run_log", {"job": "load", "run": 1}, "run: 1 belongs to fake/extract, not to fake/load", "job_history"),
+        (
+            "run_log",
+            {"job": "load", "run": 0},
+            'run: "0" is invalid',
+            "write a whole number of at most 18 digits, from 1 on",
+        ),
+        (
+            "job_history",
+            {"job": "load", "before": 10**18},
+            'before: "***" is invalid',
+            "write a whole number of at most 18 digits, from 0 on",
+        ),
         ("explain_incident", {"incident": "x"}, 'incident: "x" is invalid', '"x" is not an incident; write INC-0001'),
         ("explain_incident", {"incident": "INC-9"}, '"INC-0009" not found', "use a name or id that another tool lists"),
         ("propose_plan", {}, "incident is missing", 'add "incident"; fields: incident, why, all'),
@@ -359,19 +373,19 @@ def test_a_cancelled_call_is_ended_and_counts_until_its_thread_ends() -> None:
 
     def call(cancelled: threading.Event) -> CallToolResult:
         begun.set()
-        if cancelled.wait(5):
+        if cancelled.wait(HANGS_SECONDS):
             event.set()
-        released.wait(5)
+        released.wait(HANGS_SECONDS)
         return tool_reply(DocumentPage([]), {})
 
     async def cancel_a_call() -> tuple[int, int]:
         limiter = anyio.CapacityLimiter(1)
         async with anyio.create_task_group() as group:
             group.start_soon(mcp_server.in_thread, call, limiter)
-            await run_sync(begun.wait, 5)
+            await run_sync(begun.wait, HANGS_SECONDS)
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
-                await run_sync(event.wait, 5)
+                await run_sync(event.wait, HANGS_SECONDS)
                 during = limiter.borrowed_tokens
                 released.set()
         return during, limiter.borrowed_tokens

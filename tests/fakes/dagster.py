@@ -44,6 +44,8 @@ class FakeDagster:
         self.read_only = False
         self.broken: list[str] = []
         """Code locations that cannot be loaded."""
+        self.dead_daemons: set[str] = set()
+        """Types of the daemons that send no heartbeat."""
         self.lose_answer_of = ""
         self.undone_stops = 0
         """How many of the next stops the daemon undoes."""
@@ -175,7 +177,12 @@ class FakeDagster:
             case "version":
                 names = (*ACTS, "stop_running_schedule", "start_schedule", "report_runless_asset_events")
                 rights = [{"permission": name, "value": not self.read_only} for name in names]
-                return 200, {"version": "1.13.27", "instance": None, "permissions": rights}
+                daemons = [
+                    {"daemonType": name, "required": True, "healthy": name not in self.dead_daemons}
+                    for name in ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
+                ]
+                health = {"daemonHealth": {"allDaemonStatuses": daemons}}
+                return 200, {"version": "1.13.27", "instance": health, "permissions": rights}
             case "runQueueConfig":
                 return 200, self.run_queue
             case "repositoriesOrError":

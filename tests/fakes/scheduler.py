@@ -149,6 +149,11 @@ class FakeScheduler:
     def job(self, native_id: str, schedule: Schedule | None = None, **more: Any) -> None:
         self.jobs[native_id] = JobRecord(native_id, schedule=schedule or Schedule("none"), **more)
 
+    def rename(self, job: str, new: str) -> None:
+        """Gives a job and its runs another name."""
+        self.jobs[new] = replace(self.jobs.pop(job), native_id=new)
+        self.runs = {key: replace(run, job=new) if run.job == job else run for key, run in self.runs.items()}
+
     def attempt(self, job: str, key: str, state: RunState, started: datetime, **more: Any) -> RunRecord:
         """Sets one attempt; an ended state without `ended_at` ended at its start."""
         ended = more.pop("ended_at", None if state.is_open else started)
@@ -177,7 +182,7 @@ class FakeConnector:
         return Inventory(
             tuple(self._scheduler.records()),
             complete=True,
-            hash=f"{len(self._scheduler.jobs)} {sorted(self._scheduler.marks)}",
+            hash=f"{sorted(self._scheduler.jobs)} {sorted(self._scheduler.marks)}",
             skipped=self._scheduler.unread,
         )
 

@@ -92,7 +92,7 @@ class LocalHost:
         """Runs a command as cron would under the wrapper; its exit status."""
         extra = {"HEADWAY_SPOOL": str(self.spool), **environment}
         argv = ["/bin/sh", str(WRAPPER), "-c", command]
-        done = subprocess.run(argv, env=self.environment() | extra, capture_output=True, check=False, timeout=30)
+        done = subprocess.run(argv, env=self.environment() | extra, capture_output=True, check=False)
         return done.returncode
 
     def log_line(self, pid: int, text: str, at: float | None = None, program: str = "CRON") -> None:

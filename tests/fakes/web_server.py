@@ -9,6 +9,8 @@ from threading import Thread
 
 import httpx
 
+from tests.lab.process import HANGS_SECONDS
+
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -43,4 +45,4 @@ def web_server(answer: Answer) -> Iterator[str]:
             yield address
         finally:
             server.shutdown()
-            thread.join(60)
+            thread.join(HANGS_SECONDS)

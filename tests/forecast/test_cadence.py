@@ -25,6 +25,8 @@ from console.timing.schedule import CACHE_SIZE, Cadence, learn_cadence
 from console.timing.zones import instant_at, zone_of
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, run, target
+from tests.reasons import evidence_of, why_of
+from tests.rows import each_row
 
 BERLIN = "Europe/Berlin"
 
@@ -97,7 +99,7 @@ def test_a_job_around_midnight_has_one_time_of_day() -> None:
     assert result.at.hour in (0, 23)
 
 
-@pytest.mark.parametrize("minutes", [5, 15, 60, 240, 360])
+@each_row("minutes", [5, 15, 60, 240, 360])
 def test_an_even_interval_is_learned(minutes: int) -> None:
     first = datetime(2026, 11, 18, tzinfo=UTC)
     result = cadence(late([first + timedelta(minutes=minutes * number) for number in range(40)], minutes / 50))
@@ -170,8 +172,8 @@ def expected(
 def test_the_next_start_is_planned_and_says_that_it_was_learned() -> None:
     [expected_run] = expected("02:00")
     assert (RunState.PLANNED, RunEvidence.INFERRED) == (expected_run.state, expected_run.evidence)
-    assert expected_run.reason.startswith("usually daily about 03:1")
-    assert "(learned: 100% of" in expected_run.reason
+    assert why_of(expected_run).startswith("usually daily about 03:1")
+    assert "(learned: 100% of" in why_of(expected_run)
 
 
 def test_what_did_not_come_is_missed_by_inference_and_only_after_what_is_usual() -> None:
@@ -179,7 +181,7 @@ def test_what_did_not_come_is_missed_by_inference_and_only_after_what_is_usual()
     assert [RunState.PLANNED] == [run.state for run in expected("03:20")]
     [expected_run] = expected("03:40")
     assert (RunState.MISSED, RunEvidence.INFERRED) == (expected_run.state, expected_run.evidence)
-    assert expected_run.reason.startswith("no run by what is usual: daily about 03:1")
+    assert why_of(expected_run).startswith("no run by what is usual: daily about 03:1")
 
 
 def test_a_start_takes_its_place_and_the_next_day_is_expected() -> None:
@@ -229,7 +231,7 @@ def test_a_learned_start_that_did_not_come_is_notified_once_with_its_source() ->
     assert () == night.evaluate("03:20").incidents
     incident = night.evaluate("03:40").incidents[0]
     assert 1 == len(incident.notices)
-    assert "no run by what is usual: daily about 03:1" in incident.reason
+    assert "no run by what is usual: daily about 03:1" in evidence_of(incident)
     night.evaluate("03:41")
 
 

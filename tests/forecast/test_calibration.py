@@ -14,6 +14,7 @@ from console.forecast.calibration import PRIOR, fit_slopes, recalibrated
 from console.forecast.simulation.critical_path import act_by_times, slack_of
 from console.forecast.simulation.simulator import UNSEEN, p_late, quantiles, reweight
 from tests.forecast.test_joint_simulation import PROMISE, seen_at
+from tests.rows import each_row
 
 LATE = [PastForecasts([0.3, 0.4], was_late=True, night=night) for night in range(60)]
 CALM = [PastForecasts([0.6, 0.7], was_late=False, night=night) for night in range(60)]
@@ -50,7 +51,7 @@ def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_fo
     assert p_late(reweight(SEEN, lost, 0.4), lost) == 1 - UNSEEN
 
 
-@pytest.mark.parametrize("late", [0.05, 0.3, 0.6, 0.95])
+@each_row("late", [0.05, 0.3, 0.6, 0.95])
 def test_slack_and_act_by_belong_to_the_shown_odds(late: float) -> None:
     """The more likely late, the sooner must be acted; the median slack is below nothing from even odds on."""
     jobs = [int(index) for index in np.flatnonzero(SEEN.tonight.phase == 0)][:1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.snapshot.estimates import estimate_duration, quantile, total_duration, weakest_basis
 from console.domain.history import DurationEstimate, DurationQuantiles, EstimateKind
 from tests.factories import job, minutes
+from tests.rows import each_row
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
 DECLARED = job(1, "etl-hosts/db07:extract", "03:10", expected=minutes(14))
@@ -34,7 +34,7 @@ def test_without_history_and_declaration_there_is_no_estimate() -> None:
     assert DurationEstimate(1, EstimateKind.NONE, 4, None) == estimate_duration(EXTRACT, (1, 2, 3, 4))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "elapsed, expected",
     [
         (0, (minutes(12), minutes(13.6), minutes(13.8))),

@@ -144,7 +144,7 @@ def test_a_plan_its_restart_and_the_resulting_run_are_forecast_equally() -> None
 
     red = replace(RED, expected=True)
     again = replace(red, state=RunState.RUNNING, attempt=2, started_at=at("04:40"), ended_at=None)
-    planned = at_restart(red, foresee=Forecaster(PlanOutcome(at("04:40"), frozenset({3}), frozenset(), frozenset())))
+    planned = at_restart(red, foresee=Forecaster(PlanOutcome(at("04:40"), frozenset({3}), frozenset())))
     service_day = at_restart(red, foresee=Forecaster(WhatIf(3, Counterfactual.RESTARTED, at("04:40"))))
     runs_again = at_restart(again, foresee=Forecaster())
     assert planned.p_late is not None

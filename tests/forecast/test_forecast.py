@@ -23,6 +23,7 @@ from console.forecast.finish_times import FinishTimes, forecast
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
 from tests.reasons import reason_of
+from tests.rows import each_row
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
@@ -63,7 +64,7 @@ def test_a_start_that_was_moved_at_the_source_is_forecast_by_the_schedule_there(
     assert "05:10" == verdict_text(day("02:00", *planned, jobs=(EXTRACT, earlier, MART)))[0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, extract, expected",
     [
         ("03:20", run(1, EXTRACT, "03:10", RunState.RUNNING), "05:30"),
@@ -179,7 +180,7 @@ LONG_HOURLY = job(1, "dwh/hourly", Schedule("pg_cron", "0 * * * *"), expected=mi
 GREEN, RED, RUNNING = RunState.SUCCEEDED, RunState.FAILED, RunState.RUNNING
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, states, expected",
     [
         ("04:50", [GREEN, GREEN], ("05:40", Timeliness.ON_TIME, None)),
@@ -219,7 +220,7 @@ def test_what_starts_seconds_before_the_deadline_is_not_waited_for() -> None:
     assert (at("03:20:01"), "03:19", Timeliness.ON_TIME) == (verdict.deadline, *verdict_text(verdict))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "schedule, takes, expected",
     [
         ("* * * * *", (50, 70), "06:29"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.forecast.golden_nights import FOLDER, GOLDEN, night_text
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@each_row("name", GOLDEN)
 def test_a_night_is_forecast_as_recorded(name: str) -> None:
     """On purpose? `python -m tests.forecast.golden_nights`, and read what it changed."""
     assert (FOLDER / f"{name}.txt").read_text(encoding="utf-8") == night_text(name)

@@ -19,6 +19,7 @@ from console.forecast.simulation.values import JobPhase, NightHistory, ServicePr
 from tests.factories import NIGHT, at, estate, feeds, run, service
 from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, done
 from tests.forecast.test_simulation import past
+from tests.rows import each_row
 
 WIDE = [40.0, 60.0, 90.0]
 
@@ -53,7 +54,7 @@ def test_the_terminals_own_figures_are_the_services() -> None:
     assert 1.0 == last.decides
 
 
-@pytest.mark.parametrize("every", [3, 4, 5, 7])
+@each_row("every", [3, 4, 5, 7])
 def test_the_failure_risk_of_a_service_equals_that_of_the_jobs_on_its_path(every: int) -> None:
     """EXTRACT fails on some nights: what is read of it, and of MART, comes from a quarter of the samples."""
     failing = past(EXTRACT, "03:10", [19.0, 20.0, 22.0])

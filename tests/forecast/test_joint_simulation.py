@@ -18,6 +18,7 @@ from console.forecast.simulation.layers import plan_layers
 from console.forecast.simulation.past_views import find_stand_ins
 from console.forecast.simulation.simulator import SimulationRun, p_late, prepare_night, quantiles, run_simulation
 from console.forecast.simulation.values import Floats, JobPhase, NightHistory, ServicePromise, SimulationGraph, Tonight
+from tests.rows import each_row
 
 NIGHTS, JOBS = 40, 12
 UPSTREAMS = [[], [], [0], [0, 1], [2], [2, 3], [3], [4, 5], [6], [7, 8], [8], [9, 10]]
@@ -56,7 +57,7 @@ GRAPH = SimulationGraph(UPSTREAMS, np.zeros(JOBS))
 PROMISE = ServicePromise("payments", np.array([LAST]), 2000.0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@each_row("seed", range(4))
 def test_more_elapsed_time_never_makes_a_finish_earlier(seed: int) -> None:
     random = np.random.default_rng(seed)
     times, weights = random.gamma(2.0, 100.0, 60), 0.5 ** (np.arange(60) / 9)
@@ -80,7 +81,7 @@ def test_a_job_that_overtook_all_of_its_past_ends_a_part_of_its_spread_later_and
     assert 0.5 * 235.0 < long_after.mean() < 1.5 * 235.0, "0.7 of the spread, and the 200 s that it is beyond"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@each_row("seed", range(4))
 def test_a_removed_job_never_makes_a_finish_later(seed: int) -> None:
     past, nothing = a_past(seed), np.full(JOBS, np.nan)
     waiting = Tonight(np.full(JOBS, JobPhase.WAITS), nothing, nothing, nothing)

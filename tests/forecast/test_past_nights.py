@@ -18,6 +18,7 @@ from console.forecast.past_nights import PastNights, job_past, month_end_effect
 from console.forecast.simulation.values import JobPhase
 from console.forecast.usual import night_kind
 from tests.factories import NIGHT, at, estate, job
+from tests.rows import each_row
 
 
 def history(a_day: float, nights: int = 20, attempts: int = 1, lost: float = 0.0) -> RunHistory:
@@ -32,7 +33,7 @@ def history(a_day: float, nights: int = 20, attempts: int = 1, lost: float = 0.0
     return build_history(runs)
 
 
-@pytest.mark.parametrize("a_day, nights", [(1, 20), (1.25, 25), (2, 0), (24, 0)])
+@each_row("a_day, nights", [(1, 20), (1.25, 25), (2, 0), (24, 0)])
 def test_runs_are_nights_where_a_job_runs_about_once_a_day(a_day: float, nights: int) -> None:
     past = job_past(history(a_day))
     assert nights == len(past.days)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.control.evaluate import evaluate
-from console.control.services.risk import has_passed, judge_risk, risk_alarm_of
+from console.control.services.risk import ALARM, has_passed, judge_risk
 from console.control.snapshot.incremental import part_with
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyOrigin
-from console.domain.estate import JobFacts, LastVerdict, RunFacts
-from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
+from console.domain.estate import ApprovalFacts, JobFacts, LastVerdict, RepairFacts, RunFacts
+from console.domain.forecast import ForecastTally, PastForecasts
 from console.domain.history import RunHistory, SuccessfulRun, build_history
 from console.domain.job import Safety
 from console.domain.service import Timeliness
@@ -28,6 +28,7 @@ from console.forecast.what_if import Counterfactual, PlanOutcome, WhatIf
 from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service
 from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
 from tests.reasons import reason_of
+from tests.rows import each_row
 
 NATIVE = [*feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE), *feeds(LOAD, MART)]
 
@@ -42,7 +43,7 @@ def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOA
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, runs, deps",
     [
         ("02:00", (), CHAIN),
@@ -70,6 +71,26 @@ def test_a_failed_job_is_restarted_after_a_person_reacts_and_its_schedule_stays(
     assert simulated.expected_at is not None
     assert simulated.p95_at is not None
     assert summed.expected_at < simulated.expected_at < simulated.p95_at
+
+
+def test_a_job_that_a_plan_restarts_or_whose_restart_is_sent_waits_for_no_usual_repair() -> None:
+    """Between two steps of a plan, and until the second is seen to run, no worse finish is expected than before."""
+    red = run(2, LOAD, "04:00", RunState.FAILED)
+    seen = estate(EXTRACT, LOAD, MART, runs=[done(EXTRACT, "03:10"), red], feeds=CHAIN, services=[PROMISE])
+    sent = RepairFacts(LOAD.id, Verb.RERUN, "ann", at("04:10"), in_flight=True)
+
+    def expected(**facts: Any) -> datetime:
+        days = evaluate(replace(seen, **facts), at("04:10"), foresee=Forecaster()).service_days
+        return next(day.expected_at for day in days if day.business_date == NIGHT and day.expected_at is not None)
+
+    usual, restarted = expected(), at("05:40")
+    assert restarted + minutes(10) < usual
+    assert restarted == expected(repairs={2: sent}) == expected(planned_restarts={2: LOAD.id})
+    assert usual == expected(repairs={2: replace(sent, in_flight=False)})
+    assert usual == expected(repairs={2: replace(sent, sent_at=at("03:59"))}), "that restart is what failed"
+    assert usual == expected(repairs={2: replace(sent, unknown="3f0a91c2")}), "nobody knows whether it arrived"
+    approval = ApprovalFacts(LOAD.id, "3f0a91c2")
+    assert usual == expected(planned_restarts={2: LOAD.id}, approvals={2: approval}), "a person must approve it first"
 
 
 @pytest.mark.parametrize("deps", [CHAIN, NATIVE])
@@ -300,7 +321,7 @@ def test_after_the_act_by_a_service_will_miss_only_if_a_restart_now_is_likelier_
     takes, failed = [30.0, 45.0, 60.0, 90.0], run(1, EXTRACT, "03:10", RunState.FAILED)
     service_day = verdict_after(now, takes, failed)
     assert "its act-by 04:10 UTC has passed" in reason_of(service_day)
-    plan = Forecaster(PlanOutcome(at(now), frozenset({1, 2, 3}), frozenset(), frozenset()))
+    plan = Forecaster(PlanOutcome(at(now), frozenset({1, 2, 3}), frozenset()))
     planned = verdict_after(now, takes, failed, foresee=plan)
     assert planned.p_late is not None
     assert (status, status is Timeliness.WILL_MISS) == (service_day.timeliness, planned.p_late > 0.5)
@@ -320,19 +341,19 @@ def test_a_restart_that_cannot_be_simulated_is_late_and_does_not_end_the_evaluat
     assert [ZeroDivisionError] == [*{type(error) for error in errors}]
 
 
-def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> None:
-    assert Timeliness.ON_TIME is judge_risk(0.09, 0.1, None)
-    assert Timeliness.AT_RISK is judge_risk(0.1, 0.1, None)
-    assert Timeliness.AT_RISK is judge_risk(0.06, 0.1, LastVerdict(Timeliness.AT_RISK))
-    assert Timeliness.ON_TIME is judge_risk(0.04, 0.1, LastVerdict(Timeliness.AT_RISK))
-    assert Timeliness.ON_TIME is judge_risk(0.06, 0.1, LastVerdict(Timeliness.AT_RISK, has_cause=True))
+def test_at_risk_is_from_the_alarm_on_and_stays_until_half_of_it() -> None:
+    assert Timeliness.ON_TIME is judge_risk(ALARM - 0.01, None)
+    assert Timeliness.AT_RISK is judge_risk(ALARM, None)
+    assert Timeliness.AT_RISK is judge_risk(ALARM / 2, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.ON_TIME is judge_risk(ALARM / 2 - 0.01, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.ON_TIME is judge_risk(ALARM / 2, LastVerdict(Timeliness.AT_RISK, has_cause=True))
 
 
 def test_a_verdict_of_missed_is_reversed_only_by_clearly_better_odds() -> None:
-    assert Timeliness.WILL_MISS is judge_risk(0.51, 0.1, LastVerdict(Timeliness.AT_RISK))
-    assert Timeliness.WILL_MISS is judge_risk(0.4, 0.1, LastVerdict(Timeliness.WILL_MISS))
-    assert Timeliness.AT_RISK is judge_risk(0.4, 0.1, LastVerdict(Timeliness.AT_RISK))
-    assert Timeliness.AT_RISK is judge_risk(0.3, 0.1, LastVerdict(Timeliness.WILL_MISS))
+    assert Timeliness.WILL_MISS is judge_risk(0.51, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.WILL_MISS is judge_risk(0.4, LastVerdict(Timeliness.WILL_MISS))
+    assert Timeliness.AT_RISK is judge_risk(0.4, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.AT_RISK is judge_risk(0.3, LastVerdict(Timeliness.WILL_MISS))
 
 
 def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
@@ -341,57 +362,6 @@ def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
     assert has_passed(act_by, at("04:01"), None)
     assert has_passed(act_by, at("03:59"), LastVerdict(Timeliness.WILL_MISS, has_cause=True))
     assert not has_passed(act_by, at("03:50"), LastVerdict(Timeliness.WILL_MISS, has_cause=True))
-
-
-def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1, budget: int = 30) -> float:
-    return risk_alarm_of(risk, budget, (PeakForecast(*pair) for pair in peaks)).late
-
-
-def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_thirty() -> None:
-    calm = [(0.02, False)] * 56
-    assert 0.1 == alarm(calm)
-    assert 0.1 == alarm([*calm, (0.4, False)])
-    assert 0.2 == alarm(calm, risk=0.2)
-    assert 0.31 == pytest.approx(alarm([*calm, (0.2, False), (0.3, False), (0.4, False), (0.45, False)]))
-    assert 0.5 == alarm([(0.9, False)] * 40)
-
-
-def test_accepting_more_false_alarms_gives_earlier_notifications_and_after_fewer_days() -> None:
-    known = [(0.02, False)] * 6 + [(0.2, False), (0.3, False), (0.4, False)]
-    assert 0.25 == alarm(known)
-    assert [0.21, 0.31, 0.31] == [pytest.approx(alarm(known, budget=days)) for days in (4, 5, 9)]
-
-
-def test_accepting_a_false_alarm_on_every_day_notifies_from_its_risk_on() -> None:
-    assert 0.1 == alarm([(0.3, False)], budget=1)
-    assert 0.1 == alarm([(0.3, False)] * 40, budget=1)
-
-
-def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> None:
-    assert 0.1 == alarm([(0.9, True)] * 60 + [(0.0, False)] * 60)
-    assert 0.25 == alarm([(0.4, False)] * 29)
-    assert 0.3 == alarm([], risk=0.3)
-
-
-def test_an_alarm_says_where_it_comes_from() -> None:
-    forecast, tested, late = (
-        PeakForecast(0.02, False),
-        PeakForecast(0.02, False, is_published=False),
-        PeakForecast(0.9, True, is_published=False),
-    )
-    near = [PeakForecast(number, False) for number in (0.2, 0.3, 0.4)]
-    then = "from 10 % risk  after 30 days: as configured, or higher by its past"
-    known = "59 days without a miss known (3 live, 56 back-tested)"
-    assert (
-        ["from 25 % risk  now: 0 of 30 days without a miss known", then],
-        ["from 25 % risk  now: 12 of 30 days without a miss known (2 live, 10 back-tested)", then],
-        ["from 10 % risk  as configured; 56 days without a miss known (0 live, 56 back-tested)"],
-        [f"from 31 % risk  now: one day in 30 without a miss came near that; {known}", "from 10 % risk  as configured"],
-    ) == tuple(
-        risk_alarm_of(0.1, 30, peaks).lines
-        for peaks in ([], [forecast] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
-    )
-    assert ["from 30 % risk  as configured; 0 days without a miss known"] == risk_alarm_of(0.3, 30, []).lines
 
 
 def verdict_at(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:

@@ -50,7 +50,7 @@ def test_a_run_that_began_before_its_clock_waited_for_nothing() -> None:
     [
         WhatIf(1, Counterfactual.RESTARTED, at("04:00")),
         WhatIf(1, Counterfactual.SKIPPED, at("04:00")),
-        PlanOutcome(at("04:00"), frozenset({1}), frozenset(), frozenset()),
+        PlanOutcome(at("04:00"), frozenset({1}), frozenset()),
     ],
 )
 def test_points_that_are_the_same_are_equal_though_some_of_their_times_are_unknown(

@@ -29,6 +29,7 @@ from console.forecast.simulation.values import (
 )
 from tests.factories import NIGHT, at, estate, job, minutes, run, service
 from tests.reasons import reason_of
+from tests.rows import each_row
 
 UNKNOWN = np.nan
 
@@ -108,7 +109,7 @@ def chains(random: np.random.Generator, jobs: int) -> tuple[SimulationGraph, Any
     return SimulationGraph(upstreams, earliest, pools=pools), random.uniform(30, 300, (20, jobs))
 
 
-@pytest.mark.parametrize("number", range(8))
+@each_row("number", range(8))
 def test_a_decisive_job_that_waited_has_a_decisive_one_before_it_without_more_slack(number: int) -> None:
     """In every sample, over graphs with two pools drawn at random."""
     graph, takes = chains(np.random.default_rng(number), 24)
@@ -174,7 +175,7 @@ def test_the_why_names_the_pool_and_who_has_its_slots_now() -> None:
     assert late.expected_at - at("05:00") < timedelta(minutes=5)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "holders, text",
     [
         ((), "a slot of etl pool (3)"),

@@ -6,10 +6,10 @@ import heapq
 import time
 
 import numpy as np
-import pytest
 
 from console.forecast.simulation.sweep import slot_starts
 from console.forecast.simulation.values import Floats
+from tests.rows import each_row
 
 SAMPLES = 64
 
@@ -19,7 +19,7 @@ def some(numbers: np.random.Generator, jobs: int, most: float) -> Floats:
     return np.asarray((numbers.random((jobs, SAMPLES)) * most).astype(np.float32).round())
 
 
-@pytest.mark.parametrize("seed", range(40))
+@each_row("seed", range(40))
 def test_first_come_first_served_whether_the_pool_is_ever_full_or_not(seed: int) -> None:
     numbers = np.random.default_rng(seed)
     jobs, running, slots = (int(integer) for integer in numbers.integers([1, 0, 1], [12, 6, 6]))

@@ -12,20 +12,22 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.control.alerts.digest import digest_text
-from console.domain.alert import AlertKind, PendingAlert, digest_title, group_titles
+from console.control.alerts.digest import digest_message
+from console.domain.alert import AlertKind, PendingAlert, with_incident
 from console.domain.decision import Notice, SuppressedNotice
 from console.domain.ids import micros
-from console.domain.noise import NoiseCount, NoiseReport
+from console.domain.message import RULE, Message, body_text, title_text
+from console.domain.message_group import group_message
 from console.engine.api.alerts import route_test
+from console.engine.notify.chat import DISCORD, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
 from console.engine.notify.mail import as_html
-from console.engine.notify.periodic import noise_body
 from console.engine.notify.routing import _parked_alert, to_shadow_route
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
 from console.store.alert_routing import FailedDeliveries, UndeliveredAlert, as_fallback
 from console.store.alerts import AttentionRequest, NewAlert, _attention_alert
-from console.text.message import DISCORD, RULE, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat, group_text
 from tests.control.timelines import Player, files
+from tests.messages import written
+from tests.reasons import close_text, zoned
 
 _ESTATE = (
     "estate: job hosts/extract at 03:10; takes 20m; told to etl; owned by data; rerun safe",
@@ -183,11 +185,12 @@ class Recorder(Player):
         for decisions in self.decided.decisions[before:]:
             for incident in decisions.incidents:
                 clock = f"{self.now:%H:%M}" if self.now is not None else "-"
-                self.texts += [f"-- {clock} event: {incident.event}\n"] if incident.event else []
+                text = zoned(incident.event, self.now, incident.zone)
+                self.texts += [f"-- {clock} event: {text}\n"] if text else []
                 self.texts += [_notice(clock, notice) for notice in incident.notices]
                 self.notices += incident.notices
-                self.texts += [_suppressed(clock, notice) for notice in incident.suppressed]
-                self.texts += [f"-- {clock} closed: {incident.close_reason}\n"] if incident.closed else []
+                self.texts += [_suppressed(clock, notice) for notice in incident.suppressions.notices]
+                self.texts += [f"-- {clock} closed: {close_text(incident)}\n"] if incident.closed else []
 
 
 def _suppressed(clock: str, notice: SuppressedNotice) -> str:
@@ -224,86 +227,73 @@ PICKED = (
 """(title, night, kind, style): the first such notice of that night."""
 
 
-def messages() -> Iterator[tuple[str, str, str]]:
-    """(name, title, body): one message of each kind."""
+def messages() -> Iterator[tuple[str, Message]]:
+    """(name, message): one of each kind."""
     nights = {name: recorder.notices for name, recorder in recorded()}
     for name, night, kind, style in PICKED:
         notices = (notice for notice in nights[night] if (notice.kind.value, notice.style) == (kind, style))
-        notice = next(notices)
-        yield name, notice.title, notice.body
+        yield name, next(notices).message
     first = nights["two zones, a link"][0]
     at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
     both = [notice for notice in nights["two causes"] if notice.style == "technical"]
     second = [notice for notice in nights["a second cause"] if notice.style == "technical"][-1]
-    yield "second cause", second.title, second.body
-    numbers = "INC-0001", "INC-0002"
-    titles = [notice.title.replace("{incident}", name) for notice, name in zip(both, numbers, strict=True)]
-    bodies = [notice.body.replace("{incident}", name) for notice, name in zip(both, numbers, strict=True)]
-    yield "group", digest_title(titles), group_text(group_titles(titles), bodies)
+    yield "second cause", second.message
+    numbered = [with_incident(notice.message, f"INC-{number:04}") for number, notice in enumerate(both, 1)]
+    yield "group", group_message(numbered)
     due_us = micros(at.replace(hour=5, minute=30))
     row = SimpleNamespace(version=0, name="supply-plan", title="Supply plan", zone="Europe/Berlin", deadline_us=due_us)
     session: Any = SimpleNamespace(rows=lambda *_: [row])
     fixes = (("By hand", "fix hosts/extract"), ("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
     request = AttentionRequest("plan:3", "plan 3 stopped", "fix extract", "exit 1", fixes, "ann", 1, None)
-    attention = _attention_alert(session, request, "oncall", micros(at))
-    yield "attention", attention.title, attention.body
-    route, owner, rule, cause = ((NoiseCount(name, 9, 4, 2, 3, 1),) for name in ("etl", "data", "failed", "hosts/load"))
-    noise = NoiseReport(at, at, route[0], route, owner, rule, cause, (("hosts/extract", 3),), (("silence", 2),), 1)
-    yield "noise", "Alert noise, week of 2026-11-16: 9 alerts", noise_body(noise)
+    yield "attention", _attention_alert(session, request, "oncall", micros(at)).message
     pending = [
-        PendingAlert(
-            number,
-            at,
-            False,
-            f"INC-{number:04}",
-            notice.title,
-            notice.plain_title,
-            zone_label=notice.zone_label,
-            commands=notice.commands,
-        )
+        PendingAlert(number, at, False, f"INC-{number:04}", notice.message.to_json(), notice.plain.to_json())
         for number, notice in enumerate(nights["log"], 1)
     ]
-    digest = digest_text(pending, 10, "Europe/Berlin", "https://ops.example/{incident}")
-    yield "digest", digest.title, digest.body
+    yield "digest", digest_message(pending, 10, "Europe/Berlin", "https://ops.example/{incident}")
     down = _alert("oncall", STORE, AlertKind.OPENED, "database or disk is full", "night", at, "Europe/Berlin")
     up = _alert("oncall", STORE, AlertKind.RECOVERED, "", "night", at, "Europe/Berlin")
     parked = _parked_alert(FailedDeliveries("oncall", 3, "error=500"), "boss")
     failing = _alert("oncall", OUTBOX, AlertKind.REPEATED, "no thread", "night", at, "Europe/Berlin")
     sending = to_shadow_route(failing, "trial")
     test = route_test("oncall", "ann", "night", at, ZoneInfo("Europe/Berlin"))
-    opened = NewAlert("etl", "opened", first.title, first.body, "", first.plain_title, first.plain_body)
+    opened = NewAlert("etl", "opened", first.message, "", first.plain)
     line = 'Route "etl" has not confirmed this in 10m; this route is its fallback.'
     fallback = as_fallback(UndeliveredAlert(1, "etl", opened, ""), "boss", line, line)
     for name, alert in (
         ("engine down", down), ("engine up", up), ("undelivered", parked), ("engine down, in shadow", sending),
         ("test", test), ("fallback", fallback),
     ):  # fmt: skip
-        yield name, alert.title, alert.body
+        yield name, alert.message
 
 
-def _page(title: str, body: str) -> str:
+def _mail(message: Message) -> str:
+    return f"{title_text(message.title)}\n\n{body_text(message.blocks)}"
+
+
+def _page(message: Message) -> str:
     """The HTML of a mail, without its style."""
-    return as_html(title, body).partition("<body>\n")[2].removesuffix("</body></html>\n")
+    return as_html(message).partition("<body>\n")[2].removesuffix("</body></html>\n")
 
 
-def _chat(markup: ChatMarkup) -> Callable[[str, str], str]:
-    return lambda title, body: "\n\n".join(filter(None, as_chat(markup, title, body)))
+def _chat(markup: ChatMarkup) -> Callable[[Message], str]:
+    return lambda message: "\n\n".join(filter(None, as_chat(markup, message)))
 
 
-SINKS: dict[str, Callable[[str, str], str]] = {
-    "push": lambda title, _: f"{title[:50]}\n",
-    "mail": lambda title, body: f"{title}\n\n{body}",
+SINKS: dict[str, Callable[[Message], str]] = {
+    "push": lambda message: f"{title_text(message.title)[:50]}\n",
+    "mail": _mail,
     "HTML": _page,
     "Slack": _chat(SLACK),
     "Discord": _chat(DISCORD),
     "Teams": _chat(TEAMS),
     "Telegram": _chat(TELEGRAM),
 }
-"""What each receiver shows of a title and a body; push: a locked phone."""
+"""What each receiver shows of a message; push: a locked phone."""
 
 
-def _in_every_sink(name: str, title: str, body: str) -> str:
-    return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text(title, body)}" for sink, text in SINKS.items())])
+def _in_every_sink(name: str, message: Message) -> str:
+    return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text(message)}" for sink, text in SINKS.items())])
 
 
 NIGHTS_PLAYED_ONCE = pytest.mark.xdist_group("recorded nights")
@@ -334,7 +324,7 @@ def _nights() -> Iterator[str]:
 
 def _notice(clock: str, notice: Notice) -> str:
     """The text above the details; of one for routes with body = "link" the title, if it differs."""
-    head = f"-- {clock} {notice.kind.value} to {notice.route} ({notice.style})"
-    plain = f"-- without external text: {notice.plain_title}\n" if notice.plain_title != notice.title else ""
-    above = notice.body.partition(RULE)[0].rstrip()
-    return f"{head}\n{notice.title}\n\n{above}\n{plain}"
+    head, text = f"-- {clock} {notice.kind.value} to {notice.route} ({notice.style})", written(notice)
+    plain = f"-- without external text: {text.plain_title}\n" if text.plain_title != text.title else ""
+    above = text.body.partition(RULE)[0].rstrip()
+    return f"{head}\n{text.title}\n\n{above}\n{plain}"

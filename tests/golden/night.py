@@ -21,6 +21,7 @@ from connectors.sdk.secrets import SecretStore
 from console.config.loading import load_config
 from console.demo import playback as plays
 from console.demo.playback import SINK, ZONE, moment
+from console.domain.message import Message, body_text, title_text
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
@@ -72,11 +73,11 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "lineage": ("lineage", LOAD),
     "blast": ("blast", EXTRACT),
     "log": ("log", EXTRACT),
+    "failures": ("failure", "list"),
     "incidents": ("incident", "list", "--all"),
     "incident": ("incident", "1"),
     "incident-plain": ("incident", "1", "--plain"),
     "report": ("incident", "report", "1"),
-    "report-noise": ("alert", "noise"),
     "handover": (
         "incident",
         "handover",
@@ -181,7 +182,6 @@ ERRORS: Sequence[Sequence[str]] = (
     ("action", "complete", "none"),
     ("alert", "test", "none"),
     ("alert", "retry"),
-    ("alert", "useful", "99", "yes"),
     ("audit", "--since", "odd"),
     ("shadow", "off", "--system", "none"),
     ("system", "pause", "none", "--why", "x"),
@@ -306,8 +306,8 @@ def recorded_night(folder: Path) -> Iterator[Night]:
         assert isinstance(got, lease.HeldLease)
         sent: list[tuple[str, str]] = []
 
-        def send(url: str, title: str, body: str, page: Page) -> SendResult:
-            sent.append((title, body))
+        def send(url: str, message: Message, page: Page) -> SendResult:
+            sent.append((title_text(message.title), body_text(message.blocks)))
             return SendResult(True)
 
         parts = EngineAssembly(load_config(play.config), store, SecretStore(), send)

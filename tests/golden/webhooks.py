@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from console.domain.alert import AlertKind
+from console.domain.alert import AlertKind, with_incident
 from console.domain.ids import micros
-from console.domain.service import RepairCase
+from console.domain.message import Message
 from console.engine.notify.outbox import _page
 from console.engine.notify.webhook import WebhookNotification, incident_document, notification
-from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, NOISE, PERSON, TEST
+from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, PERSON, TEST
 from console.store.outbox import AlertedIncident, AlertedService, DueDelivery
 from tests.golden.alerts import messages
 
@@ -30,26 +30,23 @@ KINDS = {
     "fallback": AlertKind.OPENED,
     "engine down": HEADWAY,
     "engine up": HEADWAY,
-    "noise": NOISE,
     "test": TEST,
 }
 """Message of `tests.golden.alerts` -> kind."""
-ABOUT_NONE = (HEADWAY, NOISE, TEST)
+ABOUT_NONE = (HEADWAY, TEST)
 STATUSES = {"late": "will_miss", "missed": "breached", "resolved": "met"}
-CASES = {"service-at-risk": RepairCase.USUAL}
 
 
 def webhook_texts() -> Iterator[tuple[str, str]]:
     """(path, text) of the schema and of each message."""
     yield "webhooks/schema.json", _text(WebhookNotification.model_json_schema(mode="serialization"))
-    for name, title, body in messages():
+    for name, message in messages():
         if name in KINDS:
-            text = [part.replace("{incident}", "INC-0001").replace("{alert}", "7") for part in (title, body)]
-            document = _notification(name, *text).model_dump(mode="json")
+            document = _notification(name, with_incident(message, "INC-0001")).model_dump(mode="json")
             yield f"webhooks/{name.replace(' ', '-')}.json", _text(document)
 
 
-def _notification(name: str, title: str, body: str) -> WebhookNotification:
+def _notification(name: str, message: Message) -> WebhookNotification:
     kind = KINDS[name]
     is_many, is_end = kind in (DIGEST, GROUP), name in ("resolved", "engine up")
     incident_id = None if is_many or kind in ABOUT_NONE else 1
@@ -57,8 +54,7 @@ def _notification(name: str, title: str, body: str) -> WebhookNotification:
         id=7,
         route="oncall",
         url_index=0,
-        title=title,
-        body=body,
+        message=message,
         dedup_key="incident:1" if incident_id else f"headway:{kind}",
         tries=1,
         repeats=0,
@@ -74,7 +70,7 @@ def _notification(name: str, title: str, body: str) -> WebhookNotification:
         incident_document(_incident(number, name, is_end), [_service(number, name)], "https://ops.example/{incident}")
         for number in range(1, count + 1)
     ]
-    return notification(delivery, title, body, _page(delivery), "night", documents)
+    return notification(delivery, message, _page(delivery), "night", documents)
 
 
 def _incident(number: int, name: str, is_end: bool) -> AlertedIncident:
@@ -97,9 +93,20 @@ def _incident(number: int, name: str, is_end: bool) -> AlertedIncident:
 
 
 def _service(number: int, name: str) -> AlertedService:
-    status, due, act_by = STATUSES.get(name, "at_risk"), AT + timedelta(hours=3, minutes=18), AT + timedelta(hours=2)
-    times = (due, None if name == "missed" else act_by, due + timedelta(minutes=9))
-    return AlertedService(number, "supply-plan", "Supply plan", 1, "2026-11-20", status, *times, CASES.get(name))
+    due = AT + timedelta(hours=3, minutes=18)
+    return AlertedService(
+        incident_id=number,
+        name="supply-plan",
+        title="Supply plan",
+        tier=1,
+        zone="UTC",
+        business_date="2026-11-20",
+        deadline=due,
+        timeliness=STATUSES.get(name, "at_risk"),
+        act_by=None if name == "missed" else AT + timedelta(hours=2),
+        expected=due + timedelta(minutes=9),
+        delivered=AT + timedelta(hours=1) if name == "resolved" else None,
+    )
 
 
 def _text(document: object) -> str:

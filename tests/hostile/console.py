@@ -15,6 +15,7 @@ from console.store.queries import open_queries
 from console.tui.app.navigation import HeadwayApp
 from tests import idle
 from tests.hostile.world import harmful
+from tests.tui.driving import unseen
 
 idle.refresh_often()
 LIMIT_SECONDS = 40.0
@@ -42,15 +43,19 @@ class ConsoleDriver:
         await self.until(lambda: text in self.text, repr(text))
 
     def check(self) -> None:
-        """The current screen, as text and as SVG."""
+        """The current screen as text."""
         assert [] == harmful(self.text)
+
+    def check_picture(self) -> None:
+        """The current screen as SVG, which costs as much as five screens."""
+        self.check()
         snapshot = self.app.export_screenshot()
         ET.fromstring(snapshot)
         assert [] == harmful(snapshot.replace("\u200b", ""))
 
 
 def drive(url: str, steps: Callable[[ConsoleDriver], Awaitable[None]], size: tuple[int, int] = (120, 40)) -> None:
-    """Takes these steps in a console of that size."""
+    """Takes these steps in a console of that size, painted where a step reads it."""
 
     async def go() -> None:
         console = ConsoleDriver()
@@ -60,4 +65,5 @@ def drive(url: str, steps: Callable[[ConsoleDriver], Awaitable[None]], size: tup
             await console.until(lambda: console.app.header is not None, "the header")
             await steps(console)
 
-    asyncio.run(go())
+    with unseen():
+        asyncio.run(go())

@@ -13,6 +13,7 @@ from connectors.sdk.states import Capability, RunState
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ProposeRecovery
 from console.engine.notify.senders import SendResult
 from tests.action_requests import rerun_of
 from tests.corpus import HOSTILE
@@ -39,7 +40,7 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             )
         bench.parts.actions.step(bench.fence)
         plans = EngineClient(world.url)
-        answer = plans.wait(plans.propose(2), 10)
+        answer = plans.wait(plans.ask(ProposeRecovery(2)), 10)
         plans.start_plan(PlanDraft.read(answer.data), new_action_key(), WORST)
         for text in TEXTS[::8]:
             if "\0" not in text and text.strip():
@@ -63,7 +64,7 @@ def park(world: World) -> None:
     bench.sink.answer = SendResult(False, WORST, for_good=True)
     bench.scheduler.attempt(world.names[2], "parked", RunState.FAILED, datetime.now(UTC), period_key="parked")
     for _ in range(4):
-        bench.turn()
+        world.turn()
         with bench.store.write(None) as connection:
             connection.rows("UPDATE delivery SET next_us = 0 WHERE state = 'pending'")
     bench.sink.answer = SendResult(True)

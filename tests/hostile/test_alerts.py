@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.control.alerts.digest import digest_text
+from console.control.alerts.digest import digest_message
 from console.domain.alert import PendingAlert
+from console.domain.message import body_text, title_text
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
 from console.text.cleaning import clean_line
 from tests.corpus import MARKUP
 from tests.hostile.world import World, harmful
 from tests.lab.sinks import HttpSink, SmtpSink
+from tests.messages import message_of
 
 
 def test_titles_and_bodies_hold_nothing_that_acts(world: World) -> None:
@@ -53,11 +55,13 @@ def test_markup_of_the_receivers_is_shown_verbatim(world: World) -> None:
 def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
     now = datetime(2026, 11, 20, tzinfo=UTC)
     got = enumerate(world.bench.sink.got)
-    text = digest_text(
-        [PendingAlert(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10, "UTC"
-    )
-    assert [] == harmful(text.title) + harmful(text.body) + harmful(text.plain_body)
-    assert len(world.bench.sink.got) + 6 == len(text.body.splitlines())
+    waiting = [
+        PendingAlert(number, now, False, f"INC-{number}", message_of(title).to_json()) for number, (_, title, _) in got
+    ]
+    digest, plain = digest_message(waiting, 10, "UTC"), digest_message(waiting, 10, "UTC", plain=True)
+    body = body_text(digest.blocks)
+    assert [] == harmful(title_text(digest.title)) + harmful(body) + harmful(body_text(plain.blocks))
+    assert len(world.bench.sink.got) + 6 == len(body.splitlines())
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_a_mail_arrives_with_its_title_as_subject_and_no_header_of_others(world:
     sent = worst(world)
     assert len(sent) > 2
     for title, body in sent:
-        assert send_by_apprise(mail.url(), title, body, Page("incident")).arrived
+        assert send_by_apprise(mail.url(), message_of(title, body), Page("incident")).arrived
     for (title, _), got in zip(sent, mail.wait_for(len(sent)), strict=True):
         assert title.split() == got.subject.split()
         assert ("oncall@example.org",) == got.recipients
@@ -103,6 +107,6 @@ def test_a_mail_arrives_with_its_title_as_subject_and_no_header_of_others(world:
 def test_a_web_hook_receives_title_and_body_byte_by_byte(world: World, hook: HttpSink) -> None:
     sent = worst(world)
     for title, body in sent:
-        assert send_by_apprise(hook.json_url(), title, body, Page("incident")).arrived
+        assert send_by_apprise(hook.json_url(), message_of(title, body), Page("incident")).arrived
     got = [(post.data["title"], post.data["message"]) for post in hook.wait_for(len(sent))]
     assert [(title, body.rstrip()) for title, body in sent] == [(title, body.rstrip()) for title, body in got]

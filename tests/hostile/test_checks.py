@@ -25,7 +25,7 @@ def test_measurements_and_server_messages_are_harmless_everywhere(tmp_path: Path
             columns = ((text, text),)
             for measurement in (Measurement(value=text, has_value=True, columns=columns), SystemUnreachable(text)):
                 made.data.measurement = measurement
-                made.checks.run_now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
+                made.checks.run_now("rows", "2026-11-19", made.bench.fence)
                 assert [] == [name for row in made.rows("text, measured") for cell in row for name in harmful(cell)]
                 for texts in (("datacheck",), ("datacheck", "rows"), ("datacheck", "rows", "--json")):
                     assert [] == harmful(headway(made.bench.url, *texts).out)
@@ -54,7 +54,7 @@ def test_a_secret_in_a_servers_message_is_masked_before_it_is_stored(tmp_path: P
             Measurement(value=SECRET, has_value=True),
         ):
             made.data.measurement = system_unreachable
-            checks.run_now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
+            checks.run_now("rows", "2026-11-19", made.bench.fence)
         rows = made.rows("text, measured")
         assert 2 == len(rows)
         assert SECRET not in str(rows)

@@ -34,7 +34,7 @@ def test_a_name_too_long_to_be_stored_is_named_as_not_watched(tmp_path: Path) ->
 def test_an_error_of_a_target_is_shown_harmlessly_everywhere(tmp_path: Path) -> None:
     with running_world(tmp_path, list(TWINS)) as world:
         world.bench.scheduler.refuse = SystemUnreachable(f"{WORST}: no route")
-        world.bench.turn()
+        world.turn()
         for line in (
             ("status",),
             ("status", "--json"),

@@ -11,6 +11,7 @@ from tests.hostile.commands import headway
 from tests.hostile.test_commands import harmless
 from tests.hostile.world import TEXTS, WORST, World
 from tests.hostile.written import PLAN
+from tests.rows import each_row
 
 ELSEWHERE = {
     "console": "tests/hostile/test_every_screen.py",
@@ -18,8 +19,7 @@ ELSEWHERE = {
     "init": "tests/cli/test_init.py: every file that it reads holds hostile texts",
     "engine": "tests/hostile/test_engine.py",
     "engine stop": "ends a process; prints its holder as `status` does",
-    "check": "tests/hostile/test_config.py",
-    "doctor": "tests/cli/test_doctor.py: what it is told by others is hostile there",
+    "check": "tests/hostile/test_config.py, tests/cli/test_check_installation.py: systems answer hostile texts there",
     "connector cron": "prints a file of ours",
     "store grants": "prints a file of ours",
     "completion": "prints a file of a library",
@@ -58,7 +58,9 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "freeze": (("--status",),),
     "incident": (("1",), ("2",)),
     "incident report": (("1",), ("2",)),
-    "alert noise": ((),),
+    "failure": ((),),
+    "policy": ((),),
+    "policy suggest": ((),),
     "oncall": ((),),
     "incident handover": ((), ("--markdown", "--since=30d")),
     "recover": (("1", "--dry-run"), ("2", "--dry-run", "--all")),
@@ -93,7 +95,11 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "incident": (("--", "{}"),),
     "incident note": (("--", "1", "{}"), ("--", "{}", "x")),
     "incident report": (("--", "{}"),),
-    "alert noise": (("--since={}",),),
+    "failure": (("--", "{}"),),
+    "policy": (("--", "{}"),),
+    "policy pause": (("--why={}", "--", "{}"),),
+    "policy resume": (("--", "{}"),),
+    "policy close": (("--", "{}"),),
     "oncall": (("--", "{}"), ("--at={}",)),
     "incident handover": (("--since={}",),),
     "recover": (("--dry-run", "--", "{}"), ("--dry-run", "--only={}", "1"), ("--dry-run", "--wait={}=5m", "1")),
@@ -117,7 +123,6 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "system drift accept": (("--", "{}"),),
     "alert test": (("--timeout=0.1", "--", "{}"),),
     "alert retry": (("--", "{}"),),
-    "alert rate": (("--", "{}", "yes"), ("--why={}", "1", "no")),
     "ack": (("--", "{}"), ("--why={}", "1")),
     "silence add": (("--job={}", "--for=1h", "--why=x"), ("--tier=1", "--for={}", "--why={}")),
     "silence expire": (("--", "{}"),),
@@ -160,8 +165,8 @@ def test_every_command_is_fed() -> None:
     assert set() == set(ELSEWHERE) & (set(LISTS) | set(TYPED))
 
 
-@pytest.mark.parametrize("width", [None, 60], ids=["piped", "60 cells"])
-@pytest.mark.parametrize("line", lines(LISTS), ids=" ".join)
+@each_row("width", [None, 60])
+@each_row("line", lines(LISTS), ids=" ".join)
 def test_what_others_wrote_is_printed_as_text(
     written: World, line: tuple[str, ...], width: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,13 +176,13 @@ def test_what_others_wrote_is_printed_as_text(
     assert done.out or done.err
 
 
-@pytest.mark.parametrize("line", lines(LISTS), ids=" ".join)
+@each_row("line", lines(LISTS), ids=" ".join)
 def test_what_others_wrote_is_ascii_in_json(written: World, line: tuple[str, ...]) -> None:
     done = harmless(headway(written.url, *line[0].split(), *line[1:], "--json"))
     assert (True, True) == (done.out.isascii(), done.data is not None)
 
 
-@pytest.mark.parametrize("line", lines(TYPED), ids=" ".join)
+@each_row("line", lines(TYPED), ids=" ".join)
 def test_what_is_typed_is_never_more_than_text(written: World, line: tuple[str, ...]) -> None:
     for text in [*TEXTS[::EVERY], WORST]:
         if "\0" not in text and text:  # no shell can hand it over

@@ -6,22 +6,22 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable
 
-import pytest
 from textual.screen import Screen
 
 import console.tui.dialogs
 import console.tui.frame
 import console.tui.views
-from console.tui.app.navigation import make_screen
 from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import ChoiceSource, PickScreen
 from tests.hostile.console import ConsoleDriver, drive
 from tests.hostile.world import World
 from tests.hostile.written import PLAN
+from tests.rows import each_row
 
 Way = Callable[[ConsoleDriver], Awaitable[None]]
 PAGES = 40
-SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
+SIZE = (120, 40)
+"""Every column of every table; the first page at other sizes: test_every_size.py."""
 ABSTRACT = {"ConsoleScreen", "HeadwayScreen", "Overlay", "SendScreen", "Confirmation", "ChoiceSource"}
 """What others are made of."""
 
@@ -108,10 +108,6 @@ async def approve(desk: ConsoleDriver) -> None:
     await desk.pilot.press("enter")
 
 
-async def wallboard(desk: ConsoleDriver) -> None:
-    desk.app.push_screen(make_screen("wallboard"))
-
-
 async def holds(desk: ConsoleDriver) -> None:
     await keys(":", *"holds", "enter")(desk)
     await desk.see("HOLDS")
@@ -160,7 +156,6 @@ SCREEN_KEYS: dict[str, Way] = {
     "JumpChoices": keys(":"),
     "HelpChoices": keys("?"),
     "TextScreen": keys("2", "i"),
-    "WallboardScreen": wallboard,
 }
 
 
@@ -188,16 +183,15 @@ def test_every_screen_has_a_way_to_it() -> None:
     assert screens() == set(SCREEN_KEYS)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize("name", SCREEN_KEYS)
-def test_a_screen_shows_hostile_texts_as_text(written: World, name: str, size: tuple[int, int]) -> None:
+@each_row("name", SCREEN_KEYS)
+def test_a_screen_shows_hostile_texts_as_text(written: World, name: str) -> None:
     async def steps(desk: ConsoleDriver) -> None:
         await SCREEN_KEYS[name](desk)
         await desk.until(lambda: shown(desk.app.screen) == name, name)
-        desk.check()
+        desk.check_picture()
         await to_the_end(desk)
 
-    drive(written.url, steps, size)
+    drive(written.url, steps, SIZE)
 
 
 async def to_the_end(desk: ConsoleDriver) -> None:
@@ -211,8 +205,7 @@ async def to_the_end(desk: ConsoleDriver) -> None:
             return
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-def test_every_step_of_a_plan_prints_its_details_as_text(written: World, size: tuple[int, int]) -> None:
+def test_every_step_of_a_plan_prints_its_details_as_text(written: World) -> None:
     async def steps(desk: ConsoleDriver) -> None:
         await plan(desk)
         await desk.see("PLAN")
@@ -220,4 +213,4 @@ def test_every_step_of_a_plan_prints_its_details_as_text(written: World, size: t
             await desk.pilot.press("down")
             desk.check()
 
-    drive(written.url, steps, size)
+    drive(written.url, steps, SIZE)

@@ -17,12 +17,14 @@ from console.tui.app.navigation import HeadwayApp
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.console_app import is_small
 from console.tui.widgets.grid import Grid
+from tests import idle
 from tests.deep import some
-from tests.hostile.console import ConsoleDriver, drive
+from tests.hostile.console import ConsoleDriver
 from tests.hostile.test_every_screen import SCREEN_KEYS, shown
 from tests.hostile.world import World
+from tests.tui.driving import unseen
 
-SIZES = ((80, 24), (40, 10), (59, 14), (60, 15), (200, 50), (120, 40))
+SIZES = ((40, 10), (59, 14), (60, 15), (80, 24), (200, 50), (120, 40))
 STORE_ERROR = "the disk of the store is gone"
 OF_EACH_KIND = ("JobsScreen", "IncidentScreen", "LineageScreen", "TonightScreen", "StartedScreen", "JumpChoices")
 """A table, a page, a graph, a chart, a plan and an overlay."""
@@ -35,12 +37,8 @@ async def come(console: ConsoleDriver, name: str) -> None:
 
 
 async def at_rest(console: ConsoleDriver) -> None:
-    """Waits until the screen is stable, except for its clock."""
-    before, same = "", 0
-    while same < 4:
-        await console.pilot.pause(0.03)
-        now = console.text.partition("\n")[2]
-        before, same = now, same + 1 if now == before else 0
+    """Waits until nothing is under way and the screen is stable, except for its clock."""
+    await idle.at_rest(console.pilot, lambda: console.text.partition("\n")[2], looks=4)
 
 
 def stand(console: ConsoleDriver) -> tuple[str, dict[str | None, Any]]:
@@ -53,27 +51,6 @@ def check_widths(console: ConsoleDriver, size: tuple[int, int]) -> None:
     """Every line is as wide as the terminal, however wide its letters are."""
     widths = [cell_len(line) for line in console.text.split("\n")]
     assert [size[0]] * size[1] == widths, console.text
-
-
-@pytest.mark.parametrize("name", some(SCREEN_KEYS, *OF_EACH_KIND))
-def test_a_screen_lives_through_every_size_and_the_cursor_with_it(written: World, name: str) -> None:
-    async def steps(console: ConsoleDriver) -> None:
-        await come(console, name)
-        await console.pilot.press("down", "down")
-        await at_rest(console)
-        before = stand(console)
-        for size in SIZES:
-            await console.pilot.resize_terminal(*size)
-            await console.until(
-                lambda: ("terminal too small" in console.text) == is_small(console.app.size), "the new size"
-            )
-            await at_rest(console)
-            console.check()
-            check_widths(console, size)
-            assert ("terminal too small" in console.text) == is_small(console.app.size), console.text
-        assert before == stand(console)
-
-    drive(written.url, steps)
 
 
 class Flaky:
@@ -103,10 +80,8 @@ class _Reads:
 
 
 @pytest.mark.parametrize("name", some(SCREEN_KEYS, *OF_EACH_KIND))
-def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
-    written: World, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("console.tui.frame.console_app.HEADER_SECONDS", 0.3)
+def test_a_screen_lives_through_every_size_and_the_loss_of_its_store(written: World, name: str) -> None:
+    """The cursor stays on its rows at each size; while the store is gone the screen says so and stays."""
     store = Flaky(written.url)
 
     async def go() -> None:
@@ -116,14 +91,34 @@ def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
             console.pilot = pilot
             await console.until(lambda: console.app.header is not None, "the header")
             await come(console, name)
+            await check_sizes(console)
             before = stand(console)
             store.is_removed = True
+            console.app.read_header()
             if not isinstance(console.app.screen, Overlay):
                 await console.see(STORE_ERROR)
-            await console.pilot.press("down", "up", "pagedown", "home")
+            await pilot.press("down", "up", "pagedown", "home")
             console.check()
             store.is_removed = False
+            console.app.read_header()
             await console.until(lambda: STORE_ERROR not in console.text, "the store again")
             assert before[0] == stand(console)[0]
 
-    asyncio.run(go())
+    with unseen():
+        asyncio.run(go())
+
+
+async def check_sizes(console: ConsoleDriver) -> None:
+    await console.pilot.press("down", "down")
+    await at_rest(console)
+    before = stand(console)
+    for size in SIZES:
+        await console.pilot.resize_terminal(*size)
+        await console.until(
+            lambda: ("terminal too small" in console.text) == is_small(console.app.size), "the new size"
+        )
+        await at_rest(console)
+        console.check()
+        check_widths(console, size)
+        assert ("terminal too small" in console.text) == is_small(console.app.size), console.text
+    assert before == stand(console)

@@ -13,7 +13,6 @@ from tests.pty.terminal import Terminal
 TRIES = 4
 ELSEWHERE = {
     "PlanConfirmation",  # opens over a plan that an engine proposed
-    "WallboardScreen",  # a program of its own, below
 }
 INCIDENT, JOB, RUN = ("2", "enter"), ("3", "down", "enter"), ("3", "down", "enter", "enter")
 WALK: dict[str, tuple[tuple[str, ...], str]] = {
@@ -82,8 +81,3 @@ def _home(terminal: Terminal) -> None:
 
 def test_every_screen_is_walked_to() -> None:
     assert screens() - ELSEWHERE == set(WALK)
-
-
-def test_the_wallboard_opens_in_a_real_terminal(written: World) -> None:
-    with Terminal([sys.executable, "-m", "console", "--store", written.url, "--wallboard"], (120, 40)) as terminal:
-        terminal.wait_for("svc-0")

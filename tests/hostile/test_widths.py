@@ -12,6 +12,7 @@ from tests.hostile.test_commands import harmless
 from tests.hostile.test_every_command import LISTS, lines
 from tests.hostile.world import World, running_world
 from tests.hostile.written import write_all
+from tests.rows import each_row
 
 NAMES = [
     "db07.internal.example:extract_orders_of_the_day_before_that_nobody_has_ever_renamed_since_it_was_first_written",
@@ -54,8 +55,8 @@ def too_wide(page: str, width: int) -> list[str]:
     return [line for line in page.splitlines() if cell_len(line) > width and " " in line.strip()]
 
 
-@pytest.mark.parametrize("width", [40, 80])
-@pytest.mark.parametrize("line", [*lines(LISTS), *lines(OF_ONE)], ids=lambda line: " ".join(line)[:40])
+@each_row("width", [40, 80])
+@each_row("line", [*lines(LISTS), *lines(OF_ONE)], ids=lambda line: " ".join(line)[:40])
 def test_no_page_is_wider_than_its_terminal(
     long_names: World, line: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

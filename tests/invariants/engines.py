@@ -226,7 +226,7 @@ def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float
 
 
 @contextmanager
-def in_thread(engine: Engine, seconds: float = 20.0) -> Iterator[threading.Thread]:
+def in_thread(engine: Engine, seconds: float = 200.0) -> Iterator[threading.Thread]:
     """The thread in which the engine works; AssertionError where it does not end within so many seconds."""
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()

@@ -41,16 +41,16 @@ from connectors.sdk.records import (
 )
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability, RunState, Verb
+from console.config.alerts import RouteSettings
 from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,
     EstateSection,
-    JobSettings,
-    RouteSettings,
     SystemConfig,
     SystemSettings,
 )
+from console.domain.settings import JobSetting
 from console.store.meta import set_clock
 from console.timing.clock import ClockSetting, real_now
 from tests.invariants.engines import server, store_of
@@ -238,7 +238,7 @@ def config_of(world: HeldWorld) -> Config:
         digest="digest",
         estate=EstateSection(name="held", starts_in="live"),
         systems={"good": SystemConfig("good", settings, world.kind(), NoOptions())},
-        jobs={"good/load": JobSettings(owner="team")},
+        jobs={"good/load": JobSetting("good/load", owner="team")},
         dependencies=(DependencySettings(upstream="good/extract", downstream="good/load", mode="hold"),),
         services={},
         routes={"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))},

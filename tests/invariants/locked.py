@@ -11,6 +11,7 @@ from pathlib import Path
 from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
+from tests.lab.process import HANGS_SECONDS
 
 UNPRIVILEGED_UID = 65534
 
@@ -20,7 +21,7 @@ def hold(url: str, held: Event, let_go: Event) -> None:
     raw = sqlite3.connect(url, isolation_level=None, timeout=10)
     raw.execute("BEGIN EXCLUSIVE")
     held.set()
-    let_go.wait(60)
+    let_go.wait(HANGS_SECONDS)
     raw.execute("ROLLBACK")
     raw.close()
 

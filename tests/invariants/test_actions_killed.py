@@ -23,7 +23,7 @@ from tests.action_requests import rerun_of
 from tests.engine.bench import poll_all, wait_until_sent
 from tests.invariants.engines import LEASE_SECONDS, child, store_of
 from tests.invariants.worlds import Sink, World, config_of
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.store.ready import open_ready
 
 VERIFIED, NEVER_SENT = (1, "verified"), (0, "failed")
@@ -67,7 +67,7 @@ def approve(parts: EngineAssembly, fence: int, url: str) -> str:
     assert run_id is not None
     question = requests.preview(rerun_of(run_id))
     parts.answers.step(fence)
-    requests.act(rerun_of(run_id, requests.wait(question, 5).data), key)
+    requests.act(rerun_of(run_id, requests.wait(question, HANGS_SECONDS).data), key)
     return key
 
 

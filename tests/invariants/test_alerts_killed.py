@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from console.engine.notify.outbox import REPEAT_TEXT
 from console.failpoints import FAILPOINTS
 from console.store.queries import open_queries
 from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import PATIENT, Alert, Sink, World
 from tests.lab.process import wait_until
+from tests.messages import REPEAT_TEXT
 
 REPEATED = ("send.after_wire", "send.after_reply", "record.before_commit")
 """Between the wire and the record: only here may the receiver see it twice."""
@@ -48,22 +48,28 @@ def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name
 
 def is_held(folder: Path) -> bool:
     with open_queries(store_of(folder)) as reads:
-        return ["group"] == [suppression.stage for suppression in reads.alerts.suppressed()]
+        return ["wait"] == [suppression.stage for suppression in reads.alerts.suppressed()]
+
+
+def hold_back_and_die(folder: Path) -> None:
+    """The engine that holds the notification back is killed; the next one has no reason to."""
+    (folder / PATIENT).touch()
+    World(folder, "good").fail("extract")
+    with child(folder, "first") as first:
+        wait_until(lambda: is_held(folder), "a notice that is held back", 20)
+        os.kill(first.pid, signal.SIGKILL)
+        assert -signal.SIGKILL == first.ended(20)
+    assert [] == failures(folder)
+    (folder / PATIENT).unlink()
 
 
 def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
-    (tmp_path / PATIENT).touch()
-    World(tmp_path, "good").fail("extract")
-    with child(tmp_path, "first") as first:
-        wait_until(lambda: is_held(tmp_path), "a notice that is held back", 20)
-        os.kill(first.pid, signal.SIGKILL)
-        assert -signal.SIGKILL == first.ended(20)
-    assert [] == failures(tmp_path)
+    hold_back_and_die(tmp_path)
     with child(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
     assert [False] == [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     with open_queries(store_of(tmp_path)) as reads:
-        assert [("group", "notified")] == [
+        assert [("wait", "notified")] == [
             (suppression.stage, suppression.ended_why) for suppression in reads.incidents.incident(1).suppressed
         ]
 
@@ -72,8 +78,7 @@ def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanw
     "name", [crash for crash in CRASHES if crash.partition(".")[0] in ("outbox", "send", "record")]
 )
 def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_path: Path, name: str) -> None:
-    (tmp_path / PATIENT).touch()
-    World(tmp_path, "good").fail("extract")
+    hold_back_and_die(tmp_path)
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with child(tmp_path):

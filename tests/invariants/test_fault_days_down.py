@@ -81,7 +81,5 @@ def test_f11_after_three_days_down_there_are_ten_alerts_and_a_digest_and_no_thou
     text = "\n".join(body for _, _, body in post_of(bench).got)
     assert [] == [name for name in (*WELL, *REPAIRED) if name in text]
     with bench.reads() as reads:
-        open_ones = {
-            incident.title.partition("/")[2].partition(" ")[0] for incident in reads.incidents.list_incidents()
-        }
+        open_ones = {incident.title.subject.partition("/")[2] for incident in reads.incidents.list_incidents()}
     assert {*RED, *MISSED} == open_ones

@@ -41,7 +41,7 @@ def bench(tmp_path: Path, internal_server: tuple[str, list[str]]) -> Iterator[Be
     scheduler.attempt("extract", "a1", RunState.FAILED, at, native_url=link, message=link, reason=link)
     scheduler.logs["a1"] = f"see {link}\n"
     config = estate_config(tmp_path, scheduler)
-    known = config.jobs["fake/extract"].model_copy(update={"runbook": link})
+    known = replace(config.jobs["fake/extract"], runbook=link)
     config = replace(config, jobs={**config.jobs, "fake/extract": known})
     with running_bench(tmp_path, scheduler, config) as made:
         made.turn()

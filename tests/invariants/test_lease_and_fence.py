@@ -18,7 +18,7 @@ from console.store.db.lease import HeldLease, LeaseHolder
 from console.store.queries import open_queries
 from tests.invariants.engines import LEASE_SECONDS, Child, child, engine_of, in_thread, running
 from tests.invariants.worlds import Sink, World, config_of
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.store.ready import open_ready
 
 ENGINES = 6
@@ -139,14 +139,14 @@ def all_at_once(stores: list[Database], number: int) -> list[HeldLease | LeaseHo
     got: dict[int, HeldLease | LeaseHolder] = {}
 
     def ask(place: int, store: Database) -> None:
-        together.wait(60)
+        together.wait(HANGS_SECONDS)
         got[place] = lease.acquire_lease(store, f"round {number} engine {place}", 60)
 
     threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(stores)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANGS_SECONDS)
     return [got[place] for place in range(len(stores))]
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.notify.senders import send_by_apprise
 from tests.invariants import engines
 from tests.invariants.test_alerts_killed import is_recorded
 from tests.invariants.worlds import ROUTE, World, config_of
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.sinks import SmtpSink
+from tests.messages import REPEAT_TEXT
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alon
     with engines.child(tmp_path, "first", prepare=prepare, lease=engines.LEASE_SECONDS) as first:
         processes.append(first)
         World(tmp_path, "good").fail("extract")
-        assert begun.wait(20), "the first engine begins no mail"
+        assert begun.wait(HANGS_SECONDS), "the first engine begins no mail"
         with engines.child(tmp_path, "second", prepare=prepare):
             server.wait_for(1)
             wait_until(lambda: is_recorded(tmp_path), "the record of the second", 20)

@@ -21,7 +21,7 @@ from console.tui.widgets.grid import Grid
 from tests.bench.bigstore import make_store
 from tests.invariants import locked
 from tests.invariants.engines import server
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 Steps = Callable[[Pilot[int], HeadwayApp], Awaitable[None]]
 EVERYWHERE = (
@@ -30,10 +30,8 @@ EVERYWHERE = (
     "3", "space", "c", "escape", "escape", "h", "escape", "X", "escape", "M", "escape", "A", "F", "escape",
     "1", "r", "escape",
 )  # fmt: skip
-WAIT_SECONDS = 30.0
-ANSWER_SECONDS = 4.0
-"""Far above the 50 ms of the figures (`python -m tests.bench.keys`), far below the wait for the store: it holds on a
-busy machine too."""
+ANSWER_SECONDS = HANGS_SECONDS / 10
+"""Far below the wait for the store; `python -m tests.bench.keys` has the milliseconds."""
 
 
 class Watched(sqlite3.Connection):
@@ -45,7 +43,7 @@ class Watched(sqlite3.Connection):
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         self.used.add(threading.current_thread().name)
         if self.late.is_set() and "PRAGMA" not in str(arguments[0]):
-            self.let_go.wait(WAIT_SECONDS)
+            self.let_go.wait(HANGS_SECONDS)
         return super().execute(*arguments)
 
 
@@ -85,7 +83,7 @@ def on_screen(store: Path, steps: Steps) -> None:
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + ANSWER_SECONDS
     while not condition():
         assert time.monotonic() < end, "what was waited for never came"
         await pilot.pause(0.01)
@@ -97,12 +95,11 @@ async def at_the_jobs(pilot: Pilot[int], app: HeadwayApp) -> Grid:
     return next(iter(app.screen.query(Grid)))
 
 
-async def answered(pilot: Pilot[int], grid: Grid) -> float:
-    """Seconds until `down` has moved the cursor."""
-    before, begun = grid.cursor, time.monotonic()
-    await pilot.press("down")
-    await until(pilot, lambda: grid.cursor == before + 1)
-    return time.monotonic() - begun
+async def answered(pilot: Pilot[int], grid: Grid) -> None:
+    """Waits until `down` has moved the cursor, five times."""
+    for row in range(grid.cursor + 1, grid.cursor + 6):
+        await pilot.press("down")
+        await until(pilot, lambda: grid.cursor == row)  # noqa: B023 - waited for at once
 
 
 def test_i09_the_thread_that_paints_never_touches_the_store(store: Path, watched: type[Watched]) -> None:
@@ -121,10 +118,9 @@ def test_i09_keys_are_answered_while_the_store_is_slow(store: Path, watched: typ
         grid = await at_the_jobs(pilot, app)
         watched.late.set()
         app.read_header()
-        worst = max([await answered(pilot, grid) for _ in range(5)])
+        await answered(pilot, grid)
         watched.late.clear()
         watched.let_go.set()
-        assert worst < ANSWER_SECONDS
 
     on_screen(store, steps)
 
@@ -132,10 +128,12 @@ def test_i09_keys_are_answered_while_the_store_is_slow(store: Path, watched: typ
 @pytest.mark.lab
 def test_i09_a_console_opens_and_answers_while_another_process_holds_the_store(store: Path) -> None:
     async def steps(pilot: Pilot[int], app: HeadwayApp) -> None:
-        grid = await at_the_jobs(pilot, app)
+        grid, jobs = await at_the_jobs(pilot, app), app.screen
         await pilot.press("r")
+        await until(pilot, lambda: app.screen is not jobs)
         await pilot.press("escape")
-        assert max([await answered(pilot, grid) for _ in range(5)]) < ANSWER_SECONDS
+        await until(pilot, lambda: app.screen is jobs)
+        await answered(pilot, grid)
 
     held, let_go = server().Event(), server().Event()
     process = server().Process(target=locked.hold, args=(str(store), held, let_go))
@@ -145,4 +143,4 @@ def test_i09_a_console_opens_and_answers_while_another_process_holds_the_store(s
         on_screen(store, steps)
     finally:
         let_go.set()
-        process.join(10)
+        process.join(HANGS_SECONDS)

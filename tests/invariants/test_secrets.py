@@ -28,9 +28,12 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, S
 from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.cli.main import main
-from console.config.sections import AlertSettings, Config, RouteSettings
+from console.config.alerts import RouteSettings
+from console.config.sections import AlertSettings, Config
 from console.domain.ids import new_action_key
+from console.domain.message import Message, body_text, title_text
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ReadLog
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
@@ -41,6 +44,7 @@ from console.store.queries import open_queries
 from tests.action_requests import rerun_of
 from tests.engine.bench import wait_until_sent
 from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
+from tests.lab.process import HANGS_SECONDS
 from tests.store.ready import open_ready
 
 PASSWORD = 'CANARY-p@ss w/"quote"-é'
@@ -145,8 +149,8 @@ class Night:
         alerts = AlertSettings(default_route="oncall", ping=SecretRef(env="CANARY_PING"), shadow_route="shadow")
         return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes, alerts=alerts)
 
-    def send(self, url: str, title: str, body: str, page: Page) -> SendResult:
-        self.texts += [title, body]
+    def send(self, url: str, message: Message, page: Page) -> SendResult:
+        self.texts += [title_text(message.title), body_text(message.blocks)]
         if len(self.texts) == 2:
             return SendResult(False, f"POST {url} answered 500 to {ACCOUNT} with {TOKEN} error=500")
         raise ValueError(f"cannot parse {url}")
@@ -180,9 +184,9 @@ class Night:
         with open_queries(self.url) as reads:
             run_id = reads.incidents.incident(1).row.root_run_id
         assert run_id is not None
-        for question in (requests.preview(rerun_of(run_id)), requests.log(run_id)):
+        for question in (requests.preview(rerun_of(run_id)), requests.ask(ReadLog(run_id))):
             self.parts.answers.step(self.fence)
-            answer = requests.wait(question, 5)
+            answer = requests.wait(question, HANGS_SECONDS)
             assert answer.ok, answer.error
             self.texts.append(json.dumps(answer.data, ensure_ascii=False))
         preview = json.loads(self.texts[-2])

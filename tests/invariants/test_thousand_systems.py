@@ -47,7 +47,7 @@ def estate(folder: Path, worlds: Sequence[World]) -> Iterator[tuple[EngineAssemb
     assert isinstance(got, HeldLease)
     config = config_of(folder, *worlds)
     [promise] = config.services.values()
-    services = {world.name: promise.model_copy(update={"delivered_by": (f"{world.name}/load",)}) for world in worlds}
+    services = {world.name: replace(promise, name=world.name, delivered_by=(f"{world.name}/load",)) for world in worlds}
     parts = EngineAssembly(replace(config, services=services), store, SecretStore(), Sink(folder))
     parts.begin(got.fence)
     try:

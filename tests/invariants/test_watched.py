@@ -74,7 +74,7 @@ def test_f09_a_crashed_worker_is_shown_by_status_and_works_again(
     "part, text",
     [
         (Evaluator, "degraded, engine workers keep failing"),
-        (Outbox, "no alerts, the outbox keeps failing"),
+        (Outbox, "cannot send alerts, the outbox keeps failing"),
     ],
 )
 def test_f07_a_worker_that_crashes_repeatedly_is_one_alert_about_headway_itself(

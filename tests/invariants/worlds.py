@@ -33,19 +33,20 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability, RunState
+from console.config.alerts import RouteSettings
 from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,
     EstateSection,
-    JobSettings,
-    RouteSettings,
-    ServiceSettings,
     SystemConfig,
     SystemSettings,
 )
 from console.domain.alert import AlertingSettings, RouteRule
-from console.domain.settings import Declared
+from console.domain.job import Safety
+from console.domain.message import Message, body_text, title_text
+from console.domain.policy import Policy
+from console.domain.settings import Declared, JobSetting, ServiceSetting
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 
@@ -161,8 +162,9 @@ class Sink:
 
     folder: Path
 
-    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
-        _append(self.folder / "alerts", json.dumps(asdict(Alert(url, title, body))))
+    def __call__(self, url: str, message: Message, page: Page) -> SendResult:
+        alert = Alert(url, title_text(message.title), body_text(message.blocks))
+        _append(self.folder / "alerts", json.dumps(asdict(alert)))
         return SendResult(True)
 
     @property
@@ -171,7 +173,9 @@ class Sink:
 
 
 PATIENT = "patient"
-"""A file of this name in the folder: the route waits a second for company before it tells anything."""
+"""A file of this name in the folder: the route waits an hour before it notifies."""
+REPAIRING = "repairing"
+"""A file of this name in the folder: a policy reruns every failure."""
 
 
 def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
@@ -186,21 +190,22 @@ def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
         poll_every=timedelta(seconds=poll_every),
         poll_timeout=timedelta(seconds=60),
     )
-    job = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
+    jobs = [f"{world.name}/{native}" for world in worlds for native in ("extract", "load")]
     deadline = (now + timedelta(hours=2)).time()
-    names, wait = [world.name for world in worlds], 1 if (folder / PATIENT).exists() else 0
-    service = ServiceSettings(delivered_by=(f"{names[0]}/load",), deadline=deadline, timezone="UTC", cutoff=far)
+    names, wait = [world.name for world in worlds], timedelta(hours=1 if (folder / PATIENT).exists() else 0)
+    service = ServiceSetting("supply", "supply", (f"{names[0]}/load",), deadline, "UTC", cutoff=far)
+    repairs = (Policy("all", "rerun", mode="active"),) if (folder / REPAIRING).exists() else ()
     return Config(
         path=folder / "headway.toml",
-        digest="digest",
+        digest=f"waits {wait}",
         estate=EstateSection(name="invariants", starts_in="live"),
         systems={world.name: SystemConfig(world.name, settings, world.kind(), NoOptions()) for world in worlds},
-        jobs={f"{name}/{native}": job for name in names for native in ("extract", "load")},
+        jobs={job: JobSetting(job, owner="team", expected=timedelta(minutes=10), rerun=Safety.SAFE) for job in jobs},
         dependencies=tuple(DependencySettings(upstream=f"{name}/extract", downstream=f"{name}/load") for name in names),
         services={"supply": service},
         routes={"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))},
         alerts=AlertSettings(default_route="oncall"),
-        declared=Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", group_wait=timedelta(seconds=wait)),))),
+        declared=Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", wait=wait),)), policies=repairs),
     )
 
 

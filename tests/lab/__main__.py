@@ -20,7 +20,7 @@ from types import FrameType
 
 from tests.lab.estate import Estate, running_estate
 from tests.lab.headway import COMMAND, WORKING, Headway
-from tests.lab.headway_config import Options
+from tests.lab.headway_config import SYSTEMS, Options
 from tests.lab.jobs import Story, cron_of, next_minute
 from tests.lab.needs import what_is_missing
 from tests.lab.process import LabError
@@ -32,8 +32,8 @@ NEIGHBOURS = {"rotate_archive": "*/3 * * * *"}
 class Director:
     """Makes the trouble happen, each piece at its minute, on a thread of its own."""
 
-    def __init__(self, estate: Estate) -> None:
-        self.story = Story(estate)
+    def __init__(self, estate: Estate, with_airflow: bool) -> None:
+        self.story = Story(estate, with_airflow)
         self.first = datetime.now(UTC)
         """When extract_orders fails."""
         self.finished = threading.Event()
@@ -41,7 +41,8 @@ class Director:
     def prepare(self) -> None:
         """Sets the switches and schedules everything from the next full minute on that leaves Headway time to look."""
         story = self.story
-        airflow = story.estate.airflow.wait_ready()
+        if story.with_airflow:
+            story.estate.airflow.wait_ready()
         self.first = next_minute(timedelta(seconds=30))
         later = self.first + timedelta(minutes=2)
         story.cron.behave("extract_orders", "fail")
@@ -52,8 +53,9 @@ class Director:
         story.database.schedule("vacuum_stage", "*/2 * * * *")
         story.database.behave("check_totals", "fail")
         story.database.schedule("check_totals", "*/5 * * * *")
-        airflow.schedule("load_orders", cron_of(later))
-        airflow.schedule("stock_count", "*/5 * * * *")
+        if story.with_airflow:
+            story.estate.airflow.schedule("load_orders", cron_of(later))
+            story.estate.airflow.schedule("stock_count", "*/5 * * * *")
 
     def run(self) -> None:
         """Does what no scheduler of the lab does by itself: executions, and the crontab line that goes away."""
@@ -86,15 +88,17 @@ def leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def run_lab(console: bool) -> int:
+def run_lab(console: bool, with_airflow: bool) -> int:
     """Starts everything, shows it, ends it. The console's exit status."""
     with running_estate() as estate:
-        say("starting cron hosts, PostgreSQL, moto, mail and web hook; Airflow follows in the background …")
-        estate.airflow  # noqa: B018  reading it starts it
-        director = Director(estate)
-        config = estate.write_config(estate.folder / "headway", Options(poll_every="3s"))
+        say("starting cron hosts, PostgreSQL, moto, mail and web hook …")
+        if with_airflow:
+            say("Airflow follows in the background …")
+            estate.airflow  # noqa: B018  reading it starts it
+        director = Director(estate, with_airflow)
+        systems = [system for system in SYSTEMS if with_airflow or system != "warehouse-airflow"]
+        config = estate.write_config(estate.folder / "headway", Options(systems=systems, poll_every="3s"))
         headway = Headway(config)
-        say("waiting for Airflow …")
         director.prepare()
         with headway.running_engine() as engine:
             engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
@@ -116,6 +120,9 @@ def main() -> int:
     """Exit status: the console's; 1 where the lab cannot start."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     parser.add_argument("--no-console", action="store_true", help="only run the estate and its engine until Ctrl-C")
+    parser.add_argument(
+        "--without-airflow", action="store_true", help="leave out the part that takes a minute to start"
+    )
     arguments = parser.parse_args()
     missing = what_is_missing()
     if missing is not None:
@@ -125,7 +132,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     try:
-        return run_lab(console=sys.stdout.isatty() and not arguments.no_console)
+        return run_lab(sys.stdout.isatty() and not arguments.no_console, not arguments.without_airflow)
     except KeyboardInterrupt:
         return 130
     except LabError as error:

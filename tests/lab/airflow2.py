@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import json
 import os
 import secrets
 import shlex
@@ -27,14 +28,13 @@ from tests.lab.process import Daemon, ask, clean_environment, free_port
 DAGS = Path(__file__).with_name("dags2")
 DAG_IDS = ("by_interval", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
 ROLES = {"admin": "Admin", "headway": "headway_act", "viewer": "headway_view"}
-PLACES = {"monitor/health": "health"}
-"""Of Airflow 3 -> of Airflow 2."""
 
 
 class Airflow2Server(AirflowServer):
     """One Airflow 2 in `folder`; `url` is its address, `tests.lab.airflow.PASSWORDS` its users."""
 
     dag_ids: tuple[str, ...] = DAG_IDS
+    jobs = ("SchedulerJob",)
     version = venvs.AIRFLOW2_VERSION
 
     def _launch(self, home: Path, settings: dict[str, str]) -> None:
@@ -45,6 +45,15 @@ class Airflow2Server(AirflowServer):
 
     def _components(self) -> dict[str, list[str]]:
         return {"webserver": ["webserver"], "scheduler": ["scheduler"]}
+
+    def leave_only_the_api(self) -> None:
+        """Ends what makes runs, and starts the web server anew: under load one stopped to answer, for good."""
+        super().leave_only_the_api()
+        [webserver] = self._daemons.values()
+        assert isinstance(webserver, Daemon)
+        webserver.stop(10)
+        webserver.start()
+        self._wait("its web server to answer again", self._answers)
 
     def _prepare(self) -> None:
         shutil.copy(venvs.airflow_database(self.version, grants()), self._database)
@@ -71,7 +80,8 @@ class Airflow2Server(AirflowServer):
             "WEBSERVER__WORKERS": "1",
             "WEBSERVER__SECRET_KEY": secrets.token_hex(32),
             "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
-            "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "30",  # a file that has changed is read at once
+            "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
+            "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",  # a file that has changed is read at once
             "SCHEDULER__PARSING_PROCESSES": "1",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
@@ -90,20 +100,16 @@ class Airflow2Server(AirflowServer):
         except httpx.TransportError:
             return False
 
-    def _is_healthy(self) -> bool:
-        return bool(self.call("GET", "monitor/health")["scheduler"]["status"] == "healthy")
-
-    def _reread_cron_of(self, dag_id: str) -> str | None:
-        self._touch()
-        schedule_interval = self.call("GET", f"dags/{dag_id}")["schedule_interval"]
-        return str(schedule_interval["value"]) if schedule_interval else None
+    def _cron_of(self, dag_id: str) -> str:
+        [(schedule_interval,)] = self.rows("SELECT schedule_interval FROM dag WHERE dag_id = ?", dag_id)
+        return str(json.loads(schedule_interval or "null"))
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         self.call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "conf": conf or {}})
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
         """The JSON reply of one API call below /api/v1/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
-        where, account = f"{self.url}/api/v1/{PLACES.get(path, path)}", (user, PASSWORDS[user])
+        where, account = f"{self.url}/api/v1/{path}", (user, PASSWORDS[user])
         reply = ask(method, where, json=body, auth=account, timeout=30)
         reply.raise_for_status()
         return reply.json() if reply.content else None

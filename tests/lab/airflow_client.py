@@ -20,6 +20,8 @@ from tests.lab.airflow import AirflowServer
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 90.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
+"""Between two looks: one through the connector is a dozen requests, of 10 ms of CPU each on Airflow's side."""
 CALL_SECONDS = 60.0
 """For each call: what Airflow does is judged here and not how fast it is on a machine that runs the whole suite."""
 
@@ -65,10 +67,11 @@ def attempt(connector: Connector, job: str, run: str) -> RunRecord:
 
 
 def until(what: str, query: Callable[[], T | None]) -> T:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end, pause = time.monotonic() + PATIENCE_SECONDS, SHORTEST_PAUSE
     while not (result := query()):
         assert time.monotonic() < end, f"not seen within {PATIENCE_SECONDS:.0f} s: {what}"
-        time.sleep(0.3)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
     return result
 
 
@@ -81,6 +84,8 @@ def running(airflow: AirflowServer, connector: Connector, dag: str, task: str) -
     airflow.behave(dag, "hang")
     run = f"lab__{new_key()}"
     airflow.trigger(dag, run)
+    running_task = "SELECT 1 FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ? AND state = 'running'"
+    until(f"{task} of {dag} to run", lambda: airflow.rows(running_task, dag, run, task))
 
     def hanging() -> RunRecord | None:
         runs = {run_record.job: run_record for run_record in every(connector) if run_record.period_key == run}

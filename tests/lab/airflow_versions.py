@@ -170,13 +170,24 @@ def watched(server: AirflowServer, folder: Path, poll_every: str = "5s") -> Iter
 def compared(
     server: AirflowServer, store: Path, limit_seconds: float = SETTLE_SECONDS
 ) -> tuple[RowComparison, RowComparison]:
-    """The comparison, once nothing differs or the time is over: a row that runs is polled a moment later."""
+    """The comparison, once nothing differs or the time is over: a row that runs is polled a moment later. Raises
+    LabError where the engine has read nothing since."""
+    since = time.time()
     end = time.monotonic() + limit_seconds
     while True:
         both = compare(server.database, store)
-        if not any(comparison.different for comparison in both) or time.monotonic() > end:
+        if not any(comparison.different for comparison in both):
             return both
+        if time.monotonic() > end:
+            break
         time.sleep(1.0)
+    with closing(sqlite3.connect(store)) as connection:
+        [(last, error)] = connection.execute("SELECT last_ok_us, error FROM target").fetchall()
+    if (last or 0) < since * 1_000_000:
+        raise LabError(
+            f"the engine has read nothing from {server.url} for {limit_seconds:.0f} s: {error}\n{server.logs}"
+        )
+    return both
 
 
 def trigger_all(server: AirflowServer) -> int:
@@ -207,13 +218,10 @@ def written(send: Callable[[], object]) -> bool:
 
 
 def open_runs(server: AirflowServer) -> int:
-    """Runs that will end by themselves and have not; 1 where Airflow's web server, which is busy with them, resets the
-    connection, answers late or fails."""
-    try:
-        runs = server.call("GET", "dags/~/dagRuns?limit=100&state=queued&state=running")["dag_runs"]
-    except httpx.HTTPError:
-        return 1
-    return sum(not run["dag_id"].startswith(STAY_OPEN) for run in runs)
+    """How many runs will end by themselves and have not, by its database: its web server is busy with them."""
+    with closing(sqlite3.connect(server.database, timeout=60)) as metadata:
+        rows = metadata.execute("SELECT dag_id FROM dag_run WHERE state IN ('queued', 'running')").fetchall()
+    return sum(not dag_id.startswith(STAY_OPEN) for (dag_id,) in rows)
 
 
 def keep(folder: Path, version: str, *databases: Path) -> None:

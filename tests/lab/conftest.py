@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -34,19 +34,16 @@ __all__ = [
     "moto", "postgres", "smtp", "store_dsn",
 ]  # fmt: skip
 
-HERE = Path(__file__).parent
-LIMIT_SECONDS = 300
+collect_ignore = [] if "LAB_AIRFLOWS" in os.environ else ["test_airflow_versions_real.py"]
 SLOW_STARTERS = {"airflow", "estate", "fresh"}
 _groups_with_airflow: set[str | None] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the tests of the lab more time than others, and marks those that wait for Airflow."""
+    """Marks the tests that wait for Airflow."""
     for item in items:
         if SLOW_STARTERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.airflow)
-        if runner.folder_of(item.path) == HERE.name and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -22,7 +22,7 @@ from typing import Literal
 from tests.lab import guard
 from tests.lab.hostfiles import HostFiles
 from tests.lab.needs import FAKETIME_LIBRARY, NAMESPACES, command
-from tests.lab.process import Daemon, LabError, accepts, clean_environment, free_port, tail, wait_until
+from tests.lab.process import HANGS_SECONDS, Daemon, LabError, accepts, clean_environment, free_port, tail, wait_until
 
 INSIDE_SCRIPT = Path(__file__).with_name("cronhost.sh")
 Rotation = Literal["rename", "gzip", "copytruncate", "inode-reuse"]
@@ -128,7 +128,7 @@ class CronHost:
         """The private key that root, etl and headway accept."""
         return self.files.user_key
 
-    def run(self, user: str, shell_command: str, stdin: str = "", limit_seconds: float = 30.0) -> str:
+    def run(self, user: str, shell_command: str, stdin: str = "", limit_seconds: float = HANGS_SECONDS) -> str:
         """What `shell_command` printed, run inside as `user` (root, etl, headway). LabError when it did not exit 0."""
         identity = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         home = "/root" if user == "root" else f"/home/{user}"
@@ -205,13 +205,15 @@ class CronHost:
         wait_until(lambda: self.log_text().count(text) > before, f"{text!r} in the log of {self.name}", 10)
 
     def rotate(self, how: Rotation) -> None:
-        """Rotates cron's log as logrotate can: `.1` holds the old lines (`.1.gz` for gzip and inode-reuse).
+        """Rotates cron's log as logrotate can: `.1` holds the old lines (`.1.gz` for gzip and inode-reuse), what was
+        there is `.2` and so on.
 
         inode-reuse is gzip where the new log gets the very inode that gzip freed, made certain here.
         """
+        rotated = {int(path.name.split(".")[2]): path for path in self.log_path.parent.glob("cron.log.[0-9]*")}
+        for number, path in sorted(rotated.items(), reverse=True):
+            path.rename(path.with_name(path.name.replace(f".{number}", f".{number + 1}")))
         old = self.log_path.with_name("cron.log.1")
-        for stale in (old, old.with_name("cron.log.1.gz")):
-            stale.unlink(missing_ok=True)
         if how == "copytruncate":
             shutil.copy2(self.log_path, old)
             keep_owner(self.log_path, old)

@@ -196,7 +196,7 @@ def of_systemd(runs: int, folder: Path) -> Crowd:
                 line = _entry(what, began + number, f"{number:032x}", place)
                 place += file.write(line)
     (host.shims / "journalctl").write_text(JOURNALCTL % journal)
-    options = host.options(sudo=False, history_hours=48)
+    options = host.options(sudo=False)
     return Crowd(SystemdConnector(options, "db07", no_secret, host))
 
 

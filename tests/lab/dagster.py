@@ -39,15 +39,45 @@ class DagsterServer:
         self.control.mkdir(parents=True)
         self._ports = [free_port() for _ in range(3)]
         self.url, self.read_only_url = (f"http://127.0.0.1:{port}" for port in self._ports[1:])
-        self._daemons: list[Daemon] = []
+        self._daemons: dict[str, Daemon] = {}
+        self._ran: dict[tuple[str, Behaviour], str] = {}
 
     def start(self) -> DagsterServer:
-        """Starts it and returns when its jobs are known. The files of the instance are made before two could do it."""
-        bin_folder = venvs.dagster_environment() / "bin"
-        code, web, read_only = (str(port) for port in self._ports)
+        """Starts it and returns when its jobs are known. Its webserver makes the files of the instance, before two
+        could do it."""
         (self.folder / "dagster.yaml").write_text(INSTANCE)
-        workspace = self.folder / "workspace.yaml"
-        workspace.write_text(WORKSPACE.format(port=code))
+        (self.folder / "workspace.yaml").write_text(WORKSPACE.format(port=self._ports[0]))
+        self._serve()
+        self._webserver(self.read_only_url, "--read-only")
+        return self
+
+    def restart(self) -> None:
+        """Ends all but the read-only webserver, as an upgrade does, and starts it again."""
+        for name in [name for name in reversed(self._daemons) if name != self.read_only_url]:
+            self._daemons.pop(name).stop(5)
+        self._serve()
+
+    def stop(self) -> None:
+        """Ends its processes and their runs."""
+        for daemon in reversed(self._daemons.values()):
+            daemon.stop(5)
+        self._daemons = {}
+
+    def _serve(self) -> None:
+        port = self._ports[0]
+        code = self._daemon("code", "dagster", "api", "grpc", "-f", str(JOBS), "-h", "127.0.0.1", "-p", str(port))
+        code.wait_ready(lambda: accepts(port), f"Dagster's code server on {port}", START_LIMIT_SECONDS)
+        self._webserver(self.url)
+        self._daemon("daemon", "dagster-daemon", "run", "-w", str(self.folder / "workspace.yaml"))
+
+    def _webserver(self, url: str, *more: str) -> None:
+        port = url.rpartition(":")[2]
+        argv = ["dagster-webserver", "-w", str(self.folder / "workspace.yaml"), "-h", "127.0.0.1", "-p", port, *more]
+        daemon = self._daemon(url, *argv)
+        daemon.wait_ready(lambda: answers(url), f"Dagster on port {port}", START_LIMIT_SECONDS)
+
+    def _daemon(self, name: str, program: str, *arguments: str) -> Daemon:
+        bin_folder = venvs.dagster_environment() / "bin"
         environment = clean_environment(
             PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             HOME=str(self.folder),
@@ -55,30 +85,10 @@ class DagsterServer:
             DAGSTER_DISABLE_TELEMETRY="true",
             LAB_DAGSTER_CONTROL=str(self.control),
         )
-        venvs.call([str(bin_folder / "dagster"), "instance", "info"], environment)
-        listen = ["-h", "127.0.0.1", "-p"]
-        server = self._daemon(
-            [str(bin_folder / "dagster"), "api", "grpc", "-f", str(JOBS), *listen, code], "code", environment
-        )
-        server.wait_ready(lambda: accepts(int(code)), f"Dagster's code server on {code}", START_LIMIT_SECONDS)
-        webserver = [str(bin_folder / "dagster-webserver"), "-w", str(workspace), *listen]
-        for port, url, more in ((web, self.url, []), (read_only, self.read_only_url, ["--read-only"])):
-            daemon = self._daemon([*webserver, port, *more], f"web-{port}", environment)
-            daemon.wait_ready(lambda url=url: answers(url), f"Dagster on port {port}", START_LIMIT_SECONDS)  # type: ignore[misc]
-        self._daemon([str(bin_folder / "dagster-daemon"), "run", "-w", str(workspace)], "daemon", environment)
-        return self
-
-    def stop(self) -> None:
-        """Ends its processes and their runs."""
-        for daemon in reversed(self._daemons):
-            daemon.stop(5)
-        self._daemons = []
-
-    def _daemon(self, argv: list[str], name: str, environment: dict[str, str]) -> Daemon:
-        daemon = Daemon(argv, self.folder / f"{name}.log", environment)
-        daemon.start()
-        self._daemons.append(daemon)
-        return daemon
+        log = self.folder / f"{name.rpartition(':')[2]}.log"
+        self._daemons[name] = Daemon([str(bin_folder / program), *arguments], log, environment)
+        self._daemons[name].start()
+        return self._daemons[name]
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def behave(self, job: str, how: Behaviour) -> None:
@@ -95,6 +105,13 @@ class DagsterServer:
         if "run" not in launch_run:
             raise LabError(f"Dagster did not launch {job}: {launch_run}")
         return str(launch_run["run"]["runId"])
+
+    def ran(self, job: str, how: Behaviour, end: str) -> str:
+        """The run that ended so, which all tests share that need one."""
+        if (job, how) not in self._ran:
+            self._ran[job, how] = self.run(job, how)
+            self.wait_for(self._ran[job, how], end)
+        return self._ran[job, how]
 
     def schedule(self, job: str) -> tuple[str, bool]:
         """Whether the schedule of a job is RUNNING or STOPPED, and whether somebody said so by hand."""
@@ -137,7 +154,7 @@ class DagsterServer:
         reply = ask("POST", f"{self.url}/graphql", json=body, timeout=60)
         results: dict[str, Any] | None = reply.json().get("data")
         if results is None:
-            logs = "\n".join(tail(daemon.log) for daemon in self._daemons)
+            logs = "\n".join(tail(daemon.log) for daemon in self._daemons.values())
             raise LabError(f"Dagster answered {reply.status_code}: {reply.text[:300]}\n{logs}")
         return results
 

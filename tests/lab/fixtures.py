@@ -84,7 +84,7 @@ def estate(lab: Estate, cron_hosts: object, postgres: object, moto: object, airf
 @pytest.fixture(scope="module")
 def fresh(lab: Estate) -> Iterator[Estate]:
     """An estate of this module alone, on which nothing has run. Its Airflow is that of the session, which forgets what
-    ran before: one more would start for 17 s of CPU."""
+    ran before: one more would start for 8 s of CPU."""
     with running_estate(reset_server(lab.airflow.wait_ready())) as estate:
         yield estate
 

@@ -17,7 +17,7 @@ import pytest
 
 from console.cli.exits import Exit
 from tests.hostile.commands import in_process
-from tests.lab.process import Daemon, LabError, clean_environment, tail
+from tests.lab.process import HANGS_SECONDS, Daemon, LabError, clean_environment, tail
 
 COMMAND = Path(sys.executable).with_name("headway")
 WORKING = '"event": "working"'
@@ -44,7 +44,7 @@ class Headway:
         self._engines = 0
         self.engine: Daemon | None = None
 
-    def run(self, *arguments: str, limit_seconds: float = 60.0) -> Answer:
+    def run(self, *arguments: str, limit_seconds: float = HANGS_SECONDS) -> Answer:
         """The answer of `headway WORDS`, whatever its exit status is."""
         argv = [str(COMMAND), "--config", str(self.config), *arguments]
         done = subprocess.run(

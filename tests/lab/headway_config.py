@@ -29,6 +29,8 @@ class Options:
 
     systems: Sequence[str] = SYSTEMS
     poll_every: str = "5s"
+    poll_timeout: str = "2m"
+    """Longer than a scheduler on a busy machine needs for an answer."""
     hosts: Sequence[str] = ("db07", "etl02")
     database_role: str = "headway_act"
     airflow_user: str = "headway"
@@ -72,6 +74,7 @@ class ConfigFolder:
 
     def _common(self) -> Iterator[str]:
         yield f'poll_every = "{self.options.poll_every}"'
+        yield f'poll_timeout = "{self.options.poll_timeout}"'
         # Half a day away from now: tests that run around noon must not see two business dates.
         yield f'cutoff = "{self.now + timedelta(hours=12):%H:%M}"'
 

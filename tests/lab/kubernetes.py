@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab.kubebuild import FOLDER
 from tests.lab.needs import command
-from tests.lab.process import Daemon, clean_environment, free_port, wait_until
+from tests.lab.process import HANGS_SECONDS, Daemon, clean_environment, free_port, wait_until
 
 Row = dict[str, Any]
 TOKEN = "labtoken"
@@ -119,7 +119,7 @@ class KubeCluster:
         request.add_header("content-type", kind)
         context = ssl.create_default_context(cafile=str(self.ca)) if self.ca.exists() else None
         try:
-            with urllib.request.urlopen(request, context=context, timeout=30) as reply:
+            with urllib.request.urlopen(request, context=context, timeout=HANGS_SECONDS) as reply:
                 return _read(reply.read())
         except urllib.error.HTTPError as error:
             return {"HTTP": error.code, **_read(error.read())}
@@ -195,7 +195,9 @@ class KubeCluster:
         self._etcd("kv/compaction", {"revision": results["header"]["revision"]})
 
     def _etcd(self, path: str, body: Row) -> Row:
-        with urllib.request.urlopen(f"{self.etcd}/v3/{path}", data=json.dumps(body).encode(), timeout=30) as reply:
+        with urllib.request.urlopen(
+            f"{self.etcd}/v3/{path}", data=json.dumps(body).encode(), timeout=HANGS_SECONDS
+        ) as reply:
             return _read(reply.read())
 
     def status(self, job: str) -> Row:

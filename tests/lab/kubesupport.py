@@ -17,7 +17,7 @@ from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, instant_key
 from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 Connect = Callable[..., KubernetesConnector]
 GOOD, BAD = "default/good", "default/bad"
@@ -74,7 +74,7 @@ class Kubelet:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(30)
+        self._thread.join(HANGS_SECONDS)
 
     def _go(self) -> None:
         while not self._over.wait(0.2):

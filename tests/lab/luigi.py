@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.lab.process import Daemon, ask, clean_environment, free_port
+from tests.lab.process import HANGS_SECONDS, Daemon, ask, clean_environment, free_port
 from tests.lab.venvs import luigi_environment
 
 TASKS = Path(__file__).with_name("luigi_tasks")
@@ -32,7 +32,7 @@ class Luigi:
             str(self._bin / "luigi"), "--module", "night", task, "--day", day, "--scheduler-host", "127.0.0.1",
             "--scheduler-port", str(self.port),
         ]  # fmt: skip
-        subprocess.run(argv, env=clean_environment(**own), capture_output=True, timeout=60, check=False)
+        subprocess.run(argv, env=clean_environment(**own), capture_output=True, timeout=HANGS_SECONDS, check=False)
 
     def stop(self) -> None:
         self._server.stop()

@@ -32,6 +32,10 @@ START_LIMIT_SECONDS = 30
 SETTINGS = """
 listen_addresses='127.0.0.1'
 fsync=off
+full_page_writes=off
+wal_level=minimal
+max_wal_senders=0
+jit=off
 shared_preload_libraries='pg_cron'
 cron.database_name='ops'
 cron.host='127.0.0.1'
@@ -63,6 +67,7 @@ class PostgresServer:
         self.log = folder / "postgres.log"
         self._numbers = itertools.count(1)
         self._daemon: Daemon | None = None
+        self._administrator: psycopg.Connection[Any] | None = None
 
     # -- life -------------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -79,6 +84,8 @@ class PostgresServer:
 
     def stop(self, crash: bool = False) -> None:
         """Stops the cluster, at once and without a checkpoint for a crash. Its data stays for another `start()`."""
+        if self._administrator is not None:
+            self._administrator.close()
         if self._daemon is not None:
             self._daemon.stop(10, signal.SIGQUIT if crash else signal.SIGINT)
             self._daemon = None
@@ -113,13 +120,20 @@ class PostgresServer:
     def create_database(self, prefix: str = "store") -> str:
         """The DSN of a fresh, empty database of this cluster, owned by the superuser."""
         name = f"{prefix}_{next(self._numbers)}"
-        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)), database="postgres")
+        self.administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.dsn(name)
 
     def drop_database(self, dsn: str) -> None:
         """Drops what `create_database` made, ending the connections that are still there."""
         name = sql.Identifier(dsn.rpartition("/")[2])
-        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name), database="postgres")
+        self.administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+    def administer(self, command: sql.Composed) -> None:
+        """Executes a command about databases on the one connection that stays open for them: each test makes one and
+        drops it."""
+        if self._administrator is None or self._administrator.closed:
+            self._administrator = psycopg.connect(self.dsn("postgres"), autocommit=True)
+        self._administrator.execute(command)
 
     def execute(
         self,

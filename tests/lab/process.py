@@ -27,10 +27,14 @@ from tests.scratch import scratch
 
 GUARD_SCRIPT = Path(guard.__file__)
 LOG_TAIL_LINES = 40
-PATIENCE = 4
+PATIENCE = 10
 """The machine is shared: a wait that is met costs nothing, however long it may last."""
-REST = 4.0
-"""Times the CPU time of a condition that its waiter sleeps before it looks again."""
+HANGS_SECONDS = 600.0
+"""What takes longer than this hangs, on the slowest machine."""
+REST = 19.0
+"""Times the CPU time of a condition that its waiter sleeps before it evaluates it again."""
+LONGEST_REST_SECONDS = 2.0
+"""The first evaluation may import the whole product."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to connections (`ip_local_port_range`)."""
 _DRAW = random.SystemRandom()
@@ -106,17 +110,22 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 30.0, pause: float = 0.05) -> None:
-    """Returns as soon as `condition()` is true. LabError with `what` when `PATIENCE` times the limit passes first.
+    """Returns as soon as `condition()` is true. LabError with `what` when `PATIENCE` times the limit passes first, or
+    HANGS_SECONDS.
 
-    A condition that reads a store or plays a command costs tens of milliseconds: waiting takes at most a fifth of a
-    core, else the tests that wait take it from what they wait for."""
-    limit = limit_seconds * PATIENCE
-    until, began = time.monotonic() + limit, time.thread_time()
+    A condition that reads a store or plays a command costs tens of milliseconds: waiting takes at most a twentieth of a
+    core, and what a condition asks works at most half of the time, else the tests that wait take it from what they wait
+    for."""
+    limit = min(limit_seconds * PATIENCE, HANGS_SECONDS)
+    began, worked = time.monotonic(), time.thread_time()
+    until = began + limit
     while not condition():
-        if time.monotonic() > until:
+        now = time.monotonic()
+        if now > until:
             raise LabError(f"waited {limit:g} s in vain: {what}")
-        time.sleep(max(pause, REST * (time.thread_time() - began)))
-        began = time.thread_time()
+        rest = max(now - began, REST * (time.thread_time() - worked))
+        time.sleep(max(pause, min(rest, LONGEST_REST_SECONDS)))
+        began, worked = time.monotonic(), time.thread_time()
 
 
 def ask(method: str, url: str, **options: Any) -> httpx.Response:

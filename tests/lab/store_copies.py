@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -26,6 +27,7 @@ def migrated(postgres: PostgresServer) -> Iterator[dict[str, str]]:
     of `ESTATES` in it."""
     dsn = postgres.create_database("template")
     open_database(dsn).close()
+    psycopg.connect(dsn).close()  # its server process caches the new tables in a file, which a copy has too
     names = {"store": dsn.rpartition("/")[2]}
     yield names
     for name in names.values():
@@ -36,7 +38,7 @@ def copied(postgres: PostgresServer, name: str) -> str:
     """The name of a copy of that database, made of its files: logged block by block it takes twice the CPU."""
     copy = f"store_copy_{next(_numbers)}"
     query = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
-    postgres.execute(query.format(sql.Identifier(copy), sql.Identifier(name)), database="postgres")
+    postgres.administer(query.format(sql.Identifier(copy), sql.Identifier(name)))
     return copy
 
 

@@ -24,7 +24,7 @@ from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_client import CALL_SECONDS, PATIENCE_SECONDS, attempt, connect, every, ran, running, until
 from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
-from tests.lab.process import private_folder, remove_folder
+from tests.lab.process import HANGS_SECONDS, private_folder, remove_folder
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_a_running_log_is_followed_and_ends(airflow2: Airflow2Server, connector:
     airflow2.behave("stock_count", "succeed")
     airflow2.wait_for("stock_count", str(dag.period_key), "success")
     place: str | None = more.next
-    end = time.monotonic() + 30
+    end = time.monotonic() + HANGS_SECONDS
     while place is not None and time.monotonic() < end:
         place = connector.log(ref(task), place, 65536, CALL_SECONDS).next
     assert None is place

@@ -1,4 +1,6 @@
-"""The oldest supported Airflow and the newest: every run and task instance of their example DAGs is in the store."""
+"""Every run and task instance of the example DAGs of a supported Airflow is in the store.
+
+`make lab-versions` runs it; `make test` compares the rows of test_airflow_real.py and test_airflow2_real.py."""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ import pytest
 from tests.lab import venvs
 from tests.lab.airflow_versions import compared, kinds_of, open_runs, running, trigger_all, watched
 
-pytestmark = pytest.mark.timeout(900)
 RUNS_LIMIT_SECONDS = 400.0
 """For runs that take 45 s where the machine does nothing else."""
 STATES = {"success", "failed", "upstream_failed", "skipped"}

@@ -16,7 +16,9 @@ import pytest
 
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.config.sections import JobSettings, RouteSettings
+from console.config.alerts import RouteSettings
+from console.domain.job import Safety
+from console.domain.settings import JobSetting
 from console.engine.notify import outbox
 from console.engine.notify.alertmanager import AlertmanagerSender, alertmanager_fault, post_alerts
 from console.engine.notify.paging import Page, PageAction
@@ -24,6 +26,7 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import Daemon, ask, free_port, wait_until
 from tests.lab.sinks import HttpSink
+from tests.messages import message_of
 
 
 @dataclass
@@ -93,7 +96,7 @@ def bench(tmp_path: Path, alertmanager: Alertmanager, monkeypatch: pytest.Monkey
         scheduler.job(job)
     config = estate_config(tmp_path, scheduler)
     monkeypatch.setenv("AM_URL", alertmanager.url)
-    owned = {f"fake/{name}": JobSettings(owner="team", rerun="safe") for name in ("other", "third")}
+    owned = {f"fake/{name}": JobSetting(f"fake/{name}", owner="team", rerun=Safety.SAFE) for name in ("other", "third")}
     config = replace(
         config, jobs={**config.jobs, **owned}, routes={"oncall": RouteSettings(urls=(SecretRef(env="AM_URL"),))}
     )
@@ -209,14 +212,14 @@ def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanag
 def test_an_alert_that_is_not_refreshed_ends_and_a_test_needs_no_incident(alertmanager: Alertmanager) -> None:
     sender = AlertmanagerSender(None)
     lasts = timedelta(seconds=2)
-    assert sender.send(alertmanager.url, "Store unusable", "disk full", Page("own"), None, lasts).arrived
+    assert sender.send(alertmanager.url, message_of("Store unusable", "disk full"), Page("own"), None, lasts).arrived
     [alert] = alertmanager.alerts().values()
-    assert ("Headway", "disk full") == (alert["labels"]["alertname"], alert["annotations"]["description"])
+    assert ("Headway", "disk full\n") == (alert["labels"]["alertname"], alert["annotations"]["description"])
     time.sleep(2)
     wait_until(lambda: not alertmanager.alerts(), "the alert ends", 10)
-    assert sender.send(alertmanager.url, "A test", "", Page("test", PageAction.INFORM), None).arrived
+    assert sender.send(alertmanager.url, message_of("A test"), Page("test", PageAction.INFORM), None).arrived
     assert 1 == len(alertmanager.alerts())
-    assert sender.send(alertmanager.url, "A test", "", Page("test", PageAction.RESOLVE), None).arrived
+    assert sender.send(alertmanager.url, message_of("A test"), Page("test", PageAction.RESOLVE), None).arrived
     assert {} == alertmanager.alerts()
 
 

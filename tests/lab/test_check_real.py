@@ -101,7 +101,7 @@ def seen(estate: Estate, poor: CronHost, tmp_path_factory: pytest.TempPathFactor
         % {"url": estate.airflow.url, "wrong": wrong}
     )
     headway = Headway(path)
-    events = Seen(headway.run("check"), headway.run("check", "--json"), empty)
+    events = Seen(headway.run_in_process("check"), headway.run_in_process("check", "--json"), empty)
     for target in json.loads(events.json.stdout)["targets"]:
         events.verdicts[target["target"]] = target["verdict"]
         events.texts[target["target"]] = "\n".join((*target["text"], *target["notes"]))
@@ -137,7 +137,7 @@ def broken(tmp_path: Path) -> Headway:
 
 
 def test_all_errors_are_listed_at_once_with_file_line_key_value_and_fix(broken: Headway) -> None:
-    answer = broken.run("check")
+    answer = broken.run_in_process("check")
     lines = answer.stderr.splitlines()[1:]
     assert (2, "") == (answer.exit_status, answer.stdout)
     assert [f"{broken.config}:{line}: {key}: " for line, key, _, _ in FAULTS] == [
@@ -149,12 +149,13 @@ def test_all_errors_are_listed_at_once_with_file_line_key_value_and_fix(broken: 
 
 
 def test_a_secret_in_clear_is_refused_and_never_printed(broken: Headway) -> None:
-    for answer in (broken.run("check"), broken.run("check", "--json"), broken.run("engine")):
+    for texts in (("check",), ("check", "--json"), ("engine",)):
+        answer = broken.run_in_process(*texts)
         assert "hunter2" not in answer.stdout + answer.stderr
 
 
 def test_the_faults_are_data_too(broken: Headway) -> None:
-    answer = broken.run("check", "--json")
+    answer = broken.run_in_process("check", "--json")
     assert 2 == answer.exit_status
     assert [(line, key) for line, key, _, _ in FAULTS] == [
         (fault["line"], fault["key"]) for fault in json.loads(answer.stdout)["faults"]
@@ -173,7 +174,7 @@ def test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it(lab:
         wait_until(lambda: polled(headway), "the first polls", 30, 0.3)
         headway.config.write_text(headway.config.read_text().replace("[systems.etl-hosts]", "[systems.etl-hosts"))
         before = polled(headway)
-        answer = headway.run("check")
+        answer = headway.run_in_process("check")
         assert 2 == answer.exit_status
         assert re.search(r"headway\.toml:\d+: is not valid TOML: .*Fix that line", answer.stderr), answer.stderr
         wait_until(
@@ -234,9 +235,9 @@ def test_that_command_grants_them_all(estate: Estate, seen: Seen, tmp_path: Path
     config = estate.write_config(tmp_path / "config", Options(systems=("dwh",), database_role="headway_blind"))
     headway = Headway(config)
     try:
-        granted = headway.run("connector", "grants", "pg_cron", "--login", "headway_blind")
+        granted = headway.run_in_process("connector", "grants", "pg_cron", "--login", "headway_blind")
         estate.postgres.run_script(granted.stdout.encode())
-        after = json.loads(headway.run("check", "--json").stdout)["targets"][0]
+        after = json.loads(headway.run_in_process("check", "--json").stdout)["targets"][0]
         assert ("ok", [], []) == (after["verdict"], after["text"], after["notes"])
     finally:
         estate.postgres.run_script(b"REVOKE headway_act FROM headway_blind")
@@ -280,7 +281,7 @@ def test_a_job_that_gets_another_name_by_its_comment_is_called_so_and_what_confi
             assert {new} == {name for name in names() if "renaming:extract" in name}
             assert number == headway.json("job", new)["row"]["id"]
             text = f'config names "{old}", which is called {new} at its source by now'
-            assert text in headway.run("check").stdout
+            assert text in headway.run_in_process("check").stdout
             wait_until(lambda: text in headway.run_in_process("status").stdout, "the engine to tell it", 30)
     finally:
         lab.drop("renaming")

@@ -14,6 +14,7 @@ from connectors.checks.sql import measure
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.transport.postgres import PostgresSession
 from tests.lab.postgres import PostgresServer
+from tests.lab.process import HANGS_SECONDS
 
 DATE = date(2026, 11, 19)
 TABLE = """
@@ -152,25 +153,22 @@ def test_names_are_names_whatever_is_in_them(dsn: str, column: str) -> None:
 
 
 def test_a_query_that_takes_too_long_is_cancelled_by_the_server(dsn: str, postgres: PostgresServer) -> None:
-    began = time.monotonic()
     with pytest.raises(SystemUnreachable, match=r"statement timeout|within"):
         measure_table(dsn, timeout=0.5, query="SELECT pg_sleep(30)::text")
-    assert time.monotonic() - began < 5
     remaining = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headway check' AND state = 'active'"
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANGS_SECONDS
     while postgres.execute(remaining) != [(0,)]:
         assert time.monotonic() < until, "the server is still at it"
 
 
-def test_a_locked_table_is_not_waited_for_longer_than_two_seconds(dsn: str) -> None:
+def test_a_locked_table_is_waited_for_two_seconds_and_not_until_it_is_free(dsn: str) -> None:
     import psycopg
 
+    assert "2s" == measure_table(dsn, query="SELECT current_setting('lock_timeout')").value
     with psycopg.connect(dsn) as other:
         other.execute("LOCK TABLE supply.rows IN ACCESS EXCLUSIVE MODE")
-        began = time.monotonic()
         with pytest.raises(SystemUnreachable, match="lock timeout"):
             measure_table(dsn, table=ROWS, counts=True)
-        assert time.monotonic() - began < 6
 
 
 def test_a_table_the_role_may_not_read_is_refused_with_the_fix(dsn: str) -> None:

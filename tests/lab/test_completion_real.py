@@ -13,6 +13,7 @@ import pytest
 from console.cli.commands import COMMANDS
 from tests.cli.test_completion import shell
 from tests.engine.conftest import bench
+from tests.lab.process import HANGS_SECONDS
 
 __all__ = ["bench", "shell"]
 
@@ -23,7 +24,9 @@ def test_fish_offers_what_fits_with_its_meaning(shell: dict[str, str]) -> None:
     fish = shutil.which("fish")
     assert fish, "tools/apt-packages.txt names it"
     ask = 'headway completion fish | source; complete -C "headway inc"; complete -C "headway job fake/ex"'
-    done = subprocess.run([fish, "-c", ask], env=shell, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [fish, "-c", ask], env=shell, capture_output=True, text=True, timeout=HANGS_SECONDS, check=True
+    )
     assert [f"incident\t{COMMANDS['incident'].help}", "fake/extract"] == (done.stdout.splitlines())
 
 

@@ -19,8 +19,6 @@ from tests.lab.jobs import CronJobs, DatabaseJobs, cron_of, next_minute
 from tests.lab.process import wait_until
 from tests.lab.sinks import Mail
 
-pytestmark = pytest.mark.timeout(420)
-
 SERVICE = "daily-revenue"
 CHECK = "revenue-rows"
 NEEDED = 3
@@ -84,7 +82,7 @@ def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nig
     database.schedule("refresh_revenue", cron_of(first + timedelta(minutes=1)))
     night = Night(Headway(config))
     try:
-        night.probe = night.headway.run("check")
+        night.probe = night.headway.run_in_process("check")
         with night.headway.running_engine() as engine:
             engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
             live(night, lab, first)
@@ -103,10 +101,12 @@ def live(night: Night, lab: Estate, first: datetime) -> None:
     until = (first + timedelta(minutes=1) - datetime.now(UTC)).total_seconds()
     wait_until(lambda: night.newest(REVENUE).get("state") == "succeeded", "refresh_revenue's end", until + 60, 0.5)
     wait_until(lambda: CHECK in str(night.service().get("cause")), "the check to be the cause", 30, 0.5)
-    night.short, night.why_short = night.service(), night.headway.run("why", SERVICE)
+    night.short, night.why_short = night.service(), night.headway.run_in_process("why", SERVICE)
     lab.smtp.wait_for(1)
     night.incident = night.headway.json("incident", "INC-0001")
-    night.answers["ack"] = night.headway.run("ack", "INC-0001", "--for", "1h", "--why", "rows are on their way")
+    night.answers["ack"] = night.headway.run_in_process(
+        "ack", "INC-0001", "--for", "1h", "--why", "rows are on their way"
+    )
     night.acknowledged = night.headway.json("incident", "INC-0001")
     ask_around(night)
     add_rows(lab, NEEDED)
@@ -116,8 +116,8 @@ def live(night: Night, lab: Estate, first: datetime) -> None:
     night.closed = night.headway.json("incident", "INC-0001")
     lab.smtp.wait_for(2)
     night.mails = list(lab.smtp.mails)
-    night.answers["report"] = night.headway.run("incident", "report", "INC-0001")
-    night.answers["handover"] = night.headway.run("incident", "handover", "--since", "1h")
+    night.answers["report"] = night.headway.run_in_process("incident", "report", "INC-0001")
+    night.answers["handover"] = night.headway.run_in_process("incident", "handover", "--since", "1h")
 
 
 def ask_around(night: Night) -> None:
@@ -132,7 +132,7 @@ def ask_around(night: Night) -> None:
         "checks": ("datacheck",),
         "calendar": ("calendar", "every-day", "--next", "3"),
     }
-    night.answers |= {name: night.headway.run(*text) for name, text in texts.items()}
+    night.answers |= {name: night.headway.run_in_process(*text) for name, text in texts.items()}
     night.extended = night.service()
 
 
@@ -184,7 +184,7 @@ def test_whoever_acknowledges_is_named_and_why(night: Night) -> None:
 
 
 def test_the_incident_ends_with_what_the_data_has_now(night: Night) -> None:
-    assert f"closed: it passes: {NEEDED + 1} rows" in night.closed["events"][-1]["text"]
+    assert f"closed: the check passes: {NEEDED + 1} rows" in night.closed["events"][-1]["text"]
 
 
 # -- requests of a person -------------------------------------------------------------------------------------------

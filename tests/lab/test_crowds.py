@@ -16,13 +16,17 @@ from tests.lab.crowds import CROWDS, Crowd
 __all__ = ["keys"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def collected() -> Iterator[None]:
-    """What is no more needed is taken away as often as in an engine; the other tests let it lie to be quicker."""
+    """What is no more needed is taken away as often as in an engine; the other tests let it lie to be quicker. The
+    crowds themselves are frozen, and looked through once, at the end."""
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     yield
     gc.set_threshold(*before)
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 class CrowdConformance(Faults):
@@ -35,6 +39,7 @@ class CrowdConformance(Faults):
 
     def crowded(self, runs: int) -> Connector:
         self.crowd = CROWDS[self.name](runs, self.folder)
+        gc.freeze()
         return self.crowd.connector
 
     def crowd_begins(self, connector: Connector) -> str:

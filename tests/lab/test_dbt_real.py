@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.dbt.connector import CONNECTOR, DbtConnector
+from connectors.dbt.host_program import running_dbt
 from connectors.dbt.options import DbtOptions
 from connectors.sdk.conformance import Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
@@ -20,7 +20,7 @@ from connectors.sdk.contract import ActionFound, ActionSpec, Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.lab import venvs
-from tests.lab.process import clean_environment, private_folder, remove_folder
+from tests.lab.process import HANGS_SECONDS, clean_environment, private_folder, remove_folder, wait_until
 
 PROJECT = Path(__file__).with_name("dbt_project")
 ORDERS = "model.shop.orders"
@@ -42,7 +42,7 @@ class DbtProjects:
     def dbt(self, name: str, *arguments: str) -> int:
         argv = [str(self.folder / name / "run-dbt"), *arguments]
         environment = clean_environment(HOME=str(self.folder))
-        done = subprocess.run(argv, cwd=self.folder / name, env=environment, capture_output=True, timeout=180)
+        done = subprocess.run(argv, cwd=self.folder / name, env=environment, capture_output=True, timeout=HANGS_SECONDS)
         return done.returncode
 
     def break_it(self, name: str, broken: bool = True) -> None:
@@ -96,11 +96,18 @@ class TestDbtConformance(Reads, Logs, Reruns, Starts):
 
     def make_failure(self) -> str:
         if "bad" not in self.made:
-            assert 0 == self.dbt.dbt("bad", "build")
+            self.make_success()
+            shutil.copy(self.dbt.folder / "good/shop.duckdb", self.dbt.folder / "bad")
             self.dbt.break_it("bad")
             assert 1 == self.dbt.dbt("bad", "run", "--select", "orders")
             self.made.add("bad")
         return "etl01:bad"
+
+    def rerun(self, run: RunRecord) -> RunRecord:
+        """Returns once dbt is gone: its log says a moment earlier that it ended, and two at once are refused."""
+        again = super().rerun(run)
+        wait_until(lambda: not running_dbt(str(self.dbt.folder / "bad")), "the end of dbt", 60)
+        return again
 
     def native_trace(self) -> object:
         return sorted((self.dbt.folder / "home").glob("acts/*"))
@@ -128,11 +135,16 @@ def test_a_failed_model_is_partial_and_a_retry_fixes_it(dbt: DbtProjects) -> Non
     connector.act(preview, key, 30)
     assert isinstance(connector.look_up(preview, key, 30), ActionFound)
     runs: dict[str, RunRecord] = {}
-    until, at = time.monotonic() + 120, first.cursor
-    while not any(run.state is RunState.SUCCEEDED for run in runs.values()) and time.monotonic() < until:
+    at = first.cursor
+
+    def has_succeeded() -> bool:
+        nonlocal at
         poll = connector.poll(at, (), 30)
         at = poll.cursor
-        runs |= {run_record.job: run_record for run_record in poll.runs if run_record.period_key == run.period_key}
+        runs.update({record.job: record for record in poll.runs if record.period_key == run.period_key})
+        return any(record.state is RunState.SUCCEEDED for record in runs.values())
+
+    wait_until(has_succeeded, "the end of the retry", 120, 0.5)
     run_record = runs["etl01:bad"]
     assert (RunState.SUCCEEDED, key) == (run_record.state, run_record.action_key)
     assert {f"etl01:bad/{ORDERS}", "etl01:bad/model.shop.daily_total"} == set(runs) - {"etl01:bad"}
@@ -160,11 +172,14 @@ def test_a_run_is_seen_while_it_runs(dbt: DbtProjects) -> None:
         argv, cwd=dbt.folder / "good", env=clean_environment(HOME=str(dbt.folder)), stdout=subprocess.DEVNULL
     )
     states: list[RunState] = []
-    while process.poll() is None or RunState.SUCCEEDED not in states:
+
+    def is_over() -> bool:
+        nonlocal cursor
+        has_ended = process.poll() is not None
         poll = connector.poll(cursor, (), 30)
         cursor = poll.cursor
-        states += [run.state for run in poll.runs if run.job == "etl01:good"]
-        assert len(states) < 1000
-        if process.poll() is not None and not poll.runs:
-            break
+        states.extend(run.state for run in poll.runs if run.job == "etl01:good")
+        return has_ended
+
+    wait_until(is_over, "the end of dbt", 120, 0.1)
     assert (RunState.RUNNING, RunState.SUCCEEDED) == (states[0], states[-1])

@@ -18,7 +18,7 @@ from connectors.sdk.records import Schedule
 from console.timing.schedule import next_instant, schedule_fault
 from tests.lab import venvs
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 BEGIN = datetime(2026, 1, 1, 0, 0, 30)  # noqa: DTZ001  a local time
 EXPRESSIONS = (
@@ -53,7 +53,9 @@ print(json.dumps({{text: steps(text) for text in json.load(sys.stdin)}}))
 )
 def test_expressions_are_stepped_as_their_scheduler_does(module: str, environment: Callable[[], Path]) -> None:
     line = [str(environment() / "bin/python"), "-c", SCRIPT.format(module=module), BEGIN.isoformat()]
-    done = subprocess.run(line, input=json.dumps(EXPRESSIONS), capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        line, input=json.dumps(EXPRESSIONS), capture_output=True, text=True, check=True, timeout=HANGS_SECONDS
+    )
     assert json.loads(done.stdout) == {text: _stepped(text) for text in EXPRESSIONS}
 
 

@@ -25,7 +25,7 @@ from tests.lab.jobs import CronJobs
 from tests.lab.process import wait_until
 from tests.lab.sinks import HttpSink
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.lab
 GRACE_SECONDS = 10
 CONFIG = """
 [estate]

@@ -3,6 +3,7 @@ ones are replaced within a lease, and nothing is sent twice or lost."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -46,11 +47,11 @@ from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
 from console.engine.supervisor.settings import estate_settings
-from console.engine.supervisor.shard_polling import RELEASE_SECONDS, ShardPolling
+from console.engine.supervisor.shard_polling import ShardPolling
 from console.engine.worker import MAX_REASONS
 from console.failpoints import VARIABLE
 from console.store.config_sync import sync_config
-from console.store.db import migrate, schema_version
+from console.store.db import migrate, postgres_objects, schema_version
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
 from console.store.db.lease import HeldLease, acquire_lease, database_now_us, release_lease
@@ -65,7 +66,7 @@ from tests.engine.bench import poll_all
 from tests.invariants.engines import Child, engine_of, forked, in_thread
 from tests.invariants.worlds import Sink, World, WorldConnector, config_of
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.store_copies import migrated, store_url
 from tests.store.ready import open_ready
 
@@ -428,12 +429,18 @@ def upgrade():
 """
 
 
+NEWER_OBJECTS = {"table of_the_next_version": "pff", "column of_the_next_version.id": "integer"}
+
+
 def work_newer(folder: Path, log: Path, url: str) -> None:
     """An engine of the next version, which has one table more."""
     migrations = folder / "migrations"
     shutil.copytree(migrate.FOLDER, migrations)
     (migrations / "versions" / f"{NEWER_SCHEMA}_next.py").write_text(NEWER_MIGRATION)
     migrate.migrate.__defaults__ = (migrations,)
+    listed = json.loads(postgres_objects.NEW_STORE.read_text())
+    postgres_objects.NEW_STORE = folder / "objects.json"
+    postgres_objects.NEW_STORE.write_text(json.dumps(listed | NEWER_OBJECTS))
     schema_version.SCHEMA = NEWER_SCHEMA
     work(folder, log, url)
 
@@ -489,10 +496,20 @@ def test_a_store_that_fails_all_polls_is_one_message_of_the_status(
     tmp_path: Path, store_url: str, postgres: PostgresServer
 ) -> None:
     with two_engines(tmp_path, store_url):
-        postgres.stop(crash=True)
-        time.sleep(2)
-        postgres.start()
-        wait_until(lambda: all("4 polls: the store at" in text for text in troubles(store_url)), "the message", 30)
+
+        def failed_all_polls() -> bool:
+            """Another outage, until it has met all polls of both engines."""
+            postgres.stop(crash=True)
+            time.sleep(2)
+            postgres.start()
+            until = time.monotonic() + 5
+            while not (met := all("4 polls: the store at" in text for text in troubles(store_url))):
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+            return met
+
+        wait_until(failed_all_polls, "the message", 30)
         for text in troubles(store_url):
             assert text.count("the store at") <= MAX_REASONS
 
@@ -527,10 +544,10 @@ def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         polling = start_polling(store)
-        polling.step(replace(config, digest="older"), LEASE)
+        polling.step(replace(config, digest="older"), HANGS_SECONDS)
         [engine] = reads.estate.engines()
         assert (0, "polls nothing: its config is not the one in effect") == (engine.shards, engine.trouble)
-        polling.step(config, LEASE)
+        polling.step(config, HANGS_SECONDS)
         wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
         [engine] = reads.estate.engines()
         assert (256, "", False) == (engine.shards, engine.trouble, engine.leads)
@@ -579,7 +596,7 @@ def test_an_action_is_sent_by_the_holder_of_its_shard_or_if_only_that_machine_ha
         assert ([key] if local else []) == world.sent
         if not local:
             polling = start_polling(store)
-            polling.step(config, LEASE)
+            polling.step(config, HANGS_SECONDS)
             wait_until(lambda: state_of(store_url, key) == "verified", "the rerun to be verified", 20)
             polling.run(lambda: True, lambda: config, LEASE, 1)
     assert [key] == world.sent
@@ -602,17 +619,17 @@ def test_an_engine_that_gets_the_lease_goes_on_polling_and_wakes_its_evaluator(
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         polling, next_one = start_polling(store), EngineAssembly(config, store, SecretStore())
-        polling.step(config, LEASE)
+        polling.step(config, HANGS_SECONDS)
         wait_until(lambda: bool(world.polled), "the first poll", 20)
         next_one.shards = polling
         next_one.begin(held.fence)
         pollers_before = polling.pulses()
-        polling.step(config, LEASE)
+        polling.step(config, HANGS_SECONDS)
         assert pollers_before == polling.pulses()
         next_one.evaluator.wake.clear()
         world.fail("extract")
         polling.poll_now(next(iter(next_one.connectors.places)))
-        assert next_one.evaluator.wake.wait(20)
+        assert next_one.evaluator.wake.wait(HANGS_SECONDS)
         polling.run(lambda: True, lambda: config, LEASE, 1)
     assert 2 == len(world.polled)
 
@@ -620,11 +637,11 @@ def test_an_engine_that_gets_the_lease_goes_on_polling_and_wakes_its_evaluator(
 def test_shards_of_a_dead_engine_are_polled_while_a_lost_one_still_hangs(
     tmp_path: Path, store_url: str, start_polling: StartPolling
 ) -> None:
-    hangs, free = threading.Event(), threading.Event()
+    hangs, free, ended = threading.Event(), threading.Event(), list[bool]()
 
     def hang(_: float) -> Sequence[RunRecord]:
         hangs.set()
-        free.wait(30)
+        ended.append(free.wait(HANGS_SECONDS))
         return ()
 
     worlds = [World(tmp_path, name) for name in SYSTEMS[:2]]
@@ -641,15 +658,15 @@ def test_shards_of_a_dead_engine_are_polled_while_a_lost_one_still_hangs(
             session.rows("UPDATE shard SET holder = 'other:1', fence = 1 WHERE id >= ?", (high,))
             until = database_now_us(session) + 600_000_000
             session.rows("INSERT INTO engine VALUES ('other:1', 0, ?, ?, '')", (until, until))
-        polling.step(config, LEASE)
+        polling.step(config, HANGS_SECONDS)
         try:
-            assert hangs.wait(20)
+            assert hangs.wait(HANGS_SECONDS)
             with store.write(None) as session:
                 session.rows("UPDATE shard SET holder = 'third:1', fence = 9 WHERE id = ?", (low,))
                 session.rows("UPDATE engine SET until_us = 1 WHERE holder = 'other:1'")
-            began = time.monotonic()
-            polling.step(config, LEASE)
-            assert orphan.polled[0] - began < RELEASE_SECONDS
+            polling.step(config, HANGS_SECONDS)
+            wait_until(lambda: orphan.polled, "the poll of the dead engine's shard")
+            assert [] == ended, "the lost one still hangs"
         finally:
             free.set()
         polling.run(lambda: True, lambda: config, LEASE, 1)
@@ -672,7 +689,7 @@ def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_
         assert isinstance(held, HeldLease)
         leader, polling = EngineAssembly(config, store, SecretStore()), start_polling(store)
         leader.begin(held.fence)
-        polling.step(config, LEASE)
+        polling.step(config, HANGS_SECONDS)
         wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
         for _ in range(20):  # each slice has been evaluated by then
             leader.evaluator.step(held.fence)
@@ -681,7 +698,7 @@ def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_
         world.fail("extract")
         wait_until(reads.incidents.list_incidents, "the incident", 5)
         ended.set()
-        thread.join(20)
+        thread.join(HANGS_SECONDS)
         polling.run(lambda: True, lambda: config, LEASE, 1)
     assert not thread.is_alive()
 
@@ -701,8 +718,8 @@ def test_a_store_that_fails_while_a_config_is_adopted_leaves_no_shard_without_po
         with monkeypatch.context() as patch:
             patch.setattr(targets, "systems_of_targets", unreachable)
             with pytest.raises(StoreUnusable):
-                polling.step(config, LEASE)
-        polling.step(config, LEASE)
+                polling.step(config, HANGS_SECONDS)
+        polling.step(config, HANGS_SECONDS)
         wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
         polling.run(lambda: True, lambda: config, LEASE, 1)
 

@@ -20,7 +20,7 @@ from connectors.sdk.conformance.actions import hold_ask
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.records import RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from console.config.loading import load_config
@@ -36,15 +36,13 @@ from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.fakes.login import no_secret
 from tests.fakes.scheduler import FakeScheduler
 from tests.invariants.engines import in_thread
-from tests.lab import airflow_client, aws, test_pg_cron_real, test_step_functions_real
-from tests.lab.airflow import PASSWORDS as AIRFLOW_PASSWORDS
-from tests.lab.airflow import AirflowServer
+from tests.lab import aws, test_pg_cron_real, test_step_functions_real
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.jobs import cron_of
 from tests.lab.postgres import PASSWORDS, PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.sinks import SmtpSink
 from tests.lab.test_cron_real import options
 
@@ -64,8 +62,7 @@ FAULTS = {
 }
 """Of what is open already and of what comes."""
 BAD = ("hosts-bad", "dwh-bad", "sfn-bad")
-TIMEOUT = 2.0
-SLACK = 6.0
+TIMEOUT = 10.0
 """More than a deadline on a busy machine; far less than for ever."""
 
 
@@ -83,8 +80,6 @@ def secrets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for role, password in PASSWORDS.items():
             patch.setenv(f"HEADWAY_PG_{role.upper()}", password)
-        for user, password in AIRFLOW_PASSWORDS.items():
-            patch.setenv(f"HEADWAY_AF_{user.upper()}", password)
         patch.setenv("LAB_KEY_ID", aws.CREDENTIALS["AWS_ACCESS_KEY_ID"])
         patch.setenv("LAB_KEY", aws.CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
         patch.setenv("FAULTS_SINK", "json://127.0.0.1:9/nobody")
@@ -211,11 +206,11 @@ def polled_since(field: Field, name: str, since: datetime) -> bool:
 
 
 def late(call: Callable[[], object]) -> str:
-    """The words of a call with a deadline of two seconds that ends at it or soon after, by an error of the contract."""
+    """The words of a call that ends at its deadline or soon after, by an error of the contract."""
     began = time.monotonic()
     with pytest.raises((SystemUnreachable, OutcomeUnknown, AccessRefused)) as error:
         call()
-    assert time.monotonic() - began < TIMEOUT + SLACK
+    assert time.monotonic() - began < HANGS_SECONDS
     assert not isinstance(error.value, AccessRefused), error.value
     return str(error.value)
 
@@ -378,24 +373,3 @@ def test_f36_afterwards_both_connections_to_a_host_have_reported_the_same_runs(f
 
     wait_until(same, "the same runs", 100)
     assert len(set(runs("hosts-bad"))) == len(runs("hosts-bad"))
-
-
-# Airflow
-
-
-@pytest.mark.parametrize("name", ["hangs", "drips", "resets in mid reply", "ends in mid reply", "swallows its answers"])
-def test_f24_a_real_airflow_in_trouble_costs_the_deadline_and_loses_nothing(airflow: AirflowServer, name: str) -> None:
-    with FaultProxy(airflow.port) as proxy:
-        connector = airflow_client.connect(f"http://127.0.0.1:{proxy.port}")
-        before = [key_of(run) for run in airflow_client.every(connector)]
-        proxy.fault = FAULTS[name]
-        assert "127.0.0.1" in late(lambda: connector.poll("", (), TIMEOUT))
-        proxy.fault = GOOD
-        again = [key_of(run) for run in airflow_client.every(connector)]
-        assert set(before) <= set(again)
-        assert len(set(again)) == len(again)
-        connector.close()
-
-
-def key_of(run: RunRecord) -> tuple[str, str]:
-    return run.job, run.attempt_key

@@ -13,9 +13,7 @@ from tests.lab.estate import Estate
 from tests.lab.headway import COMMAND, WORKING, Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
-from tests.lab.process import wait_until
-
-pytestmark = pytest.mark.timeout(300)
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 NAME = "followed_job"
 JOB = f"etl-hosts/db07:{NAME}"
@@ -49,7 +47,7 @@ def test_a_running_job_is_followed_to_its_end(lab: Estate, cron: CronJobs, tmp_p
                 wait_until(lambda: printed.read_text() == first, "its first line", 30, 0.5)
                 assert follower.poll() is None
                 cron.behave(NAME, "succeed")
-                assert 0 == follower.wait(60)
+                assert 0 == follower.wait(HANGS_SECONDS)
             finally:
                 follower.kill()
     assert f"{first}{NAME}: 4711 orders written\n" == printed.read_text()

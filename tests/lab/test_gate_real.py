@@ -16,6 +16,7 @@ from connectors.sdk.states import Verb
 from tests.connectors.cron.support import ask
 from tests.fakes.ssh_stub import new_key
 from tests.lab.cronhost import CronHost
+from tests.lab.process import HANGS_SECONDS
 
 
 @pytest.fixture
@@ -58,11 +59,18 @@ def test_the_key_runs_no_command_and_forwards_nothing(options: CronOptions, db07
     ssh = ["ssh", "-F", "none", *(term for setting in settings for term in ("-o", setting)), "-p", str(db07.port)]
     ssh += ["-i", str(tmp_path / "key")]
     done = subprocess.run(
-        [*ssh, "headway@127.0.0.1", "cat /etc/passwd"], input=b"id\n", capture_output=True, timeout=30, check=False
+        [*ssh, "headway@127.0.0.1", "cat /etc/passwd"],
+        input=b"id\n",
+        capture_output=True,
+        timeout=HANGS_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"this key is for Headway" in done.stderr
     forwarded = subprocess.run(
-        [*ssh, "-W", f"127.0.0.1:{db07.port}", "headway@127.0.0.1"], capture_output=True, timeout=30, check=False
+        [*ssh, "-W", f"127.0.0.1:{db07.port}", "headway@127.0.0.1"],
+        capture_output=True,
+        timeout=HANGS_SECONDS,
+        check=False,
     )
     assert b"administratively prohibited" in forwarded.stderr

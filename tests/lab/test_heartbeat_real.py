@@ -16,7 +16,7 @@ import pytest
 from connectors.heartbeat.spool import Spool
 from connectors.sdk.conformance.world import closed_port
 from tests.lab.headway import WORKING, Headway
-from tests.lab.process import PATIENCE, LabError, tail, wait_until
+from tests.lab.process import HANGS_SECONDS, PATIENCE, LabError, tail, wait_until
 
 TOKEN = "canary-0123456789abcdef"
 PATIENCE_SECONDS = 60.0
@@ -52,7 +52,7 @@ class Place:
         again = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1"] if retry else []
         url = f"http://127.0.0.1:{self.port}/ping/{TOKEN}{path}"
         argv = ["curl", "-fsS", "-m", "60", *again, *arguments, url]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=90)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=HANGS_SECONDS)
 
     def runs(self) -> list[dict[str, Any]]:
         answer = self.headway.run_in_process("run", "own/export", "--json")

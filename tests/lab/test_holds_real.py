@@ -25,12 +25,14 @@ from tests.lab.headway_config import EXTRACT, LOAD, PUBLISH, Options
 from tests.lab.jobs import Story, cron_of, next_minute
 from tests.lab.process import wait_until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.airflow
 
 CRON, EARLY, REVENUE = "etl-hosts/etl02:hold_load", "etl-hosts/etl02:hold_early", "dwh/hold_revenue"
 MODES = {CRON: "hold", EARLY: "trigger", REVENUE: "trigger"}
 HELD = {*MODES, LOAD, PUBLISH}
 SCHEDULE = "orders-by-the-clock"
+PAUSE = 2.0
+"""Between two commands of one wait: each takes some 50 ms of CPU, and a night waits for minutes."""
 EDGES = "".join(
     f'\n[[dependencies]]\nupstream = "{EXTRACT}"\ndownstream = "{name}"\nmode = "{mode}"\n'
     for name, mode in MODES.items()
@@ -154,15 +156,17 @@ def hold_all(night: Night, lab: Estate) -> None:
     night.crontab_before, night.schedule_before = crontab(lab), stable_schedule(lab)
     jobs = {EXTRACT, *HELD}
     wait_until(
-        lambda: jobs <= {job["name"] for job in night.headway.json("job", "list")}, "every job to be known", 30, 0.5
+        lambda: jobs <= {job["name"] for job in night.headway.json("job", "list")}, "every job to be known", 30, PAUSE
     )
-    wait_until(lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", until(night.first) + 60, 0.5)
+    wait_until(
+        lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", until(night.first) + 60, PAUSE
+    )
 
     def held() -> bool:
         night.held = {name: hold for name, hold in night.holds().items() if hold["state"] == "held"}
         return night.held.keys() == HELD
 
-    wait_until(held, "the five holds", 110, 0.5)
+    wait_until(held, "the five holds", 110, PAUSE)
     night.crontab_held, night.active_held = crontab(lab), active(lab)
     night.paused, night.schedule_held = paused(lab), stable_schedule(lab)
     night.native = night.headway.run("hold", "--from-native")
@@ -179,10 +183,10 @@ def let_go(night: Night, lab: Estate, story: Story) -> None:
         night.over = {hold["job"]: hold for hold in night.headway.json("hold", "--all") if hold["state"] == "released"}
         return night.over.keys() == HELD
 
-    wait_until(over, "the end of the five holds", until(night.first + timedelta(minutes=6)) + 120, 1.0)
-    wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", 90, 1.0)
+    wait_until(over, "the end of the five holds", until(night.first + timedelta(minutes=6)) + 120, PAUSE)
+    wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", 90, PAUSE)
     ended = lambda: all(run["state"] == "success" for run in dag_runs(lab, night.began))  # noqa: E731
-    wait_until(ended, "the DAG's run", 150, 1.0)
+    wait_until(ended, "the DAG's run", 150, PAUSE)
     time.sleep(30)  # a second run, of Airflow's own making, would come now
     night.dag_runs, night.executions = dag_runs(lab, night.began), executions(lab, story, night.began)
     night.paused_after, night.schedule_after = paused(lab), stable_schedule(lab)

@@ -16,9 +16,7 @@ from console.config.loading import load_config
 from tests.lab.cronhost import CronHost
 from tests.lab.headway import COMMAND
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import clean_environment, wait_until
-
-pytestmark = pytest.mark.timeout(420)
+from tests.lab.process import HANGS_SECONDS, clean_environment, wait_until
 
 A_MINUTE_AND_A_BIT = 90.0
 NIGHTLY = "nightly_revenue"
@@ -48,7 +46,7 @@ def headway(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProc
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=HANGS_SECONDS,
     )
 
 

@@ -20,12 +20,12 @@ from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, DatabaseJobs, cron_of, next_minute
 from tests.lab.process import LabError, wait_until
 
-pytestmark = pytest.mark.timeout(420)
-
 PLAIN, PROVED, NIGHTLY = "etl-hosts/db07:plain_job", "etl-hosts/etl02:proved_job", "etl-hosts/etl02:nightly_job"
 EACH_MINUTE, HELD, ASLEEP = "dwh/each_minute", "dwh/held_job", "dwh/sleeping_job"
 LOAD, SUPPLY, COUNT = "warehouse-airflow/load_orders", "warehouse-airflow/supply_plan", "warehouse-airflow/stock_count"
 A_MINUTE_AND_A_BIT = 75.0
+PAUSE = 2.0
+"""Between two looks at the store: each plays some commands, for 50 ms of CPU each."""
 INVENTORY_LIMIT = 90.0  # an inventory that does not ride the poll is requested each minute
 GRACE = "".join(f'\n[jobs."{job}"]\ngrace = "10m"\n' for job in (HELD, COUNT))
 
@@ -57,7 +57,7 @@ class Met:
 @pytest.fixture(scope="module")
 def met(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met]:
     with live_before(fresh) as met:
-        options = Options(poll_every="2s", extra=GRACE)
+        options = Options(extra=GRACE)
         headway = Headway(fresh.write_config(tmp_path_factory.mktemp("inventory") / "config", options))
         with headway.running_engine():
             first_inventory(headway, met)
@@ -112,7 +112,7 @@ def change_outside(estate: Estate) -> None:
 
 
 def first_inventory(headway: Headway, met: Met) -> None:
-    wait_until(lambda: knows_all(headway), "every job and its history", 45, 0.5)
+    wait_until(lambda: knows_all(headway), "every job and its history", 45, PAUSE)
     met.jobs = {job["name"]: job for job in headway.json("job", "list")}
     for job in (PLAIN, PROVED, NIGHTLY, EACH_MINUTE, LOAD, SUPPLY, f"{LOAD}.load", f"{SUPPLY}.publish"):
         met.views[job] = headway.json("job", job)
@@ -142,7 +142,7 @@ def later_inventory(headway: Headway, met: Met) -> None:
     def held() -> bool:
         return all("held" in {run["state"] for run in headway.json("run", job)} for job in (HELD, COUNT))
 
-    wait_until(held, "what was paused to be held", seconds, 1.0)
+    wait_until(held, "what was paused to be held", seconds, PAUSE)
     for job in (PLAIN, PROVED, EACH_MINUTE, HELD, COUNT, LOAD):
         met.later[job] = headway.json("run", job)
     met.later_jobs = {job["name"]: job for job in headway.json("job", "list")}

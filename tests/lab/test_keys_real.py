@@ -20,8 +20,6 @@ from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import wait_until
 from tests.pty.terminal import Terminal
 
-pytestmark = pytest.mark.timeout(240)
-
 A_MINUTE_AND_A_BIT = 90.0
 LEAVE_SCREEN = b"\x1b[?1049l"
 """What gives the shell its own screen back."""
@@ -32,7 +30,7 @@ def headway(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
     """An engine on the two hosts; extract_orders on db07 has just failed."""
     lab.smtp.mails.clear()
     first, second = CronJobs(lab.db07), CronJobs(lab.etl02)
-    options = Options(systems=("etl-hosts",), poll_every="1s", grace="10m")
+    options = Options(systems=("etl-hosts",), poll_every="2s", grace="10m")
     headway = Headway(lab.write_config(tmp_path_factory.mktemp("keys") / "config", options))
     try:
         first.behave("extract_orders", "fail")
@@ -90,7 +88,7 @@ def test_the_first_screen_names_the_estate_its_incident_and_at_80_columns_the_ke
 def test_a_filter_and_three_enters_lead_from_all_jobs_to_the_log_of_the_failed_run(headway: Headway) -> None:
     with opened(headway) as console:
         console.press("3")
-        jobs = console.wait_for("rotate_archive")
+        jobs = console.wait_for("rotate_archive", "extract_orders", "sweep_files")
         assert any("failed" in line for line in lines_with(jobs, "extract_orders"))  # the verdict names it as well
         assert "planned" in lines_with(jobs, "sweep_files")[0]
         console.press("/", "extract")
@@ -99,12 +97,9 @@ def test_a_filter_and_three_enters_lead_from_all_jobs_to_the_log_of_the_failed_r
         console.wait_for(lambda text: "filter" not in text.splitlines()[2] and "extract_orders" in text)
         console.settle()
         console.press("enter")
-        job = console.wait_for(lambda text: "JOB etl-hosts/db07:extract_orders" in text and "rerun ✓ safe" in text)
-        assert "evidence native" in job
+        console.wait_for("JOB etl-hosts/db07:extract_orders", "rerun ✓ safe", "evidence native")
         console.press("enter")
-        run = console.wait_for("orders.csv: No such file or directory")
-        assert "RUN etl-hosts/db07:extract_orders" in run
-        assert "exit 1" in run
+        console.wait_for("orders.csv: No such file or directory", "RUN etl-hosts/db07:extract_orders", "exit 1")
         console.press("ctrl+c")
         assert 0 == console.wait_for_end()
 
@@ -123,34 +118,13 @@ def test_a_filter_that_comes_in_one_piece_over_a_slow_line_is_a_filter_and_no_re
 def test_systems_show_each_host_with_the_age_of_its_last_poll(headway: Headway) -> None:
     with opened(headway) as console:
         console.press("5")
-        shown = console.wait_for("etl-hosts/etl02")
+        shown = console.wait_for("etl-hosts/db07", "etl-hosts/etl02")
         for host in ("etl-hosts/db07", "etl-hosts/etl02"):
             assert "s ago" in lines_with(shown, host)[0]
         console.press("enter")
         console.wait_for("SYSTEM etl-hosts/")
         console.press("J")
         console.wait_for("system:etl-hosts")
-
-
-def test_help_lists_the_keys_of_the_screen_and_escape_closes_it(headway: Headway) -> None:
-    with opened(headway) as console:
-        console.press("3")
-        console.wait_for("rotate_archive")
-        console.press("?")
-        console.wait_for("keys of Jobs")
-        shown = console.wait_for(lambda text: "Esc back" in text and "hold the job at its scheduler" in text)
-        for key, term in (("↵", "open"), ("r", "rerun"), ("l", "log"), ("h", "hold")):
-            assert any(line.split()[1:2] == [key] for line in lines_with(shown, term)), (key, term, shown)
-        console.press("escape")
-        console.wait_for(lambda text: "keys of Jobs" not in text and "rotate_archive" in text)
-
-
-def test_a_jump_goes_to_a_job_by_a_part_of_its_name(headway: Headway) -> None:
-    with opened(headway) as console:
-        console.press(":rotate")  # typed ahead: the list is not there yet
-        console.wait_for(lambda text: "etl-hosts/etl02:rotate_archive" in text and "INC-0001" not in text)
-        console.press("enter")
-        console.wait_for(lambda text: "JOB etl-hosts/etl02:rotate_archive" in text and "daily at 03:00" in text)
 
 
 # -- acting -----------------------------------------------------------------------------------------------------------
@@ -162,20 +136,20 @@ def test_of_two_consoles_that_start_the_same_plan_the_second_learns_who_did(lab:
             console.press("2")
             console.wait_for("INC-0001")
             console.press("r")
-            plan = console.wait_for(lambda text: "1 step " in text and "run this crontab line" in text, 30)
+            plan = console.wait_for("1 step ", "run this crontab line")
             assert any("rerun" in line and "✓ safe" in line for line in lines_with(plan, "extract_orders")), plan
         for console in (terminal, other):
             console.press("enter")
             console.wait_for("Start the plan")
         terminal.press("down", "enter")
-        terminal.wait_for(lambda text: "PLAN 1 running" in text and "▶ sent" in text, 30)
+        terminal.wait_for("PLAN 1 running", "▶ sent")
         other.press("down", "enter")
-        text = other.wait_for("Show that plan", 30)
+        text = other.wait_for("Show that plan")
         assert re.search(r"not started: plan 1 was started by \w+ \w+ ago; it is running", text), text
         other.press("down", "enter")
         other.wait_for("PLAN 1 running")
         jobs.behave("extract_orders", "succeed")
-        terminal.wait_for(lambda text: "PLAN 1 done" in text and "● verified" in text, 60)
+        terminal.wait_for("PLAN 1 done", "● verified")
         other.wait_for("PLAN 1 done")
     wait_until(lambda: headway.json("incident", "list") == [], "the end of the incident", 30, 0.5)
     run = newest_run(headway)
@@ -193,9 +167,10 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         console.press("enter")
         console.wait_for("reason (recorded at its scheduler")
         console.press("the disk is moved", "enter")
-        console.wait_for("Send", 30)
+        console.wait_for("Send")
         console.press("down", "enter")
-        console.wait_for("● verified", 30)
+        console.wait_for("● verified")
+        wait_until(lambda: [hold["state"] for hold in headway.json("hold")] == ["held"], "the hold")
         [held] = headway.json("hold")
         assert ("etl-hosts/db07:sweep_files", "held", "the disk is moved") == (held["job"], held["state"], held["why"])
         assert held["key"] in crontab(lab)
@@ -207,9 +182,9 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         console.wait_for("HOLDS 1")
         console.press("h")
         console.wait_for("RELEASE etl-hosts/db07:sweep_files")
-        console.wait_for("Send", 30)
+        console.wait_for("Send")
         console.press("down", "enter")
-        console.wait_for("● verified", 30)
+        console.wait_for("● verified")
     wait_until(lambda: headway.json("hold") == [], "the end of the hold", 30, 0.5)
     assert held["key"] not in crontab(lab)
 
@@ -233,8 +208,7 @@ def test_sigterm_gives_the_shell_its_terminal_back(headway: Headway, tmp_path: P
         shell.wait_for("SERVICES")
         [console] = Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()
         os.kill(int(console), signal.SIGTERM)
-        settings = shell.wait_for(lambda text: "status" in text and "echoctl" in text, 20)
-        assert "status 143" in settings
+        settings = shell.wait_for("status 143", "echoctl")
         assert {"icanon", "echo", "isig"} <= set(settings.replace(";", " ").split())
         assert shell.received.rindex(LEAVE_SCREEN) < shell.received.rindex(b"status ")
         shell.press("hello", "enter")

@@ -21,7 +21,7 @@ from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
 from tests.lab.hostfiles import SUDO_RULES
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import LabError, wait_until
+from tests.lab.process import HANGS_SECONDS, LabError, wait_until
 from tests.lab.sinks import Behaviour, HttpSink, SmtpSink
 
 ROOT = Path(__file__).parents[2]
@@ -246,7 +246,7 @@ def mentions(folder: str) -> list[str]:
 def test_a_lab_that_ends_leaves_neither_process_nor_file_nor_change(how: str, exit_status: int) -> None:
     before = machine_files()
     argv = [sys.executable, "-c", KILLED_LAB, how]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_SECONDS)
     assert exit_status == done.returncode, done.stderr
     folder = done.stdout.strip()
     wait_until(lambda: not Path(folder).exists(), "the guard to remove the folder", 20)

@@ -14,8 +14,6 @@ from tests.lab.headway import WORKING, Headway
 from tests.lab.process import private_folder, remove_folder, wait_until
 from tests.lab.sinks import SmtpSink
 
-pytestmark = pytest.mark.timeout(400)
-
 JOBS = "# headway: extract_orders\n* * * * * test ! -e /home/etl/broken\n# headway: load\n30 4 * * * true\n"
 INSTALLED = "HEADWAY_SPOOL=/var/spool/headway\nHEADWAY_KEEP_DAYS=7\nSHELL=/usr/local/bin/headway-sh\n"
 CONFIG = """\

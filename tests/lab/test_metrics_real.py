@@ -113,7 +113,7 @@ def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_th
 
     def result(query: str) -> list[dict[str, object]]:
         reply = ask("GET", f"http://127.0.0.1:{web}/api/v1/query", params={"query": query})
-        rows: list[dict[str, object]] = reply.json()["data"]["result"]
+        rows: list[dict[str, object]] = reply.raise_for_status().json()["data"]["result"]
         return rows
 
     def answered() -> bool:

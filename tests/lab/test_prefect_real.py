@@ -24,7 +24,7 @@ from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from tests.lab.prefect import JOBS, PASSWORD, PrefectServer
-from tests.lab.process import ask, private_folder, remove_folder, wait_until
+from tests.lab.process import HANGS_SECONDS, ask, private_folder, remove_folder, wait_until
 
 ORDERS, STOCK = "load-orders/nightly", "stock-count/hourly"
 MAPPING: dict[str, Any] = {
@@ -125,7 +125,6 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
     limits: ClassVar[dict[str, str]] = {
         "unknown_word": "a real Prefect says no word that it does not have",
     }
-    made: ClassVar[dict[str, str]] = {}
 
     @pytest.fixture(autouse=True)
     def world(self, prefect: PrefectServer, password: None) -> Iterator[None]:
@@ -140,15 +139,11 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         return connect(f"http://{host}:{port}/api")
 
     def make_success(self) -> str:
-        if "success" not in self.made:
-            self.made["success"] = self.prefect.run(STOCK)
-            self.prefect.wait_for(self.made["success"], "COMPLETED")
+        self.prefect.ran(STOCK, "succeed", "COMPLETED")
         return STOCK
 
     def make_failure(self) -> str:
-        if "failure" not in self.made:
-            self.made["failure"] = self.prefect.run(ORDERS, "fail")
-            self.prefect.wait_for(self.made["failure"], "FAILED")
+        self.prefect.ran(ORDERS, "fail", "FAILED")
         return ORDERS
 
     def a_running_run(self) -> RunRecord:
@@ -166,11 +161,12 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         self.prefect.call("POST", f"deployments/{self.prefect.deployment(job_id)['id']}/resume_deployment")
 
     def let_it_fall_due(self, job_id: str) -> None:
-        """A second schedule of every five seconds, until one of its runs has begun; none of a held job begins within
-        20 s. Returns when all have ended: they are taken up ten seconds ahead, and a start at their time is refused."""
+        """A second schedule, first due in five seconds, until its run has begun; none of a held job begins within 20 s.
+        Returns when it has ended: it is taken up ten seconds ahead, and a start at its time is refused."""
         deployment = self.prefect.deployment(job_id)
         result, limit_seconds = deployment["id"], 20.0 if deployment["paused"] else self.patience_seconds
-        rule = {"schedule": {"interval": 5, "anchor_date": "2026-01-01T00:00:00Z"}, "active": True}
+        due = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+        rule = {"schedule": {"interval": 30, "anchor_date": due}, "active": True}
         (made,) = self.prefect.call("POST", f"deployments/{result}/schedules", [rule])
         before = self.by_the_clock(result)
         until = time.monotonic() + limit_seconds
@@ -211,7 +207,6 @@ class TestPrefectByMapping(Reads, Deadlines):
         "log": "Prefect's log is a list of records; this mapping names none",
         "unknown_word": "a real Prefect says no word that it does not have",
     }
-    made: ClassVar[dict[str, str]] = {}
 
     @pytest.fixture(autouse=True)
     def world(self, prefect: PrefectServer, password: None) -> None:
@@ -225,18 +220,10 @@ class TestPrefectByMapping(Reads, Deadlines):
         return HTTP.open(options, "api", SecretStore())
 
     def make_success(self) -> str:
-        return self._ran(STOCK, "succeed", "COMPLETED")
+        return str(self.prefect.row(self.prefect.ran(STOCK, "succeed", "COMPLETED"))["deployment_id"])
 
     def make_failure(self) -> str:
-        return self._ran(ORDERS, "fail", "FAILED")
-
-    def _ran(self, job: str, how: Any, end: str) -> str:
-        """Id of the deployment, which has a run that ended so."""
-        if job not in self.made:
-            run = self.prefect.run(job, how)
-            self.prefect.wait_for(run, end)
-            self.made[job] = str(self.prefect.row(run)["deployment_id"])
-        return self.made[job]
+        return str(self.prefect.row(self.prefect.ran(ORDERS, "fail", "FAILED"))["deployment_id"])
 
 
 def test_a_run_that_completed_with_a_failed_task_is_partial_and_its_log_has_the_error(
@@ -353,8 +340,7 @@ def test_behind_a_proxy_with_the_rules_to_watch_everything_is_seen_and_an_act_is
     prefect: PrefectServer,
 ) -> None:
     """The rules are those that `headway connector grants prefect` prints, here applied by a proxy of ours."""
-    run = prefect.run(ORDERS, "fail")
-    prefect.wait_for(run, "FAILED")
+    run = prefect.ran(ORDERS, "fail", "FAILED")
     with proxy(prefect.url, rule("VIEW")) as url:
         watching = connect(url)
         rights = watching.probe(30).rights
@@ -362,7 +348,7 @@ def test_behind_a_proxy_with_the_rules_to_watch_everything_is_seen_and_an_act_is
         acts = [right for right in rights if right.needed_for == "act"]
         assert [(False, True)] * 3 == [(right.held, "headway connector grants prefect" in right.fix) for right in acts]
         assert watching.inventory("", 30).complete
-        (run_record,) = attempts(watching, run)
+        run_record = attempts(watching, run)[-1]
         assert watching.log(ref(run_record), None, 4096, 20).text
         preview = watching.preview(ActionSpec(Verb.RERUN, ref(run_record), run_record.state), 20)
         with pytest.raises(AccessRefused, match="403"):
@@ -418,4 +404,4 @@ def proxy(url: str, allowed: str) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(60)
+        thread.join(HANGS_SECONDS)

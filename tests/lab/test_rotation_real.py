@@ -18,9 +18,7 @@ from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
 from tests.lab.headway import WORKING, Headway
 from tests.lab.headway_config import Options
-from tests.lab.process import LabError, wait_until
-
-pytestmark = pytest.mark.timeout(240)
+from tests.lab.process import HANGS_SECONDS, LabError, wait_until
 
 JOB = "etl-hosts/etl02:busy_job"
 COMMAND = "true busy"
@@ -39,7 +37,8 @@ class Busy:
     started: list[int] = field(default_factory=list)
     """Process ids, in order."""
     quiet: threading.Lock = field(default_factory=threading.Lock)
-    """Held while nothing may be logged."""
+    """Held while a line is on its way into the log, and while the log is rotated: a copy before it is truncated has all
+    lines, and the file that the lab puts in rsyslog's place as well."""
     over: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
 
@@ -62,7 +61,7 @@ class Busy:
 
     def log(self, child: int, text: str) -> None:
         with self.quiet:
-            self.host.run("root", f"logger -p cron.info -t 'CRON[{child}]' -- '{text}'")
+            self.host.log_to_syslog(text, f"CRON[{child}]")
 
     def wait_for(self, more: int) -> None:
         """Returns when so many more runs have started."""
@@ -101,7 +100,9 @@ def rotation_report(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> It
             writer.start()
             rotate_all(busy)
             busy.over.set()
-            writer.join(30)
+            writer.join(HANGS_SECONDS)
+            if busy.failure is not None:
+                raise busy.failure
             yield run_rotation(headway, busy)
     finally:
         busy.over.set()
@@ -112,10 +113,7 @@ def rotate_all(busy: Busy) -> None:
     """Each way, twice over, with runs before, between and after."""
     for how in ROTATIONS * ROUNDS:
         busy.wait_for(RUNS_BETWEEN)
-        if how == "inode-reuse":  # the lab puts a file in rsyslog's place: what rsyslog wrote meanwhile would be lost
-            with busy.quiet:
-                busy.host.rotate(how)
-        else:
+        with busy.quiet:
             busy.host.rotate(how)
     busy.wait_for(RUNS_BETWEEN)
 

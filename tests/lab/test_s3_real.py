@@ -18,7 +18,7 @@ from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.files.test_conformance import UNPLAYED
 from tests.lab import aws
-from tests.lab.aws import MotoServer
+from tests.lab.aws import PAGE_SIZE, MotoServer
 from tests.lab.test_step_functions_real import keys
 
 __all__ = ["keys"]
@@ -99,13 +99,13 @@ class TestS3OnMoto(Reads, Deadlines, Faults):
 def test_pages_are_read_to_their_end_and_a_missing_bucket_is_named(moto: MotoServer) -> None:
     store = moto.service("s3")
     store.create_bucket(Bucket="many", CreateBucketConfiguration={"LocationConstraint": aws.REGION})
-    for number in range(1001):
+    for number in range(PAGE_SIZE + 1):
         store.put_object(Bucket="many", Key=f"{number:04}", Body=b"x")
     for bucket in ("many", "nothing"):
         reader = BucketFolders(options_of(moto.endpoint), bucket, SecretStore())
         reader.deadline = Deadline(60)
         if bucket == "many":
-            assert 1001 == len(list(reader.entries("")))
+            assert PAGE_SIZE + 1 == len(list(reader.entries("")))
         else:
             with pytest.raises(NotSupported, match="NoSuchBucket"):
                 list(reader.entries(""))

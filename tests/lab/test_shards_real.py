@@ -30,7 +30,7 @@ from console.store.ingest.targets import TargetProbe
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.store_copies import migrated, store_url
 from tests.store.estate import build
 
@@ -207,7 +207,7 @@ def test_inventories_and_rights_are_written_together_also_of_a_job_that_two_targ
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(HANGS_SECONDS)
         versions = store.rows("SELECT id, version FROM target ORDER BY id")
         assert {row.id: row.version for row in versions}.items() >= jobs.items()
         known = {row.native_id for row in store.rows("SELECT native_id FROM job")}
@@ -251,7 +251,7 @@ def poll_together(store: Database, fences: Mapping[int, ShardFence], bad: int = 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANGS_SECONDS)
     return outcomes
 
 

@@ -11,8 +11,6 @@ from tests.lab.headway import COMMAND, Headway
 from tests.lab.headway_config import Options
 from tests.pty.terminal import Terminal
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def headway(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Headway:

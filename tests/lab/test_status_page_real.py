@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import StatusPageSettings
 from console.domain.service import Timeliness
-from console.engine.status_page import StatusPageWriter, page_files
+from console.engine.api.status_page import page_files
+from console.engine.status_page import StatusPageWriter
 from console.timing.clock import Clock
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -27,26 +29,31 @@ __all__ = ["bench", "keys"]
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as made:
+        made.call("Emulation.setDeviceMetricsOverride", **PHONE)
+        yield made
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_the_page_whole(scheme: str, tmp_path: Path) -> None:
+def test_a_phone_shows_the_page_whole(browser: Browser, scheme: str, tmp_path: Path) -> None:
     views = [
         view_of(Timeliness.WILL_MISS, expected=NOW + timedelta(hours=2), acknowledged_by="mara"),
         view_of(Timeliness.ON_TIME, name="other", title="A title without an end " * 4, expected=NOW),
     ]
     page = tmp_path / "index.html"
     page.write_text(page_files("prod", "UTC", views, {}, NOW)["index.html"], encoding="utf-8")
-    with Browser() as browser:
-        browser.call("Emulation.setDeviceMetricsOverride", **PHONE)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.call("Emulation.setEmulatedMedia", features=features)
-        browser.open(page.as_uri())
-        browser.wait_for("document.querySelectorAll('.service').length == 2")
-        assert browser.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        assert browser.evaluate("document.getElementById('old').hidden") is False, "it is of another year"
-        background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme] == background
-        assert len(browser.screenshot()) > 10_000
-        assert not [line for line in browser.logged if "favicon" not in line]
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.call("Emulation.setEmulatedMedia", features=features)
+    browser.open(page.as_uri())
+    browser.wait_for("document.querySelectorAll('.service').length == 2")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert browser.evaluate("document.getElementById('old').hidden") is False, "it is of another year"
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme] == background
+    assert len(browser.screenshot()) > 10_000
+    assert not [line for line in browser.logged if "favicon" not in line]
 
 
 @pytest.mark.usefixtures("keys")

@@ -29,7 +29,6 @@ from tests.store import (
     test_access,
     test_alerts,
     test_audit,
-    test_back_tests,
     test_checks,
     test_decisions,
     test_findings,
@@ -37,7 +36,6 @@ from tests.store import (
     test_notification_order,
     test_plans,
     test_retention,
-    test_run_export,
     test_services,
 )
 from tests.store.db import test_change_detector, test_lease, test_open, test_session
@@ -62,7 +60,6 @@ SHARED = (
     test_config_sync,
     test_decisions,
     test_past_forecasts,
-    test_back_tests,
     test_job_names,
     test_queries,
     test_reports,
@@ -71,7 +68,6 @@ SHARED = (
     test_services,
     test_plans,
     test_retention,
-    test_run_export,
     test_checks,
     test_alerts,
     test_holds,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import join
@@ -17,7 +17,7 @@ from connectors.sdk.states import RunState
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.lab.needs import command, what_is_missing
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.pty.terminal import Terminal
 
 __all__ = ["bench"]
@@ -42,7 +42,7 @@ class Tmux:
 
     def ask(self, *arguments: str) -> str:
         argv = [command("tmux"), "-L", self.socket, *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+        return subprocess.run(argv, capture_output=True, text=True, timeout=HANGS_SECONDS, check=True).stdout.strip()
 
     @property
     def title(self) -> str:
@@ -81,7 +81,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 
 
 def test_title_bell_and_notification_arrive_and_the_title_is_as_before_at_the_end(bench: Bench, tmux: Tmux) -> None:
-    services = {"supply": bench.config.services["supply"].model_copy(update={"tier": 1})}
+    services = {"supply": replace(bench.config.services["supply"], tier=1)}
     object.__setattr__(bench.parts.config, "services", services)
     bench.parts.config_sync.sync(bench.fence)
     bench.turn()

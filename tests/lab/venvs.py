@@ -85,7 +85,7 @@ AIRFLOWS = {
     for version in ("2.10.5", "2.11.0", "3.0.6", "3.3.2")
 }
 USUAL_AIRFLOWS = ("2.10.5", "3.3.2")
-"""The oldest supported and the newest: `make test` starts these, `make lab-versions` the others."""
+"""The oldest supported and the newest: `make test` starts these, `make lab-versions` all."""
 CHOSEN_AIRFLOWS = tuple(os.environ.get("LAB_AIRFLOWS", "").split()) or USUAL_AIRFLOWS
 AIRFLOW_VERSION = USUAL_AIRFLOWS[-1]
 AIRFLOW2_VERSION = next((version for version in CHOSEN_AIRFLOWS if version.startswith("2.")), USUAL_AIRFLOWS[0])
@@ -120,8 +120,6 @@ _DATABRICKS = Environment(
     (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
     HERE / "databricks-constraints.txt",
 )
-ROTEL = Environment("rotel-0.0.1a15", ("rotel==0.0.1a15",), HERE / "rotel-constraints.txt")
-"""An OpenTelemetry collector: the OpenTelemetry Collector itself is in no package registry that the lab has."""
 _LUIGI = Environment(f"luigi-{LUIGI_VERSION}", (f"luigi=={LUIGI_VERSION}",), HERE / "luigi-constraints.txt")
 _SPARK = Environment(
     f"spark-{SPARK_VERSION}",
@@ -162,6 +160,20 @@ def airflow_database(version: str, commands: Sequence[Sequence[str]]) -> Path:
 def prefect_environment() -> Path:
     """The folder of a whole Prefect environment."""
     return _PREFECT.made()
+
+
+def prefect_database() -> Path:
+    """A database to copy that Prefect has migrated (8 s, once)."""
+    folder = prefect_environment()
+    made = folder / "prefect.db"
+    with only_one():
+        if not made.exists():
+            home = folder / "template"
+            shutil.rmtree(home, ignore_errors=True)
+            command = [str(folder / "bin/prefect"), "server", "database", "upgrade", "--yes"]
+            call(command, {**build_environment(), "PREFECT_HOME": str(home)})
+            (home / made.name).rename(made)
+    return made
 
 
 def dagster_environment() -> Path:
@@ -241,7 +253,6 @@ def main() -> None:
         (f"dbt {DBT_VERSION}", dbt_environment),
         (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
         (f"Luigi {LUIGI_VERSION}", luigi_environment),
-        ("Rotel", ROTEL.made),
         (f"Spark {SPARK_VERSION}", spark_environment),
     ):
         began = time.monotonic()

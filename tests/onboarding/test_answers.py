@@ -24,6 +24,7 @@ from console.onboarding.discovery import DETECTORS
 from console.onboarding.local_files import ssh_hosts
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.onboarding.homes import SECRET, machine, put
+from tests.rows import each_row
 
 PASSWORD = {"file": "/secrets/password"}
 
@@ -72,7 +73,7 @@ def test_a_host_of_the_ssh_config_is_tried_again_with_the_key_of_headway(tmp_pat
     assert [] == list(with_own_key(here, [retried]))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed, shown",
     [
         ("postgresql://headway:p@ss/w@dwh:5432/ops", "postgresql://headway:•••@dwh:5432/ops"),

@@ -25,6 +25,7 @@ from console.onboarding.config_writer import (
 from console.onboarding.local_files import aws, system_name
 from console.onboarding.schedulers import DetectedScheduler, WatchReadiness
 from tests.onboarding.homes import SECRET, machine
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
 
@@ -85,7 +86,7 @@ def test_no_text_from_outside_becomes_more_than_a_comment_or_a_string(title: str
     assert {"kind", "key", "a"} == set(next(iter(read["systems"].values())))
 
 
-@pytest.mark.parametrize("value", ["a", True, 3, ["a", {"b": 1}], {"env": "NAME"}, 'quote " and \\ and \u20ac'])
+@each_row("value", ["a", True, 3, ["a", {"b": 1}], {"env": "NAME"}, 'quote " and \\ and \u20ac'])
 def test_a_value_is_read_back_as_it_was(value: object) -> None:
     assert value == tomllib.loads(f"v = {toml(value)}")["v"]
 

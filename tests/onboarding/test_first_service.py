@@ -10,6 +10,7 @@ import pytest
 from console.config.loading import load_config
 from console.domain.service import ReportedDeadline
 from console.onboarding.first_service import JobHistory, propose, propose_reported, with_deadline
+from tests.rows import each_row
 
 ZONE = "Europe/Berlin"
 FIRST = date(2026, 11, 2)
@@ -107,7 +108,7 @@ def test_loops_in_what_is_declared_end() -> None:
     assert "builds on 1 other job," in proposal.reason
 
 
-@pytest.mark.parametrize("text, deadline", [("7:05", "07:05"), (" 23:59 ", "23:59"), ("24:00", None), ("soon", None)])
+@each_row("text, deadline", [("7:05", "07:05"), (" 23:59 ", "23:59"), ("24:00", None), ("soon", None)])
 def test_a_person_types_another_deadline(text: str, deadline: str | None) -> None:
     proposal = propose([past("etl/a", "03:00")], ZONE)
     assert proposal is not None
@@ -128,7 +129,7 @@ def test_its_block_is_config_or_a_comment(tmp_path: object, active: bool) -> Non
     assert (["a"] if active else []) == list(load_config(path).services)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "deadline, of, is_interval, due",
     [
         ("2026-11-26T06:00", "2026-11-26T03:00", False, "07:00"),  # both in the night of the 25th

@@ -14,6 +14,7 @@ from console.onboarding.discovery import DETECTORS, discover
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, is_configured, with_zones
 from tests.deep import few
 from tests.onboarding.homes import SECRET, machine, put
+from tests.rows import each_row
 
 
 def by_key(schedulers: list[DetectedScheduler]) -> dict[str, DetectedScheduler]:
@@ -212,7 +213,7 @@ DSN = {"kind": "pgagent", "dsn": {"env": "DWH_DSN"}}
 FLOWS = {"kind": "airflow", "url": "https://a.example.com", "username": "me"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "kind, settings, expected",
     [
         ("cron", {"hosts": [{"name": "db08", "port": 22}]}, True),
@@ -234,7 +235,7 @@ def test_a_scheduler_of_the_config_is_known_by_its_place(
     assert expected is is_configured(finding, (CRON, DSN, FLOWS))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "own, zones, expected",
     [
         ("Etc/UTC", {"cron": "Europe/Berlin"}, ["Europe/Berlin", "Europe/Berlin"]),

@@ -136,12 +136,13 @@ class Terminal:
         """False while a picture has begun to come and its end has not."""
         return self.ended or self.received.rfind(_BEGINS) <= self.received.rfind(_ENDS)
 
-    def wait_for(self, expected: str | Callable[[str], bool], seconds: float = 60.0) -> str:
-        """The screen, as soon as a complete one contains `wanted`. Raises AssertionError with the screen when it does
-        not within `PATIENCE` times `seconds`."""
-        result = expected if callable(expected) else lambda text: expected in text
+    def wait_for(self, *expected: str | Callable[[str], bool], seconds: float = 60.0) -> str:
+        """The screen, as soon as a complete one contains all that is expected: what a screen reads comes in parts.
+        Raises AssertionError with the screen when it does not within `PATIENCE` times `seconds`."""
         end = time.perf_counter() + seconds * PATIENCE
-        while not (self.is_whole and result(self.text)):
+        while not (
+            self.is_whole and all(part(self.text) if callable(part) else part in self.text for part in expected)
+        ):
             remaining = end - time.perf_counter()
             assert remaining > 0, f"{expected!r} never came; the screen:\n{self.text}"
             assert not self.ended, f"it ended before {expected!r} came; the screen:\n{self.text}"

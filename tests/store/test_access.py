@@ -43,7 +43,7 @@ def test_a_store_that_no_config_has_reached_has_no_rules_and_no_permissions(nigh
     with night.store.write(None) as connection:
         connection.rows("DELETE FROM meta WHERE name = 'acting'")
     with night.store.read() as connection:
-        assert ([], ActingRules((), (), 0, 0, 0.0, ())) == access.load_permissions(connection)
+        assert ([], ActingRules((), (), 0, 0, ())) == access.load_permissions(connection)
 
 
 def test_every_service_below_a_job_hangs_on_it_and_none_above(served: Estate) -> None:

@@ -21,6 +21,7 @@ from console.store.db.database import Database
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 from tests.corpus import HOSTILE
+from tests.lab.process import HANGS_SECONDS
 
 Rows = list[list[Any]]
 
@@ -141,7 +142,7 @@ def test_many_who_write_at_once_make_one_chain(store: Database) -> None:
     for thread in people:
         thread.start()
     for thread in people:
-        thread.join(30)
+        thread.join(HANGS_SECONDS)
     verdict = audit.verify_chain(rows_of(store), noted(store))
     assert (20, None) == (verdict.rows, verdict.bad)
 

@@ -108,7 +108,7 @@ def test_a_downstream_that_starts_soon_waits_for_its_check(served: Estate) -> No
     assert {"gate"} == checks.awaited_check_names(served.store)
     job = served.rows("SELECT downstream_id FROM dependency WHERE check_name = 'gate'")[0][0]
 
-    due = ExpectedRun(job, "2026-11-20T04:00:00Z", at("04:00"), DATE, RunState.PLANNED, RunEvidence.INFERRED, "")
+    due = ExpectedRun(job, "2026-11-20T04:00:00Z", at("04:00"), DATE, RunState.PLANNED, RunEvidence.INFERRED, ())
     apply_decisions(served.store, Decisions(expected=(due,)), at("03:20"), 1, None, ROUTES)
     assert set() == checks.awaited_checks(served.store, at("03:20"))
     assert {("gate", DATE)} == checks.awaited_checks(served.store, at("03:46"))

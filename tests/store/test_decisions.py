@@ -10,34 +10,41 @@ import pytest
 
 from connectors.sdk.records import JobRecord, instant_key
 from connectors.sdk.states import RunEvidence, RunState
-from console.domain.alert import AlertKind, SuppressionFacts
+from console.domain.alert import AlertKind, NotifiedDay, NotifiedIncident, SuppressionFacts
 from console.domain.decision import (
     AffectedServiceVerdict,
     Decisions,
     ExpectedRun,
     IncidentDecision,
+    KnownIncident,
     MemberVerdict,
+    NewIncident,
     Notice,
+    ReopenedIncident,
     RunJudgement,
     ServiceDayVerdict,
     SuppressedNotice,
+    Suppressions,
 )
 from console.domain.dependency import DependencyOrigin
 from console.domain.estate import DependencyFacts, EvaluationSettings, LastVerdict, RunFacts
-from console.domain.forecast import ForecastTally, JobForecast, PeakForecast
+from console.domain.forecast import ForecastTally, JobForecast
 from console.domain.history import DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.ids import micros
+from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint, RootRun
 from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
-from console.domain.reason import BadDelivery, LateBecause
+from console.domain.message import DIVIDER, Message, body_text, title_text
+from console.domain.reason import BadDelivery, GreenAgain, LateBecause
 from console.domain.service import Timeliness
+from console.domain.text import At, Title, parts_json
 from console.store.db import lease
 from console.store.decisions import AppliedDecisions, apply_decisions
 from console.store.errors import LeaseLost
 from console.store.ingest.inventory import write_inventory
-from console.store.notification_state import load_notification_state
+from console.store.notification_state import last_notifications
 from console.store.queries import open_queries
 from console.store.snapshot.estate import load_estate
-from console.text.message import DIVIDER
+from tests.messages import message_of
 from tests.store.estate import DATE, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
 
 ROUTES = {"oncall": ("env ONCALL_MAIL", "env ONCALL_CHAT"), "nobody": ()}
@@ -49,44 +56,40 @@ def decide(served: Estate, now: str = "03:30", seq: int = 7, **decisions: Any) -
 
 def expected(period: str = "04:10", job: int = 1, **changes: Any) -> ExpectedRun:
     expected_run = ExpectedRun(
-        job, instant_key(at(period)), at(period), DATE, RunState.PLANNED, RunEvidence.INFERRED, "daily"
+        job, instant_key(at(period)), at(period), DATE, RunState.PLANNED, RunEvidence.INFERRED, ("daily",)
     )
     return replace(expected_run, **changes)
 
 
-def incident(**changes: Any) -> IncidentDecision:
+def incident(root: int = 1, **changes: Any) -> IncidentDecision:
+    """`root`: the number of its job and of its run."""
     decision = IncidentDecision(
-        incident_id=None,
+        incident=NewIncident(),
         key="run:1:2026-11-20T03:10:00Z",
-        title="etl-hosts/db07:extract_orders failed: exit 1",
-        cause="run",
-        root_job_id=1,
-        root_run_id=1,
-        root_period_key="2026-11-20T03:10:00Z",
-        root_target_id=None,
-        business_date=DATE,
-        reason="exit 1",
+        title=Title(("etl-hosts/db07:extract_orders", " failed: exit 1")),
+        cause=CauseRecord("run", DATE, RootRun(root, "2026-11-20T03:10:00Z")),
+        reason=("exit 1",),
         owner="platform",
         runbook="",
         failed_since=at("03:12"),
         act_by=at("03:58"),
-        members=(MemberVerdict(1, "2026-11-20T03:10:00Z", "root", 1), MemberVerdict(4, "m", "threatened", None)),
+        members=(MemberVerdict(root, "2026-11-20T03:10:00Z", "root", root), MemberVerdict(4, "m", "threatened", None)),
         services=(
             AffectedServiceVerdict(
                 "supply",
                 DATE,
                 at("05:30"),
-                at("03:58"),
-                at("04:21"),
-                at("06:00"),
                 Timeliness.AT_RISK,
-                EstimateBasis(EstimateKind.DECLARED),
-                (LateBecause(("x",)),),
+                expected_at=at("06:00"),
+                act_by=at("03:58"),
+                green_by=at("04:21"),
+                reasons=(LateBecause(("x",)),),
+                basis=EstimateBasis(EstimateKind.DECLARED),
             ),
         ),
-        fingerprint="f1",
-        notices=(Notice(AlertKind.OPENED, "oncall", "{incident} extract_orders failed", "see {incident}"),),
-        event="{incident} opened",
+        fingerprint=IncidentFingerprint("f1"),
+        notices=(Notice(AlertKind.OPENED, "oncall", message_of("{incident} extract_orders failed", "see {incident}")),),
+        event=("opened",),
     )
     return replace(decision, **changes)
 
@@ -101,12 +104,24 @@ def tables(served: Estate) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again(served: Estate) -> None:
     decide(served, incidents=(incident(),))
-    over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
+    over = Notice(AlertKind.RECOVERED, "oncall", message_of("over", "over"), not_before=at("04:10"))
     held = SuppressedNotice("oncall", "technical", AlertKind.RECOVERED, "flapping", "flapping", at("04:10"))
     decide(
-        served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,), suppressed=(held,), flaps=2),)
+        served,
+        "03:40",
+        incidents=(
+            incident(
+                incident=KnownIncident(1),
+                close_reason=GreenAgain(),
+                notices=(over,),
+                suppressions=Suppressions((held,)),
+                flaps=Flaps(2, at("03:12")),
+            ),
+        ),
     )
-    decide(served, "03:50", incidents=(incident(incident_id=1, reopened=True, notices=(), flaps=3),))
+    decide(
+        served, "03:50", incidents=(incident(incident=ReopenedIncident(1), notices=(), flaps=Flaps(3, at("03:12"))),)
+    )
     query = "SELECT d.state, d.error FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.kind = 'recovered'"
     assert [("dropped", "it was reopened before that was sent")] * 2 == served.rows(query)
     assert ["pending", "pending"] == [
@@ -118,28 +133,38 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
     )
     text = "oncall was not notified of its recovery: it was reopened before that was sent"
     assert text == served.fetch_one("SELECT text FROM event WHERE kind = 'suppressed'")
-    assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
+    assert Flaps(3, at("03:12")) == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 
 
 def test_a_failure_that_was_over_before_it_was_seen_is_in_the_timeline(served: Estate) -> None:
     decide(served, incidents=(incident(),))
     line = "not notified: hosts/extract failed at 03:32 UTC"
-    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, superseded=(line,)),))
-    assert [(1, line)] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'suppressed'")
+    decide(
+        served,
+        "03:40",
+        incidents=(
+            incident(
+                incident=KnownIncident(1), close_reason=GreenAgain(), suppressions=Suppressions(superseded=((line,),))
+            ),
+        ),
+    )
+    assert [(1, parts_json((line,)))] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'suppressed'")
 
 
 def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
     decide(served, incidents=(incident(),))
-    over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
-    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,)),))
-    decide(served, "04:10", incidents=(incident(incident_id=1, reopened=True, notices=()),))
+    over = Notice(AlertKind.RECOVERED, "oncall", message_of("over", "over"), not_before=at("04:10"))
+    decide(
+        served, "03:40", incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain(), notices=(over,)),)
+    )
+    decide(served, "04:10", incidents=(incident(incident=ReopenedIncident(1), notices=()),))
     assert {"pending"} == {state for (state,) in served.rows("SELECT state FROM delivery")}
 
 
 # -- expected runs ----------------------------------------------------------------------------------------------------
 def test_an_expected_run_is_there_and_shown_where_a_job_has_no_other(served: Estate) -> None:
     decide(served, expected=(expected("04:10"), expected("05:10")))
-    assert [("planned", "daily", 0, True, "2026-11-19", micros(at("04:10")))] == served.rows(
+    assert [("planned", '["daily"]', 0, True, "2026-11-19", micros(at("04:10")))] == served.rows(
         "SELECT state, reason, attempts, expected, business_date, period_us FROM run WHERE sort_us = :at",
         at=micros(at("04:10")),
     )
@@ -152,7 +177,7 @@ def test_what_is_only_planned_does_not_hide_what_happened(served: Estate) -> Non
     served.ingest(failed())
     decide(served, expected=(expected("04:10"),))
     assert "failed" == served.fetch_one("SELECT state FROM latest_run WHERE job_id = 1")
-    decide(served, expected=(expected("04:10", state=RunState.MISSED, reason="nothing in the log"),))
+    decide(served, expected=(expected("04:10", state=RunState.MISSED, why=("no start in the log",)),))
     assert "missed" == served.fetch_one("SELECT state FROM latest_run WHERE job_id = 1")
 
 
@@ -202,17 +227,16 @@ def day(**changes: Any) -> ServiceDayVerdict:
         DATE,
         at("05:30"),
         Timeliness.AT_RISK,
-        "open",
-        None,
-        at("05:00"),
-        at("06:00"),
-        at("03:58"),
-        at("04:21"),
-        EXTRACT,
-        "run:1:2026-11-20T03:10:00Z",
-        (DurationEstimate(1, EstimateKind.DECLARED, 0, None),),
-        (1, 4),
-        (LateBecause(("act by 03:58",)),),
+        data_state="open",
+        expected_at=at("05:00"),
+        late_at=at("06:00"),
+        act_by=at("03:58"),
+        green_by=at("04:21"),
+        cause=EXTRACT,
+        incident_key="run:1:2026-11-20T03:10:00Z",
+        sources=(DurationEstimate(1, EstimateKind.DECLARED, 0, None),),
+        path=(1, 4),
+        reasons=(LateBecause(("act by 03:58",)),),
     )
     return replace(service_day, **changes)
 
@@ -234,19 +258,22 @@ def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate
 def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(served: Estate) -> None:
     served.ingest(failed())
     assert AppliedDecisions((1,), (), (1,)) == decide(served, incidents=(incident(),))
-    assert ("etl-hosts/db07:extract_orders failed: exit 1", micros(at("03:30")), None, 1) == served.fetch_one(
+    title = '["etl-hosts/db07:extract_orders", " failed: exit 1"]'
+    assert (title, micros(at("03:30")), None, 1) == served.fetch_one(
         "SELECT title, opened_us, closed_us, version FROM incident"
     )
+    key, kind, stored = served.fetch_one("SELECT dedup_key, kind, message FROM alert")
+    message = Message.from_json(stored)
     assert (
         "run:1:2026-11-20T03:10:00Z",
         "opened",
         "INC-0001 extract_orders failed",
-        "see INC-0001",
-    ) == served.fetch_one("SELECT dedup_key, kind, title, body FROM alert")
+        "see INC-0001\n",
+    ) == (key, kind, title_text(message.title), body_text(message.blocks))
     assert [(0, "env ONCALL_MAIL", "pending", 0), (1, "env ONCALL_CHAT", "pending", 0)] == served.rows(
         "SELECT url_index, receiver, state, tries FROM delivery ORDER BY url_index"
     )
-    assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, text FROM event")
+    assert [("opened", '["opened"]')] == served.rows("SELECT kind, text FROM event")
     assert ("supply", "at_risk", '{"kind": "declared", "count": 0}') == served.fetch_one(
         "SELECT s.name, x.timeliness, x.basis FROM incident_service x JOIN service s ON s.id = x.service_id"
     )
@@ -259,7 +286,7 @@ def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
     decide(served, **again, incidents=(incident(),))
     before = tables(served)
     assert AppliedDecisions() == decide(
-        served, now="03:31", **again, incidents=(incident(incident_id=1, notices=(), event=""),)
+        served, now="03:31", **again, incidents=(incident(incident=KnownIncident(1), notices=(), event=()),)
     )
     assert before == tables(served)
 
@@ -269,8 +296,8 @@ def test_a_deadline_that_passes_with_stale_data_is_not_called_undelivered(served
     given = BadDelivery(at("05:10"))
     missed = replace(incident().services[0], timeliness=Timeliness.BREACHED, reasons=(given,))
     decide(served, "05:31", incidents=(incident(services=(missed,)),))
-    text = f"supply of {DATE}: not delivered with good data by its deadline, 2026-11-20 05:30 UTC"
-    assert [(text,)] == served.rows("SELECT text FROM event WHERE kind = 'breached'")
+    text = f"supply of {DATE}: not delivered with good data by its deadline, ", At(at("05:30"))
+    assert [(parts_json(text),)] == served.rows("SELECT text FROM event WHERE kind = 'breached'")
 
 
 def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_late_after_that(served: Estate) -> None:
@@ -280,9 +307,11 @@ def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_lat
     decide(served, incidents=(incident(),))
     for clock, timeliness in (("05:31", "breached"), ("05:32", "breached"), ("06:10", "met_late")):
         missed = replace(service, timeliness=Timeliness(timeliness))
-        decide(served, clock, incidents=(incident(incident_id=1, notices=(), event="", services=(missed,)),))
-    text = f"supply of {DATE}: not delivered by its deadline, 2026-11-20 05:30 UTC"
-    assert [("breached", text, micros(at("05:31")))] == served.rows(
+        decide(
+            served, clock, incidents=(incident(incident=KnownIncident(1), notices=(), event=(), services=(missed,)),)
+        )
+    text = f"supply of {DATE}: not delivered by its deadline, ", At(at("05:30"))
+    assert [("breached", parts_json(text), micros(at("05:31")))] == served.rows(
         "SELECT kind, text, at_us FROM event WHERE kind <> 'opened'"
     )
 
@@ -291,11 +320,11 @@ def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
     update = incident(
-        incident_id=1,
+        incident=KnownIncident(1),
         members=(MemberVerdict(1, "2026-11-20T03:10:00Z", "root", 1), MemberVerdict(2, "p", "red", None)),
-        fingerprint="f2",
-        notices=(Notice(AlertKind.UPDATED, "oncall", "t", "b"),),
-        event="load_stock hit too",
+        fingerprint=IncidentFingerprint("f2"),
+        notices=(Notice(AlertKind.UPDATED, "oncall", message_of("t", "b")),),
+        event=("load_stock hit too",),
     )
     assert AppliedDecisions((), (), (2,)) == decide(served, incidents=(update,))
     assert [(1, "opened"), (2, "updated")] == served.rows("SELECT version, kind FROM alert ORDER BY id")
@@ -308,44 +337,61 @@ def test_a_closed_incident_has_a_reason_and_notifies_the_same_route(served: Esta
     served.ingest(failed())
     decide(served, incidents=(incident(),))
     closing = incident(
-        incident_id=1, closed=True, close_reason="green again", event="closed",
-        notices=(Notice(AlertKind.RECOVERED, "oncall", "t", "b"),),
+        incident=KnownIncident(1), close_reason=GreenAgain(), event=("closed",),
+        notices=(Notice(AlertKind.RECOVERED, "oncall", message_of("t", "b")),),
     )  # fmt: skip
     assert AppliedDecisions((), (1,), (2,)) == decide(served, now="04:00", incidents=(closing,))
-    assert (micros(at("04:00")), "green again") == served.fetch_one("SELECT closed_us, close_reason FROM incident")
+    assert (micros(at("04:00")), '{"kind": "green_again"}') == served.fetch_one(
+        "SELECT closed_us, close_reason FROM incident"
+    )
     assert () == load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
 
 
 def test_the_time_to_escalation_of_a_reopened_incident_restarts(served: Estate) -> None:
     served.ingest(failed())
-    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "oncall", "t", "b"),)),))
-    decide(served, now="04:00", incidents=(incident(incident_id=1, closed=True, close_reason="green again"),))
-    decide(served, now="04:20", incidents=(incident(incident_id=1, reopened=True, notices=()),))
-    decide(served, now="04:30", incidents=(incident(incident_id=1, notices=()),))
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "oncall", message_of("t", "b")),)),))
+    decide(served, now="04:00", incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain()),))
+    decide(served, now="04:20", incidents=(incident(incident=ReopenedIncident(1), notices=()),))
+    decide(served, now="04:30", incidents=(incident(incident=KnownIncident(1), notices=()),))
     [notification] = load_estate(served.store, at("04:30"), EvaluationSettings()).notifications.notified[1]
     assert at("04:20") == notification.first_at
 
 
 def test_the_notification_of_each_route_is_stored_with_its_alert_also_for_merged_incidents(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
-    symptom = (Notice(AlertKind.OPENED, "second", "t", "b", fingerprint="s"),)
-    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
-    first = (Notice(AlertKind.OPENED, "oncall", "t", "b", fingerprint="f"),)
+    symptom = (Notice(AlertKind.OPENED, "second", message_of("t", "b"), content=NotifiedIncident("s")),)
+    decide(served, incidents=(incident(key="run:2:x", root=2, notices=symptom),))
+    first = (Notice(AlertKind.OPENED, "oncall", message_of("t", "b"), content=NotifiedIncident("f")),)
     decide(served, incidents=(incident(merges={1: "load"}, notices=first),))
     with served.store.read() as connection:
-        notifications = load_notification_state(connection, 0, 1 << 60).notified
-    assert {2: {"second": "s", "oncall": "f"}} == {
-        number: {notification.route: notification.fingerprint for notification in facts}
-        for number, facts in notifications.items()
+        notifications = last_notifications(connection, [2])
+    assert {"second": "s", "oncall": "f"} == {
+        notification.route: notification.content.cause for notification in notifications[2]
     }
+
+
+def test_a_service_day_is_known_as_a_merged_incident_notified_it_last(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+
+    def notices_of(status: str) -> tuple[Notice, ...]:
+        content = NotifiedIncident(days=(NotifiedDay("supply", date(2026, 11, 19), status),))
+        return (Notice(AlertKind.UPDATED, "planning", message_of("t", "b"), style="business", content=content),)
+
+    decide(served, now="04:00", incidents=(incident(notices=notices_of("at_risk")),))
+    symptom = incident(key="run:2:x", root=2, notices=notices_of("breached"))
+    decide(served, now="04:10", incidents=(symptom,))
+    decide(served, now="04:20", incidents=(incident(incident=KnownIncident(1), merges={2: "load"}, notices=()),))
+    notified = load_estate(served.store, at("04:30"), EvaluationSettings()).notifications.notified
+    newest = max((notice for notices in notified.values() for notice in notices), key=lambda notice: notice.last_at)
+    assert ["breached"] == [day.status for day in newest.content.days]
 
 
 def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> None:
     served.ingest(failed())
     until = at("06:00")
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
-    decide(served, incidents=(incident(suppressed=held, notices=()),))
-    decide(served, incidents=(incident(incident_id=1, suppressed=held, notices=()),))
+    decide(served, incidents=(incident(suppressions=Suppressions(held), notices=()),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), suppressions=Suppressions(held), notices=()),))
     question = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_suppressed"
     assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(question)
     assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
@@ -355,7 +401,17 @@ def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> 
             "resolved during quiet hours",
         ),
     )
-    decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
+    decide(
+        served,
+        incidents=(
+            incident(
+                incident=KnownIncident(1),
+                close_reason=GreenAgain(),
+                suppressions=Suppressions(dropped=dropped),
+                notices=(),
+            ),
+        ),
+    )
     assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(question)
     assert [("oncall was not notified: resolved during quiet hours",)] == served.rows(
         "SELECT text FROM event WHERE kind = 'suppressed'"
@@ -364,17 +420,17 @@ def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> 
 
 def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
-    notices = [(Notice(AlertKind.OPENED, "oncall", f"t  {n}", f"b{n}\n", group="oncall"),) for n in (1, 2)]
+    notices = [(Notice(AlertKind.OPENED, "oncall", message_of(f"t  {n}", f"b{n}\n"), group="oncall"),) for n in (1, 2)]
     incident_decision = incident(notices=notices[0])
-    decide(
-        served, incidents=(incident_decision, incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=notices[1]))
-    )
+    decide(served, incidents=(incident_decision, incident(key="run:2:x", root=2, notices=notices[1])))
     assert [("opened", 3, "digested"), ("opened", 3, "digested"), ("group", None, "pending")] == served.rows(
         "SELECT a.kind, a.digest_id, d.state FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.url_index = 0"
         " ORDER BY a.id"
     )
-    [(title, body)] = served.rows("SELECT title, body FROM alert WHERE kind = 'group'")
-    assert "t  1, and 1 more alert" == title
+    [(stored,)] = served.rows("SELECT message FROM alert WHERE kind = 'group'")
+    message = Message.from_json(stored)
+    body = body_text(message.blocks)
+    assert "t  1, and 1 more alert" == title_text(message.title)
     assert body.startswith(f"{DIVIDER}\nt 1\n\nb1\n")
     assert f"\n{DIVIDER}\nt 2\n\nb2\n" in body  # two blanks would part cells of a table
 
@@ -382,7 +438,7 @@ def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served
 def test_incidents_with_one_key_are_numbered_beside_keys_that_look_like_it(served: Estate) -> None:
     others = ("run:a0b0c#7", "RUN:A_B%C#7", "run:a_b%c!#7", "run:a_b%c$7", "run:a_b%c2", "run:a_b%")
     for key in (*others, *["run:a_b%c"] * 3):
-        decide(served, incidents=(incident(key=key, closed=True),))
+        decide(served, incidents=(incident(key=key, close_reason=GreenAgain()),))
     keys = served.rows("SELECT key FROM incident ORDER BY id")
     assert [(key,) for key in (*others, "run:a_b%c", "run:a_b%c#2", "run:a_b%c#3")] == keys
 
@@ -390,7 +446,7 @@ def test_incidents_with_one_key_are_numbered_beside_keys_that_look_like_it(serve
 def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
-    decide(served, incidents=(incident(incident_id=1, closed=True, notices=()),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain(), notices=()),))
     assert AppliedDecisions((2,), (), (2,)) == decide(served, now="05:00", incidents=(incident(),))
     assert 2 == served.fetch_one("SELECT count(DISTINCT key) FROM incident")
     assert 2 == served.fetch_one("SELECT count(DISTINCT dedup_key) FROM alert")
@@ -398,9 +454,9 @@ def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(ser
 
 def test_a_symptom_notified_first_is_merged_into_its_cause_silently(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
-    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2),))
+    decide(served, incidents=(incident(key="run:2:x", root=2),))
     assert AppliedDecisions((2,), (1,), (2,)) == decide(served, incidents=(incident(merges={1: "load"}),))
-    assert [(1, "a symptom of INC-0002", 2), (2, "", None)] == served.rows(
+    assert [(1, '{"kind": "symptom_of", "incident": 2}', 2), (2, "", None)] == served.rows(
         "SELECT id, close_reason, merged_into FROM incident ORDER BY id"
     )
 
@@ -409,14 +465,12 @@ def test_an_incident_merged_twice_counts_as_notified_and_suppresses_nothing(serv
     served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "group", "w", at("06:00")),)
     for number, merges in ((3, {}), (2, {1: "a"}), (1, {2: "b"})):
-        values = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
-        incident_decision = incident(
-            key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=values, merges=merges
-        )
-        decide(served, incidents=(replace(incident_decision, suppressed=held if number == 3 else ()),))
+        values = (Notice(AlertKind.OPENED, f"route{number}", message_of("t", "b"), content=NotifiedIncident("f")),)
+        incident_decision = incident(key=f"run:{number}:x", root=number, notices=values, merges=merges)
+        decide(served, incidents=(replace(incident_decision, suppressions=Suppressions(held if number == 3 else ())),))
     with served.store.read() as connection:
-        known = load_notification_state(connection, 0, 1 << 60)
-    assert {"route1", "route2", "route3"} == {notification.route for notification in known.notified[3]}
+        known = last_notifications(connection, [3])
+    assert {"route1", "route2", "route3"} == {notification.route for notification in known[3]}
     assert [(1, "a symptom of INC-0002")] == served.rows(
         "SELECT incident_id, ended_why FROM alert_suppressed WHERE ended_us IS NOT NULL"
     )
@@ -425,7 +479,7 @@ def test_an_incident_merged_twice_counts_as_notified_and_suppresses_nothing(serv
 
 def test_a_route_without_a_url_is_recorded_in_the_timeline(served: Estate) -> None:
     served.ingest(failed())
-    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", message_of("t", "b")),)),))
     assert 0 == served.fetch_one("SELECT count(*) FROM delivery")
     assert ['route "nobody" has no URL: not notified'] == [
         item for (item,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
@@ -435,7 +489,7 @@ def test_a_route_without_a_url_is_recorded_in_the_timeline(served: Estate) -> No
 def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=()),))
-    decide(served, incidents=(incident(incident_id=1, notices=(), event=""),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), notices=(), event=()),))
     assert ["no route is configured for it, and there is no default route: not notified"] == [
         item for (item,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
     ]
@@ -504,10 +558,18 @@ def test_an_open_incident_comes_with_the_runs_it_affects(served: Estate) -> None
     served.ingest(failed())
     decide(served, incidents=(incident(),))
     [incident_facts] = load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
-    assert (1, "run:1:2026-11-20T03:10:00Z", 1, frozenset({1}), frozenset({1}), "f1", at("03:12")) == (
+    assert (
+        1,
+        "run:1:2026-11-20T03:10:00Z",
+        1,
+        frozenset({1}),
+        frozenset({1}),
+        IncidentFingerprint("f1"),
+        at("03:12"),
+    ) == (
         incident_facts.id,
         incident_facts.key,
-        incident_facts.root_job_id,
+        incident_facts.cause.job_id,
         incident_facts.member_run_ids,
         incident_facts.affected_run_ids,
         incident_facts.fingerprint,
@@ -614,13 +676,6 @@ def test_a_forecast_is_stored_when_it_changes_much_and_now_and_then_besides(serv
     assert (micros(at("05:10")), micros(at("05:50"))) == stored_forecasts(served)[0][2:]
 
 
-def test_the_highest_forecast_of_a_day_stays_known(served: Estate) -> None:
-    for now, late in (("03:00", 0.2), ("03:10", 0.6), ("03:20", 0.1), ("05:31", 1.0)):
-        decide(served, now, service_days=(verdict(late),))
-    with served.store.read() as connection:
-        assert [(1.0, 0.6)] == connection.rows("SELECT p_late, peak_late FROM service_day")
-
-
 def test_a_forecast_without_a_simulation_is_not_stored(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(None),))
     assert [] == stored_forecasts(served)
@@ -639,10 +694,8 @@ def test_forecasts_given_in_time_for_past_dates_are_known_to_later_evaluations(s
     decide(served, "03:00", service_days=(verdict(0.4),))
     done = verdict(0.0, delivered_at=at("05:20"), timeliness=Timeliness.MET)
     decide(served, "05:21", service_days=(done,))
-    assert {} == dict(load_estate(served.store, at("05:22"), EvaluationSettings()).peaks)
     later = at("05:22") + timedelta(days=3)
     known = load_estate(served.store, later, EvaluationSettings())
-    assert {"supply": [PeakForecast(0.4, False)]} == dict(known.peaks)
     assert {"supply": ForecastTally(1, 0, ((0.0, 0.5, 0.0), (0.4, 0.5, 0.0)))} == dict(known.tallies), "two, of one day"
     assert {float} == {type(value) for row in known.tallies["supply"].counts for value in row}, "on either database"
 
@@ -653,7 +706,7 @@ def test_of_a_day_that_was_not_proved_late_nothing_is_learned(served: Estate, ti
     decide(served, "03:00", service_days=(verdict(0.4, p_own=0.2),))
     decide(served, "05:21", service_days=(verdict(None, timeliness=timeliness),))
     later = load_estate(served.store, at("05:22") + timedelta(days=3), EvaluationSettings())
-    assert ({}, ()) == (dict(later.peaks), later.forecasts)
+    assert () == later.forecasts
 
 
 def test_calibration_uses_the_raw_simulation_of_past_dates(served: Estate) -> None:

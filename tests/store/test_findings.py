@@ -20,6 +20,7 @@ from console.store.decisions import apply_decisions
 from console.store.queries.reader import Queries
 from console.store.snapshot import history
 from console.store.snapshot.estate import load_estate
+from tests.reasons import source_text
 from tests.store.estate import EXTRACT, JOBS, Estate, at, failed, run, running, set_clock
 from tests.store.ready import open_ready
 
@@ -135,14 +136,14 @@ def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> 
     judged(served, "02:30")
     judged(served, "02:31")
     rows = "SELECT period_key, run_id IS NOT NULL, closed_us IS NOT NULL, severity FROM finding WHERE rule = 'too_long'"
-    incident = "SELECT cause, rule, closed_us IS NOT NULL, close_reason FROM incident WHERE root_job_id = :job"
+    incident = "SELECT cause, cause_subject, closed_us IS NOT NULL, close_reason FROM incident WHERE root_job_id = :job"
     assert [("2026-11-20T02:10:00Z", True, False, "alert")] == served.rows(rows)
     assert ("rule", "too_long", False, "") == served.fetch_one(incident, job=served.job_id())
     served.ingest(run(period="02:10", ended_at=at("02:32")), now="02:33")
     judged(served, "02:33")
     assert [("2026-11-20T02:10:00Z", True, True, "alert")] == served.rows(rows)
     assert "it no longer holds" == served.fetch_one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
-    assert ("rule", "too_long", True, "the finding no longer holds") == served.fetch_one(incident, job=served.job_id())
+    assert ("rule", "too_long", True, '{"kind": "finding_over"}') == served.fetch_one(incident, job=served.job_id())
 
 
 def test_a_finding_wakes_nothing(served: Estate) -> None:
@@ -167,6 +168,16 @@ def test_what_an_older_version_does_not_know_is_left_alone(served: Estate) -> No
     assert () == load_estate(served.store, at("02:30"), SETTINGS).findings
 
 
+def test_the_evidence_of_another_version_is_read_as_far_as_it_is_known(served: Estate) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    with served.store.write(None) as connection:
+        connection.rows("""UPDATE finding SET evidence = '{"seen": "running since 02:10", "threshold": "24m"}'""")
+    stored = load_estate(served.store, at("02:30"), SETTINGS).findings
+    assert {("24m", "")} == {(known.finding.evidence.threshold, known.finding.evidence.source) for known in stored}
+
+
 def test_drift_is_shown_with_its_fix_while_it_is_open_however_long_the_name_is(served: Estate, reads: Queries) -> None:
     past(served)
     served.ingest(running(period="02:10"))
@@ -178,7 +189,7 @@ def test_drift_is_shown_with_its_fix_while_it_is_open_however_long_the_name_is(s
     [finding] = reads.findings.list_findings(rule="drift")
     fix = f"headway system drift accept {name}, or undo the change at its scheduler"
     assert fix == finding.fix
-    assert finding.with_source.endswith(f". Fix: {fix}")
+    assert source_text(finding).endswith(f". Fix: {fix}")
     with served.store.write(None) as connection:
         connection.rows("UPDATE finding SET closed_us = since_us")
     assert [""] == [finding.fix for finding in reads.findings.list_findings(rule="drift", closed=True)]
@@ -221,7 +232,12 @@ def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Que
     set_clock(served, "02:31")
     (finding,) = reads.findings.list_findings(rule=DetectionRule.TOO_LONG.value)
     text = "running since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
-    assert (EXTRACT, text, at("02:17:30"), "") == (finding.job, finding.with_source, finding.since, finding.fix)
+    assert (EXTRACT, text, at("02:17:30"), "") == (
+        finding.job,
+        source_text(finding, "Europe/Berlin"),
+        finding.since,
+        finding.fix,
+    )
     assert finding in reads.jobs.job(EXTRACT).findings
     assert (finding,) == reads.runs.run(finding.run_id or 0).findings
     incident = served.fetch_one("SELECT id FROM incident WHERE root_job_id = :job", job=served.job_id())

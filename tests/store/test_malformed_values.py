@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.hold import HoldReason
 from console.domain.ids import utc_minute
 from console.domain.reason import CauseKnown, LateBecause, Reason, UnknownReason, reasons_text
-from console.store.row_values import parse_reasons
+from console.store.row_values import parse_reasons, stored_reason
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("stored", ["", "[", "{}", "null", "3", "[3, null, []]", "[" * 100_000])
+@each_row("stored", ["", "[", "{}", "null", "3", "[3, null, []]", "[" * 100_000])
 def test_what_is_no_list_of_objects_has_no_reasons(stored: str) -> None:
     assert () == parse_reasons(stored)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "data, reason",
     [
         ({}, UnknownReason("")),
@@ -38,15 +37,21 @@ def test_a_reason_that_cannot_be_read_is_unknown_and_breaks_nothing(data: object
     assert reasons_text((reason,), utc_minute)
 
 
-@pytest.mark.parametrize("data", [None, [], "history", {}, {"kind": "stars"}, {"kind": [], "count": []}])
+def test_the_text_of_a_reason_that_is_no_value_is_kept() -> None:
+    reason = stored_reason("green again, with all affected runs")
+    assert reason is not None
+    assert "unknown reason (green again, with all affected runs)" == reasons_text((reason,), utc_minute)
+
+
+@each_row("data", [None, [], "history", {}, {"kind": "stars"}, {"kind": [], "count": []}])
 def test_a_basis_of_no_known_kind_is_none(data: object) -> None:
     assert NO_ESTIMATE == EstimateBasis.from_json(data)
 
 
-@pytest.mark.parametrize("count", [None, "many", [], float("inf")])
+@each_row("count", [None, "many", [], float("inf")])
 def test_a_malformed_count_is_none(count: object) -> None:
     assert EstimateBasis(EstimateKind.HISTORY) == EstimateBasis.from_json({"kind": "history", "count": count})
 
 
 def test_an_unknown_reason_of_a_hold_has_its_detail_as_text() -> None:
-    assert "the moon" == HoldReason("lunar").text("the moon")
+    assert ("the moon",) == HoldReason("lunar").text(("the moon",))

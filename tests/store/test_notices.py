@@ -9,6 +9,7 @@ import pytest
 
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
+from console.domain.message import Message, body_text
 from console.store import alert_responses, notification_state, request_queue, switches
 from console.store.alerts import AlertRouting, AttentionRequest, request_attention
 from console.store.audit import ChangeOrigin
@@ -55,5 +56,7 @@ def test_a_reason_of_several_lines_is_shown_on_one_without_a_replaced_letter(sto
     with store.write(None) as connection:
         switches.initialize_mode(connection, "live", 1)
         request_attention(connection, AlertRouting({"oncall": ("env A",)}, "oncall"), need, 1)
-        [body] = [row[0] for row in connection.rows("SELECT body FROM alert")]
+        [body] = [
+            body_text(Message.from_json(row.message).blocks) for row in connection.rows("SELECT message FROM alert")
+        ]
     assert body.startswith("  | table orders is empty · CONTEXT: PL/pgSQL function obey(text)\n\n")

@@ -3,19 +3,44 @@ one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from itertools import count
 
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from console.domain.alert import AlertKind, NotificationState, RouteNotification, SuppressionFacts
-from console.domain.decision import Decisions, IncidentDecision, Notice, SuppressedNotice
+from console.domain.alert import (
+    AlertKind,
+    IncidentPhase,
+    JobErrors,
+    NotificationState,
+    NotifiedDay,
+    NotifiedIncident,
+    RouteNotification,
+    SuppressionFacts,
+)
+from console.domain.decision import (
+    Decisions,
+    IncidentDecision,
+    KnownIncident,
+    NewIncident,
+    Notice,
+    ReopenedIncident,
+    SuppressedNotice,
+    Suppressions,
+)
 from console.domain.ids import instant, micros
-from console.store.notification_state import load_notification_state
+from console.domain.incident_record import IncidentFingerprint
+from console.domain.reason import GreenAgain
+from console.store import alert_routing
+from console.store.notification_state import last_notifications, load_notification_state
 from tests.control.ledger import next_notification_state
 from tests.factories import minutes
+from tests.messages import message_of
 from tests.properties import examples
 from tests.store.estate import Estate, at
+from tests.store.test_decisions import ROUTES as ALERT_ROUTES
 from tests.store.test_decisions import decide, incident
 
 ROUTES, TEXTS, STAGES = ("oncall", "manager"), ("technical", "business"), ("wait", "silence", "group")
@@ -52,17 +77,35 @@ class StoredNight:
         others = [number for number in self.ids if number != place and number not in self.over | self.merged]
         joins = others[:1] if does == "joins another" and place not in self.over else []
         until = at("06:00") if does == "ends" else None  # of what is over only what leaves later is held
+        content = NotifiedIncident(
+            f"f{self._step}",
+            IncidentPhase.CLOSED if does == "ends" else IncidentPhase.OPEN,
+            (JobErrors(f"job {self._step}", 2, after_success=True),),
+            ("hosts/load",),
+            (
+                NotifiedDay(
+                    "daily", date(2026, 11, 19), "at_risk", at("06:30"), at("05:40") if does == "ends" else None
+                ),
+            ),
+        )
         incident_decision = incident(
-            incident_id=self.ids.get(place), key=key, closed=does == "ends", reopened=place in self.over,
-            fingerprint=f"f{self._step}", merges={self.ids[text]: text for text in joins},
+            incident=self._incident(place), key=key, close_reason=GreenAgain() if does == "ends" else None,
+            fingerprint=IncidentFingerprint(f"f{self._step}"), merges={self.ids[text]: text for text in joins},
             notices=tuple(
-                Notice(AlertKind.UPDATED, route, "t", "b", style=text, fingerprint=f"f{self._step}", not_before=until)
+                Notice(AlertKind.UPDATED, route, message_of("t", "b"), style=text, content=content, not_before=until)
                 for route, text in notices),
-            suppressed=tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held),
+            suppressions=Suppressions(
+                tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held)
+            ),
         )  # fmt: skip
         self._keep(place, key, incident_decision)
         self.merged |= set(joins)
         self.over = self.over | {place} if incident_decision.closed else self.over - {place}
+
+    def _incident(self, place: int) -> NewIncident | KnownIncident:
+        if place not in self.ids:
+            return NewIncident()
+        return (ReopenedIncident if place in self.over else KnownIncident)(self.ids[place])
 
     def _keep(self, place: int, key: str, decision: IncidentDecision) -> None:
         now = at("01:00") + minutes(self._step)
@@ -75,8 +118,10 @@ class StoredNight:
 
     def by_store(self) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
         with self._served.store.read() as connection:
-            state = load_notification_state(connection, micros(at("01:00")), 0)
-        return self._as_sets(state)
+            state = load_notification_state(connection, micros(at("01:00")))
+            incidents = [row.id for row in connection.rows("SELECT id FROM incident")]
+            notified = last_notifications(connection, incidents)
+        return self._as_sets(replace(state, notified=notified))
 
     def by_double(self) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
         return self._as_sets(self._double)
@@ -129,4 +174,17 @@ def test_a_route_notified_of_a_part_counts_as_notified_of_the_whole_since_then(s
         (notification.first_at, notification.times)
         for route_notification in notifications.values()
         for notification in route_notification
+    ]
+
+
+def test_an_alert_is_delayed_until_its_hour_and_not_by_the_moment_until_its_release(served: Estate) -> None:
+    """An end was notified twice else: one that is delayed counts as never sent where its incident fails again."""
+    replies = StoredNight(served, next(_nights))
+    replies.play(0, "goes on", [("oncall", "business")], [])
+    replies.play(1, "ends", [("oncall", "business")], [])
+    waiting = [number for (number,) in served.rows("SELECT id FROM alert WHERE waits")]
+    alert_routing.release_alerts(served.store, None, ALERT_ROUTES, waiting, [], micros(at("01:03")))  # type: ignore[arg-type]
+    notifications, _ = replies.by_store()
+    assert [None, at("06:00")] == [
+        notification.until for number in sorted(notifications) for notification in notifications[number]
     ]

@@ -14,8 +14,9 @@ from sqlalchemy import text
 from connectors.sdk.states import RunState, Verb
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import derived_key, micros, new_action_key
-from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService, parse_places
+from console.domain.plan import ChangePlanState, DraftStep, EndStep, PlanDraft, PlanRefused, SavedService, parse_places
 from console.domain.request import RequestKind
+from console.domain.text import At
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store import actions, assertions, jobs, plan_steps, plans
@@ -29,11 +30,12 @@ from console.store.queries.reader import Queries
 from console.store.snapshot import facts
 from console.store.snapshot.estate import load_estate
 from tests.action_requests import rerun_of
+from tests.lab.process import HANGS_SECONDS
 from tests.store.estate import JOBS, Estate, at, failed, running
 from tests.store.test_decisions import decide, incident
 
 WHY = "the disk was full"
-SAVE = SavedService("plan", "2026-11-19", saved=True, text="act by 04:20")
+SAVE = SavedService("plan", "2026-11-19", at("06:30"), saved=True, text=("act by ", At(at("04:20"))))
 
 
 def rows(served: Estate, sql: str, **values: Any) -> list[Any]:
@@ -48,9 +50,9 @@ def draft(served: Estate) -> PlanDraft:
     results = rows(served, "SELECT r.id, r.job_id, r.period_key, j.name FROM run r JOIN job j ON j.id = r.job_id"
                          " WHERE r.state = 'failed' ORDER BY r.sort_us")  # fmt: skip
     steps = tuple(
-        DraftStep(place, "rerun", job_id, name, "etl-hosts", run_id, period, "failed", "it ended failed",
+        DraftStep(place, "rerun", job_id, name, "etl-hosts", run_id, period, "failed", ("it ended failed",),
              after=(1,) if place == 2 else (), expected_s=600.0, saves=(SAVE,),
-             alternatives=("mark-ok",), preview={"verb": "run once", "plan": {"line": 4}})
+             preview={"verb": "run once", "plan": {"line": 4}})
         for place, (run_id, job_id, period, name) in enumerate(results, 1)
     )  # fmt: skip
     return PlanDraft("recovery", "repair extract", None, steps)
@@ -160,7 +162,8 @@ def test_a_started_plan_keeps_which_services_it_only_may_save(served: Estate, dr
     may = replace(SAVE, service="refunds", saved=None)
     lost = replace(SAVE, service="late", saved=False)
     number = start(served, replace(draft, steps=(replace(first, saves=(SAVE, may, lost)), second)))
-    plan = reading(served).plans.plan(number)
+    with reading(served) as reads:
+        plan = reads.plans.plan(number)
     days = [(name, SAVE.business_date) for name in ("plan", "refunds", "late")]
     assert [(True, False), (False, True), (False, False)] == [(plan.saves(*day), plan.may_save(*day)) for day in days]
 
@@ -169,9 +172,7 @@ def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft)
     number = start(served, draft)
     with served.store.write(None) as session:
         add_incident_of_the_plan(session)
-        columns = (
-            "deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise, ready, removed, terminals"
-        )
+        columns = "deadline, zone, cutoff, tier, owner, notify, runbook, calendar, promise, ready, removed, terminals"
         session.rows(
             f"INSERT INTO service (id, name, title, {columns})"
             f" SELECT 2, 'tokyo-report', 'Tokyo', {columns} FROM service"
@@ -234,8 +235,10 @@ def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: PlanDr
     for until in ("04:00", "05:00"):
         plans.begin_wait(served.store, None, plan.steps[1], at(until))
     plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "verified", "good by other means"), at("03:31"))
-    assert plans.move_plan(served.store, None, plan, "done", "2 of 2 steps are over", at("04:31")) is True
-    assert plans.move_plan(served.store, None, plan, "stopped", "late", at("04:32")) is False
+    assert (
+        plans.move_plan(served.store, None, plan, ChangePlanState("done", "2 of 2 steps are over"), at("04:31")) is True
+    )
+    assert plans.move_plan(served.store, None, plan, ChangePlanState("stopped", "late"), at("04:32")) is False
     with reading(served) as reads:
         plan_view = reads.plans.plan(number)
     assert ("done", at("04:31"), at("04:00"), "verified") == (
@@ -248,7 +251,7 @@ def test_resuming_plans_failed_steps_again_and_leaves_finished_ones(served: Esta
     [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
     plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
-    plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
+    plans.move_plan(served.store, None, plan, ChangePlanState("stopped", "step 1: exit 1"), at("03:31"))
     assert [] == plans.active_plans(served.store, {})
     assert "running" == requests(served).steer_plan(number, RequestKind.RESUME_PLAN)
     [again] = plans.active_plans(served.store, {})
@@ -279,7 +282,7 @@ def test_a_stopped_plan_moves_only_to_an_incident_of_its_red_step(
     [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
     plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
-    plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
+    plans.move_plan(served.store, None, plan, ChangePlanState("stopped", "step 1: exit 1"), at("03:31"))
     assert [(moves_to,)] == rows(served, "SELECT incident_id FROM plan")
     [(detail,)] = rows(served, "SELECT detail FROM audit WHERE verb = 'plan stopped'")
     assert (7 if moves_to == 8 else None) == json.loads(detail).get("incident_before")
@@ -294,7 +297,7 @@ def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: PlanDraft) ->
 
 def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: PlanDraft) -> None:
     first = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, "2026-11-20T05:10:00Z",
-                 "planned", "it has not run", {"period_at": "2026-11-20T05:10:00Z"})  # fmt: skip
+                 "planned", ("it has not run",), {"period_at": "2026-11-20T05:10:00Z"})  # fmt: skip
     start(served, PlanDraft("backfill", "backfill", None, (first,)))
     [plan] = plans.active_plans(served.store, {})
     assert (None, None) == (plan.steps[0].run_id, plan.steps[0].run)
@@ -326,7 +329,9 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
     served: Estate, draft: PlanDraft
 ) -> None:
     step = draft.steps[0]
-    waits = DraftStep(1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", "its own scheduler starts it")
+    waits = DraftStep(
+        1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", ("its own scheduler starts it",)
+    )
     start(served, PlanDraft("recovery", "repair", None, (waits,)))
     with served.store.write(None) as connection:
         connection.rows("UPDATE plan SET requested_us = ?", (micros(at("04:30")),))
@@ -339,7 +344,7 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
 def test_the_run_of_a_wait_without_a_period_decides_alike_wherever_it_is_read(served: Estate, draft: PlanDraft) -> None:
     """The mail said to abort the plan and recover, the verdict to resume it."""
     first, second = draft.steps
-    wait = DraftStep(2, "wait", second.job_id, second.job, "etl-hosts", None, "", "planned", "its clock starts it",
+    wait = DraftStep(2, "wait", second.job_id, second.job, "etl-hosts", None, "", "planned", ("its clock starts it",),
                      after=(1,))  # fmt: skip
     decide(served, incidents=(incident(),))
     number = start(served, replace(draft, incident_id=1, steps=(first, wait)))
@@ -370,6 +375,29 @@ def test_a_plan_is_done_with_a_run_that_failed_again_after_its_step(served: Esta
     assert {draft.steps[0].run_id: True} == {run_id: plan.is_done for run_id, plan in planned.items()}
 
 
+def test_a_running_plan_restarts_the_bad_runs_of_its_unfinished_steps(served: Estate, draft: PlanDraft) -> None:
+    first, second = draft.steps
+    for job, clock in zip(JOBS, ("03:10", "05:10"), strict=False):
+        served.ingest(failed(job, clock, "9"), now="05:30")
+    start(served, draft)
+
+    def restarted() -> set[int]:
+        return set(load_estate(served.store, at("05:30"), EvaluationSettings()).planned_restarts.values())
+
+    assert {first.job_id, second.job_id} == restarted()
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan_step SET state = 'verified' WHERE place = 1")
+    assert {second.job_id} == restarted()
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan_step SET state = 'requested' WHERE place = 1")
+    assert {first.job_id, second.job_id} == restarted()
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan SET state = 'paused'")
+    planned = load_estate(served.store, at("05:30"), EvaluationSettings()).planned_repairs
+    assert {first.job_id, second.job_id} == set(planned.values()), "a person resumes it"
+    assert set() == restarted()
+
+
 def test_only_a_plan_that_waits_for_a_bad_run_has_its_steps_parsed(
     served: Estate, draft: PlanDraft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,7 +421,7 @@ def test_only_a_plan_that_waits_for_a_bad_run_has_its_steps_parsed(
 def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: PlanDraft) -> None:
     """The source reports only that it started now: by its schedule that would be today's run."""
     past = "2026-11-12T03:10:00Z"
-    step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", "", {
+    step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", (), {
         "period_at": past})  # fmt: skip
     start(served, PlanDraft("backfill", "backfill", None, (step,)))
     [plan] = plans.active_plans(served.store, {})
@@ -422,7 +450,7 @@ def test_the_release_of_a_plan_knows_its_hold_also_one_requested_again(served: E
             actions.move_action(connection, key, "requested", ActionStep("refused", "no", ended=True), 1)
         [now] = plans.active_plans(served.store, {})
         plans.end_step(served.store, None, now, EndStep(now.steps[0], "failed", "no"), at("03:51"))
-        assert plans.move_plan(served.store, None, now, "stopped", "step 1", at("03:51"))
+        assert plans.move_plan(served.store, None, now, ChangePlanState("stopped", "step 1"), at("03:51"))
         requests(served).steer_plan(number, RequestKind.RESUME_PLAN)
     [plan] = plans.active_plans(served.store, {})
     assert ("planned", None, None, "") == (
@@ -437,7 +465,7 @@ def test_of_plans_at_once_with_one_idempotency_key_and_different_bodies_one_is_s
 
     def started(step: DraftStep) -> bool:
         key = f"{derived_key('a')}.{derived_key(step.job)}"
-        ready.wait(30)
+        ready.wait(HANGS_SECONDS)
         try:
             return start(served, replace(draft, steps=(replace(step, after=()),)), key) > 0
         except KeyReused:

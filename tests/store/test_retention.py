@@ -13,9 +13,11 @@ from structlog.testing import capture_logs
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.domain.decision import Decisions
+from console.domain.decision import Decisions, KnownIncident
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
+from console.domain.message import NO_MESSAGE
+from console.domain.reason import GreenAgain
 from console.domain.settings import RetentionRules
 from console.engine.retention import StoreRetention
 from console.failpoints import VARIABLE, FailpointReached
@@ -279,17 +281,24 @@ def test_the_engine_prunes_under_its_fence_and_rests_between_two_passes(served: 
         worker.step(7)
     before = counts(served)["run"]
     hold_lease(served, 7)
-    worker.step(7)
+    pass_through(worker)
     assert counts(served)["run"] < before
     served.ingest(*(nights_ago(run(), number) for number in range(NIGHTS, 100, -1)))
     again = counts(served)["run"]
-    worker.step(7)
+    pass_through(worker)
     assert again == counts(served)["run"]
 
 
 def worker_at(night: Estate, now: datetime) -> StoreRetention:
     """A worker of an engine in a process of its own, whose clock is fixed at `now`."""
     return StoreRetention(night.store, Clock(night.store.clock_setting, lambda: now), RULES)
+
+
+def pass_through(worker: StoreRetention) -> None:
+    """A pass through the store under fence 7, in as many steps as a busy machine needs."""
+    worker.step(7)
+    while worker._pass is not None:
+        worker.step(7)
 
 
 def hold_lease(night: Estate, fence: int) -> None:
@@ -310,23 +319,23 @@ def test_a_clock_that_jumps_years_ahead_deletes_a_day_per_pass_and_is_reported(
     served.ingest(run(), run(JOBS[1]), run(JOBS[2]))
     hold_lease(served, 7)
     if has_passed:
-        worker_at(served, NOW).step(7)
+        pass_through(worker_at(served, NOW))
     else:
         prune(served)
     before = counts(served)["run"]
     jumped = NOW + timedelta(days=3653)
     for _ in range(3):  # as often as it is started again
         worker = worker_at(served, jumped)
-        worker.step(7)
+        pass_through(worker)
         assert before == counts(served)["run"]
     assert worker.trouble.startswith(
         "[retention] the clock is 3,653 days ahead of the last pass: it goes on from 2026-"
     )
     for _ in range(2):
-        worker.step(7)
+        pass_through(worker)
     assert 0 < before - counts(served)["run"] <= 2 * len(JOBS)
     right = worker_at(served, NOW + timedelta(days=3))
-    right.step(7)
+    pass_through(right)
     assert (right.trouble, served.fetch_one("SELECT value FROM meta WHERE name = 'retention_us'")) == (
         "", str(micros(NOW + timedelta(days=3))))  # fmt: skip
 
@@ -337,7 +346,7 @@ def test_a_store_whose_jobs_have_no_run_yet_has_no_last_pass(served: Estate) -> 
         assert session.rows("SELECT 1 FROM latest_run LIMIT 1"), "a job without a run has a row"
     hold_lease(served, 7)
     worker = worker_at(served, NOW)
-    worker.step(7)
+    pass_through(worker)
     assert "" == worker.trouble
 
 
@@ -345,10 +354,10 @@ def test_after_a_long_stop_of_the_engine_retention_catches_up(served: Estate, mo
     monkeypatch.setattr("console.engine.retention.PASS_EVERY_SECONDS", 0.0)
     many_nights(served, 1)
     hold_lease(served, 7)
-    worker_at(served, NOW).step(7)
+    pass_through(worker_at(served, NOW))
     worker = worker_at(served, NOW + timedelta(days=17))
     for _ in range(12):
-        worker.step(7)
+        pass_through(worker)
     assert "" == worker.trouble
     assert {} == prune(served, now=NOW + timedelta(days=17))
 
@@ -356,9 +365,9 @@ def test_after_a_long_stop_of_the_engine_retention_catches_up(served: Estate, mo
 def opened_and_closed(night: Estate, nights: int, **fields: Any) -> int:
     """An incident that was open for an hour that many nights ago; its id."""
     back = timedelta(days=nights)
-    opening = incident(notices=(), root_run_id=None, members=(), **fields)
+    opening = incident(notices=(), members=(), **fields)
     [number] = apply_decisions(night.store, Decisions(incidents=(opening,)), NOW - back, 1, None, {}).opened
-    closing = replace(opening, incident_id=number, closed=True)
+    closing = replace(opening, incident=KnownIncident(number), close_reason=GreenAgain())
     apply_decisions(night.store, Decisions(incidents=(closing,)), NOW - back + timedelta(hours=1), 1, None, {})
     return number
 
@@ -366,7 +375,7 @@ def opened_and_closed(night: Estate, nights: int, **fields: Any) -> int:
 def newer_alert(night: Estate) -> None:
     """The newest alert stays, for its number."""
     with night.store.write(None) as session:
-        insert_alert(session, {}, NewAlert("oncall", DIGEST, "", "", "headway:digest:x"), micros(NOW))
+        insert_alert(session, {}, NewAlert("oncall", DIGEST, NO_MESSAGE, "headway:digest:x"), micros(NOW))
 
 
 def test_an_incident_opens_again_where_only_later_ones_with_its_key_are_left(served: Estate) -> None:
@@ -387,7 +396,7 @@ def test_a_digest_stays_with_its_alerts(served: Estate) -> None:
     """The page under its key is resolved when their incidents are."""
     opened_and_closed(served, 20)
     with served.store.write(None) as session:
-        old_us, digest = micros(NOW - timedelta(days=500)), NewAlert("oncall", DIGEST, "", "", "headway:digest:x")
+        old_us, digest = micros(NOW - timedelta(days=500)), NewAlert("oncall", DIGEST, NO_MESSAGE, "headway:digest:x")
         made = replace(digest, kind="opened", incident_id=1), digest, digest
         member, its_digest, _ = (insert_alert(session, {}, alert, old_us) for alert in made)
         session.rows("UPDATE alert SET waits = ?", (False,))
@@ -466,7 +475,7 @@ def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_r
     assert "[retention] deletes nothing: the store's file is gone" == worker.trouble
     monkeypatch.undo()
     before = counts(served)["run"]
-    worker.step(7)
+    pass_through(worker)
     assert before > counts(served)["run"]
     assert "" == worker.trouble
 
@@ -503,6 +512,5 @@ def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_wor
     worker._next = 0.0
     worker.step(7)
     assert failed == worker.trouble, "the pass is under way"
-    while worker._pass is not None:
-        worker.step(7)
+    pass_through(worker)
     assert "" == worker.trouble

@@ -23,7 +23,9 @@ from console.domain.promise import (
 )
 from console.domain.reason import LateBecause
 from console.domain.service import Timeliness
+from console.domain.settings import JobBudget
 from console.engine.api.documents import service_document
+from console.store.audit import ChangeOrigin
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
@@ -61,7 +63,8 @@ def past(ago: int, delivered: datetime | None, timeliness: Timeliness = Timeline
 def give(night: Estate, until: datetime | None, why: str = "late") -> str:
     until_us = None if until is None else micros(until)
     what = ExtendedPromise("supply", DATE.isoformat())
-    return extend_deadline(night.store, None, what, until_us, "ann", "here", why, micros(at("03:20")))  # type: ignore[arg-type]
+    change = ChangeOrigin("ann", "here", why, micros(at("03:20")))
+    return extend_deadline(night.store, None, what, until_us, change)  # type: ignore[arg-type]
 
 
 def test_a_promise_comes_back_as_config_has_it_with_the_number_of_its_job(served: Estate) -> None:
@@ -72,7 +75,7 @@ def test_a_promise_comes_back_as_config_has_it_with_the_number_of_its_job(served
 
 def test_the_last_extension_is_what_an_evaluation_sees(served: Estate) -> None:
     judged(served, day())
-    assert "" == give(served, at("06:00"), "late\x1b[2J files")
+    assert "" == give(served, at("06:00"), "late files")
     assert "" == give(served, at("06:30"), "later")
     [deadline_extension] = load_estate(served.store, at("03:20"), EvaluationSettings()).extensions
     assert ("supply", DATE, at("06:30"), "ann", "later") == (
@@ -276,7 +279,7 @@ def test_the_cost_of_the_attempts_of_a_run_is_summed_where_a_budget_needs_it(ser
         now="04:30",
     )
     assert {} == load_estate(served.store, at("04:30"), EvaluationSettings()).costs
-    job_setting = replace(SERVED.jobs[0], budget_time=timedelta(minutes=20), budget_cost=3.0)
+    job_setting = replace(SERVED.jobs[0], budget=JobBudget(timedelta(minutes=20), 3.0))
     sync_config(served.store, replace(SERVED, jobs=(job_setting,)), MIDNIGHT, None)
     estate = load_estate(served.store, at("04:30"), EvaluationSettings())
     assert [3.5] == list(estate.costs.values())

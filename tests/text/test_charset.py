@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from console.text.charset import takes_utf8
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "encoding, environ, takes",
     [
         ("utf-8", {}, True),

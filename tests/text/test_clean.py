@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.text.cleaning import clean, clean_line, one_line
 from tests.corpus import HOSTILE
+from tests.rows import each_row
 
 DANGEROUS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -22,7 +22,7 @@ def test_the_corpus_is_large_enough_and_says_nothing_twice() -> None:
     assert sorted(set(HOSTILE)) == sorted(HOSTILE)
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@each_row("text", HOSTILE)
 def test_no_terminal_control_remains_after_cleaning(text: str) -> None:
     assert [] == DANGEROUS.findall(clean(text))
     assert "\n" not in clean_line(text)
@@ -41,7 +41,7 @@ def test_any_cleaned_bytes_are_text_that_can_be_written(raw: bytes) -> None:
     clean(raw).encode()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("\x1b[31mred\x1b[0m", "red"),
@@ -94,7 +94,7 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
     assert "" == clean("abc", 0)
 
 
-@pytest.mark.parametrize("piece", ["\x1b[", "\x90", "\x1b]0;", "\x1b[0;", "\x1b", "[" * 3 + "\x9b 0"])
+@each_row("piece", ["\x1b[", "\x90", "\x1b]0;", "\x1b[0;", "\x1b", "[" * 3 + "\x9b 0"])
 def test_f57_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     before = time.process_time()

@@ -20,6 +20,7 @@ import connectors
 import console
 from connectors.checks.queries import refuse_no_condition
 from connectors.sql.options import SqlListQuery
+from tests.rows import each_row
 
 LIMITS = {2**12: 0.05, 2**14: 0.2, 2**16: 0.8, 2**20: 12.8}
 """Seconds per size: 12 µs a character. A quadratic pattern is found at the first sizes; at the last one each pattern is
@@ -146,15 +147,14 @@ def seconds(pattern: re.Pattern[str], method: str, before: str, piece: str, size
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(600)
 def test_every_pattern_takes_linear_time_to_a_megabyte() -> None:
     assert len(patterns()) > 150
     results = {name: slowest(pattern, uses(name), [*LIMITS]) for name, pattern in patterns().items()}
     assert {} == {name: fault for name, fault in results.items() if fault}
 
 
-@pytest.mark.parametrize("read", [refuse_no_condition, lambda sql: SqlListQuery(query=f"select {sql}")])
-@pytest.mark.parametrize("piece", ["/*", "$a$b", "$", "e'\\'", "'", '"', "("])
+@each_row("read", [refuse_no_condition, lambda sql: SqlListQuery(query=f"select {sql}")])
+@each_row("piece", ["/*", "$a$b", "$", "e'\\'", "'", '"', "("])
 def test_sql_is_read_in_linear_time(piece: str, read: Callable[[str], object]) -> None:
     repeated = piece * (2**16 // len(piece))
     numbered = "".join(f"{piece}{number}" for number in range(2**13))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
+from tests.rows import each_row
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +24,6 @@ def test_no_pattern_repeats_a_group_possessively() -> None:
     assert [] == results
 
 
-@pytest.mark.parametrize("text", [r"(?:a|b){1,9}+", r"(?:\s)*+x", "(a)++", "(?>a)"])
+@each_row("text", [r"(?:a|b){1,9}+", r"(?:\s)*+x", "(a)++", "(?>a)"])
 def test_such_patterns_are_found(text: str) -> None:
     assert GROUP_REPEATED.search(text)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.text.redact import is_secret_name, mask_secrets, mask_strictly
 from tests.properties import examples
+from tests.rows import each_row
 
 KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("key AKIAIOSFODNN7EXAMPLE used", "key *** used"),
@@ -70,7 +70,7 @@ def test_a_secret_shape_is_masked_and_the_text_around_it_stays(text: str, expect
     assert expected == mask_secrets(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "run_id=scheduled__2026-11-20T03:10:00+00:00 failed",
@@ -122,7 +122,7 @@ def test_masking_twice_is_masking_once_and_no_text_grows(text: str) -> None:
         assert once == mask(once)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "piece",
     ["a", "=", " ", "-", "eyJ-", "eyJ", "-----BEGIN A-----", "-----END A-----\n", "password", "password=", "token:",
      "://",
@@ -137,7 +137,7 @@ def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
     assert time.process_time() - begun < 1.0
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name, secret",
     [
         ("db_password", True),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from console.domain.calendar import WEEKDAYS, Calendar, CalendarWindow, DayRule
 from console.timing import calendars
 from console.timing.calendars import counts, next_days, previous_day
+from tests.rows import each_row
 
 EVERY_DAY = tuple(range(7))
 WORKDAYS = Calendar("workdays")
@@ -49,7 +50,7 @@ def test_closings_never_count_and_openings_always_do() -> None:
     assert (False, True) == (counts(closed, day("2026-12-24")), counts(closed, day("2026-12-26")))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "rule, expected",
     [
         ("first business day", ["2026-12-01", "2027-01-01", "2027-02-01"]),
@@ -78,21 +79,9 @@ def test_a_rule_whose_day_is_a_holiday_names_none_in_that_month() -> None:
     assert ["2026-11-27", "2027-01-29"] == listed(on("last friday", country="DE"), "2026-11-20", 2)
 
 
-def test_included_days_count_too_and_excluded_ones_do_not() -> None:
-    close = on("last business day")
-    both = Calendar("both", weekdays=(), include=(close, on("15th day")))
-    assert ["2026-11-30", "2026-12-15", "2026-12-31"] == listed(both, "2026-11-20", 3)
-    assert ["2026-11-27", "2026-12-01"] == listed(Calendar("rest", exclude=(close,)), "2026-11-26", 2)
-
-
 def test_a_limit_leaves_only_the_days_of_both() -> None:
     fridays = Calendar("fridays", weekdays=(4,), only_in=(BERLIN,))
     assert ["2026-12-18", "2027-01-08"] == listed(fridays, "2026-12-17", 2)
-
-
-def test_a_closed_day_does_not_count_though_another_calendar_has_it() -> None:
-    own = Calendar("own", weekdays=(), include=(WORKDAYS,), closed=(day("2026-11-20"),))
-    assert not counts(own, day("2026-11-20"))
 
 
 def test_the_previous_business_day_of_a_monday_is_the_friday() -> None:
@@ -108,7 +97,7 @@ def test_the_beginning_of_time_ends_the_way_back() -> None:
     assert None is previous_day(Calendar("never", weekdays=()), date(1, 1, 2))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "at, expected",
     [
         ("2026-11-24T20:59", False),  # 21:59 in Berlin, Tuesday
@@ -129,7 +118,7 @@ def test_a_calendar_without_windows_is_open_all_day_of_its_own_zone() -> None:
     assert not calendars.is_open(sydney, datetime(2026, 11, 20, 13, 30, tzinfo=UTC))  # Saturday 00:30
 
 
-@pytest.mark.parametrize(
+@each_row(
     "at, expected",
     [
         ("2026-12-25", "Christmas Day"),
@@ -142,7 +131,7 @@ def test_each_day_says_why_it_counts_or_not(at: str, expected: str) -> None:
     assert expected == calendars.day_reason(Calendar("b", country="DE", closed=(day("2026-12-24"),)), day(at))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "on_day, opens, closes, expected, odd",
     [
         ("2026-03-29", time(2, 30), time(3, 30), [("01:00", "01:30")], [False]),
@@ -169,7 +158,7 @@ def test_the_hours_of_a_window_are_those_at_which_it_is_open(
         assert calendars.is_open(only, at) == any(first <= at < last for first, last in hours.spans), at
 
 
-@pytest.mark.parametrize("text", ["6th friday", "32nd day", "15th monday of quarter", "93rd last day of quarter"])
+@each_row("text", ["6th friday", "32nd day", "15th monday of quarter", "93rd last day of quarter"])
 def test_a_day_that_no_month_has_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is never: there are at most"):
         DayRule.read(text)
@@ -181,7 +170,7 @@ def test_the_fifth_of_a_weekday_is_left_out_of_a_month_that_has_four() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "business day", "0th day", "2th moonday", "last", "first business day of week"])
+@each_row("text", ["", "business day", "0th day", "2th moonday", "last", "first business day of week"])
 def test_a_calendar_without_a_day_is_reported_with_the_fix(text: str) -> None:
     with pytest.raises(ValueError, match='names no day; write "first business day"'):
         DayRule.read(text)
@@ -195,7 +184,7 @@ CALENDARS = st.builds(
     country=st.sampled_from(["", "DE", "US"]),
     closed=st.lists(st.dates(date(2026, 1, 1), date(2027, 12, 31)), max_size=3).map(tuple),
     on=st.lists(st.sampled_from(RULES).map(DayRule.read), max_size=2).map(tuple),
-    exclude=st.sampled_from([(), (BERLIN,), (on("last friday"),)]),
+    only_in=st.sampled_from([(), (BERLIN,), (on("last friday"),)]),
 )
 
 

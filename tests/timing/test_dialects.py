@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
-
 from connectors.sdk.records import Schedule
 from console.timing.schedule import (
     instants,
@@ -17,6 +15,7 @@ from console.timing.schedule import (
     schedule_text,
     unreadable_schedules,
 )
+from tests.rows import each_row
 
 FRIDAY = datetime(2026, 11, 27, tzinfo=UTC)
 CRONITER = ("airflow", "dagster", "prefect")
@@ -33,7 +32,7 @@ def starts(dialect: str, expression: str, count: int = 3, zone: str = "UTC") -> 
     return ", ".join(found)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("0 3 $ * *", "30.11. 03:00, 31.12. 03:00, 31.01. 03:00"),
@@ -50,13 +49,13 @@ def test_pg_cron_skips_what_it_does_not_read(expression: str, expected: str) -> 
     assert expected == starts("pg_cron", expression)
 
 
-@pytest.mark.parametrize("expression", ["30 SECONDS", "30 seconds", "30 second", "30Seconds "])
+@each_row("expression", ["30 SECONDS", "30 seconds", "30 second", "30Seconds "])
 def test_an_interval_of_pg_cron_is_read_in_any_case(expression: str) -> None:
     assert is_interval(Schedule("pg_cron", expression))
     assert "27.11. 00:00:30, 27.11. 00:01" == starts("pg_cron", expression, 2)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression",
     ["0 3 15,$ * *", "0 3 $,15 * *", "0 0 L * *", "0 6 * * 1L", "5/10 * * * *", "5-9/2x * * * *", "0 0 ? * *",
      "@DAILY", "5 4 * *", "5- * * * *", "5, * * * *", "60 seconds", "0 seconds"],
@@ -65,8 +64,8 @@ def test_what_pg_cron_refuses_is_not_read(expression: str) -> None:
     assert schedule_fault(Schedule("pg_cron", expression)) is not None
 
 
-@pytest.mark.parametrize("dialect", CRONITER)
-@pytest.mark.parametrize(
+@each_row("dialect", CRONITER)
+@each_row(
     "expression, expected",
     [
         ("0 22-2 * * *", "27.11. 01:00, 27.11. 02:00, 27.11. 22:00"),
@@ -87,14 +86,12 @@ def test_croniter_is_asked_what_an_expression_of_airflow_dagster_and_prefect_mea
     assert expected == starts(dialect, expression)
 
 
-@pytest.mark.parametrize(
-    "expression", ["R 3 * * *", "R(0-3) 3 * * *", "H 3 * * *", "61 * * * *", "0," * 600 + "0 * * * *"]
-)
+@each_row("expression", ["R 3 * * *", "R(0-3) 3 * * *", "H 3 * * *", "61 * * * *", "0," * 600 + "0 * * * *"])
 def test_a_random_or_endless_expression_is_not_expanded(expression: str) -> None:
     assert schedule_fault(Schedule("airflow", expression)) is not None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("0 10 3 * * ?", "27.11. 03:10, 28.11. 03:10, 29.11. 03:10"),
@@ -116,7 +113,7 @@ def test_a_schedule_of_databricks_is_read_as_quartz_documents_it(expression: str
     assert expected == starts("databricks", expression)
 
 
-@pytest.mark.parametrize("expression", ["0 0 6 1 1 ? 2027", "0 0 6 15W * ?", "0 0 6 1 * 2", "0 6 * * *", "nonsense"])
+@each_row("expression", ["0 0 6 1 1 ? 2027", "0 0 6 15W * ?", "0 0 6 1 * 2", "0 6 * * *", "nonsense"])
 def test_what_is_not_expanded_of_quartz_is_named(expression: str) -> None:
     assert expression in str(schedule_fault(Schedule("databricks", expression)))
 

@@ -21,6 +21,7 @@ from console.timing.schedule import (
     seen_instant,
 )
 from console.timing.zones import zone_of
+from tests.rows import each_row
 
 BERLIN = "Europe/Berlin"
 ZONES = [BERLIN, "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "+01:00"]
@@ -56,7 +57,7 @@ def shown(at: datetime) -> str:
     return f"{local:%H:%M}+{offset // timedelta(hours=1)}"
 
 
-@pytest.mark.parametrize("expression", SPRING_LOG)
+@each_row("expression", SPRING_LOG)
 def test_the_instants_of_a_spring_night_are_those_of_the_recorded_cron(expression: str) -> None:
     assert SPRING_LOG[expression].split() == [shown(instant) for instant in instants(cron(expression), *SPRING)]
 
@@ -76,7 +77,7 @@ def test_a_gap_of_half_an_hour_moves_a_fixed_time_to_its_end() -> None:
     assert [datetime(2026, 10, 3, 15, 30, tzinfo=UTC)] == results
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("@daily", "20T00:00 21T00:00"),
@@ -182,9 +183,7 @@ def test_airflow_moves_a_fixed_time_by_the_gap_and_takes_the_second_of_two() -> 
     assert ["02:30+1"] == [shown(instant) for instant in instants(schedule, *AUTUMN)]
 
 
-@pytest.mark.parametrize(
-    "expression", ["", "nonsense", "61 * * * *", "* * * *", "* * * * * *", "0 0 L * *", "0 0 * * 5L"]
-)
+@each_row("expression", ["", "nonsense", "61 * * * *", "* * * *", "* * * * * *", "0 0 L * *", "0 0 * * 5L"])
 def test_an_expression_that_cannot_be_read_has_no_instants_and_says_why(expression: str) -> None:
     start = datetime(2026, 7, 1, tzinfo=UTC)
     assert [] == instants(cron(expression), start, start + timedelta(days=9))
@@ -205,8 +204,8 @@ def test_a_day_that_no_month_has_never_comes() -> None:
     assert '"0 0 32 1 *" in Europe/Berlin: Bad day-of-month' == schedule_fault(cron("0 0 32 1 *"))
 
 
-@pytest.mark.parametrize("dialect", ["debian-cron", "cronie", "busybox", "pg_cron", "kubernetes"])
-@pytest.mark.parametrize(
+@each_row("dialect", ["debian-cron", "cronie", "busybox", "pg_cron", "kubernetes"])
+@each_row(
     "expression, same",
     [
         ("49-49/1 * * * *", "49 * * * *"),
@@ -234,7 +233,7 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
     assert MOST == len(instants(cron("* * * * *"), start, start + timedelta(days=4000)))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "schedule, text",
     [
         (cron("10 3 * * *"), "daily at 03:10 Europe/Berlin"),
@@ -339,7 +338,7 @@ def test_each_day_of_a_moved_daily_job_has_one_start_of_its_own(before: int, mov
     assert max(abs(start - due) for due, start in zip(dues, starts, strict=True) if start) <= timedelta(hours=13)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "before, after, due, start",
     [
         ("5 4 * * *", "4 4 * * *", "20T04:05", "20T04:04"),

@@ -18,6 +18,7 @@ from connectors.sdk.records import Schedule
 from console.timing.durations import TICK
 from console.timing.schedule import instants, last_instant, next_instant, schedule_fault, schedule_text
 from tests.deep import few
+from tests.rows import each_row
 
 RECORDED: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "recordings" / "systemd" / "analyze-252.json").read_text()
@@ -48,12 +49,12 @@ def test_it_elapses_when_systemd_says(row: dict[str, Any]) -> None:
         assert [] == ours(row["expression"], row["after"], 1)
 
 
-@pytest.mark.parametrize("expression", REFUSED)
+@each_row("expression", REFUSED)
 def test_what_systemd_refuses_is_a_fault(expression: str) -> None:
     assert schedule_fault(systemd(expression)) is not None
 
 
-@pytest.mark.parametrize("expression", sorted({row["expression"] for row in ELAPSES}))
+@each_row("expression", sorted({row["expression"] for row in ELAPSES}))
 def test_the_installed_systemd_says_the_same(expression: str) -> None:
     assert_installed_systemd_agrees(expression, "2026-11-20 12:00:00", 8)
 
@@ -65,11 +66,12 @@ def assert_installed_systemd_agrees(expression: str, after: str, count: int) -> 
     assert [f"{on}T{at}" for on, at in matches] == [at[:19] for at in ours(expression, after, count)][: len(matches)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("*-*-* 03:00:00 CET", ["2026-11-27T02:00:00", "2026-11-28T02:00:00"]),
         ("*-*-* 03:00:00 EST5EDT", ["2026-11-27T08:00:00", "2026-11-28T08:00:00"]),
+        ("03:00 utc", ["2026-11-27T03:00:00", "2026-11-28T03:00:00"]),
         ("03:00 GMT", ["2026-11-27T03:00:00", "2026-11-28T03:00:00"]),
         ("03:00 Japan", ["2026-11-27T18:00:00", "2026-11-28T18:00:00"]),
         ("daily CET", ["2026-11-27T23:00:00", "2026-11-28T23:00:00"]),
@@ -86,9 +88,7 @@ def test_zones_fractions_and_one_instant_are_read_as_systemd_reads_them(expressi
         assert_installed_systemd_agrees(expression, "2026-11-27 00:00:00", 2)
 
 
-@pytest.mark.parametrize(
-    "expression", ["CET", "03:00 Mars", "03:00 Mars/Olympus", "@1796000000.5", "03:00:60", "today"]
-)
+@each_row("expression", ["CET", "03:00 Mars", "03:00 Mars/Olympus", "@1796000000.5", "03:00:60", "today"])
 def test_what_systemd_refuses_beside_a_zone_or_an_instant_is_a_fault(expression: str) -> None:
     assert schedule_fault(systemd(expression)) is not None
 

@@ -22,7 +22,6 @@ from console.config import key_table
 from console.domain.history import NO_ESTIMATE
 from console.domain.reason import LateBecause
 from console.tui.app.navigation import HeadwayApp
-from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
 from tests.lab.process import PATIENCE
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
@@ -98,30 +97,14 @@ class Night:
         await self.until(lambda: isinstance(self.app.focused, Input), "the line to type in")
 
     async def at_rest(self) -> None:
-        """Waits until nothing is under way, and the screen has been the same for a while, longer than a flood of
-        changes is held back."""
-        before, same = "", 0
-        while same < 3:
-            await self.pilot.pause(0.03)
-            now = self.text
-            before, same = now, same + 1 if now == before and not self._is_busy else 0
+        await idle.at_rest(self.pilot, lambda: self.text)
 
     async def answered(self) -> None:
         """Waits until all keys are processed and no request to a thread waits for its answer."""
         quiet = 0
         while quiet < 2:
             await self.pilot.pause()
-            quiet = 0 if self._is_busy else quiet + 1
-
-    @property
-    def _is_busy(self) -> bool:
-        """True while a key or a message is on its way, or a request to a thread waits for its answer."""
-        keys = self.app._gate
-        is_asked = any(thread._waiting or thread._doing for thread in self._resource_threads())
-        return is_asked or bool(keys._held) or keys._limit is not None or idle.is_on_its_way()
-
-    def _resource_threads(self) -> list[ResourceThread[Any]]:
-        return [item for item in vars(self.app).values() if isinstance(item, ResourceThread)]
+            quiet = 0 if idle.is_busy(self.app) else quiet + 1
 
     def widget(self, query: str) -> Widget:
         return self.app.screen.query_one(query)

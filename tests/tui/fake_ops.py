@@ -14,6 +14,7 @@ from console.domain.switches import Modes
 from console.store.audit import ChainVerdict
 from console.store.errors import NotFound
 from console.store.queries.audit import AuditRow
+from tests.lab.process import HANGS_SECONDS
 
 AT = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 """03:00 in Berlin."""
@@ -159,7 +160,7 @@ class FakeOps:
     def verify_audit(self, *, politely: bool = False) -> ChainVerdict:
         assert politely
         if self.hashed is not None:
-            self.hashed.wait(30)
+            self.hashed.wait(HANGS_SECONDS)
         return self.verdict
 
     def shadow_events(self, since: datetime) -> tuple[Sequence[EventView], int]:

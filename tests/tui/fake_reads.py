@@ -6,15 +6,17 @@ import dataclasses
 import json
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from connectors.sdk.states import Verb
+from console.control.recovery.exclusion import without_steps
 from console.domain.action import ActionView
 from console.domain.alert import DeliveryView
 from console.domain.dependency import GateView, LineageRun, LineageView, UpstreamView
+from console.domain.failure import FailureMemory, FailureSignature, PastFailure, RepairTry, memory_of
 from console.domain.filter import JobFilter
 from console.domain.handover import ServiceNight
 from console.domain.header import EngineShare, EngineView, HeaderView, UnseenTarget
@@ -30,17 +32,40 @@ from console.domain.incident import (
     PastRepair,
 )
 from console.domain.job import CardView, JobRow, JobView
-from console.domain.plan import STEERING, DraftStep, ExcludedRun, PlanDraft, PlanStepView, PlanView, SavedService
-from console.domain.reason import LateBecause
+from console.domain.plan import (
+    STEERING,
+    DraftStep,
+    ExcludedRun,
+    PlanDraft,
+    PlanStepView,
+    PlanView,
+    SavedService,
+    StepKey,
+)
+from console.domain.reason import EarlierRun, GreenAgain, LateBecause
 from console.domain.report import MonthFigures
 from console.domain.request import RequestKind
 from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
 from console.domain.service import ServiceView
 from console.domain.settings import NOTHING_DECLARED, Declared
-from console.domain.switches import SystemPause
+from console.domain.switches import SwitchState, SystemPause
 from console.domain.system import DriftView, TargetView
+from console.domain.text import At, Title
 from console.domain.timeline import TimelineView
 from console.engine.api.action_request import ActionRequest
+from console.engine.api.requests import (
+    AcceptDrift,
+    Acknowledge,
+    AddSilence,
+    ApproveAction,
+    ClientRequest,
+    ForecastScenarios,
+    ProbeSystem,
+    ProposeRecovery,
+    ReadLog,
+    Unacknowledge,
+    WithdrawAction,
+)
 from console.store.errors import NotFound, ReasonNeeded
 from console.store.queries.audit import ApprovalView
 from console.store.queries.estate import EndedWork
@@ -85,25 +110,17 @@ def header(**changes: Any) -> HeaderView:
 
 def service(number: int, name: str, title: str, tier: int, deadline: str, **changes: Any) -> ServiceView:
     view = ServiceView(
-        number,
-        name,
-        title,
-        tier,
-        "data-platform",
-        "https://wiki.internal/" + name,
-        ZONE,
-        "2026-11-19",
-        at(deadline),
-        "on_time",
-        "open",
-        None,
-        at(deadline) - timedelta(minutes=50),
-        None,
-        None,
-        None,
-        "",
-        None,
-        (),
+        id=number,
+        name=name,
+        title=title,
+        tier=tier,
+        owner="data-platform",
+        runbook="https://wiki.internal/" + name,
+        zone=ZONE,
+        business_date="2026-11-19",
+        deadline=at(deadline),
+        timeliness="on_time",
+        expected=at(deadline) - timedelta(minutes=50),
     )
     return dataclasses.replace(view, **changes)
 
@@ -157,21 +174,21 @@ def services() -> list[ServiceView]:
 
 def incident_row(**changes: Any) -> IncidentRow:
     row = IncidentRow(
-        412,
-        f"{EXTRACT} failed: exit 1",
-        "run",
-        "2026-11-19",
-        "exit 1: No space left on device",
-        "data-platform",
-        at("03:12:04"),
-        at("03:12:09"),
-        at("03:58"),
-        None,
-        2,
-        2,
-        1,
-        EXTRACT,
-        "https://wiki.internal/extract-orders",
+        id=412,
+        title=Title((EXTRACT, " failed: exit 1")),
+        cause="run",
+        business_date="2026-11-19",
+        reason=("exit 1: No space left on device",),
+        owner="data-platform",
+        failed_since=at("03:12:04"),
+        opened=at("03:12:09"),
+        act_by=at("03:58"),
+        closed=None,
+        services=2,
+        affected_runs=2,
+        root_run_id=1,
+        root_job=EXTRACT,
+        runbook="https://wiki.internal/extract-orders",
         hits=("Supply plan", "Daily revenue"),
         notifications=deliveries(),
     )
@@ -200,20 +217,34 @@ def repairs() -> tuple[PastRepair, ...]:
     )
 
 
+def memory() -> FailureMemory:
+    """Two of those nights ended with a rerun, and one rerun failed."""
+    signature = FailureSignature("run", "cron", "failed", "could not extend file: No space left on device", "extract")
+    known = [_repaired(377, 9, "mara", "failed", "verified"), _repaired(341, 31, "noor", "verified")]
+    return memory_of(signature, known)
+
+
+def _repaired(incident_id: int, days: int, by: str, *states: str) -> PastFailure:
+    """An incident so many days before; `states`: of its reruns."""
+    night = at("03:12") - timedelta(days=days)
+    tries = tuple(RepairTry("rerun", state, by, night, night + timedelta(minutes=18), "person") for state in states)
+    return PastFailure(incident_id, EXTRACT, night, night + timedelta(hours=1), GreenAgain(), None, "", tries)
+
+
 def incident() -> IncidentView:
     views = tuple(
         AffectedServiceView(
-            s.name,
-            s.title,
-            s.tier,
-            s.zone,
-            s.deadline,
-            s.act_by,
-            s.green_by,
-            s.expected,
-            s.timeliness,
-            EstimateBasis(EstimateKind.DECLARED) if s.tier == 2 else EstimateBasis(EstimateKind.HISTORY, 31),
-            s.reasons,
+            name=s.name,
+            title=s.title,
+            tier=s.tier,
+            zone=s.zone,
+            deadline=s.deadline,
+            act_by=s.act_by,
+            green_by=s.green_by,
+            expected=s.expected,
+            timeliness=s.timeliness,
+            basis=EstimateBasis(EstimateKind.DECLARED) if s.tier == 2 else EstimateBasis(EstimateKind.HISTORY, 31),
+            reasons=s.reasons,
             estimates=({"job": LOAD, "source": "history", "runs": 31, "p50_s": 720.0, "p90_s": 1134.0},),
             p_late=s.p_late,
             p80=at("06:14"),
@@ -237,7 +268,7 @@ def incident() -> IncidentView:
             "END",
             1,
             'could not extend file "base/16401/24911": No space left on device',
-            "",
+            (),
             at("03:12:05"),
             "full",
             "etl-hosts/db07",
@@ -248,11 +279,11 @@ def incident() -> IncidentView:
         MemberView("threatened", SUPPLY, 4, None, "2026-11-20T03:30:00Z", "planned", "native", False, None, None),
     )
     events = (
-        EventView(at("03:12:09"), "opened", "opened: exit 1 of the root", "engine"),
-        EventView(at("03:12:10"), "notified", "notified #oncall and data-platform", "engine"),
-        EventView(at("03:16:05"), "regrouped", f"{MART} belongs to it", "engine"),
+        EventView(at("03:12:09"), "opened", ("opened: exit 1 of the root",), "engine"),
+        EventView(at("03:12:10"), "notified", ("notified #oncall and data-platform",), "engine"),
+        EventView(at("03:16:05"), "regrouped", (f"{MART} belongs to it",), "engine"),
     )
-    seen = ((at("03:12") - timedelta(days=9), "rerun by mara, 14m"),)
+    seen = ((at("03:12") - timedelta(days=9), EarlierRun("succeeded", attempts=2, by="mara")),)
     return IncidentView(incident_row(), views, members, events, deliveries(), LOG, "", (), seen, repairs=repairs())
 
 
@@ -502,18 +533,17 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
         run_id=job_id,
         period_key=f"2026-11-20T02:1{job_id}:00Z",
         state="failed",
-        why="it ended failed",
+        why=("it ended failed",),
         after=(place - 1,) if place > 1 else (),
         safety="safe",
         expected_s=840.0,
         basis=EstimateBasis(EstimateKind.HISTORY, 31),
         saves=(
-            SavedService("supply-plan", "2026-11-19", True, "act by 03:58", 3600.0, "", "2026-11-20T05:30:00Z", ZONE,
-                         840.0, "Supply plan"),
-            SavedService("daily-revenue", "2026-11-19", True, "act by 04:40", 5000.0, "", "2026-11-20T06:00:00Z", ZONE,
-                         840.0, "Daily revenue"),
+            SavedService("supply-plan", "2026-11-19", at("06:30"), True, ("act by ", At(at("03:58"))), "Supply plan",
+                         expected=at("06:06"), late=0.12),
+            SavedService("daily-revenue", "2026-11-19", at("07:00"), True, ("act by ", At(at("04:40"))),
+                         "Daily revenue", expected=at("06:20"), late=0.004),
         ),
-        alternatives=("mark-ok", "skip"),
         preview={"verb": "run once", "summary": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",
                  "native_calls": [f"ssh headway@db07 headway-run {job_id}"]},
     )  # fmt: skip
@@ -525,15 +555,14 @@ def draft() -> PlanDraft:
     first = dataclasses.replace(step(1, 1, EXTRACT), preview={**PREVIEW, "followers": []})
     steps = (
         first,
-        step(2, 2, LOAD, state="succeeded", why="it read what its upstream had not finished",
-             alternatives=("failed-only", "downstream", "all", "mark-ok", "skip"), expected_s=1320.0),
+        step(2, 2, LOAD, state="succeeded", why=("it read what its upstream had not finished",), expected_s=1320.0),
         step(3, 3, MART, after=(2,)),
         step(4, 14, "cloud/close-books", after=(2,), expected_s=None, basis=NO_ESTIMATE,
-             saves=(SavedService("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
-                         "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
-    )  # fmt: skip
-    remaining = (ExcludedRun(SUPPLY, None, "its schedule starts it at 04:30"),)
-    notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
+             saves=(SavedService("weekly-finance", "2026-11-19", at("04:00"), False,
+                                 ("its act-by ", At(at("02:50")), " has passed"),
+                                 expected=at("05:03"), late=0.97),)),    )  # fmt: skip
+    remaining = (ExcludedRun(SUPPLY, None, ("its schedule starts it at ", At(at("04:30")))),)
+    notes = (("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",),)
     return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, remaining, notes)
 
 
@@ -541,37 +570,40 @@ def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
     """The draft as it is once it was started."""
     steps = tuple(
         PlanStepView(
-            step.place,
-            step.verb,
-            step.job,
-            step.job_id,
-            step.run_id,
-            step.period_key,
-            step.after,
-            step.wait_s,
-            None,
-            step.safety,
-            step.expected_s,
-            "planned",
-            None,
-            "",
-            "",
-            None,
-            None,
+            place=step.place,
+            verb=step.verb,
+            job=step.job,
+            system="",
+            job_id=step.job_id,
+            run_id=step.run_id,
+            period_key=step.period_key,
+            after=step.after,
+            wait_s=step.wait_s,
+            due=None,
+            safety=step.safety,
+            expected_s=step.expected_s,
+            state="planned",
+            action_key=None,
+            action_state="",
+            started=None,
+            ended=None,
             saves=tuple(save.day for save in step.saves if save.saved),
             may_save=tuple(save.day for save in step.saves if save.saved is None),
         )
         for step in draft.steps
     )
-    view = PlanView(number, f"headway-plan-{number}", draft.kind, draft.title, draft.incident_id, "running", "mara",
-                    NOW - timedelta(seconds=4), None, "", "", 1, steps)  # fmt: skip
+    view = PlanView(
+        id=number, key=f"headway-plan-{number}", kind=draft.kind, title=draft.title, incident_id=draft.incident_id,
+        state="running", requested_by="mara", requested=NOW - timedelta(seconds=4), ended=None, why="", text="",
+        at_once=1, steps=steps,
+    )  # fmt: skip
     return dataclasses.replace(view, **changes)
 
 
 def hold(number: int = 1, **changes: Any) -> HoldView:
     view = HoldView(
         f"headway-hold-{number}", 2, LOAD, "warehouse-airflow", "held", "reactive", "hold", EXTRACT, "headway",
-        f"waits for {EXTRACT}", HoldReason.OTHER, f"waits for {EXTRACT}", at("03:14"), at("09:14"),
+        f"waits for {EXTRACT}", HoldReason.AWAITS_UPSTREAM, (f"{EXTRACT} is good",), at("03:14"), at("09:14"),
         at("04:00"), "scheduled__2026-11-20", None,
     )  # fmt: skip
     return dataclasses.replace(view, **changes)
@@ -707,7 +739,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}
 
     def gate(self, name: str, period: str = "") -> GateView:
-        upstream = UpstreamView(2, LOAD, None, "", self.upstream_, "exit 75", False)
+        upstream = UpstreamView(2, LOAD, None, "", self.upstream_, ("exit 75",), False)
         return GateView(2, "2026-11-19", NOW, (upstream,))
 
     def engine(self) -> EngineView:
@@ -845,6 +877,8 @@ class FakeRequests:
     wants_why: bool = False
     log_text: str = LOG
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    left_out: list[Collection[StepKey]] = field(default_factory=list)
+    """Of each proposal, in their order."""
     sent: list[tuple[int, str]] = field(default_factory=list)
     action_requests: list[ActionRequest] = field(default_factory=list)
     started: list[PlanDraft] = field(default_factory=list)
@@ -857,13 +891,42 @@ class FakeRequests:
         self.calls.append((kind, what))
         return len(self.calls)
 
+    def ask(self, request: ClientRequest) -> int:
+        match request:
+            case ProposeRecovery():
+                self.left_out.append(frozenset(request.leave_out))
+                return self._ask("plan", request.incident_id)
+            case ReadLog():
+                return self._ask("log", (request.run_id, request.attempt_id, request.start))
+            case ApproveAction():
+                self.reads.approvals_ = [item for item in self.reads.approvals_ if item.key != request.key]
+                self.reads.changed()
+                return self._ask("approve", request.key)
+            case WithdrawAction():
+                if any(action.key == request.key for action in self.reads.actions_):
+                    self.advance("refused", f"withdrawn by mara: {request.key}")
+                return self._ask("withdraw", (request.key, request.why))
+            case Acknowledge():
+                return self._ask("ack", (request.incident_id, request.seconds, request.why))
+            case Unacknowledge():
+                return self._ask("ack lapse", (request.incident_id, request.why))
+            case AddSilence():
+                return self._ask("silence", (request.matchers, request.seconds, request.why))
+            case ForecastScenarios():
+                return self._ask("what if", (request.job_id, list(request.ways)))
+            case AcceptDrift():
+                self.reads.drifts_ = []
+                self.reads.changed()
+                return self._ask("drift", (request.job_id, request.change))
+            case ProbeSystem():
+                return self._ask("probe", (request.system, request.target))
+        raise AssertionError(request)
+
     def preview(self, request: ActionRequest) -> int:
         return self._ask("preview", request.run_id)
 
-    def propose(self, incident_id: int, everything: bool = False) -> int:
-        return self._ask("everything" if everything else "plan", incident_id)
-
-    def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
+    def propose_bulk(self, run_ids: Sequence[int], verb: Verb, leave_out: Collection[StepKey] = ()) -> int:
+        self.left_out.append(frozenset(leave_out))
         chosen = [step for step in self.draft.steps if step.run_id in run_ids]
         steps = tuple(
             dataclasses.replace(step, place=place, verb=verb.value, after=()) for place, step in enumerate(chosen, 1)
@@ -871,38 +934,8 @@ class FakeRequests:
         self.draft = dataclasses.replace(self.draft, kind="bulk", incident_id=None, steps=steps, excluded=(), notes=())
         return self._ask("plan", (tuple(run_ids), verb))
 
-    def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
-        return self._ask("log", (run_id, attempt_id, start))
-
-    def approve(self, key: str, digest: str) -> int:
-        self.reads.approvals_ = [approval for approval in self.reads.approvals_ if approval.key != key]
-        self.reads.changed()
-        return self._ask("approve", key)
-
-    def withdraw(self, key: str, why: str = "") -> int:
-        if any(action.key == key for action in self.reads.actions_):
-            self.advance("refused", f"withdrawn by mara: {key}")
-        return self._ask("withdraw", (key, why))
-
-    def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
-        return self._ask("ack", (incident_id, seconds, why))
-
-    def silence(self, matchers: Mapping[str, str], seconds: float, why: str) -> int:
-        return self._ask("silence", (dict(matchers), seconds, why))
-
-    def unacknowledge(self, incident_id: int, why: str = "") -> int:
-        return self._ask("ack lapse", (incident_id, why))
-
     def note(self, incident_id: int, text: str) -> None:
         self.notes.append((incident_id, text))
-
-    def what_if(self, job_id: int, options: Sequence[Mapping[str, Any]]) -> int:
-        return self._ask("what if", (job_id, [dict(option) for option in options]))
-
-    def accept_drift(self, job_id: int, shown: int) -> int:
-        self.reads.drifts_ = []
-        self.reads.changed()
-        return self._ask("drift", (job_id, shown))
 
     def edit_card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         return self._ask("card", (job_id, dict(given)))
@@ -911,18 +944,16 @@ class FakeRequests:
         kind, what = self.calls[request_id - 1]
         if self.silent:
             return None
-        if kind in ("preview", "plan", "everything", "what if") and self.preview_error:
+        if kind in ("preview", "plan", "what if") and self.preview_error:
             return FakeAnswer(False, error=self.preview_error)
         if kind == "preview":
             return FakeAnswer(True, self.shown)
         if kind == "what if":
             return FakeAnswer(True, otherwise(what[1]) if what[0] in (1, 2, 3, 4) else {"services": []})
-        if kind == "everything":
-            more = step(5, 9, "pg-dwh/vacuum_all", after=(), saves=())
-            wide = dataclasses.replace(self.draft, steps=(*self.draft.steps, more))
-            return FakeAnswer(True, json.loads(json.dumps(wide.as_json())))
         if kind == "plan":
-            return FakeAnswer(True, json.loads(json.dumps(self.draft.as_json())))
+            number = [asked for asked, _ in self.calls[:request_id]].count("plan")
+            draft = without_steps(self.draft, self.left_out[number - 1])
+            return FakeAnswer(True, json.loads(json.dumps(draft.as_json())))
         if kind == "probe":
             right = {"name": "read the crontab", "held": False, "fix": "usermod -aG crontab headway"}
             details = {"reachable": True, "version": "cron 3.0", "rights": [right], "error": "", "took_ms": 41}
@@ -1009,9 +1040,6 @@ class FakeRequests:
         self.reads.plans_[0] = dataclasses.replace(plan, steps=tuple(steps))
         self.reads.changed()
 
-    def probe(self, system: str, target: str = "") -> int:
-        return self._ask("probe", (system, target))
-
     def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause:
         self._refuse_or_accept(why)
         self.turned.append(("polling " + system, f"{seconds:.0f}", why))
@@ -1027,7 +1055,7 @@ class FakeRequests:
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
         self._refuse_or_accept(why)
         self.turned.append((name, value, why))
-        frozen = f"frozen by mara since 2026-11-20 02:17Z: {why}" if value == "on" else ""
+        frozen = SwitchState("on", "mara", why, at("03:17")) if value == "on" else None
         self.reads.head = self.reads.head._replace(frozen=frozen)
         self.reads.changed()
         return True

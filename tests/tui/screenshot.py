@@ -1,12 +1,13 @@
 """docs/picture.svg: the console on the demo's night, drawn by the real engine, store and screens.
 
 `python -m tests.tui.screenshot` (or `make picture`) plays the night until its alert is sent, freezes the clock
-and writes an Incident screen of 124 x 28."""
+and writes the Services screen of 124 x 28. `tests/demo/test_picture.py` draws it again and compares."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import html
 import os
 import re
 import sys
@@ -15,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -28,17 +28,15 @@ from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import Engine
 from console.engine.supervisor.log_setup import set_up_logs
 from console.store.queries import open_queries
-from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
+from console.timing.clock import ClockSetting, real_now
 from console.tui.app.navigation import HeadwayApp
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 SCREENSHOT = Path(__file__).parents[2] / "docs" / "picture.svg"
 SIZE = (124, 28)
 CLOCK = "03:15"
 RATE = 40.0
-"""How fast the night goes until its alert is told; a poll each third of a second."""
-SOON = timedelta(seconds=2 * REFRESH_SECONDS)
-"""Everybody has read the clock before it moves."""
+"""A poll each third of a second."""
 LIMIT_SECONDS = 120.0
 
 
@@ -57,14 +55,14 @@ def judged_night(folder: Path) -> Iterator[str]:
         try:
             whole = plays.attempts_recorded(play, moment("03:11"))
             wait(lambda: plays.attempts_read(store) >= whole and plays.is_evaluated(store), "the history")
-            plays.set_clock(play, store, ClockSetting(moment("03:11"), real_now() + SOON, RATE))
+            plays.set_clock(play, store, ClockSetting(moment("03:13"), real_now() + plays.LONG, RATE))
             wait(lambda: is_notified(play), "the alert")
             plays.set_clock(play, store, ClockSetting(moment(CLOCK), real_now() + plays.LONG, RATE))
             wait(lambda: plays.is_evaluated(store) and is_seen(play), "a look at everything")
             yield str(play.store)
         finally:
             engine.stop()
-            thread.join(15)
+            thread.join(HANGS_SECONDS)
             store.close()
 
 
@@ -89,17 +87,16 @@ def is_seen(play: plays.DemoPlayback) -> bool:
 
 
 async def drawn(store: str) -> str:
-    """The SVG of the incident's screen."""
+    """The SVG of the services' screen, with the incident of the first below it."""
     app = HeadwayApp(
         lambda: open_queries(store),
         lambda: EngineClient(store),
-        address=("incident", 1),
         frozen=moment(CLOCK),
         mine=ZoneInfo(ZONE),
     )
     async with app.run_test(size=SIZE) as pilot:
         until = time.monotonic() + LIMIT_SECONDS
-        while "No space left" not in text_of(app):
+        while not all(text in text_of(app) for text in ("Restart extract_orders by 04:07", "price_index")):
             assert time.monotonic() < until, text_of(app)
             await pilot.pause(0.05)
         await pilot.pause(0.5)
@@ -116,12 +113,25 @@ def alone(svg: str) -> str:
     return without.replace("Fira Code, monospace", "monospace").replace("font-family: arial", "font-family: sans-serif")
 
 
+def lines(svg: str) -> list[str]:
+    """The text of the picture, line by line."""
+    rows: dict[str, dict[float, str]] = {}
+    for x, y, text in re.findall(r'<text class="[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>', svg):
+        rows.setdefault(y, {})[float(x)] = html.unescape(text).replace("\xa0", " ")
+    return ["".join(text for _, text in sorted(row.items())).rstrip() for row in rows.values()]
+
+
+def picture() -> str:
+    """The SVG, drawn anew."""
+    with tempfile.TemporaryDirectory(prefix="headway-picture-") as folder, judged_night(Path(folder)) as store:
+        return alone(asyncio.run(drawn(store)))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=SCREENSHOT)
     out: Path = parser.parse_args().out
-    with tempfile.TemporaryDirectory(prefix="headway-picture-") as folder, judged_night(Path(folder)) as store:
-        out.write_text(alone(asyncio.run(drawn(store))), encoding="utf-8")
+    out.write_text(picture(), encoding="utf-8")
     print(out, file=sys.stderr)
     return 0
 

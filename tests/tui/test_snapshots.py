@@ -16,9 +16,11 @@ from textual.pilot import Pilot
 from console.domain.header import EngineView
 from console.domain.hold import HoldReason
 from console.domain.reason import LateBecause, NativeStart, StartEffect
+from console.domain.switches import SwitchState
+from console.domain.text import Title
 from console.tui.app.navigation import HeadwayApp
 from tests.tui.driving import Night, without_estimates
-from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
+from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, memory, plan_of, service
 
 SnapCompare = Callable[..., bool]
 Prepare = Callable[[Night], None]
@@ -76,7 +78,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "help": (("see:Supply plan", "?"), "keys of Services"),
     "jump": (("see:Supply plan", ":"), "incident  INC-0412"),
     "preview": (("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "R"), "Send"),
-    "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "run in parallel"),
+    "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "parallel step 4"),
     "plan-start": (("see:Supply plan", "r", "see:4 steps", "enter"), "Start the plan"),
     "marked": (("3", "see:JOBS  row 1 of 14", "space", "space"), "2 marked"),
     "lineage": (("see:Supply plan", "g"), "root cause"),
@@ -211,7 +213,7 @@ def _crowd(night: Night) -> None:
     assigned: dict[str, Any] = {
         "acknowledged_by": "mara",
         "acknowledged_until": at("04:15"),
-        "trouble": f"{EXTRACT} failed: exit 1",
+        "problem": Title((EXTRACT, " failed: exit 1")),
         "p95": at("06:40"),
     }
     well = [
@@ -257,12 +259,6 @@ def test_without_an_incident_and_rows_at_200_by_50(snap_compare: SnapCompare, st
 )
 def test_services(snap_compare: SnapCompare, prepare: Prepare, keys: tuple[str, ...], see: str, size: Any) -> None:
     assert shot(snap_compare, keys, see, size, prepare)
-
-
-@pytest.mark.parametrize("size", [SMALL, WIDE, (200, 50)], ids=["small", "wide", "huge"])
-@pytest.mark.parametrize("prepare", [_crowd, _calm, _dead_engine], ids=["crowd", "calm", "dead-engine"])
-def test_wallboard(snap_compare: SnapCompare, prepare: Prepare, size: Any) -> None:
-    assert shot(snap_compare, (), "SYSTEMS", size, prepare, screen="wallboard")
 
 
 def _ask(night: Night) -> None:
@@ -315,6 +311,15 @@ def test_an_incident_whose_act_bys_are_unknown(snap_compare: SnapCompare) -> Non
     assert shot(snap_compare, keys, "root cause", prepare=without_estimates)
 
 
+def _repaired_before(night: Night) -> None:
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, memory=memory())
+
+
+def test_the_past_repairs_of_an_incident_whose_failure_was_repaired_before(snap_compare: SnapCompare) -> None:
+    keys = ("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "p")
+    assert shot(snap_compare, keys, "SAME FAILURE", WIDE, prepare=_repaired_before)
+
+
 def _held(night: Night) -> None:
     night.reads.holds_ = [
         hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara",
@@ -327,8 +332,8 @@ def test_what_is_held(snap_compare: SnapCompare) -> None:
 
 
 def _frozen(night: Night) -> None:
-    why = "frozen by mara since 2026-11-20 02:17Z: the network is being moved"
-    night.reads.head = night.reads.head._replace(frozen=why)
+    frozen = SwitchState("on", "mara", "the network is being moved", at("03:17"))
+    night.reads.head = night.reads.head._replace(frozen=frozen)
     night.reads.approvals_ = [approval()]
 
 

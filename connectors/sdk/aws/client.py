@@ -275,6 +275,7 @@ class AwsClient:
     ) -> None:
         """`title`: "Step Functions", for messages. `addresses`: of services that are not at `options.endpoint_url`."""
         self._options, self._secrets, self._addresses = options, secrets, addresses or {}
+        self.region = options.region
         self.place = f"{title} {options.endpoint_url or options.region}"
         self.deadline = Deadline(0.0)
         """Of all calls until the next one is set."""
@@ -316,13 +317,20 @@ class AwsClient:
             raise (OutcomeUnknown if once else InvalidAnswer)(text)
         return reply
 
+    def page(
+        self, service: str, method: str, rows: str, token_name: str, token: str | None, **parameters: Any
+    ) -> tuple[list[AwsReply], str | None]:
+        """One page of a list, and the token of the next page."""
+        which = {**parameters, token_name: token} if token else parameters
+        reply = self.call(service, method, rows, **which)
+        return reply[rows], reply.get(token_name)
+
     def rows(self, service: str, method: str, rows: str, token_name: str, **parameters: Any) -> Iterator[AwsReply]:
         """All rows of a list. `token_name`: of the next page. Raises InvalidAnswer when pages repeat."""
         token, seen = None, set()
         for _ in range(MAX_PAGES):
-            reply = self.call(service, method, rows, **parameters, **({token_name: token} if token else {}))
-            yield from reply[rows]
-            token = reply.get(token_name)
+            page, token = self.page(service, method, rows, token_name, token, **parameters)
+            yield from page
             if not token:
                 return
             if token in seen:
@@ -330,6 +338,14 @@ class AwsClient:
             seen.add(token)
         operation = operation_of(method)
         raise InvalidAnswer(f"{self.place}: {operation} never ends: its pages repeat")
+
+    def about(self, requested: str, name: str, reply: AwsReply) -> AwsReply:
+        """The reply, whose field `name` must be the requested one: a proxy may mix answers up. Raises
+        RecordUnreadable."""
+        if reply.get(name) != requested:
+            answered = f"the answer is about {reply.get(name)}, the request was for {requested}"
+            raise RecordUnreadable(f"{self.place}: {answered}")
+        return reply
 
     def identity(self) -> str:
         """The identity as text, by sts:GetCallerIdentity, which needs no permission."""

@@ -35,6 +35,9 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 
 T = TypeVar("T")
 
+REST = 3.0
+"""Times that a world rests before it is read again, as long as reading it took: a real scheduler works meanwhile."""
+LONGEST_REST_SECONDS = 5.0
 MAX_POLLS = 4000
 """Of a walk over history: 40,000 runs in pages of ten."""
 ACTS = ("rerun", "start", "cancel", "hold", "due")
@@ -88,6 +91,8 @@ class ConformanceWorld:
     """For each call of a test that is not about deadlines."""
     patience_seconds: ClassVar[float] = 60.0
     """How long the world may take to show an action's run and its end."""
+    reading_seconds = 0.0
+    """How long `wait` read last."""
     limits: ClassVar[Mapping[str, str]] = {}
     """Limits of this world, with the reason: keys "act" (every action), "rerun", "start", "cancel", "hold", "due"
     (time does not pass, so nothing starts natively), "log", "network", "runs" (the source reports no runs),
@@ -180,7 +185,7 @@ class ConformanceWorld:
 
     def advance(self) -> None:
         """Lets the world go on; called while waiting. A world with its own clock moves it here."""
-        time.sleep(0.25)
+        time.sleep(max(0.25, min(REST * self.reading_seconds, LONGEST_REST_SECONDS)))
 
     lists_of_records: ClassVar[int] = 1
     """How many answers with records a poll reads, the pages of a list each: in each `answering` spoils one record."""
@@ -275,10 +280,14 @@ class ConformanceWorld:
 
     def wait(self, what: str, read: Callable[[], T | None]) -> T:
         """The first true result of `read`; the world advances between two calls."""
-        until = time.monotonic() + self.patience_seconds
+        began = time.monotonic()
+        until = began + self.patience_seconds
         while not (answer := read()):
-            assert time.monotonic() < until, f"not seen within {self.patience_seconds:.0f} s: {what}"
+            ended = time.monotonic()
+            assert ended < until, f"not seen within {self.patience_seconds:.0f} s: {what}"
+            self.reading_seconds = ended - began
             self.advance()
+            began = time.monotonic()
         return answer
 
     def start_ask(self, job_id: str) -> ActionSpec:

@@ -314,23 +314,27 @@ def resolve_ssh_settings(config: Path, host: str, left_seconds: float = LIMIT_SE
 def _ssh_g_output(config: Path, argv: list[str], left_seconds: float) -> str:
     seconds = max(0.05, min(LIMIT_SECONDS, left_seconds))
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, and the host's name follows "--"
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+        process = subprocess.Popen(  # noqa: S603 - no shell, and the host's name follows "--"
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
     except FileNotFoundError as error:
         raise AccessRefused(
             f"ssh_config {config}: OpenSSH's client is not installed, which reads it. apt install openssh-client"
         ) from error
+    try:
+        stdout, stderr = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as error:
         if seconds < LIMIT_SECONDS:
             raise SystemUnreachable(f"ssh_config {config}: no time was left for ssh -G") from error
         raise AccessRefused(
             f"ssh_config {config}: ssh -G took over {LIMIT_SECONDS:.0f} s. Fix: check its Match blocks."
         ) from error
-    if done.returncode != 0:
-        message = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise AccessRefused(f"ssh_config {config}: ssh cannot read it: {message or f'exit {done.returncode}'}")
-    return done.stdout.decode("utf-8", "replace")
+    finally:
+        end_process(process)  # with what its Match blocks have begun
+    if process.returncode != 0:
+        message = stderr.decode("utf-8", "replace").strip()[-300:]
+        raise AccessRefused(f"ssh_config {config}: ssh cannot read it: {message or f'exit {process.returncode}'}")
+    return stdout.decode("utf-8", "replace")
 
 
 MAX_JUMPS = 8

@@ -30,6 +30,7 @@ from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import (
     AccessRefused,
     ConnectorError,
+    DatabaseMissing,
     EncryptionRefused,
     InvalidAnswer,
     NotSupported,
@@ -178,7 +179,8 @@ CONNECT_STATES: tuple[tuple[type[ConnectorError], re.Pattern[str]], ...] = tuple
     for error_type, text in (
         (PermissionMissing, r"permission denied for database|not permitted to log in"),
         (AccessRefused, r"authentication failed|no pg_hba\.conf entry|pg_hba\.conf rejects|authentication method"),
-        (AccessRefused, r"role \".*\" does not exist|database \".*\" does not exist|no password supplied"),
+        (DatabaseMissing, r"database \".*\" does not exist"),
+        (AccessRefused, r"role \".*\" does not exist|no password supplied"),
         (EncryptionRefused, r"certificate|server does not support SSL|authentication method requirement"),
         (RateLimited, r"too many (clients|connections)|connection slots are reserved|no more connections allowed"),
         (InvalidAnswer, r"\bFATAL:|(invalid|unexpected) response|expected authentication request"),
@@ -470,7 +472,7 @@ def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
         return error_type(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
     error_type = next((error_type for error_type, pattern in CONNECT_STATES if pattern.search(text)), SystemUnreachable)
     fix = ""
-    if error_type in (AccessRefused, EncryptionRefused):
+    if error_type in (AccessRefused, DatabaseMissing, EncryptionRefused):
         fix = next(fix for pattern, fix in FIX_OF_REFUSAL if pattern.search(text))
     elif error_type is PermissionMissing:
         fix = ". Grant this right to the role: LOGIN, CONNECT on the database."

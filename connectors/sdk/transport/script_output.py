@@ -55,7 +55,8 @@ def sections(data: bytes, nonce: str, where: str) -> list[ScriptSection]:
         kind, _, rest = text_of(heading).partition("|")
         result.append(ScriptSection(kind, rest, body))
     if not result or result[-1].kind != "END":
-        seen = data[:120].decode("utf-8", "replace") if not result else f"{len(result)} sections without an end"
+        reply = masked_head(data.decode("utf-8", "replace"), 120)
+        seen = f"{len(result)} sections without an end" if result else reply
         raise InvalidAnswer(f"{where}: the answer was cut short or is not ours: {seen!r}. Headway retries.")
     return result
 
@@ -144,7 +145,7 @@ def read_journal(body: bytes, is_whole: bool, take: Callable[[datetime, JournalE
             taken = take(at, entry)
         except (ValueError, KeyError, TypeError, RecursionError, UnicodeError) as error:
             why = masked_head(f"an entry that cannot be read: {error}", SAMPLE)
-            skipped.append(SkippedRecord("journal", why, masked_head(text_of(line), SAMPLE)))
+            skipped.append(SkippedRecord("journal", why, masked_head(text_of(line), SAMPLE), is_new=True))
             continue
         if taken is not None:
             entries.append(taken)

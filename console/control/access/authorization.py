@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from connectors.sdk.states import Verb
 from console.domain.access import (
@@ -31,56 +32,8 @@ MAX_NAMED = 3
 """Names in a refusal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation that may be requested."""
-
-    role: Role
-    is_action: bool = False
-    """True if something is sent to a scheduler: the rules for reasons and approvals apply."""
-
-
-_SENDS = Operation(Role.ACT, is_action=True)
-OPERATIONS: dict[Verb | RequestKind, Operation] = {
-    **dict.fromkeys(Verb, _SENDS),
-    RequestKind.PREVIEW: Operation(Role.VIEW),
-    RequestKind.LOG: Operation(Role.VIEW),
-    RequestKind.COMPARE_LOGS: Operation(Role.VIEW),
-    RequestKind.WHAT_IF: Operation(Role.VIEW),
-    RequestKind.ACCEPT_DRIFT: Operation(Role.ACT),
-    RequestKind.APPROVE: Operation(Role.APPROVE),
-    RequestKind.WITHDRAW: Operation(Role.ACT),
-    RequestKind.SHELL: Operation(Role.ACT),
-    RequestKind.PROPOSE_PLAN: Operation(Role.VIEW),
-    RequestKind.START_PLAN: _SENDS,
-    RequestKind.PAUSE_PLAN: Operation(Role.ACT),
-    RequestKind.RESUME_PLAN: Operation(Role.ACT),
-    RequestKind.ABORT_PLAN: Operation(Role.ACT),
-    RequestKind.RELEASE_NATIVELY: _SENDS,
-    RequestKind.RESTORE: Operation(Role.ADMIN),
-    RequestKind.DELETE_AUDIT: Operation(Role.ADMIN),
-    RequestKind.FREEZE: Operation(Role.ACT),
-    RequestKind.THAW: Operation(Role.ADMIN),
-    RequestKind.SHADOW_ON: Operation(Role.ACT),
-    RequestKind.SHADOW_OFF: Operation(Role.ADMIN),
-    RequestKind.EXTEND: Operation(Role.ACT),
-    RequestKind.RUN_CHECK: Operation(Role.ACT),
-    RequestKind.PROBE: Operation(Role.ACT),
-    RequestKind.PAUSE_POLLING: Operation(Role.ACT),
-    RequestKind.RESUME_POLLING: Operation(Role.ACT),
-    RequestKind.NOTE: Operation(Role.ACT),
-    RequestKind.UNDO_COMPLETION: Operation(Role.ACT),
-    RequestKind.EDIT_CARD: Operation(Role.ACT),
-    RequestKind.RELAX_RERUN_SAFETY: Operation(Role.ADMIN),
-    RequestKind.TEST_ALERT: Operation(Role.ACT),
-    RequestKind.RETRY_ALERTS: Operation(Role.ACT),
-    RequestKind.RATE_ALERT: Operation(Role.ACT),
-    RequestKind.ACKNOWLEDGE: Operation(Role.ACT),
-    RequestKind.UNACKNOWLEDGE: Operation(Role.ACT),
-    RequestKind.ADD_SILENCE: Operation(Role.ACT),
-    RequestKind.EXPIRE_SILENCE: Operation(Role.ACT),
-}
-"""Stopping needs a lower role than starting."""
+ACTIONS = (*Verb, RequestKind.START_PLAN, RequestKind.RELEASE_NATIVELY)
+"""Operations that send something to a scheduler: the rules for reasons and approvals apply."""
 _POLICY = (Verb.HOLD, Verb.RELEASE, Verb.START)
 
 
@@ -88,6 +41,7 @@ _POLICY = (Verb.HOLD, Verb.RELEASE, Verb.START)
 class AccessGranted:
     """Allowed; with `needs_approval`, once another person has approved it."""
 
+    wants_reason: ClassVar[bool] = False
     needs_approval: bool = False
 
 
@@ -115,18 +69,22 @@ def authorize(
     rules: ActingRules,
 ) -> AccessGranted | AccessRefusal:
     """Decision for this person now."""
-    known = OPERATIONS[operation]
+    needed = operation.role if isinstance(operation, RequestKind) else Role.ACT
+    if person.is_repair_policy:  # permitted by the config; a tier with approval needs it all the same
+        if operation is not Verb.RERUN:
+            return AccessRefusal(f"no policy may {operation}")
+        return AccessGranted(needs_approval=subject.tier in rules.approval_tiers)
     if person.is_policy:
         return _policy(operation, subject, rules.policy_per_hour)
     held = role_of(person, subject, permissions)
-    if held < known.role:
-        return AccessRefusal(_denied(person, known.role, held, subject, permissions))
+    if held < needed:
+        return AccessRefusal(_denied(person, needed, held, subject, permissions))
     if operation is RequestKind.APPROVE and is_same_person(person.name, subject.requested_by):
         return AccessRefusal(f"{subject.requested_by} requested it: another person must approve it")
     is_own = not subject.requested_by or is_same_person(person.name, subject.requested_by)
     if operation is RequestKind.WITHDRAW and not is_own and held < Role.ADMIN:
         return AccessRefusal(f"{subject.requested_by} requested it: only they or an admin may withdraw it")
-    if not known.is_action:
+    if operation not in ACTIONS:
         return AccessGranted()
     if rules.per_hour and subject.recent >= rules.per_hour:
         return AccessRefusal(_too_many(person.name, subject.recent, "per_hour"))
@@ -214,7 +172,7 @@ def _able(needed: Role, subject: ActionSubject, permissions: Sequence[Permission
 
 def approvers(subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
     """The possible approvers of a request: "anna or group:dba"; "another person" where anyone else may."""
-    needed = OPERATIONS[RequestKind.APPROVE].role
+    needed = RequestKind.APPROVE.role
     rules = [rule for rule in permissions if not is_same_person(rule.who, subject.requested_by)]
     is_open = any(rule.who == EVERYBODY and rule.role >= needed and _covers(rule, subject) for rule in rules)
     if is_open or not permissions:

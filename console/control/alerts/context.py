@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
-from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, affected_runs, notified_content
+from console.control.incidents.causes.cause import ServiceDayKey
+from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.run_effects import affected_runs
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
+    BUSINESS,
+    SHADOW,
     TECHNICAL,
     AcknowledgementFacts,
     AlertingSettings,
     AlertKind,
+    IncidentPhase,
     Matchers,
     NotificationState,
+    NotifiedDay,
     RouteNotification,
     RouteRule,
     SuppressionFacts,
 )
-from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
-from console.domain.service import Timeliness, service_of_instance
+from console.domain.decision import AffectedServiceVerdict, IncidentDecision, KnownIncident, ServiceDayVerdict
+from console.domain.service import MISSED, service_of_instance
+from console.domain.text import Clock
+from console.timing.formats import zoned_time
 from console.timing.maintenance import matches_any
+
+_RouteDay = tuple[str, bool, ServiceDayKey]
+"""Route, whether it is notified in shadow mode, and the service day."""
 
 
 class AlertRoot(NamedTuple):
@@ -61,10 +74,7 @@ class AlertSubject:
     def notified_days(self) -> frozenset[ServiceDayKey]:
         """Service days that any technical notification named."""
         return frozenset(
-            day
-            for notice in self.notified
-            if notice.style == TECHNICAL
-            for day in notified_content(notice.fingerprint).services
+            day for notice in self.notified if notice.style == TECHNICAL for day in notice.content.day_keys
         )
 
     def values(self, root: AlertRoot) -> dict[str, tuple[str, ...]]:
@@ -91,6 +101,8 @@ class Notification:
     """Why it is sent again, or to another route."""
     errors_only: bool = False
     """True if its only news are errors of jobs that failed before, and that another job is the cause now."""
+    missed: tuple[str, ...] = ()
+    """Services whose passed deadline is news for the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ class Suppression:
 SuppressionStage = Callable[["AlertContext", Notification], "Suppression | None"]
 
 
-@dataclass(slots=True)
+@dataclass
 class AlertContext:
     """One evaluation, for the stages."""
 
@@ -117,18 +129,8 @@ class AlertContext:
     """Route of the person on call -> the route with the rota."""
     turns: list[datetime] = field(default_factory=list)
     """Instants after now at which time alone changes a notification."""
-    explained: Mapping[int, tuple[AlertSubject, bool]] | None = None
-    """Result of `inhibition.inhibiting_topics`, computed on first use."""
-    explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
-    """By topic of an inhibition: the subjects that explain, until when."""
-    started: dict[tuple[str, str], datetime] | None = None
-    newest_notifications: dict[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]] | None = None
-    """By route, style and service day: the newest notification and its incident (`candidates`), computed on first use.
-    """
-    announcers: dict[tuple[str, str, ServiceDayKey], AlertSubject | None] = field(default_factory=dict)
-    """By route, style and service day: the incident that notifies of the missed or lost deadline (`candidates`)."""
-    open_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
-    """By affected service day, the open incidents, sorted by key; computed on first use."""
+    covered: set[_RouteDay] = field(default_factory=set)
+    """Service days that the notifications of this evaluation have so far."""
     restartable_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
     """By service day, the incidents whose restart it needs (`joint_repair`), computed on first use."""
 
@@ -155,23 +157,60 @@ class AlertContext:
         self.turns.append(at)
         return False
 
-    def open_subjects(self, day: ServiceDayKey) -> Sequence[AlertSubject]:
-        """The open incidents that affect the service day, sorted by key."""
-        if self.open_by_day is None:
-            self.open_by_day = {}
-            for subject in sorted(self.subjects, key=lambda subject: subject.decision.key):
-                for service in () if subject.decision.closed else subject.decision.services:
-                    self.open_by_day.setdefault(service.key, []).append(subject)
-        return self.open_by_day.get(day, ())
+    @cached_property
+    def open_by_day(self) -> Mapping[ServiceDayKey, Sequence[AlertSubject]]:
+        """By affected service day, the open incidents, sorted by key."""
+        by_day: dict[ServiceDayKey, list[AlertSubject]] = {}
+        for subject in sorted(self.subjects, key=lambda subject: subject.decision.key):
+            for service in () if subject.decision.closed else subject.decision.services:
+                by_day.setdefault(service.key, []).append(subject)
+        return by_day
 
-    def suppressed_since(self, stage: str, route: str) -> datetime:
-        """Since when that stage suppresses anything for the route; now if it suppresses nothing yet."""
-        if self.started is None:
-            self.started = {}
-            for fact in chain.from_iterable(self.notifications.suppressions.values()):
-                key = fact.stage, fact.route
-                self.started[key] = min(fact.since, self.started.get(key, fact.since))
-        return self.started.get((stage, route), self.now)
+    @cached_property
+    def by_target(self) -> Mapping[int, Sequence[AlertSubject]]:
+        """The incidents about each target."""
+        by_target: dict[int, list[AlertSubject]] = {}
+        for subject in self.subjects:
+            for target in subject.match.cause.targets:
+                by_target.setdefault(target.id, []).append(subject)
+        return by_target
+
+    def known_day(self, route: str, style: str, day: ServiceDayKey) -> NotifiedDay | None:
+        """The service day as the newest message of the route had it; None if none had."""
+        last = self._newest(route, style, day)
+        return last[1] if last is not None else None
+
+    def knows_end(self, route: str, style: str, day: ServiceDayKey) -> bool:
+        """True if the newest message of the route that had the day was the end of an incident."""
+        last = self._newest(route, style, day)
+        return last is not None and last[0].content.phase is IncidentPhase.CLOSED
+
+    def newest(self, route: str, style: str, days: Iterable[ServiceDayKey]) -> RouteNotification | None:
+        """The newest notification of the route that named one of these days, of any incident."""
+        known = (self._newest(route, style, day) for day in days)
+        return max((last[0] for last in known if last is not None), key=attrgetter("last_at"), default=None)
+
+    def business_routes(self, days: Collection[ServiceDayKey]) -> list[str]:
+        """The routes whose newest message about one of these days was in business text."""
+        known = self._known_days.items()
+        return sorted({route for (route, _, day), (last, _) in known if day in days and last.style == BUSINESS})
+
+    def _newest(self, route: str, style: str, day: ServiceDayKey) -> tuple[RouteNotification, NotifiedDay] | None:
+        return self._known_days.get((route, style == SHADOW, day))
+
+    @cached_property
+    def _known_days(self) -> Mapping[_RouteDay, tuple[RouteNotification, NotifiedDay]]:
+        """The newest message of each route about a service day."""
+        sent = sorted(chain.from_iterable(self.notifications.notified.values()), key=attrgetter("last_at"))
+        days = ((last, day) for last in sent for day in last.content.days if day.status)
+        return {(last.route, last.style == SHADOW, day.key): (last, day) for last, day in days}
+
+    def is_covered(self, route: str, style: str, day: ServiceDayKey) -> bool:
+        return (route, style == SHADOW, day) in self.covered
+
+    def cover(self, route: str, style: str, days: Iterable[ServiceDayKey]) -> None:
+        """A notification of this evaluation has these days."""
+        self.covered.update((route, style == SHADOW, day) for day in days)
 
 
 def alert_context_of(
@@ -186,13 +225,13 @@ def _subject(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, tiers: Mapping[str, int]
 ) -> AlertSubject:
     notifications = index.estate.notifications
-    root = index.job(match.group.root.job_id) if match.group.root is not None else None
-    number = decision.incident_id or 0
-    ack = notifications.acks.get(number)
+    root = index.job(match.cause.root.job_id) if match.cause.root is not None else None
+    known = decision.incident if isinstance(decision.incident, KnownIncident) else KnownIncident(0)
+    ack = notifications.acks.get(known.id)
     is_valid = ack is not None and ack.until > index.now
-    roots = [AlertRoot(target.system, f"{target.system}/{target.name}") for target in match.group.targets]
+    roots = [AlertRoot(target.system, f"{target.system}/{target.name}") for target in match.cause.targets]
     roots = [AlertRoot(root.system, root.name)] if root is not None else roots or [AlertRoot("", "")]
-    to_fix = match.group.job_ids_to_fix() if match.group.root is not None else []
+    to_fix = match.cause.job_ids_to_fix() if match.cause.root is not None else []
     job_owner = index.job(to_fix[0]).owner if to_fix else ""
     return AlertSubject(
         match,
@@ -200,11 +239,16 @@ def _subject(
         tuple(roots),
         job_owner=job_owner,
         tier=min((tiers[service.service] for service in decision.services if service.service in tiers), default=None),
-        notified=notifications.notified.get(number, ()),
-        suppressions=notifications.suppressions.get(number, ()),
-        ack=ack if is_valid and not decision.ends_ack else None,
-        ack_ended=is_valid and bool(decision.ends_ack),
+        notified=notifications.notified.get(known.id, ()),
+        suppressions=notifications.suppressions.get(known.id, ()),
+        ack=ack if is_valid and not known.ends_acknowledgement else None,
+        ack_ended=is_valid and bool(known.ends_acknowledgement),
     )
+
+
+def clock_of(decision: IncidentDecision, now: datetime) -> Clock:
+    """Writes instants in the zone of the incident, with the date where that is not today's."""
+    return partial(zoned_time, zone=decision.zone, near=now)
 
 
 def matches_root(matchers: Matchers, subject: AlertSubject, root: AlertRoot, route: str = "") -> bool:
@@ -219,17 +263,14 @@ def matches_root(matchers: Matchers, subject: AlertSubject, root: AlertRoot, rou
 def resolved_since(context: AlertContext, subject: AlertSubject) -> datetime:
     """The last end of its broken runs; now if that is unknown: a duplicate is better than a missing notification."""
     match, now = subject.match, context.now
-    if match.incident is None or match.incident.rule or not match.group.roots():
+    if match.incident is None or match.incident.cause.rule or not match.cause.roots():
         return now
-    runs = [*match.group.roots(), *affected_runs(context.index, match.incident)]
+    runs = [*match.cause.roots(), *affected_runs(context.index, match.incident)]
     return min(now, max(run.ended_at or now for run in runs))
-
-
-_MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 
 
 def deadline_passed_since(
     context: AlertContext, affected_service: AffectedServiceVerdict, before: RouteNotification
 ) -> bool:
     """True if its deadline passed after the route was last notified, without delivery."""
-    return affected_service.timeliness in _MISSED and before.last_at <= affected_service.deadline <= context.now
+    return affected_service.timeliness in MISSED and before.last_at <= affected_service.deadline <= context.now

@@ -7,11 +7,12 @@ notification about a tier-1 service never waits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from console.domain.alert import INCIDENT_PLACEHOLDER, PendingAlert, digest_title
-from console.text.message import RULE, MessageText, table, text_of, without_countdown
+from console.domain.alert import INCIDENT_PLACEHOLDER, PendingAlert
+from console.domain.message import Columns, CommandRef, Details, Facts, Lines, Link, Message, filled_blocks, title_text
+from console.domain.message_group import digest_title
 from console.timing.formats import zone_label
 
 WINDOW = timedelta(minutes=1)
@@ -55,7 +56,9 @@ def plan_digest(
     return DigestPlan(tuple(sorted((*ids, rest[0].id))) if may_exceed else ids)
 
 
-def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: str = "") -> MessageText:
+def digest_message(
+    together: Sequence[PendingAlert], limit: int, zone: str, link: str = "", *, plain: bool = False
+) -> Message:
     """Digest with each incident's newest title and its commands, and all that asks for a person, in the order of their
     creation. `link`: that of the config."""
     newest: dict[str, PendingAlert] = {}
@@ -65,26 +68,27 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
     default = zone_label(min(alert.made_at for alert in together), zone)
-    zones = [line.zone_label or default for line in lines]
+    messages = [Message.from_json(line.message) for line in lines]
+    zones = [message.zone_label or default for message in messages]
     has_one_zone = len({*zones}) == 1
-    steps = dict.fromkeys(command for line in lines[:LINES] for command in line.commands)
+    steps = dict.fromkeys(command for message in messages[:LINES] for command in message.commands)
     allowed = f"{limit} alert{'s' if limit > 1 else ''}"
-    note = f"More than {allowed} in one minute: these {len(together)} are sent together."
+    waited = f"these {len(together)} are sent together" if len(together) > 1 else "this one waited"
+    note = f"More than {allowed} in one minute: {waited}."
     note += f" Times: {zones[0]}." if has_one_zone else ""
-    texts = []
-    for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
-        shown = [without_countdown(title) for title in titles[:LINES]]
-        zoned = [["ALERT", "TIMES"], *map(list, zip(shown, zones, strict=False))]
-        further = [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
-        blocks = (
-            table([title] for title in shown) if has_one_zone else table(zoned),
-            further,
-            table([*(("Do", step) for step in steps), ("Open", _without_incident(link) or "headway incident")]),
-            [RULE],
-            [note],
-        )
-        texts += [digest_title(titles), text_of(blocks)]
-    return MessageText(*texts)
+    titled = [Message.from_json(line.plain) for line in lines] if plain else messages
+    titles = [replace(message, blocks=()).without_countdown().title for message in titled]
+    titles = [title or (line.incident,) for title, line in zip(titles, lines, strict=True)]
+    listed = tuple(map(title_text, titles[:LINES]))
+    start = Link(_without_incident(link)) if link else CommandRef("headway incident")
+    blocks = filled_blocks(
+        Lines(listed) if has_one_zone else Columns(("Alert", "Times"), tuple(zip(listed, zones, strict=False))),
+        Lines((f"and {len(titles) - LINES} more",) if len(titles) > LINES else ()),
+        Facts((*(("Do", CommandRef(step)) for step in steps), ("Open", start))),
+        Details(),
+        Lines((note,)),
+    )
+    return Message(digest_title(titles), blocks)
 
 
 def _without_incident(link: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.control.alerts.context import AlertContext, AlertSubject, Notification, deadline_passed_since
+from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of, deadline_passed_since
 from console.control.alerts.joint_repair import (
     is_repaired_by_restart,
     joint_act_by,
     joint_instruction,
     other_repairs,
-    rerun_of,
     running_plan,
 )
 from console.control.alerts.services_table import (
@@ -27,19 +26,22 @@ from console.control.alerts.services_table import (
     status_text,
     still_text,
 )
-from console.control.incidents.correlation import IncidentMatch, affected_runs
+from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
-from console.control.incidents.titles import cause_name, incident_title, plain_title
-from console.control.incidents.verdict import (
-    Clock,
+from console.control.incidents.restart import rerun_of
+from console.control.incidents.run_effects import affected_runs
+from console.control.incidents.titles import cause_name, plain_title
+from console.control.incidents.verdict.decision import job_label
+from console.control.incidents.verdict.text import (
     closing_text,
     fix_text,
-    job_label,
+    instruction_text,
     late_text,
     passed_text,
+    policy_text,
     rerun_text,
     unfinished_text,
-    until_text,
+    until_parts,
 )
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_by_stopped_plan
@@ -55,19 +57,23 @@ from console.domain.alert import (
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import PlanFacts
+from console.domain.message import Headline, Label, Reference
 from console.domain.plan import RESUME
-from console.domain.service import SAFE, Timeliness
+from console.domain.service import LOST, MISSED, SAFE, Timeliness
+from console.domain.text import Clock
 from console.text.cleaning import CUT, clean_line
-from console.timing.formats import local_time, rough_duration, zoned_time
+from console.text.lists import listed
+from console.timing.durations import rough_duration
+from console.timing.formats import local_time, zoned_time
 
 LEAST_NAME = 12
-REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
-_WORST_FIRST = (
+REFERENCE = Reference(INCIDENT_PLACEHOLDER)
+WORST_FIRST = (
     Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.NO_ESTIMATE, Timeliness.MET_LATE,
 )  # fmt: skip
 
 
-def headline(context: AlertContext, notification: Notification, plain: bool) -> str:
+def headline(context: AlertContext, notification: Notification, plain: bool) -> Headline:
     """ "Daily revenue 07:30 at risk: restart refresh_revenue by 07:29 (in 8 min) [{incident}]"."""
     subject, index = notification.subject, context.index
     decision, match = subject.decision, subject.match
@@ -78,16 +84,18 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     if service is None or service.timeliness in SAFE:
         if match.awaited_plan is not None and service is not None:
             promise = _promise_status(context, decision, service)
-            return f"{label}{promise}: {cause_label(index, match)} repaired, {match.awaited_plan.progress}{REFERENCE}"
-        problem, colon, why = _problem(index, match, decision, plain).partition(": ")
+            progress = match.awaited_plan.progress
+            return (Label(label), promise, f": {cause_label(index, match)} repaired, {progress}", REFERENCE)
+        problem, why = _problem(index, match, decision, plain)
         outcome = _not_late(index, match) if service is None else _promise_status(context, decision, service)
-        return f"{label}{problem}, {outcome}{colon}{why}{REFERENCE}"
-    if match.group.target is not None and service.deadline < match.group.since:  # it was late before
+        return (Label(label), f"{problem}, {outcome}", why, REFERENCE)
+    if match.cause.targets and service.deadline < match.cause.since:  # it was late before
         promise = promise_text(index, decision.zone, decision.services, service, "")
-        return f"{label}{_problem(index, match, decision, plain)}, late {promise} needs it{REFERENCE}"
+        problem = "".join(_problem(index, match, decision, plain))
+        return (Label(label), f"{problem}, late {promise} needs it", REFERENCE)
     what = _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)
-    return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
+    return (Label(label), f"{promise} {status_text(service.timeliness)}", ": ", *what, REFERENCE)
 
 
 def _promise_status(context: AlertContext, decision: IncidentDecision, service: AffectedServiceVerdict) -> str:
@@ -100,8 +108,7 @@ def _not_late(index: EstateIndex, match: IncidentMatch) -> str:
     """ "Daily revenue and 2 more not late yet": the services downstream of a finding; "no service affected"."""
     if not match.feeds:
         return "no service affected"
-    further = f" and {len(match.feeds) - 1} more" if len(match.feeds) > 1 else ""
-    return f"{service_title(index, match.feeds[0])}{further} not late yet"
+    return f"{listed([service_title(index, name) for name in match.feeds], 1)} not late yet"
 
 
 def kind_label(notification: Notification) -> str:
@@ -109,7 +116,7 @@ def kind_label(notification: Notification) -> str:
     subject, kind = notification.subject, notification.kind
     if subject.decision.closed and not subject.match.recovered:
         return CLOSED_LABEL
-    return REOPENED_LABEL if subject.decision.reopened and kind is AlertKind.UPDATED else KIND_LABELS[kind]
+    return REOPENED_LABEL if subject.match.reopened and kind is AlertKind.UPDATED else KIND_LABELS[kind]
 
 
 def most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
@@ -124,7 +131,7 @@ def by_urgency(context: AlertContext, notification: Notification) -> list[Affect
         before = notification.before
         if before is not None and deadline_passed_since(context, service, before):
             return 0, service.deadline
-        is_late = service.timeliness in (Timeliness.BREACHED, Timeliness.MET_LATE)
+        is_late = service.timeliness in MISSED
         act_by = joint_act_by(context, notification.subject, service)
         is_lost = act_by is not None and act_by < context.now
         rank = 4 if service.timeliness in SAFE else 3 if is_late else 2 if is_lost else 1
@@ -138,16 +145,21 @@ def promise_text(
     zone: str,
     services: Sequence[AffectedServiceVerdict],
     service: AffectedServiceVerdict,
-    beside: str,
+    rest: str,
 ) -> str:
     """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status; the time
     with its zone if that of another service differs: "Night report 00:58 UTC". A locked phone shows the deadline and
-    the text `beside` it, however long the title is."""
+    the `rest` of the title, however long the title is."""
     zones = {service_zone(index, row.service) for row in services}
     due = f" {(zoned_time if len(zones) > 1 else local_time)(service.deadline, zone, index.now)}"
-    same_status = [row for row in services if status_text(row.timeliness) == status_text(service.timeliness)]
-    suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
-    return _cut(service_title(index, service.service), PUSH_LENGTH - len(beside) - len(due)) + due + suffix
+    same_status = sum(status_text(row.timeliness) == status_text(service.timeliness) for row in services)
+    return dated_title(service_title(index, service.service), due, same_status, rest)
+
+
+def dated_title(title: str, due: str, number: int, rest: str) -> str:
+    """ "Daily revenue 07:30 and 1 more": a title of this `number` of services."""
+    suffix = f" and {number - 1} more" if number > 1 else ""
+    return cut_title(title, PUSH_LENGTH - len(rest) - len(due)) + due + suffix
 
 
 def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
@@ -156,38 +168,41 @@ def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
     return clean_line(job_label(index.job(run.job_id).name)) if run is not None else cause_name(index, match)
 
 
-def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, plain: bool) -> str:
+def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, plain: bool) -> Headline:
     def clock(at: datetime) -> str:
         return local_time(at, decision.zone, now)
 
     index, match, decision = context.index, subject.match, subject.decision
     now, act_by, late = index.now, joint_act_by(context, subject, service), ""
     instruction = joint_instruction(context, subject, service)
-    if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
+    if service.timeliness in LOST:
         late = late_text(service.expected_at, service.deadline, now, clock, case_of(context, service))
     plan = running_plan(index, match)
     if instruction is not None and plan is not None and not other_repairs(context, subject, [service]):
-        return f"{plan.progress}{late}"
+        return (f"{plan.progress}{late}",)
+    repair = match.pending_repair
+    if instruction is not None and repair is not None and not other_repairs(context, subject, [service]):
+        return (f"{policy_text(cause_label(index, match), repair, now, clock)}{late}",)
     if instruction is not None:
-        return fix_text(instruction.step, act_by, now, clock, late, service.reasons)
+        return fix_text(instruction_text(instruction), act_by, now, clock, late, service.reasons)
     if match.closing:
         last = match.closing[-1]
-        return clean_line(closing_text(index.job(last.job_id).name, run_time(last), clock))
-    if text := _rerun_text(index, match, clock):
-        return f"{text}, service{late[1:]}" if late else text
-    until = until_text(act_by, now, clock)
+        return (clean_line(closing_text(index.job(last.job_id).name, run_time(last), now, clock)),)
+    if text := "".join(_rerun_text(index, match, clock)):
+        return (f"{text}, service{late[1:]}" if late else text,)
+    until = until_parts(act_by, now, clock)
+    problem = "".join(_problem(index, match, decision, plain))
     if resumed_plan(index, match):
-        return f"{_problem(index, match, decision, plain)}{until or ' now'}"
-    end = f", fix{until}" if until else late or passed_text(act_by, now, clock)
-    return f"{_problem(index, match, decision, plain)}{end}"
+        return problem, *(until or (" now",))
+    return problem, *((", fix", *until) if until else (late or passed_text(act_by, now, clock),))
 
 
 def _awaited_job(match: IncidentMatch) -> int | None:
     """The job that has not finished, of an incident without a failure."""
-    if not (match.awaits or match.group.awaits):
+    if not (match.awaits or match.cause.awaits):
         return None
-    if match.group.lost_by is not None:
-        return match.group.lost_by
+    if match.cause.lost_by is not None:
+        return match.cause.lost_by
     return match.to_repair.job_id if match.to_repair is not None else None
 
 
@@ -197,77 +212,79 @@ def resumed_plan(index: EstateIndex, match: IncidentMatch) -> int | None:
     return held_by_stopped_plan(index.estate, job_id) if job_id is not None else None
 
 
-def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> str:
-    group = match.group
+def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> tuple[str, str]:
+    """The problem, then its detail: "load is held by plan 1", ": headway plan resume 1"."""
     if match.awaited_plan is not None:
-        return match.awaited_plan.progress
-    if match.awaits or group.awaits:
+        return match.awaited_plan.progress, ""
+    if match.awaits or match.cause.awaits:
         waits_for = _awaited_job(match)
         if waits_for is None:
-            return unfinished_text("a job", has_started=True)
+            return unfinished_text("a job", has_started=True), ""
         if plan := held_by_stopped_plan(index.estate, waits_for):
-            return clean_line(f"{job_label(index.job(waits_for).name)} is held by plan {plan}: {RESUME} {plan}")
-        is_started = any(map(has_started, index.of_day(waits_for, group.business_date)))
-        return clean_line(unfinished_text(index.job(waits_for).name, is_started))
-    if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
-        return text
-    is_named = group.shared and match.unrepaired is None and not plain
-    return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
+            return clean_line(f"{job_label(index.job(waits_for).name)} is held by plan {plan}"), f": {RESUME} {plan}"
+        is_started = any(map(has_started, index.of_day(waits_for, match.cause.business_date)))
+        return clean_line(unfinished_text(index.job(waits_for).name, is_started)), ""
+    if rerun := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
+        return rerun
+    named = match.cause.problem(index) if match.unrepaired is None and not plain else ""
+    return (named, "") if named else plain_title(index, match)
 
 
-def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:
-    """ "extract runs again since 03:15, done about 03:35"; empty unless its run is repeated."""
+def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> tuple[str, str] | tuple[()]:
+    """ "extract runs again since 03:15, done about 03:35", then what to do about it; empty unless its run is
+    repeated."""
     run = match.to_repair
     rerun = rerun_of(index, run) if run is not None and is_repaired_by_restart(index, match) else None
     if run is None or rerun is None:
-        return ""
+        return ()
     usual = index.estimate(run.job_id).p50
     usual_s = usual.total_seconds() if usual is not None else None
     return rerun_text(cause_label(index, match), rerun, usual_s, index.now, clock)
 
 
-def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:
+def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> Headline:
     """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state."""
     index = context.index
     if not match.recovered:
-        why = "" if plain else f", {decision.close_reason}"
-        return f"{label}{cause_name(index, match)}{why}{REFERENCE}"
+        why = "" if plain else f", {decision.closed_because(clock_of(decision, index.now))}"
+        return (Label(label), cause_name(index, match), why, REFERENCE)
+    plan_end: Headline = ()
     unsafe = [
         service
         for service in decision.services
         if service.timeliness not in SAFE and not is_only_unknown(context, service)
     ]
-    plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
+    plan = match.plan(index)
     if unsafe:
-        worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
+        worst = min(unsafe, key=lambda service: WORST_FIRST.index(service.timeliness))
         is_over = worst.timeliness is Timeliness.MET_LATE
         label = label if is_over else CAUSE_RESOLVED_LABEL
         status = (status_text if is_over else still_text)(worst.timeliness)
         promise = promise_text(index, decision.zone, decision.services, worst, f"{label} {status}")
-        what = f"{promise} {status}{_plan_text(plan, worst, index, decision.zone)}"
+        what, plan_end = f"{promise} {status}", _plan_end(plan, worst, index, decision.zone)
     elif safe := [service for service in decision.services if service.timeliness in SAFE]:
         plan_continues = plan is not None and any(service.timeliness is Timeliness.ON_TIME for service in safe)
         label, outcome = (CAUSE_RESOLVED_LABEL, " on time") if plan_continues else (label, " safe")
         what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(outcome))}{outcome}"
-        what += _plan_text(plan, safe[0], index, decision.zone) if plan_continues else ""
+        plan_end = _plan_end(plan, safe[0], index, decision.zone) if plan_continues else ()
     elif unknown := next(iter(decision.services), None):
         label = CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, unknown, label)
-        what = f"{promise} {NOT_YET}{_plan_text(plan, unknown, index, decision.zone)}"
+        what, plan_end = f"{promise} {NOT_YET}", _plan_end(plan, unknown, index, decision.zone)
     else:
-        what = f"{cause_name(index, match)} {_end_of(match)}"
+        what = f"{cause_name(index, match)} {match.cause.end_text}"
     lasted = rough_duration(recovered_at(index, match) - decision.failed_since)
-    how = repair_text(index, match.group.root)
-    return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"
+    how = repair_text(index, match.cause.root)
+    return (Label(label), what, *plan_end, f" ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})")
 
 
-def _plan_text(plan: PlanFacts | None, service: AffectedServiceVerdict, index: EstateIndex, zone: str) -> str:
+def _plan_end(plan: PlanFacts | None, service: AffectedServiceVerdict, index: EstateIndex, zone: str) -> Headline:
     """ ", plan 1 stopped at 4 of 7 steps: headway plan resume 1 by 15:48 (in 8 min)"; empty while it runs: the outbox
     says how far it is when the alert is sent."""
     if plan is None or plan.state == "running":
-        return ""
-    until = until_text(service.act_by or service.green_by, index.now, lambda at: local_time(at, zone, index.now))
-    return f", {plan.progress}: {plan.command}{until}"
+        return ()
+    until = until_parts(service.act_by or service.green_by, index.now, lambda at: local_time(at, zone, index.now))
+    return f", {plan.progress}: {plan.command}", *until
 
 
 def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:
@@ -276,21 +293,15 @@ def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room
     shown, further = ", ".join(titles[:2]), f" and {len(titles) - 2} more" if len(titles) > 2 else ""
     if len(shown + further) > room:
         shown, further = titles[0], f" and {len(titles) - 1} more" if len(titles) > 1 else ""
-    return _cut(shown, room - len(further)) + further
+    return cut_title(shown, room - len(further)) + further
 
 
-def _cut(title: str, room: int) -> str:
+def cut_title(title: str, room: int) -> str:
     room = max(room, LEAST_NAME)
     return title if len(title) <= room else title[: room - 1].rstrip() + CUT
 
 
 def recovered_at(index: EstateIndex, match: IncidentMatch) -> datetime:
     """When the last of its runs was good again, downstream ones included; now if that is unknown."""
-    runs = [*match.group.roots(), *(affected_runs(index, match.incident) if match.incident is not None else ())]
+    runs = [*match.cause.roots(), *(affected_runs(index, match.incident) if match.incident is not None else ())]
     return max((resolved_at(index, run) for run in runs), default=index.now)
-
-
-def _end_of(match: IncidentMatch) -> str:
-    if match.group.target is not None:
-        return "works again"
-    return "passes" if match.group.check else "recovered"

@@ -4,20 +4,20 @@ act-by, so that two incidents of one minute never give two instructions."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connectors.sdk.states import STARTING, RunState
+from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject
-from console.control.incidents.correlation import IncidentMatch, ServiceActBy, notified_content
-from console.control.incidents.titles import cancelled_by
-from console.control.incidents.verdict import Instruction, RepairStep, Rerun, releases, restart_instruction
-from console.control.snapshot.downstream import bad_inputs
+from console.control.incidents.causes.cause import ServiceDayKey
+from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.restart import is_restartable, needs_restart, rerun_of
+from console.control.incidents.verdict.decision import Instruction, RepairStep, releases, restart_instruction
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
-from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.estate import PlanFacts, RepairFacts, RunFacts, TargetFacts
+from console.domain.estate import PlanFacts, RunFacts, TargetFacts
 from console.text.cleaning import clean_line
 
 LEAST_MOVE = timedelta(minutes=5)
@@ -25,48 +25,9 @@ MOVED_SHARE = 1 / 8
 """An act-by that moves forward by less than this part of the time that was left waits for the next notification."""
 
 
-def rerun_of(index: EstateIndex, run: RunFacts) -> Rerun | None:
-    """The open run that repeats this one, or the rerun that was sent; None if nothing repeats it."""
-    if run.state.is_open:
-        return Rerun(run.started_at)
-    later = list(index.later_of_day(run))[::-1]
-    started = next((known.started_at for known in later if known.state.is_open and known.started_at), None)
-    repair = index.estate.repairs.get(run.id)
-    if repair is not None and repair.in_flight and repair.verb in STARTING and not _has_failed(run, repair):
-        return Rerun(started, repair.sent_at, repair.unknown)
-    return Rerun(started) if started is not None else None
-
-
-def _has_failed(run: RunFacts, repair: RepairFacts) -> bool:
-    """True if the repair's own attempt is the one that ended red, though its action is not settled yet."""
-    return run.state.is_red and run.started_at is not None and run.started_at + CLOCK_SKEW >= repair.sent_at
-
-
-def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
-    """True if its cause is a run that failed, did not start or read data finished since, and is not running again or
-    about to, nor started again by its schedule in time."""
-    run, group = match.to_repair, match.group
-    if (
-        run is None
-        or run.state.is_open
-        or rerun_of(index, run)
-        or group.finding is not None
-        or group.target is not None
-        or group.awaits
-        or match.closing
-    ):
-        return False
-    return not match.is_repaired and (run.state.is_red or (index.is_stale(run) and bad_inputs(index, run)[1]))
-
-
-def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:
-    """True if it needs a restart and its run was not cancelled through Headway."""
-    return needs_restart(index, match) and match.to_repair is not None and not cancelled_by(index, match.to_repair)
-
-
 def running_plan(index: EstateIndex, match: IncidentMatch) -> PlanFacts | None:
     """The running plan of its incident; None without one, or if the plan is about to stop because of its run."""
-    plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
+    plan = match.plan(index)
     planned = index.estate.plans_by_run.get(match.to_repair.id) if match.to_repair is not None else None
     is_stopping = planned is not None and not planned.is_requested
     return plan if plan is not None and plan.state == "running" and not is_stopping else None
@@ -105,12 +66,12 @@ def joint_instruction(
     return restart_instruction(steps, releases([service.reasons]))
 
 
-def act_bys_of(context: AlertContext, subject: AlertSubject) -> list[ServiceActBy]:
+def act_bys_of(context: AlertContext, subject: AlertSubject) -> dict[ServiceDayKey, datetime]:
     """The joint act-by of each service that its restart saves; empty while none is needed."""
     if not needs_restart(context.index, subject.match):
-        return []
-    act_bys = ((service, joint_act_by(context, subject, service)) for service in subject.decision.services)
-    return [ServiceActBy(*service.key, act_by) for service, act_by in act_bys if act_by is not None]
+        return {}
+    act_bys = ((service.key, joint_act_by(context, subject, service)) for service in subject.decision.services)
+    return {day: act_by for day, act_by in act_bys if act_by is not None}
 
 
 def earlier_act_by(
@@ -118,13 +79,13 @@ def earlier_act_by(
 ) -> tuple[datetime, datetime] | None:
     """The act-by that the route was notified of and that of now, once its own restart has to be sent materially
     earlier. None after the act-by that it was notified of."""
-    notified = {(day.service, day.business_date): day.act_by for day in notified_content(last.fingerprint).act_bys}
+    notified = {day.key: day.act_by for day in last.content.days if day.act_by is not None}
     own = {service.key: service.act_by for service in subject.decision.services}
     pairs = [
         (before, act_by)
-        for name, business_date, act_by in (act_bys_of(context, subject) if notified else ())
-        if (before := notified.get((name, business_date), context.now)) > context.now
-        and act_by == own[name, business_date]  # else another incident's restart comes first
+        for day, act_by in (act_bys_of(context, subject) if notified else {}).items()
+        if (before := notified.get(day, context.now)) > context.now
+        and act_by == own[day]  # else another incident's restart comes first
     ]
     if not pairs:
         return None
@@ -135,16 +96,14 @@ def earlier_act_by(
 
 def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if it needs a restart, or its run is repeated already."""
-    run, group = match.to_repair, match.group
-    is_other_cause = group.finding is not None or group.target is not None or group.awaits or match.is_repaired
-    return is_restartable(index, match) or (
-        run is not None and not is_other_cause and not group.shared and rerun_of(index, run) is not None
-    )
+    run, cause = match.to_repair, match.cause
+    is_other_cause = cause.root is None or cause.rule or match.is_repaired
+    return is_restartable(index, match) or (run is not None and not is_other_cause and rerun_of(index, run) is not None)
 
 
 def _day_step(index: EstateIndex, subject: AlertSubject, service: AffectedServiceVerdict) -> RepairStep:
     act_bys = (day.act_by for day in subject.decision.services if day.key == service.key and day.act_by is not None)
-    return repair_step(index, subject.match)._replace(act_by=min(act_bys, default=None))
+    return replace(repair_step(index, subject.match), act_by=min(act_bys, default=None))
 
 
 def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
@@ -176,10 +135,7 @@ def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequ
     if context.restartable_by_day is None:
         context.restartable_by_day = {}
         for subject in context.subjects:
-            decision = subject.decision
-            if decision.closed or decision.maintenance is not None or subject.ack is not None:
-                continue
-            if is_restartable(context.index, subject.match):
-                for day in decision.services:
+            for day in subject.decision.services if subject.ack is None else ():
+                if day.needs_restart:
                     context.restartable_by_day.setdefault(day.key, []).append(subject)
     return context.restartable_by_day.get(service.key, ())

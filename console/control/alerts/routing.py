@@ -5,7 +5,7 @@ Technical text for the routes that can fix the cause, business text for the owne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from console.control.alerts.context import AlertContext, AlertSubject
@@ -39,10 +39,10 @@ def on_call_route(context: AlertContext, route: str) -> str:
     return rule.fallback or route
 
 
-def owner_routes(context: AlertContext, subject: AlertSubject) -> frozenset[str]:
+def routes_of_job_owner(context: AlertContext, subject: AlertSubject) -> frozenset[str]:
     """The routes that reach the owner of the job to fix: that of the owner's name, with a rota those of its people.
     Empty if the owner has none, or if the cause is not a job."""
-    owner, jobs = subject.job_owner, subject.match.group.job_ids_to_fix()
+    owner, jobs = subject.job_owner, subject.match.cause.job_ids_to_fix()
     if not owner or not jobs or owner not in context.index.job(jobs[0]).notify:
         return frozenset()
     rota = context.alerting.route(owner).rota
@@ -79,7 +79,7 @@ def audience(context: AlertContext, subject: AlertSubject) -> list[tuple[str, st
             route = on_call_route(context, request.route)
             styles[route] = TECHNICAL if TECHNICAL in (request.style, styles.get(route)) else BUSINESS
     shadow = context.index.estate.settings.shadow_route
-    in_shadow = [(shadow, SHADOW)] if shadow and subject.decision.in_shadow else []
+    in_shadow = [(shadow, SHADOW)] if shadow and subject.decision.suppressions.in_shadow else []
     return [*styles.items(), *in_shadow]
 
 
@@ -102,9 +102,9 @@ def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDeci
     names no route, the default route, and without one the services' routes, get the technical text."""
     modes, affected = estate.modes, {service.service for service in decision.services} or set(match.feeds)
     services = [service for service in estate.services if service.name in affected]
-    roots, default = [estate.jobs[job_id] for job_id in match.group.job_ids_to_fix()], estate.settings.default_route
-    systems = [estate.jobs[job_id].system for job_id in match.group.job_ids_to_fix()]
-    systems = systems or [target.system for target in match.group.targets] or [""]
+    roots, default = [estate.jobs[job_id] for job_id in match.cause.job_ids_to_fix()], estate.settings.default_route
+    systems = [estate.jobs[job_id].system for job_id in match.cause.job_ids_to_fix()]
+    systems = systems or [target.system for target in match.cause.targets] or [""]
     any_cause_live = any(map(estate.modes.system_is_live, systems))
     any_live = any_cause_live or any(modes.service_is_live(service.name) for service in services)
     for job in roots:
@@ -123,8 +123,3 @@ def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDeci
 
 def _style(estate: Estate, route: str, forced: str, otherwise: str = TECHNICAL) -> str:
     return forced or estate.declared.alerting.route(route).style or otherwise
-
-
-def technical_first(routes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Technical ones first: the business text says when they were notified."""
-    return sorted(routes, key=lambda route: route[1] != TECHNICAL)

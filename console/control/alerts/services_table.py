@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from operator import attrgetter
+from typing import NamedTuple
 
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.alerts.joint_repair import joint_act_by, remaining_act_by
-from console.control.incidents.verdict import IF_REPAIRED
+from console.control.incidents.verdict.text import IF_REPAIRED
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import ServiceFacts
+from console.domain.message import ClockTime, Columns
 from console.domain.service import (
+    DELIVERED,
     NOT_AT_RISK,
     RepairCase,
     Timeliness,
@@ -21,11 +25,11 @@ from console.domain.service import (
     timeliness_label,
 )
 from console.text.cleaning import clean_line
-from console.text.message import table, zoned_column
-from console.timing.formats import local_time, zoned_time
+from console.timing.formats import local_time, zone_label
 
+COLUMNS = ("Service", "Due", "Status")
 NOT_YET = "not yet delivered"
-_DELIVERED = (Timeliness.MET, Timeliness.MET_LATE)
+StatusLabel = Callable[[Timeliness], str]
 
 
 def status_text(timeliness: Timeliness) -> str:
@@ -33,9 +37,14 @@ def status_text(timeliness: Timeliness) -> str:
     return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
 
 
-def still_text(timeliness: Timeliness) -> str:
+def business_status_text(timeliness: Timeliness) -> str:
+    """The label for owners."""
+    return "late" if timeliness is Timeliness.BREACHED else status_text(timeliness)
+
+
+def still_text(timeliness: Timeliness, status: StatusLabel = status_text) -> str:
     """ "still at risk", "will still miss": once its cause is resolved."""
-    return "will still miss" if timeliness is Timeliness.WILL_MISS else f"still {status_text(timeliness)}"
+    return "will still miss" if timeliness is Timeliness.WILL_MISS else f"still {status(timeliness)}"
 
 
 def is_only_unknown(context: AlertContext, service: AffectedServiceVerdict) -> bool:
@@ -44,10 +53,10 @@ def is_only_unknown(context: AlertContext, service: AffectedServiceVerdict) -> b
     return service.timeliness is Timeliness.NO_ESTIMATE and day is not None and day.incident_key is None
 
 
-def end_status_text(context: AlertContext, service: AffectedServiceVerdict) -> str:
+def end_status_text(context: AlertContext, service: AffectedServiceVerdict, status: StatusLabel = status_text) -> str:
     """Its word at the end of an incident: a service without an estimate is at risk only if another incident affects
     it; else that its delivery is still to come is all that is known."""
-    return NOT_YET if is_only_unknown(context, service) else status_text(service.timeliness)
+    return NOT_YET if is_only_unknown(context, service) else status(service.timeliness)
 
 
 def service_facts(index: EstateIndex, name: str) -> ServiceFacts | None:
@@ -66,25 +75,48 @@ def service_zone(index: EstateIndex, name: str) -> str:
 
 
 def services_table(
-    context: AlertContext, subject: AlertSubject, services: Sequence[AffectedServiceVerdict], zone: str
-) -> list[str]:
-    """Lines of a table; no act-by once it has passed. At the end of an incident that of the others."""
+    context: AlertContext,
+    subject: AlertSubject,
+    services: Sequence[AffectedServiceVerdict],
+    zone: str,
+    label: StatusLabel = status_text,
+) -> Columns:
+    """The status of each; no act-by once it has passed. At the end of an incident that of the others."""
     is_closed = subject.decision.closed
-    limited = list(limit_instances(services, attrgetter("service")))
-    deadlines = [zoned_time(service.deadline, zone, context.now) for service, _ in limited]
-    header, *due = zoned_column("DUE", deadlines)
-    rows = []
-    for (service, hidden), at in zip(limited, due, strict=True):
-        status = end_status_text(context, service) if is_closed else status_text(service.timeliness)
+    lines = []
+    for service in services:
+        status = end_status_text(context, service, label) if is_closed else label(service.timeliness)
         act_by_of = remaining_act_by if is_closed else joint_act_by
         act_by = None if service.timeliness in NOT_AT_RISK else act_by_of(context, subject, service)
         if act_by is not None and act_by > context.now:
             status += f", act by {local_time(act_by, zone, context.now)}"
         else:
             status += delivery_text(context, service, zone)
-        rows.append([service_title(context.index, service.service), at, status])
-        rows += [[f"{clean_line(service_of_instance(service.service))}: {hidden} more", "", ""]] if hidden else []
-    return table([["SERVICE", header, "STATUS"], *rows]) if rows else []
+        title = service_title(context.index, service.service)
+        lines.append(ServiceLine(service.service, title, clock_time(service.deadline, zone, context.now), status))
+    return service_columns(lines)
+
+
+class ServiceLine(NamedTuple):
+    """A row of the table."""
+
+    service: str
+    title: str
+    due: ClockTime
+    status: str
+
+
+def service_columns(lines: Iterable[ServiceLine]) -> Columns:
+    """The table; of a service with many submissions the first ones, and the number of the rest."""
+    rows: list[tuple[str | ClockTime, ...]] = []
+    for line, hidden in limit_instances(lines, attrgetter("service")):
+        rows.append((line.title, line.due, line.status))
+        rows += [(f"{clean_line(service_of_instance(line.service))}: {hidden} more", "", "")] if hidden else []
+    return Columns(COLUMNS, tuple(rows))
+
+
+def clock_time(at: datetime, zone: str, now: datetime) -> ClockTime:
+    return ClockTime(local_time(at, zone, now), zone_label(at, zone))
 
 
 def delivery_text(context: AlertContext, service: AffectedServiceVerdict, zone: str) -> str:
@@ -93,7 +125,7 @@ def delivery_text(context: AlertContext, service: AffectedServiceVerdict, zone: 
     at = (day.delivered_at or day.expected_at) if day is not None else service.expected_at
     if at is None:
         return ""
-    if service.timeliness in _DELIVERED:
+    if service.timeliness in DELIVERED:
         return f" at {local_time(at, zone, context.now)}"
     is_usual = case_of(context, service) is RepairCase.USUAL
     return f", expected {local_time(at, zone, context.now)}{f' {IF_REPAIRED}' if is_usual else ''}"

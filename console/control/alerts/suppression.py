@@ -1,14 +1,13 @@
 """Suppression stages: why a notification is suppressed, and until when.
 
 Waiting for the route's `for`, silenced, acknowledged, in maintenance, cancelled by a person through Headway, quiet
-hours, grouped, flapping; inhibition is in its own module. Each returns None or a Suppression with its reason; the
-pipeline sets the order.
+hours, flapping, inhibited by the incident of its target. Each returns None or a Suppression with its reason;
+the pipeline sets the order.
 
 Cancelled: a cancellation by a person notifies no other user, unless it is left until a service that depends on it is
-nearly lost, or more breaks than was cancelled. Flapping: from the second return on, "again" waits for a steady time,
-`[incidents] steady_for`; a route notified of the resolution and not of the return is not notified a second time. A
-service affected for the first time, one at risk that the route knows as safe, and a deadline that passes, are notified
-at once.
+nearly lost, or more breaks than was cancelled. Flapping: from the second return on, "again" waits for a steady time; a
+route notified of the resolution and not of the return is not notified a second time. A service affected for the first
+time, one at risk that the route knows as safe, and a deadline that passes, are notified at once.
 """
 
 from __future__ import annotations
@@ -17,24 +16,33 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 
 from connectors.sdk.states import RunState
-from console.control.alerts import business_news
 from console.control.alerts.context import (
     AlertContext,
     AlertRoot,
     AlertSubject,
     Notification,
     Suppression,
+    clock_of,
     deadline_passed_since,
     matches_root,
+    resolved_since,
 )
-from console.control.alerts.joint_repair import needs_restart
-from console.control.alerts.routing import affected_services
-from console.control.incidents.correlation import notified_content, parse_last_notification
-from console.control.incidents.titles import is_cancelled
-from console.control.snapshot.deadlines import next_start_of_date
-from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification, SilenceFacts
-from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import NOT_AT_RISK, Timeliness
+from console.control.alerts.service_stream import covered_days, is_known_as_safe
+from console.control.incidents.decisions import STEADY_FOR
+from console.control.incidents.impact import runs_again
+from console.control.incidents.restart import needs_restart
+from console.control.incidents.run_titles import is_cancelled
+from console.control.snapshot.deadlines import next_clock_start, next_start_of_date
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.reachability import Outage, outage_during
+from console.control.snapshot.runs import is_under_way, run_time
+from console.domain.alert import BUSINESS, AlertKind, IncidentPhase, QuietHours, RouteNotification, SilenceFacts
+from console.domain.decision import IncidentDecision
+from console.domain.estate import RunFacts
+from console.domain.ids import incident_name
+from console.domain.incident_record import Flaps
+from console.domain.service import DELIVERED, NOT_AT_RISK, Timeliness
+from console.domain.text import render
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
@@ -55,6 +63,39 @@ def suppress_waiting(context: AlertContext, notification: Notification) -> Suppr
     if until <= context.now:
         return None
     return Suppression(WAIT_STAGE, f"notified once it has lasted {format_duration(wait)}", until)
+
+
+INHIBIT_STAGE = "inhibit"
+
+
+def suppress_inhibited(context: AlertContext, notification: Notification) -> Suppression | None:
+    """The first notification and repeats about a job while its target is unreachable."""
+    if notification.before is not None and notification.kind is not AlertKind.REPEATED:
+        return None
+    for target_down in _on_target(context, notification.subject):
+        incident = target_down.match.incident
+        if not target_down.decision.closed and not target_down.match.is_repaired:
+            name = incident_name(incident.id) if incident is not None else clean_line(target_down.roots[0].job)
+            return Suppression(INHIBIT_STAGE, f"{name}: its target is down")
+    return None
+
+
+def inhibited_until(context: AlertContext, subject: AlertSubject) -> datetime | None:
+    """Until when its target was unreachable: now, while that incident is open; None if none is open or was just
+    resolved."""
+    return max(
+        (
+            resolved_since(context, target_down) if target_down.decision.closed else context.now
+            for target_down in _on_target(context, subject)
+        ),
+        default=None,
+    )
+
+
+def _on_target(context: AlertContext, subject: AlertSubject) -> Sequence[AlertSubject]:
+    """The incidents about the target of its root job."""
+    root = subject.match.cause.root
+    return () if root is None else context.by_target.get(context.index.job(root.job_id).target_id, ())
 
 
 def suppress_silenced(context: AlertContext, notification: Notification) -> Suppression | None:
@@ -104,8 +145,11 @@ MAINTENANCE_STAGE = "maintenance"
 
 def suppress_in_maintenance(context: AlertContext, notification: Notification) -> Suppression | None:
     """During maintenance. Routes that were notified before still get the resolution."""
-    cover = notification.subject.decision.maintenance
-    return None if cover is None else Suppression(MAINTENANCE_STAGE, cover.reason, cover.until)
+    decision = notification.subject.decision
+    cover = decision.suppressions.maintenance
+    if cover is None:
+        return None
+    return Suppression(MAINTENANCE_STAGE, render(cover.reason, clock_of(decision, context.now)), cover.until)
 
 
 CANCELLED_STAGE = "cancelled"
@@ -120,18 +164,18 @@ _SYMPTOMS = (RunState.BLOCKED, RunState.MISSED)
 def suppress_cancelled(context: AlertContext, notification: Notification) -> Suppression | None:
     """All but the resolution."""
     subject, index = notification.subject, context.index
-    root = subject.match.group.root
+    root = subject.match.cause.root
     if root is None or subject.decision.closed:
         return None
     if not is_cancelled(index, root):
         return None
-    downstream = (run for run in subject.match.group.red if run.job_id != root.job_id)
+    downstream = (run for run in subject.match.cause.red if run.job_id != root.job_id)
     cancel = index.estate.cancels.get(root.id)
     if cancel is None or any(run.state.is_red and run.state not in _SYMPTOMS for run in downstream):
         return None
     by = f"{clean_line(cancel.by)} cancelled it through Headway"
     services = subject.decision.services
-    open_days = [day for day in services if day.timeliness not in (Timeliness.MET, Timeliness.MET_LATE)]
+    open_days = [day for day in services if day.timeliness not in DELIVERED]
     if not open_days:
         return Suppression(CANCELLED_STAGE, by)
     until = max(min((day.act_by or day.deadline) - AHEAD for day in open_days), cancel.sent_at + LEAST)
@@ -148,13 +192,15 @@ NIGHT = time(22), time(6)
 
 
 def suppress_distant(context: AlertContext, notification: Notification) -> Suppression | None:
-    """At night, a failed run whose job starts again for the same business date, while each service at risk is due later
-    than in DISTANT. By day it is notified: people are at work."""
+    """At night, a failed run whose job starts again for the same business date, or runs again, while each service at
+    risk is due later than in DISTANT. By day it is notified: people are at work."""
     subject, index = notification.subject, context.index
     at_risk = [day for day in subject.decision.services if day.timeliness not in NOT_AT_RISK]
-    if subject.decision.closed or not at_risk or not (subject.match.closing or needs_restart(index, subject.match)):
+    match = subject.match
+    may_heal = match.closing or needs_restart(index, match) or (not match.is_repaired and runs_again(index, match))
+    if subject.decision.closed or not at_risk or not may_heal:
         return None
-    run = subject.match.to_repair
+    run = match.to_repair
     night = context.rule(notification.route).quiet or QuietHours(*NIGHT, index.estate.settings.zone)
     morning = quiet_until(night, context.now)
     if run is None or morning is None:
@@ -168,6 +214,39 @@ def suppress_distant(context: AlertContext, notification: Notification) -> Suppr
     start = zoned_time(at, subject.decision.zone, context.now)
     why = f"its job starts again at {start}; notified in the morning, or 12 h before a deadline"
     return Suppression(DISTANT_STAGE, why, until)
+
+
+STOPPED_STAGE = "scheduler stopped"
+SOON = timedelta(hours=1)
+"""A job that starts again within this closes the incident of a start missed while its scheduler was stopped."""
+
+
+def suppress_missed_while_stopped(context: AlertContext, notification: Notification) -> Suppression | None:
+    """Starts that jobs missed while their scheduler was stopped, if each starts again soon and no service is affected:
+    the incident of the outage was notified. A start due before or after the outage is notified."""
+    decision, red = notification.subject.decision, notification.subject.match.cause.red
+    if notification.kind is not AlertKind.OPENED or decision.services or not red:
+        return None
+    outages = [outage for run in red if (outage := _stop_at(context, run)) is not None]
+    starts = [at for run in red if (at := _starts_again(context.index, run)) is not None and at <= context.now + SOON]
+    if len(outages) < len(red) or len(starts) < len(red):
+        return None
+    start = zoned_time(min(starts), decision.zone, context.now)
+    return Suppression(STOPPED_STAGE, f"{outages[0].text} when a start was due; next start {start}")
+
+
+def _starts_again(index: EstateIndex, run: RunFacts) -> datetime | None:
+    """The start of its job that is under way, or that may still come in its grace period, or the next one."""
+    job = index.job(run.job_id)
+    begun = (run_time(later) for later in index.later_runs(run) if is_under_way(later))
+    return next(begun, None) or next_clock_start(job, index.now - job.grace)
+
+
+def _stop_at(context: AlertContext, run: RunFacts) -> Outage | None:
+    """The stop of its scheduler during which a start was due and missed."""
+    due, job = run_time(run), context.index.job(run.job_id)
+    outage = outage_during(context.index.estate, job, due, due) if run.state is RunState.MISSED else None
+    return outage if outage is not None and outage.is_stop else None
 
 
 QUIET_HOURS_STAGE = "quiet hours"
@@ -202,27 +281,7 @@ def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bo
     before = notification.before
     if before is None or quiet_until(quiet, before.last_at) != until:
         return False
-    return not notified_content(before.fingerprint).closed
-
-
-GROUP_STAGE = "group"
-
-
-def suppress_grouped(context: AlertContext, notification: Notification) -> Suppression | None:
-    """The first notification, for `group_wait` from the first that waits; never for tier 1."""
-    wait = context.rule(notification.route).group_wait
-    if not is_grouped(context, notification):
-        return None
-    begun = context.suppressed_since(GROUP_STAGE, notification.route)
-    if begun + wait <= context.now:
-        return None
-    why = f"waits {format_duration(wait)} for related alerts, to be sent together"
-    return Suppression(GROUP_STAGE, why, begun + wait)
-
-
-def is_grouped(context: AlertContext, notification: Notification) -> bool:
-    is_first = notification.kind is AlertKind.OPENED
-    return is_first and notification.subject.tier != 1 and bool(context.rule(notification.route).group_wait)
+    return before.content.phase is not IncidentPhase.CLOSED
 
 
 FLAPPING_STAGE = "flapping"
@@ -234,76 +293,71 @@ def suppress_flapping(context: AlertContext, notification: Notification) -> Supp
     """Suppress the return of a flapping incident until it is stable, unless the route does not know of a service at
     risk."""
     decision, before = notification.subject.decision, notification.before
-    steady = context.index.estate.declared.incidents.steady_for
-    until = decision.failed_since + steady
-    if before is None or decision.flaps < FROM or until <= context.now or not _returns(notification, before):
+    flaps, until = decision.flaps, decision.failed_since + STEADY_FOR
+    if flaps is None or flaps.times < FROM or until <= context.now:
         return None
-    if _must_be_known(context, notification.subject, before) or _endangers(context, notification, before, until):
+    if before is None or not _returns(notification, before):
         return None
-    text = f"flapping: {_times(context, decision)}; notified again once stable for {format_duration(steady)}"
-    return Suppression(FLAPPING_STAGE, text, until)
+    if _must_be_known(context, notification, before) or _endangers(context, notification, until):
+        return None
+    often, steady = _times(context, flaps, decision.zone), format_duration(STEADY_FOR)
+    return Suppression(FLAPPING_STAGE, f"flapping: {often}; notified again once stable for {steady}", until)
 
 
-def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+def was_notified_resolved(context: AlertContext, end: Notification, last: RouteNotification) -> bool:
     """True if the last notification of the route was the resolution, because the return was suppressed: a second one
     would be about a failure that the route does not know of."""
-    decision = subject.decision
-    if not last.left_by(context.now if decision.reopened else last.first_at):
-        return False
-    if last.style == BUSINESS:
-        is_resolved = decision.flaps >= FROM and business_news.notified_as_over(last)
-        is_resolved = is_resolved and not any(business_news.changed_services(context, subject, last))
-    else:
-        is_resolved = notified_content(last.fingerprint).closed
-    return is_resolved and not _must_be_known(context, subject, last)
+    is_resolved = last.content.phase is IncidentPhase.CLOSED and is_sent(context, end.subject, last)
+    return is_resolved and not _must_be_known(context, end, last)
+
+
+def is_sent(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    """False for an end that was delayed, and dropped because its incident failed again."""
+    return last.left_by(context.now if subject.match.reopened else last.first_at)
 
 
 def flapping_note(context: AlertContext, decision: IncidentDecision) -> str:
     """How often it was red; empty if it does not flap."""
-    if decision.flaps < FROM:
+    flaps, zone = decision.flaps, decision.zone
+    if flaps is None or flaps.times < FROM:
         return ""
     since = context.now if decision.closed else decision.failed_since
     state = "green" if decision.closed else "now"
-    return f"{_times(context, decision)}, {state} since {zoned_time(since, decision.zone, context.now)}"
+    return f"{_times(context, flaps, zone)}, {state} since {zoned_time(since, zone, context.now)}"
 
 
-def _times(context: AlertContext, decision: IncidentDecision) -> str:
-    since = decision.flaps_since or decision.failed_since
-    return f"red {decision.flaps + 1} times since {zoned_time(since, decision.zone, context.now)}"
+def _times(context: AlertContext, flaps: Flaps, zone: str) -> str:
+    return f"red {flaps.times + 1} times since {zoned_time(flaps.since, zone, context.now)}"
 
 
 def _returns(notification: Notification, before: RouteNotification) -> bool:
     """True for the return of what the route was notified as resolved. In business text each change is one."""
-    if notification.kind is not AlertKind.UPDATED or notification.subject.decision.closed:
+    if notification.subject.decision.closed:
         return False
-    return notification.style == BUSINESS or parse_last_notification(before.fingerprint).closed
+    if notification.style == BUSINESS:
+        return notification.kind in (AlertKind.UPDATED, AlertKind.RECOVERED)
+    return notification.kind is AlertKind.UPDATED and before.content.phase is IncidentPhase.CLOSED
 
 
-def _endangers(context: AlertContext, notification: Notification, before: RouteNotification, until: datetime) -> bool:
+def _endangers(context: AlertContext, notification: Notification, until: datetime) -> bool:
     """True if a service is at risk that the route was notified of as safe, or whose act-by or deadline comes before
     `until`."""
-    unsafe = [day for day in _affected(context, notification.subject, before) if day.timeliness not in NOT_AT_RISK]
-    if before.style != BUSINESS:
+    unsafe = [day for day in covered_days(context, notification) if day.timeliness not in NOT_AT_RISK]
+    if notification.style != BUSINESS:
         return bool(unsafe)  # its last notification was the resolution
     return any(
-        business_news.notified_as_safe(before, day.key)
+        is_known_as_safe(context.known_day(notification.route, BUSINESS, day.key))
         or any(at is not None and context.now <= at <= until for at in (day.act_by, day.deadline))
         for day in unsafe
     )
 
 
-def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> bool:
+def _must_be_known(context: AlertContext, notification: Notification, before: RouteNotification) -> bool:
     """True if a service is affected that the route was not notified of, or a deadline passed since its last
     notification."""
-    notified_days = business_news.service_days_of(before)
-    affected = _affected(context, subject, before)
-    return any(day.key not in notified_days or deadline_passed_since(context, day, before) for day in affected)
-
-
-def _affected(
-    context: AlertContext, subject: AlertSubject, before: RouteNotification
-) -> Sequence[AffectedServiceVerdict]:
-    """The affected services that concern the route."""
-    if before.style == BUSINESS:
-        return affected_services(context, subject, before.route)
-    return subject.decision.services
+    route, is_business = notification.route, notification.style == BUSINESS
+    return any(
+        (context.known_day(route, BUSINESS, day.key) is None if is_business else day.key not in before.content.day_keys)
+        or deadline_passed_since(context, day, before)
+        for day in covered_days(context, notification)
+    )

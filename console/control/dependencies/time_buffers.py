@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 FALSE_DISCOVERY_RATE = 0.05
 """The expected share of chance among the pairs that are found."""
 ORDINARY_P = 0.05
-"""Highest p on ordinary nights alone: a night that delays every job may also harm every job."""
+"""Highest p on ordinary nights alone: a night that delays most jobs, or most of one target, may also harm them."""
 FAR_SHORTER = 0.5
 """A run that takes less than this share of the usual time has probably read too little."""
 USUAL_SPREADS = 3.0
@@ -123,16 +123,18 @@ class _History:
         self.is_bad[part] |= seconds < usual - max(-np.log(FAR_SHORTER), USUAL_SPREADS * spread)
         return float(np.exp(usual))
 
-    def _loaded_nights(self, wall_ends: Numbers) -> set[date]:
-        """Nights on which most daily jobs ended later than usual by more than one standard deviation."""
-        lateness = defaultdict[date, list[float]](list)
-        for row in np.flatnonzero(self.is_daily):
+    def _loaded_nights(self, wall_ends: Numbers) -> set[tuple[int | None, date]]:
+        """Nights on which most daily jobs of a target, or of all (None), ended later than usual by more than one
+        standard deviation."""
+        lateness = defaultdict[tuple[int | None, date], list[float]](list)
+        for row in map(int, np.flatnonzero(self.is_daily)):
             dates = self.dates[self.parts[row]]
             ends = wall_ends[self.parts[row]] - DAY * np.array([day.toordinal() for day in dates])
             usual, spread = _usual(ends)
             for day, end in zip(dates, ends, strict=True):
-                lateness[day].append((end - usual) / (spread + 1.0))
-        return {day for day, values in lateness.items() if len(values) >= MIN_JOBS and np.median(values) > 1}
+                for target in (None, self.jobs[row].target_id):
+                    lateness[target, day].append((end - usual) / (spread + 1.0))
+        return {night for night, values in lateness.items() if len(values) >= MIN_JOBS and np.median(values) > 1}
 
     def compare(self, row: int, connected: frozenset[int]) -> Iterator[_Pair]:
         """One pair for each job that usually ends before this one starts."""
@@ -145,7 +147,8 @@ class _History:
         ], np.int64)  # fmt: skip
         counts, violated = counts[rows], comparison.violated[rows]
         p, least_p = self._p(counts, violated, bad)
-        is_ordinary = np.array([day not in self.loaded for day in self.dates[self.parts[row]]])
+        target = self.jobs[row].target_id
+        is_ordinary = np.array([not {(None, day), (target, day)} & self.loaded for day in self.dates[self.parts[row]]])
         ordinary_p, _ = self._p(counts & is_ordinary, violated, bad)
         for number in np.flatnonzero(least_p <= FALSE_DISCOVERY_RATE):
             gaps = (self.started[self.parts[row]] - self.ended[comparison.upstream_run[rows[number]]])[counts[number]]

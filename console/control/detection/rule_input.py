@@ -15,10 +15,11 @@ from connectors.sdk.states import RunEvidence as Proved
 from connectors.sdk.states import RunState
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import quantile
-from console.control.snapshot.runs import has_started
+from console.control.snapshot.runs import cleaned, has_started
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingEvidence, RuleException, RuleThresholds
 from console.domain.history import NO_HISTORY, RunHistory
+from console.domain.text import Text
 from console.forecast.usual import UsualValues, night_kind
 from console.forecast.usual import usual_values as usual_of
 from console.text.cleaning import clean_line
@@ -77,8 +78,8 @@ class Threshold:
         plus = format_duration(by)
         return Threshold(self.value + by.total_seconds(), f"{self.source}, +{plus}: {why}")
 
-    def evidence(self, seen: str, format_value: Callable[[float], str] = format_duration) -> FindingEvidence:
-        return FindingEvidence(seen, format_value(self.value), self.source)
+    def evidence(self, format_value: Callable[[float], str] = format_duration) -> FindingEvidence:
+        return FindingEvidence(format_value(self.value), clean_line(self.source, TEXT_LIMIT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,19 +229,18 @@ class RuleInput:
     def setting(self) -> JobRuleSetting:
         return self.settings.of(self.rule, self.job)
 
-    def of_run(self, run: RunFacts, since: datetime, text: str, evidence: FindingEvidence) -> Finding:
+    def of_run(self, run: RunFacts, since: datetime, text: Text, evidence: FindingEvidence) -> Finding:
         """A finding about one run. A `since` in the future says when it will hold."""
         return self._finding(run.period_key, run.id or None, run.business_date, since, text, evidence)
 
-    def of_job(self, since: datetime, text: str, evidence: FindingEvidence) -> Finding:
+    def of_job(self, since: datetime, text: Text, evidence: FindingEvidence) -> Finding:
         """A finding about the job as a whole, on the business date of `since`."""
         return self._finding("", None, self.date_of(since), since, text, evidence)
 
     def _finding(
-        self, period_key: str, run_id: int | None, day: date, since: datetime, text: str, evidence: FindingEvidence
+        self, period_key: str, run_id: int | None, day: date, since: datetime, text: Text, evidence: FindingEvidence
     ) -> Finding:
-        evidence = replace(evidence, seen=_shown(evidence.seen), source=_shown(evidence.source))
-        return Finding(self.rule, self.job.id, period_key, run_id, day, since, _shown(text), evidence)
+        return Finding(self.rule, self.job.id, period_key, run_id, day, since, cleaned(text, TEXT_LIMIT), evidence)
 
     def date_of(self, at: datetime) -> date:
         return business_date_of(at, None, self.job.zone, self.job.cutoff)
@@ -293,15 +293,6 @@ class RuleInput:
 
 
 TEXT_LIMIT = 300
-
-
-def _shown(text: str) -> str:
-    return clean_line(text, TEXT_LIMIT)
-
-
-def run_for_finding(finding: Finding) -> RunFacts:
-    """Placeholder run for a finding about the job."""
-    return placeholder_run(finding.job_id, finding.period_key, finding.business_date, finding.since)
 
 
 def placeholder_run(job_id: int, period_key: str, business_date: date, since: datetime) -> RunFacts:

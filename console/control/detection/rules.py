@@ -19,9 +19,9 @@ from console.control.snapshot.incremental import JobMemo
 from console.control.snapshot.runs import BEGINNING, NEVER, red_since, run_time
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
+from console.domain.text import At, Text
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK, format_duration
-from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later, takes_longer
 
 _RUNNING = (RunState.RUNNING, RunState.CANCELLING)
@@ -36,10 +36,8 @@ def too_long(facts: RuleInput) -> Iterator[Finding]:
         if threshold is not None:
             threshold = threshold.later(*takes_longer(facts.index.estate.declared, facts.job.name, run.business_date))
             since = run.started_at + timedelta(seconds=threshold.value)
-            began, most = zoned_time(run.started_at, facts.job.zone, since), format_duration(threshold.value)
-            text = f"running since {began}, longer than {most}"
-            seen = f"running since {dated_time(run.started_at, facts.job.zone)}"
-            yield facts.of_run(run, since, text, threshold.evidence(seen))
+            text = "running since ", At(run.started_at), f", longer than {format_duration(threshold.value)}"
+            yield facts.of_run(run, since, text, threshold.evidence())
 
 
 def too_short(facts: RuleInput) -> Iterator[Finding]:
@@ -57,15 +55,15 @@ def too_short(facts: RuleInput) -> Iterator[Finding]:
     threshold = facts.at_least(facts.history.takes, run_time(run), without=run.id)
     if threshold is not None and took < threshold.value:
         least = format_duration(threshold.value)
-        text = f"ended {zoned_time(run.ended_at, facts.job.zone)} after {format_duration(took)}, sooner than {least}"
-        yield facts.of_run(run, run.ended_at, text, threshold.evidence(format_duration(took)))
+        text = "ended ", At(run.ended_at), f" after {format_duration(took)}, sooner than {least}"
+        yield facts.of_run(run, run.ended_at, text, threshold.evidence())
 
 
 def _expected(facts: RuleInput) -> Threshold | None:
     if facts.job.expected is None:
         return None
     setting, usual = facts.setting, facts.job.expected.total_seconds()
-    return Threshold(max(usual * setting.factor, usual + setting.floor), "declared in config, the job's expected")
+    return Threshold(max(usual * setting.factor, usual + setting.floor), "declared in config as the expected duration")
 
 
 def is_running(run: RunFacts) -> bool:
@@ -80,9 +78,9 @@ def retry_storm(facts: RuleInput) -> Iterator[Finding]:
         return
     threshold = facts.at_most(facts.history.attempts, run_time(run), without=run.id)
     if threshold is not None and run.attempt > threshold.value:
-        first = zoned_time(run.first_started_at or run.started_at, facts.job.zone, run.started_at)
-        text = f"was tried {run.attempt} times since {first}, more than {threshold.value:.0f}"
-        evidence = threshold.evidence(f"{run.attempt} attempts", lambda number: f"{number:.0f} attempts")
+        first = At(run.first_started_at or run.started_at)
+        text = f"was tried {run.attempt} times since ", first, f", more than {threshold.value:.0f}"
+        evidence = threshold.evidence(lambda number: f"{number:.0f} attempts")
         yield facts.of_run(run, run.started_at, text, evidence)
 
 
@@ -98,9 +96,8 @@ def overlap(facts: RuleInput) -> Iterator[Finding]:
     threshold = facts.usual_at_most(at_once, "runs")
     if threshold is not None and len(running) > threshold.value:
         newest = max(running, key=_began)
-        since = zoned_time(_began(newest), facts.job.zone)
-        text = f"{len(running)} runs at once since {since}; usually {threshold.value:.0f}"
-        evidence = threshold.evidence(f"{len(running)} runs at once", lambda number: f"{number:.0f} at once")
+        text = f"{len(running)} runs at once since ", At(_began(newest)), f"; usually {threshold.value:.0f}"
+        evidence = threshold.evidence(lambda number: f"{number:.0f} at once")
         yield facts.of_run(newest, _began(newest), text, evidence)
 
 
@@ -108,7 +105,7 @@ def _began(run: RunFacts) -> datetime:
     return run.started_at or run_time(run)
 
 
-_DECLARED = "declared in config, the job's budget"
+_DECLARED = "declared in config as the budget"
 
 
 def over_budget(facts: RuleInput) -> Iterator[Finding]:
@@ -123,8 +120,8 @@ def _cost(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
     if most is None or cost is None or cost <= most:
         return
     since = run.ended_at or run.observed_at or facts.now
-    text = f"has cost {cost:,.2f}, more than {most:,.2f}"
-    yield facts.of_run(run, since, text, FindingEvidence(f"{cost:,.2f}", f"{most:,.2f}", _DECLARED))
+    text = (f"has cost {cost:,.2f}, more than {most:,.2f}",)
+    yield facts.of_run(run, since, text, FindingEvidence(f"{most:,.2f}", _DECLARED))
 
 
 def _time(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
@@ -138,20 +135,18 @@ def _time(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
         return
     if run.ended_at is None and not run.state.is_open:
         return
-    text = f"running since {zoned_time(began, facts.job.zone, spent)}"
+    spends: Text = "running since ", At(began)
     if run.ended_at is not None:
-        text = f"took {format_duration(run.ended_at - began - rested)}"
-    text += f", longer than its budget of {format_duration(most)}"
-    yield facts.of_run(run, spent, text, FindingEvidence(text, format_duration(most), _DECLARED))
+        spends = (f"took {format_duration(run.ended_at - began - rested)}",)
+    text = *spends, f", longer than its budget of {format_duration(most)}"
+    yield facts.of_run(run, spent, text, FindingEvidence(format_duration(most), _DECLARED))
 
 
 def drift(facts: RuleInput) -> Iterator[Finding]:
     """Drift: schedule or definition differ from the accepted ones, or it is paused or gone."""
     if facts.job.drift_reason and facts.job.drift_since is not None:
         reason = clean_line(facts.job.drift_reason, TEXT_LIMIT // 2)
-        yield facts.of_job(
-            facts.job.drift_since, f"differs from what was accepted: {reason}", FindingEvidence(facts.job.drift_reason)
-        )
+        yield facts.of_job(facts.job.drift_since, (f"differs from what was accepted: {reason}",), FindingEvidence())
 
 
 def output_shrank(facts: RuleInput) -> Iterator[Finding]:
@@ -167,8 +162,8 @@ def output_shrank(facts: RuleInput) -> Iterator[Finding]:
     if threshold is not None and wrote < threshold.value:
         unit = history.output_unit
         least = f"{threshold.value:,.0f} {unit}"
-        text = f"ended {zoned_time(run.ended_at, facts.job.zone)} with {wrote:,.0f} {unit}, fewer than {least}"
-        evidence = threshold.evidence(f"{wrote:,.0f} {unit}", lambda number: f"{number:,.0f} {unit}")
+        text = "ended ", At(run.ended_at), f" with {wrote:,.0f} {unit}, fewer than {least}"
+        evidence = threshold.evidence(lambda number: f"{number:,.0f} {unit}")
         yield facts.of_run(run, run.ended_at, text, evidence)
 
 
@@ -177,10 +172,8 @@ def not_started(facts: RuleInput) -> Iterator[Finding]:
     for run in facts.due:
         if run.state is RunState.MISSED and run.period_at is not None and facts.index.is_red_now(run):
             since = run.period_at + facts.job.grace
-            text = f"was due {zoned_time(run.period_at, facts.job.zone, since)} and did not start: {run.reason}"
-            grace = format_duration(facts.job.grace)
-            evidence = FindingEvidence(run.reason, grace, "the job's grace")
-            yield facts.of_run(run, since, text, evidence)
+            text = "was due ", At(run.period_at), " and did not start: ", *run.why
+            yield facts.of_run(run, since, text, FindingEvidence(format_duration(facts.job.grace), "the job's grace"))
 
 
 def late_start(facts: RuleInput) -> Iterator[Finding]:
@@ -192,12 +185,9 @@ def late_start(facts: RuleInput) -> Iterator[Finding]:
     delay = (run.first_started_at - run.period_at).total_seconds()
     threshold = _usual(facts, run.period_at, delay, run.id)
     if threshold is not None and delay > threshold.value and not facts.is_held(run):
-        zone, late, most = facts.job.zone, format_duration(delay), format_duration(threshold.value)
-        since = _after(run.period_at, threshold)
-        began = zoned_time(run.first_started_at, zone, since)
-        text = f"began {began}, {late} after it was due; usually at most {most} after"
-        evidence = threshold.evidence(f"{late} after {dated_time(run.period_at, zone)}")
-        yield facts.of_run(run, since, text, evidence)
+        late, most = format_duration(delay), format_duration(threshold.value)
+        text = "began ", At(run.first_started_at), f", {late} after it was due; usually at most {most} after"
+        yield facts.of_run(run, _after(run.period_at, threshold), text, threshold.evidence())
 
 
 def _not_yet(facts: RuleInput) -> Iterator[Finding]:
@@ -211,12 +201,9 @@ def _not_yet(facts: RuleInput) -> Iterator[Finding]:
         return
     since = _after(run.period_at, threshold)
     if facts.is_proved(since):
-        zone, most = facts.job.zone, format_duration(threshold.value)
-        text = (
-            f"was due {zoned_time(run.period_at, zone, since)} and has not begun; usually it does at most {most} after"
-        )
-        evidence = threshold.evidence(f"not begun; due {dated_time(run.period_at, zone)}")
-        yield facts.of_run(run, since, text, evidence)
+        most = format_duration(threshold.value)
+        text = "was due ", At(run.period_at), f" and has not begun; usually it does at most {most} after"
+        yield facts.of_run(run, since, text, threshold.evidence())
 
 
 def _usual(facts: RuleInput, at: datetime, delay: float, without: int = 0) -> Threshold | None:
@@ -250,9 +237,8 @@ def too_long_since_success(facts: RuleInput) -> Iterator[Finding]:
         return
     since = last + timedelta(seconds=threshold.value)
     if facts.is_proved(since):  # while the history is being read the newest success is unknown
-        at, most = dated_time(last, facts.job.zone), format_duration(threshold.value)
-        text = f"has had no success since {at}, longer than {most}"
-        yield facts.of_job(since, text, threshold.evidence(f"last success {at}"))
+        text = "has had no success since ", At(last), f", longer than {format_duration(threshold.value)}"
+        yield facts.of_job(since, text, threshold.evidence())
 
 
 def n_in_a_row(facts: RuleInput) -> Iterator[Finding]:
@@ -273,9 +259,8 @@ def n_in_a_row(facts: RuleInput) -> Iterator[Finding]:
         count, first = facts.history.failures, facts.history.failing_since
     threshold = facts.setting.without_history
     if threshold is not None and count >= threshold.value:
-        text = f"failed {count} times, since {dated_time(first, facts.job.zone)}"
-        seen = threshold.evidence(f"{count} red runs", lambda number: f"{number:.0f} in a row")
-        yield facts.of_job(first, text, seen)
+        evidence = threshold.evidence(lambda number: f"{number:.0f} in a row")
+        yield facts.of_job(first, (f"failed {count} times, since ", At(first)), evidence)
 
 
 def _may_be_due(facts: RuleInput) -> bool:
@@ -319,10 +304,8 @@ def stuck_waiting(facts: RuleInput) -> Iterator[Finding]:
         ):
             what = "queued" if run.state is RunState.QUEUED else f"waits for {run.reason}" if run.reason else "waits"
             at = since + timedelta(seconds=threshold.value)
-            limit = format_duration(threshold.value)
-            text = f"{what} since {zoned_time(since, facts.job.zone, at)}, longer than {limit}"
-            seen = f"{what} since {dated_time(since, facts.job.zone)}"
-            yield facts.of_run(run, at, text, threshold.evidence(seen))
+            text = f"{what} since ", At(since), f", longer than {format_duration(threshold.value)}"
+            yield facts.of_run(run, at, text, threshold.evidence())
 
 
 def may_be_stuck(run: RunFacts) -> bool:
@@ -367,15 +350,12 @@ RULES = (
 )
 
 
-def unjudged_reason(index: EstateIndex, job: JobFacts) -> str:
-    """Why the job is not judged now: it gets no new findings and keeps the old ones. Empty if it is judged."""
+def is_judged(index: EstateIndex, job: JobFacts) -> bool:
+    """False while its target does not answer, or in maintenance: the job gets no new findings and keeps the old."""
     target = index.estate.targets.get(job.target_id)
     if target is None or target.polls_fail or index.is_unseen(job):
-        return "its target does not answer"
-    if not index.estate.declared.maintenance:
-        return ""
-    maintenance = maintenance_of_job(index.estate, job, index.now)
-    return maintenance.text(job.zone) if maintenance is not None else ""
+        return False
+    return not index.estate.declared.maintenance or maintenance_of_job(index.estate, job, index.now) is None
 
 
 RESOLVED = "it no longer holds"
@@ -402,7 +382,7 @@ def current_findings(index: EstateIndex) -> CurrentFindings:
     has_maintenance = bool(index.estate.declared.maintenance)
     for job in index.estate.jobs.values():
         entry = index.memo.get(job.id) or JobMemo(job, (), None, None, NEVER)
-        if (has_maintenance or entry.findings is None) and unjudged_reason(index, job):
+        if (has_maintenance or entry.findings is None) and not is_judged(index, job):
             findings += stored.get(job.id, ())
             continue
         if entry.findings is None:

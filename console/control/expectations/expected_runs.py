@@ -32,11 +32,11 @@ from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, TargetFacts, runs_by_job
 from console.domain.history import RunHistory
 from console.domain.settings import JobPool
+from console.domain.text import At, Text, joined
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import is_start_expected
 from console.timing.durations import TICK, format_duration
-from console.timing.formats import zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later
 from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant, seen_instant
 
@@ -51,7 +51,7 @@ class GraceEnd:
     """When a start that did not come is missed, and the reason for a delay, if any."""
 
     at: datetime
-    text: str = ""
+    text: Text = ()
     leans: bool = False
     """True if the next poll may delay it further."""
 
@@ -64,20 +64,20 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
     slow = _usually_later(estate.history.get(job.id), job.grace, behind)
     moved = seen_instant(job.schedule, job.seen_schedule, due) or due
     plain = max(due + slow, moved) + job.grace + behind
-    usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
+    usual_text: Text = (f"usually starts {format_duration(slow)} later",) if slow else ()
     if (starts := clock_start(job, due)) > due + slow:
-        usual_text = f"starts {zoned_time(starts, job.zone, due)} by its changed schedule"
-    clock_text = f"its clock is {format_duration(behind)} behind" if behind else ""
-    text = "; ".join(filter(None, (usual_text, clock_text)))
+        usual_text = "starts ", At(starts), " by its changed schedule"
+    clock_text: Text = (f"its clock is {format_duration(behind)} behind",) if behind else ()
+    text = joined(filter(None, (usual_text, clock_text)), "; ")
     if not (estate.declared.maintenance or estate.declared.exceptions):
         return GraceEnd(plain, text)
     later, why = starts_later(estate.declared, job.name, business_date)
     at = plain + later
-    text = f"may start {format_duration(later)} later: {why}" if later else text
+    text = (f"may start {format_duration(later)} later: {why}",) if later else text
     for moment in (due, at):
         quiet = maintenance_of_job(estate, job, moment)
         if quiet is not None and quiet.until + job.grace > at:
-            at, text = quiet.until + job.grace, quiet.text(job.zone)
+            at, text = quiet.until + job.grace, quiet.text
     return GraceEnd(at, text)
 
 
@@ -132,20 +132,20 @@ class FullPools:
     _members: dict[str, list[int]] | None = None
     _used: dict[str, _Used] = field(default_factory=dict)
     """By pool."""
-    _put_off: dict[tuple[JobPool, datetime, timedelta, str], GraceEnd | None] = field(default_factory=dict)
-    """Starts due at one moment with one grace wait equally; shown in a zone."""
+    _put_off: dict[tuple[JobPool, datetime, timedelta], GraceEnd | None] = field(default_factory=dict)
+    """Starts due at one moment with one grace wait equally."""
 
     def put_off(self, job: JobFacts, end: GraceEnd) -> GraceEnd:
         """Until its grace ends at a moment with a free slot in its pool."""
         pool = pool_of(self.estate.declared, job) if end.at <= self.now else None
         if pool is None:
             return end
-        key = pool, end.at, job.grace, job.zone
+        key = pool, end.at, job.grace
         if key not in self._put_off:
             self._put_off[key] = self._waits(*key)
         return self._put_off[key] or end
 
-    def _waits(self, pool: JobPool, at: datetime, grace: timedelta, zone: str) -> GraceEnd | None:
+    def _waits(self, pool: JobPool, at: datetime, grace: timedelta) -> GraceEnd | None:
         if pool.name not in self._used:
             self._used[pool.name] = _Used.of(list(self._spans(pool)))
         used = self._used[pool.name]
@@ -158,10 +158,9 @@ class FullPools:
         if full is None:
             return None
         if free is not None:
-            text = f"{clean_line(pool.name)} had a free slot at {zoned_time(free, zone, self.now)}"
-            return GraceEnd(at, text, leans=True)
+            return GraceEnd(at, (f"{clean_line(pool.name)} had a free slot at ", At(free)), leans=True)
         holders = [name for start, end, name in used.spans if start <= full and (end is None or end > full)]
-        return GraceEnd(at, f"waits for {slot_text(pool, holders)}", leans=True)
+        return GraceEnd(at, (f"waits for {slot_text(pool, holders)}",), leans=True)
 
     def _spans(self, pool: JobPool) -> Iterator[_Span]:
         jobs, beside = self.estate.jobs, self.estate.beside
@@ -221,9 +220,9 @@ def next_learned_run(
     target = estate.targets.get(job.target_id)
     seen = None if target is None or target.last_ok_at is None else target.seen_until or target.last_ok_at - _SETTLES
     is_missed = until <= now and seen is not None and seen >= until
-    reason = "; ".join(filter(None, (cadence.text, grace.text)))
+    usual = joined(filter(None, ((cadence.text,), grace.text)), "; ")
     state = RunState.MISSED if is_missed else RunState.PLANNED
-    text = f"usually {reason}" if not is_missed else f"no run by what is usual: {reason}"
+    text = "no run by what is usual: " if is_missed else "usually ", *usual
     run = ExpectedRun(job.id, instant_key(due), due, business_date, state, RunEvidence.INFERRED, text)
     return LearnedRun(run, until)
 
@@ -240,7 +239,7 @@ def _next_due(estate: Estate, job: JobFacts, cadence: Cadence, last: datetime) -
 AHEAD = 6
 FREQUENT_AHEAD = 2
 _FREQUENT_WITHIN = timedelta(hours=2)
-_NO_START = {"cron": "nothing in the log", "replay": "nothing in the log", "heartbeat": "no report"}
+_NO_START = {"cron": "no start in the log", "replay": "no start in the log", "heartbeat": "no report"}
 """Text for a missing start by kind of system, for jobs with crontab schedules."""
 
 
@@ -450,58 +449,54 @@ def _verdict(
     now: datetime,
     ours: JobHolds,
 ) -> ExpectedRun:
-    state, evidence, reason = RunState.PLANNED, RunEvidence.INFERRED, put_off.text
+    state, evidence, why = RunState.PLANNED, RunEvidence.INFERRED, put_off.text
     seen_until = target.seen_until if target is not None else None
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
-        why = f"; {put_off.text}" if put_off.text else ""
-        missed = _missed_text(job, put_off.at, ours.overdue, due.at)
+        missed = [*_missed_text(job, put_off.at, ours.overdue), put_off.text]
         if (outage := outage_during(estate, job, due.at, put_off.at)) is not None:
-            lost_target, since = outage
-            out_of_reach = f"{lost_target.system}/{lost_target.name} was out of reach"
-            why += f"; {out_of_reach} since {zoned_time(since, job.zone, due.at)}"
-        state, reason = RunState.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"
+            missed.append(_since(outage.text, outage.since))
+        missed.append(ours.why_missed(due.key))
+        state, why = RunState.MISSED, joined(filter(None, missed), "; ")
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:
             state, evidence = RunState.PLANNED, RunEvidence.STALE
-            until = zoned_time(lost[1], job.zone, due.at)
             what = f" ({target.unread})" if target is not None and target.unread else ""
-            reason = f"evidence is incomplete until {until}{what}: it is unknown whether it started"
+            why = "evidence is incomplete until ", At(lost[1]), f"{what}: it is unknown whether it started"
     elif job.paused_since is not None and job.paused_since <= put_off.at:
-        state, reason = RunState.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
+        state, why = RunState.HELD, ours.overdue or _since("paused", job.paused_since)
     elif due.at <= now and is_out_of_reach(target, now, estate.settings):
-        evidence, reason = RunEvidence.STALE, _unseen_text(job, target, due.at, now)
-    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, evidence, reason)
+        evidence, why = RunEvidence.STALE, _unseen_text(target, now)
+    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, evidence, why)
 
 
-def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, str] | None) -> ExpectedRun | None:
+def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, Text] | None) -> ExpectedRun | None:
     if held is None:
         return None
-    state, reason = held
-    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, RunEvidence.INFERRED, reason)
+    state, why = held
+    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, RunEvidence.INFERRED, why)
 
 
-def _missed_text(job: JobFacts, missed_at: datetime, overdue: str, near: datetime) -> str:
+def _missed_text(job: JobFacts, missed_at: datetime, overdue: Text) -> list[Text]:
     if job.gone_since is not None and job.gone_since <= missed_at:
-        return _since(job.drift_reason or "gone from its source", job.gone_since, job, missed_at)
+        return [_since(job.drift_reason or "gone from its source", job.gone_since)]
     if job.paused_since is not None and job.paused_since <= missed_at:
-        return overdue or _since("paused", job.paused_since, job, missed_at)
+        return [overdue or _since("paused", job.paused_since)]
     by_crontab = job.schedule.dialect in ("debian-cron", "cronie", "busybox")
     where = _NO_START.get(job.kind, "no run") if by_crontab else "no run"
-    drift = f"; {job.drift_reason}" if job.drift_reason else ""
-    return f"{where} by {zoned_time(missed_at, job.zone, near)}{drift}{f'; {overdue}' if overdue else ''}"
+    return [(f"{where} by ", At(missed_at)), (job.drift_reason,) if job.drift_reason else (), overdue]
 
 
-def _since(what: str, since: datetime, job: JobFacts, near: datetime) -> str:
-    return f"{what} since {zoned_time(since, job.zone, near)}"
+def _since(what: str, since: datetime) -> Text:
+    return f"{what} since ", At(since)
 
 
-def _unseen_text(job: JobFacts, target: TargetFacts | None, near: datetime, now: datetime) -> str:
+def _unseen_text(target: TargetFacts | None, now: datetime) -> Text:
     if target is None or target.last_ok_at is None:
-        return "its target has never answered"
+        return ("its target has never answered",)
     pause = target.paused(now)
-    paused = f"; {pause.text}" if pause is not None else ""
-    return f"{target.system}/{target.name} not seen since {zoned_time(target.last_ok_at, job.zone, near)}{paused}"
+    paused: Text = ("; ", *pause.text) if pause is not None else ()
+    return *_since(f"{target.system}/{target.name} not seen", target.last_ok_at), *paused
 
 
 def _reads_otherwise(run: ExpectedRun, known: RunFacts | None) -> bool:
-    return known is None or (known.state, known.evidence, known.reason) != (run.state, run.evidence, run.reason)
+    return known is None or (known.state, known.evidence, known.why) != (run.state, run.evidence, run.why)

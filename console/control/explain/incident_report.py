@@ -11,11 +11,13 @@ from console.domain.action import ActionView
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
 from console.domain.incident import EventView, IncidentView
+from console.domain.incident_record import CauseKind
 from console.domain.plan import PlanView
 from console.domain.service import timeliness_label
+from console.domain.text import key_text, render
 from console.text.cleaning import clean, clean_line
 from console.timing.durations import format_duration
-from console.timing.formats import localized, timestamp_text
+from console.timing.formats import timestamp_text
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~&!@$]|:(?=//|[a-z+_-][\w+-]*:|100:|1234:)|(?<=www)\.", re.IGNORECASE)
 """A colon counts in an address and in the name of an emoji; in a time and after a job's host it does not."""
@@ -86,31 +88,34 @@ def report_sections(
     """Summary, cause, impact, timeline, actions, open questions; instants as `at` shows them. `verdict`: the next step,
     or what the plan does."""
     row = view.row
-    lines = [row.title] + ([row.reason] if row.reason and row.reason not in row.title else [])
+    lines = [row.title.text(at), *([] if row.is_reason_in_title else [render(row.reason, at)])]
     lines += [f"Split from {incident_name(row.split_from)}"] if row.split_from is not None else []
     lines += [f"Merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
     cause = [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
     actions = [*(action_line(action, at) for action in reversed(view.actions)), *map(_plan, plans)]
     notifications = [
         f"{delivery.kind_label} to {delivery.route} ({delivery.receiver}): "
-        f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
+        f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.status}"
         for delivery in view.deliveries
     ]
     runs = [
-        f"{member.state}: {member.job} {localized(member.period_key, at)}, {member.present_role}"
+        f"{member.state}: {f'{member.job} {render(key_text(member.period_key), at)}'.rstrip()}, {member.role_label}"
         for member in view.members
     ]
-    no_changes = "unknown" if row.cause in ("run", "shared") else "not applicable: the root cause is not a run"
+    changes = [render(change, at) for change in view.row.changes]
+    no_changes = (
+        "unknown" if row.cause in (CauseKind.RUN, CauseKind.SHARED) else "not applicable: the root cause is not a run"
+    )
     return [
         ReportSection("Summary", _summary(view, nights, verdict, end, at)),
         ReportSection("Root cause", cause, block="\n".join(view.log.splitlines()[-LOG_LINES:])),
-        ReportSection("Changes since the last successful run", view.row.changes, empty=no_changes),
+        ReportSection("Changes since the last successful run", changes, empty=no_changes),
         ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
         ReportSection("Runs", runs),
         ReportSection("Timeline", [_event(event, at) for event in view.events]),
         ReportSection("Actions and outcomes", actions),
         ReportSection("Notifications", notifications),
-        ReportSection("Past repairs", [f"{at(when)} {text}" for when, text in view.seen_before]),
+        ReportSection("Past repairs", [f"{at(when)} {render(why.text, at)}" for when, why in view.seen_before]),
         ReportSection("Open questions", open_questions(view)),
     ]
 
@@ -166,7 +171,7 @@ def _impact(night: ServiceNight, at: FormatInstant) -> str:
 
 def _event(event: EventView, at: FormatInstant) -> str:
     by = f" ({event.actor})" if event.actor else ""
-    return f"{at(event.at)} {localized(event.formatted(at), at)}{by}"
+    return f"{at(event.at)} {render(event.text, at)}{by}"
 
 
 def _plan(plan: PlanView) -> str:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import takewhile
 
 from connectors.sdk.states import RunState
-from console.control.services.risk import AT_FIRST, judge_risk
+from console.control.services.risk import judge_risk
 from console.domain.forecast import PublishedForecast
 from console.domain.service import RepairCase, ServiceView, Timeliness
 from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
@@ -87,39 +87,36 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
     """Services, the most urgent first, each with the jobs of its path that no service before it has. `at`: now, or an
     earlier moment of that night; then nothing later is shown."""
     lanes: list[TimelineLane] = []
-    shown: set[int] = set()
+    listed: set[int] = set()
     order = sorted(enumerate(night.services), key=lambda pair: (pair[1].act_by or pair[1].deadline, pair[1].tier))
     for place, service in order:
         path = [night.jobs[job_id] for job_id in night.paths.get(place, ())]
         is_present = at >= night.now
-        published = None if is_present else _published_before(night.published.get(place, ()), at)
+        earlier = () if is_present else reversed(night.published.get(place, ()))
+        published = next((forecast for forecast in earlier if forecast.at <= at), None)
         foreseen = night.foreseen.get(place, {}) if is_present else {}
         if published is not None and published.p50 is not None and path:
             foreseen = {path[-1].id: (published.p50, published.p95 or published.p50)}
         ends, below = _along(path, service.deadline, at, foreseen)
         lanes.append(_service(service, ends, at, is_present, published))
-        new = [lane for lane in below if lane.job is not None and lane.job.id not in shown]
+        new = [lane for lane in below if lane.job is not None and lane.job.id not in listed]
         lanes += map(_waiting, new) if is_present else new
-        shown.update(job.id for job in path)
+        listed.update(job.id for job in path)
     return lanes
-
-
-def _published_before(forecasts: Sequence[PublishedForecast], at: datetime) -> PublishedForecast | None:
-    return next((forecast for forecast in reversed(forecasts) if forecast.at <= at), None)
 
 
 def _waiting(lane: TimelineLane) -> TimelineLane:
     return replace(lane, waits_for=lane.job.waits_for) if lane.job is not None and not lane.state else lane
 
 
-def timeline_span(night: TimelineView, shown: Sequence[TimelineLane]) -> tuple[datetime, datetime]:
+def timeline_span(night: TimelineView, lanes: Sequence[TimelineLane]) -> tuple[datetime, datetime]:
     """From the first to the last moment in the lanes, deadlines included, and slips up to FARTHEST_SLIP more; an hour
     at least."""
-    bars = [bar for lane in shown for bar in lane.bars]
+    bars = [bar for lane in lanes for bar in lane.bars]
     moments = [bar.start for bar in bars] + [bar.end for bar in bars if bar.kind is not BarKind.FAN]
-    moments += [lane.service.deadline for lane in shown if lane.service is not None and lane.service.is_promised]
+    moments += [lane.service.deadline for lane in lanes if lane.service is not None and lane.service.is_promised]
     first, last = min(moments, default=night.now), max(moments, default=night.now)
-    slip = max((bar.end for lane in shown for bar in lane.bars if bar.kind is BarKind.FAN), default=last)
+    slip = max((bar.end for lane in lanes for bar in lane.bars if bar.kind is BarKind.FAN), default=last)
     return first, max(last, min(slip, last + FARTHEST_SLIP), first + timedelta(hours=1))
 
 
@@ -218,7 +215,7 @@ def _past_status(
     if expected is None:
         return Timeliness.NO_ESTIMATE
     if published is not None:
-        return judge_risk(published.late, AT_FIRST, None)
+        return judge_risk(published.late, None)
     return Timeliness.WILL_MISS if expected > service.deadline else Timeliness.ON_TIME
 
 

@@ -9,6 +9,7 @@ state.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,11 +28,12 @@ from console.domain.estate import DependencyFacts, JobFacts, RunFacts
 from console.domain.finding import accept_command
 from console.domain.job import ExplanationStep, Safety
 from console.domain.run import evidence_text
+from console.domain.system import with_fix
+from console.domain.text import At, Text, key_text, mapped
 from console.text.cleaning import clean_line, one_line
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import day_reason, is_start_expected
 from console.timing.durations import format_duration
-from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job
 from console.timing.schedule import instants, next_instant, schedule_text, start_of_run
 
@@ -58,13 +60,13 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     if run is not None and has_started(run):
         yield from _started(index, job, run)
     elif run is not None and run.state is RunState.MISSED and not reasons:
-        yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
+        due = run_time(run)
+        yield _of(job, run, "missed", "was due ", At(due), ": ", *run.why, act=_again(job))
     elif run is not None and run_time(run) <= index.now and not reasons:
         due = run_time(run)
         end = grace_end(index.estate, job, due, run.business_date)
-        why = f": {end.text}" if end.text else ""
-        text = f"is due since {_at(due, job)}, counts as missed at {_at(end.at, job)}{why}"
-        yield _of(job, run, "clock", text)
+        why = (": ", *end.text) if end.text else ()
+        yield _of(job, run, "clock", "is due since ", At(due), ", counts as missed at ", At(end.at), *why)
     if run is None or not has_started(run) or not run.state.is_open:
         yield from _next(index, job)
 
@@ -73,22 +75,22 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
     target = index.estate.targets.get(job.target_id)
     if target is None or target.failing_since is not None or is_out_of_reach(target, index.now, index.estate.settings):
         name = clean_line(f"{target.system}/{target.name}") if target else "its target"
-        seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
-        error = f": {clean_line(target.error)}" if target and target.error else ""
+        seen: Text = ("last seen ", At(target.last_ok_at)) if target and target.last_ok_at else ("never seen",)
+        error = f": {clean_line(with_fix(target.error, target.error_fix))}" if target and target.error else ""
         is_unknown = ", so its status is unknown" if target is None or target.error_kind != STOPPED else ""
-        text = f"{name} {outage_text(target) if target else OUTAGES['unreachable']}{is_unknown}{error}"
+        text: Text = (f"{name} {outage_text(target) if target else OUTAGES['unreachable']}{is_unknown}{error}",)
         since = target.failing_since if target else None
         act = "headway check"
         if target is not None and (pause := target.paused(index.now)) is not None:
-            text = f"{clean_line(pause.text)}, so its status is unknown"
+            text = (*pause.text, ", so its status is unknown")
             since, act = pause.at, f"headway system pause {pause.system} --off"
-        yield ExplanationStep(_name(job), "unreachable", text, since=since, evidence=seen, act=act)
+        yield ExplanationStep(_name(job), "unreachable", mapped(text, clean_line), since=since, evidence=seen, act=act)
     maintenance = maintenance_of_job(index.estate, job, index.now)
     if maintenance is not None:
-        text = clean_line(maintenance.text(job.zone))
+        text = mapped(maintenance.text, clean_line)
         yield ExplanationStep(_name(job), "maintenance", text, until=maintenance.until, by="config")
     if job.gone_since is not None:
-        text = clean_line(job.drift_reason) or "is gone from its source"
+        text = (clean_line(job.drift_reason) or "is gone from its source",)
         act = accept_command(_name(job), job.drift_change)
         yield ExplanationStep(_name(job), "gone", text, since=job.gone_since, evidence=_poll(index, job), act=act)
 
@@ -98,20 +100,20 @@ def _hold_reason(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]
     for hold in holds:
         above = index.estate.jobs.get(hold.upstream_id or 0)
         upstream = _name(above) if above is not None else ""
-        text = clean_line(hold_text(hold, upstream))
-        known = f"hold {hold.key}, for the start of {_at(hold.due_at, job)}" if hold.due_at else f"hold {hold.key}"
+        start = (", for the start of ", At(hold.due_at)) if hold.due_at else ()
+        known = (f"hold {hold.key}", *start)
         yield ExplanationStep(
-            _name(job), "hold", text, since=hold.placed_at, until=hold.until, by=clean_line(hold.held_by),
-            evidence=known, act=f"headway hold release {_name(job)}",
+            _name(job), "hold", mapped(hold_text(hold, upstream), clean_line), since=hold.placed_at, until=hold.until,
+            by=clean_line(hold.held_by), evidence=known, act=f"headway hold release {_argument(job)}",
         )  # fmt: skip
     if job.paused_since is not None and not holds and not _lingers(index, job):
-        text = "is paused at its source, and not by Headway"
+        text = ("is paused at its source, and not by Headway",)
         act = f"enable it at {clean_line(job.system)}"
         yield ExplanationStep(_name(job), "pause", text, since=job.paused_since, evidence=_poll(index, job), act=act)
     frozen = index.estate.modes.frozen
     if frozen is not None and holds:
-        text = f"nothing is released or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
-        text, act = clean_line(text), "headway freeze --off"
+        why = f": {clean_line(frozen.why)}" if frozen.why else ""
+        text, act = (f"nothing is released or started while all sending is frozen{why}",), "headway freeze --off"
         yield ExplanationStep(_name(job), "freeze", text, 0, frozen.at, by=frozen.by, act=act)
 
 
@@ -193,7 +195,7 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
         due = start_of_run(job.schedule, job.seen_schedule, job.drift_since, due)
     if begun is None or due is None or has_no_clock(job) or begun - due <= job.grace:
         return None
-    by = f"began {format_duration(begun - due)} after it was due {_at(due, job)}"
+    by = f"began {format_duration(begun - due)} after it was due ", At(due)
     ends = [
         (good, index.job(edge.upstream))
         for edge in index.graph.into(job.id)
@@ -202,10 +204,9 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
         and good > due
     ]
     if not ends:
-        return _of(job, run, "waits", by)
+        return _of(job, run, "waits", *by)
     good, upstream = max(ends, key=lambda end: end[0])
-    text = f"{by}: {_name(upstream)} was good at {zoned_time(good, job.zone, index.now)}"
-    return _of(job, run, "upstream", text, since=good)
+    return _of(job, run, "upstream", *by, f": {_name(upstream)} was good at ", At(good), since=good)
 
 
 def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
@@ -216,7 +217,7 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         usual = cadence_of(index.estate, job)
         known = f"; it usually runs {usual.text}" if usual is not None else ""
         text = f"nothing starts it by the clock ({clean_line(schedule_text(job.schedule))}){known}"
-        yield ExplanationStep(_name(job), "event", text, act=_again(job))
+        yield ExplanationStep(_name(job), "event", (text,), act=_again(job))
         return
     calendar = index.estate.declared.calendar(job.calendar)
     schedule = job.source_schedule
@@ -227,20 +228,19 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         )
     at = next_instant(schedule, index.now)
     if at is None:
-        yield ExplanationStep(_name(job), "clock", f"its schedule has no next start ({which})")
+        yield ExplanationStep(_name(job), "clock", (f"its schedule has no next start ({which})",))
         return
     business_date = business_date_of(at, None, job.zone, job.cutoff)
     if calendar is not None and not is_start_expected(calendar, at, business_date):
         reason = f"{business_date} in calendar {calendar.name} is {day_reason(calendar, business_date)}"
-        text = f"no run is expected {dated_time(at, job.zone)}: {reason}"
-        yield ExplanationStep(_name(job), "calendar", clean_line(text), until=_expected(index, job, at))
+        no_run = "no run is expected ", At(at), f": {clean_line(reason)}"
+        yield ExplanationStep(_name(job), "calendar", no_run, until=_expected(index, job, at))
         return
     is_held = held_start_of(index.estate, job.id, at, index.now) is not None or any(
         hold.job_id == job.id and hold.state.holds_back and hold.until > at for hold in index.estate.holds
     )
-    start = "its start {} is held" if is_held else "its clock starts it next {}"
-    text = f"{start.format(dated_time(at, job.zone))} ({which})"
-    yield ExplanationStep(_name(job), "clock", text, until=at)
+    before, after = ("its start ", " is held") if is_held else ("its schedule starts it next at ", "")
+    yield ExplanationStep(_name(job), "clock", (before, At(at), f"{after} ({which})"), until=at)
 
 
 def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | None:
@@ -251,12 +251,18 @@ def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | 
 
 
 def _of(
-    job: JobFacts, run: RunFacts, kind: str, text: str, since: datetime | None = None, act: str = ""
+    job: JobFacts, run: RunFacts, kind: str, *text: str | At, since: datetime | None = None, act: str = ""
 ) -> ExplanationStep:
-    seen = f"observed {dated_time(run.observed_at, job.zone)}" if run.observed_at else "expected by its schedule"
+    seen: Text = ("observed ", At(run.observed_at)) if run.observed_at else ("expected by its schedule",)
     native = f', native state "{clean_line(run.native_state)}"' if run.native_state else ""
-    proof = f"run {clean_line(run.period_key)}: {seen}{native}, evidence {evidence_text(run.evidence)}"
-    return ExplanationStep(_name(job), kind, clean_line(text), since=since, evidence=proof, act=act)
+    proof = (
+        "run ",
+        *key_text(clean_line(run.period_key)),
+        ": ",
+        *seen,
+        f"{native}, evidence {evidence_text(run.evidence)}",
+    )
+    return ExplanationStep(_name(job), kind, mapped(text, clean_line), since=since, evidence=proof, act=act)
 
 
 def _thing(index: EstateIndex, run: RunFacts) -> str:
@@ -269,28 +275,29 @@ def _thing(index: EstateIndex, run: RunFacts) -> str:
     return f": it waits for {known.get(run.reason, run.reason)}"
 
 
-def _poll(index: EstateIndex, job: JobFacts) -> str:
+def _poll(index: EstateIndex, job: JobFacts) -> Text:
     target = index.estate.targets.get(job.target_id)
     at = target.last_ok_at if target else None
-    return f"reported by {clean_line(job.system)}, last poll {dated_time(at, job.zone)}" if at else ""
+    return (f"reported by {clean_line(job.system)}, last poll ", At(at)) if at else ()
 
 
 def _again(job: JobFacts) -> str:
     """How a person has it run again, and be good; where its system cannot, or its owner forbids it, at its source."""
     if job.kind == MANUAL_KIND:
-        return f"headway action complete {_name(job)}"
+        return f"headway action complete {_argument(job)}"
     why = clean_line(job.cannot_rerun) or ('its owner marked it rerun = "never"' if job.rerun is Safety.NEVER else "")
     if why:
-        return f"run it at its source ({why}), or headway run mark-ok {_name(job)} where it is good"
-    return f"headway rerun {_name(job)}"
+        return f"run it in its scheduler ({why}); if its output is good already: headway run mark-ok {_argument(job)}"
+    return f"headway rerun {_argument(job)}"
 
 
 def _name(job: JobFacts) -> str:
     return clean_line(job.name)
 
 
-def _at(at: datetime | None, job: JobFacts) -> str:
-    return dated_time(at, job.zone) if at is not None else "–"
+def _argument(job: JobFacts) -> str:
+    """Its name in a command that a person pastes into a shell; the owner of a crontab chooses it."""
+    return shlex.quote(_name(job))
 
 
 _ENDS = ("unreachable", "gone", "pause", "approval", "running", "slot", "done")
@@ -354,6 +361,6 @@ def _waits(index: EstateIndex, edge: DependencyFacts) -> ExplanationStep:
         what = f"waits until {condition_text(index.estate.jobs, [edge])}"
     if edge.origin is DependencyOrigin.NATIVE or edge.mode is not DependencyMode.OBSERVE:
         by = "its scheduler" if edge.origin is DependencyOrigin.NATIVE else f"Headway, mode {edge.mode}"
-        return ExplanationStep(clean_line(job.name), "upstream", what, by=by)
+        return ExplanationStep(clean_line(job.name), "upstream", (what,), by=by)
     text = f"reads {name}, which is not good yet; it does not wait for it (mode observe)"
-    return ExplanationStep(clean_line(job.name), "upstream", text)
+    return ExplanationStep(clean_line(job.name), "upstream", (text,))

@@ -92,10 +92,6 @@ class HoldPolicy:
         return any(edge.engine_down is EngineDown.CLOSED for edge in self.edges)
 
     @property
-    def lead(self) -> timedelta:
-        return max(edge.lead for edge in self.edges)
-
-    @property
     def hold_for(self) -> timedelta:
         return max(edge.hold_for for edge in self.edges)
 

@@ -19,7 +19,9 @@ from console.domain.dependency import (
     UpstreamView,
 )
 from console.domain.estate import EvaluationSettings
+from console.domain.ids import utc_minute
 from console.domain.settings import NOTHING_DECLARED, Declared
+from console.domain.text import render
 from console.timing.calendars import WEEKDAYS_ONLY, month_end_dates, previous_day
 from console.timing.durations import TICK
 from console.timing.schedule import instants, schedule_fault
@@ -32,7 +34,7 @@ def with_run_to_read(view: GateView, upstream: UpstreamView, declared: Declared)
         return upstream
     run = _meant(view, upstream, declared)
     if run is None:
-        return replace(upstream, period_key="", state="", reason="", stale_read=False, clock=None)
+        return replace(upstream, period_key="", state="", reason=(), stale_read=False, clock=None)
     return replace(upstream, period_key=run.period_key, state=run.state, reason=run.reason, stale_read=run.stale_read)
 
 
@@ -184,7 +186,7 @@ def _gate_status(
 def _which(upstream: UpstreamView) -> str:
     """The run that is read, and its reason, behind a state: " (run 2026-11-20T03:10:00Z: no run by 03:15)"."""
     run = f"run {upstream.period_key}" if upstream.period_key else ""
-    parts = ": ".join(filter(None, (run, upstream.reason)))
+    parts = ": ".join(filter(None, (run, render(upstream.reason, utc_minute))))
     return f" ({parts})" if parts else ""
 
 

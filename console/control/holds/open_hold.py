@@ -23,6 +23,7 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState
 from console.domain.ids import derived_key
+from console.domain.text import Text
 from console.text.cleaning import clean_line
 
 NEAR = timedelta(minutes=2)
@@ -53,13 +54,13 @@ class OpenHold:
         self._name = clean_line(job.name)
 
     def _to(
-        self, state: HoldState, event: str = "", action: PolicyAction | None = None, **changes: object
+        self, state: HoldState, event: Text = (), action: PolicyAction | None = None, **changes: object
     ) -> HoldDecision:
         """The decision that moves the hold; it keeps its reason and detail if neither is given."""
         if state.is_over:
             changes["ended_at"] = self._now
         if "reason" in changes or "detail" in changes:
-            changes = {"reason": HoldReason.OTHER, "detail": "", **changes}
+            changes = {"reason": HoldReason.OTHER, "detail": (), **changes}
         hold = replace(self._hold, state=state, **changes)  # type: ignore[arg-type]  # by field name
         start = self._hold.start
         waits = state.is_over and start is not None and start.state == "requested"
@@ -117,4 +118,4 @@ class OpenHold:
         key = derived_key(hold.start_key or hold.key, "start")
         parameters = {} if hold.due_at is None else {"period_at": instant_key(hold.due_at)}
         origin = "trigger" if hold.mode is DependencyMode.TRIGGER else "hold"
-        return PolicyAction(key, Verb.START, self._job.id, hold.period_key, parameters, why, origin, overlap)
+        return PolicyAction(key, Verb.START, self._job.id, hold.period_key, parameters, (why,), origin, overlap)

@@ -25,11 +25,11 @@ from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.decision import HoldDecision, PolicyAction
 from console.domain.dependency import DependencyMode, UpstreamPeriod
 from console.domain.estate import DependencyFacts, RunFacts
-from console.domain.hold import RELEASED_BY_PERSON, HoldFacts, HoldReason, HoldState
-from console.domain.ids import derived_key
+from console.domain.hold import HOLD_LEAD, RELEASED_BY_PERSON, HoldFacts, HoldReason, HoldState
+from console.domain.ids import derived_key, utc_minute
+from console.domain.text import At, Text, render
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of
-from console.timing.formats import zoned_time
 
 BY = "headway"
 MAX_DOUBLINGS = 12
@@ -52,7 +52,7 @@ class HoldPlacement:
     def turns(self) -> Iterator[datetime]:
         """Instants at which time alone may change the decision."""
         if self._due is not None and self._due.period_at is not None:
-            yield self._due.period_at - self._policy.lead
+            yield self._due.period_at - HOLD_LEAD
             yield self._due.period_at - LAST_CALL
 
     def decide(self) -> HoldDecision | None:
@@ -74,7 +74,7 @@ class HoldPlacement:
         due = self._due
         if due is None or due.period_at is None:
             return None
-        near = due.period_at - policy.lead <= self._now
+        near = due.period_at - HOLD_LEAD <= self._now
         early = self._starts_early(policy, due)
         if not early and not near and not (policy.is_standing and live):
             return None
@@ -84,42 +84,43 @@ class HoldPlacement:
         hindered = "it was unobserved" if self._is_unseen() else "a run of it goes on" if self._is_running() else ""
         key, last = self._next_key(due.period_key, due.period_at)
         if hindered or not key:
-            why = hindered or (last.text if last is not None and last.state is HoldState.FAILED else "")
+            failed = last.text if last is not None and last.state is HoldState.FAILED else ()
+            why = (hindered,) if hindered else failed
             return self._unheld(policy, due, awaited, why) if live and awaited and why else None
         hold = self._hold(key, policy, due, awaited or policy.edges)
         if not live:
-            event = f"would have held {self._name} {hold.text}: it is in shadow"
+            event = f"would have held {self._name} ", *hold.text, ": it is in shadow"
             return HoldDecision(replace(hold, state=HoldState.SHADOW, ended_at=self._now), None, event=event)
         parameters = {"by": BY, "until": instant_key(hold.until.replace(microsecond=0))}
-        action = PolicyAction(key, Verb.HOLD, self._job.id, parameters=parameters, why=hold.why)
+        action = PolicyAction(key, Verb.HOLD, self._job.id, parameters=parameters, why=(hold.why,))
         return HoldDecision(hold, None, action)
 
     def _hold(self, key: str, policy: HoldPolicy, due: RunFacts, awaited: Sequence[DependencyFacts]) -> HoldFacts:
         at = due.period_at or self._now
         condition = condition_text(self._index.estate.jobs, awaited)
-        kind = "standing" if policy.is_standing else "reactive"
+        kind, reason = "standing" if policy.is_standing else "reactive", HoldReason.AWAITS_UPSTREAM
         return HoldFacts(
             key=key, job_id=self._job.id, upstream_id=awaited[0].upstream_id, business_date=due.business_date,
             kind=kind, mode=policy.mode, state=HoldState.PLACING, held_by=BY,
-            why=HoldReason.AWAITS_UPSTREAM.text(condition), until=at + policy.hold_for, due_at=at,
-            period_key=due.period_key, reason=HoldReason.AWAITS_UPSTREAM, detail=condition,
+            why=render(reason.text((condition,)), utc_minute), until=at + policy.hold_for, due_at=at,
+            period_key=due.period_key, reason=reason, detail=(condition,),
         )  # fmt: skip
 
     def _unheld(
-        self, policy: HoldPolicy, due: RunFacts, awaited: Sequence[DependencyFacts], why: str
+        self, policy: HoldPolicy, due: RunFacts, awaited: Sequence[DependencyFacts], why: Text
     ) -> HoldDecision | None:
         """The report, a minute before the start, that nothing holds it."""
         at = due.period_at or self._now
         key = derived_key(self._job.system, self._job.native_id, due.period_key, "not kept back")
         if self._now < at - LAST_CALL or self._is_known(key):
             return None
-        text = f"it starts at {zoned_time(at, self._job.zone, self._now)} by its schedule and is not suppressed: {why}"
+        text: Text = ("it starts at ", At(at), " by its schedule and is not suppressed: ", *why)
         hold = replace(
             self._hold(key, policy, due, awaited), state=HoldState.FAILED, ended_at=self._now,
             reason=HoldReason.OTHER, detail=text,
         )  # fmt: skip
         unmet = unmet_condition_text(self._index.estate.jobs, awaited)
-        return HoldDecision(hold, None, event=f"{unmet}, and nothing holds {self._name}: {text}")
+        return HoldDecision(hold, None, event=(f"{unmet}, and nothing holds {self._name}: ", *text))
 
     def _starts_early(self, policy: HoldPolicy, due: RunFacts) -> bool:
         """Held so that it may be started before its clock, whose own start must then not come."""
@@ -175,12 +176,12 @@ class HoldPlacement:
             why = condition_text(self._index.estate.jobs, policy.edges)
             hold = self._trigger(key, policy, business_date, self._now + policy.hold_for, why)
             if not live:
-                event = f"would have started {self._name}, {why}: it is in shadow"
+                event = (f"would have started {self._name}, {why}: it is in shadow",)
                 return HoldDecision(replace(hold, state=HoldState.SHADOW, ended_at=self._now), None, event=event)
             start_key = derived_key(key, "start")
             hold = replace(hold, start_key=start_key)
-            action = PolicyAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
-            return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
+            action = PolicyAction(start_key, Verb.START, self._job.id, why=(why,), origin="trigger", overlap="queue")
+            return HoldDecision(hold, None, action, event=(f"{self._name} is started: {why}",))
         return None
 
     def _not_started_yet(self, policy: HoldPolicy, business_date: date, until: datetime) -> HoldDecision | None:
@@ -188,18 +189,17 @@ class HoldPlacement:
         target = self._index.estate.targets.get(self._job.target_id)
         if target is None or not target.polls_fail or self._is_known(key):
             return None
-        by = zoned_time(until, self._job.zone, self._now)
-        text = f"its source does not answer; it is started once observed again, until {by}"
-        hold = self._trigger(key, policy, business_date, until, text)
-        hold = replace(hold, state=HoldState.FAILED, ended_at=self._now)
-        event = f"{condition_text(self._index.estate.jobs, policy.edges)}, and {self._name} is not started: {text}"
-        return HoldDecision(hold, None, event=event)
+        text = "its source does not answer; it is started once observed again, until ", At(until)
+        hold = self._trigger(key, policy, business_date, until, "")
+        hold = replace(hold, state=HoldState.FAILED, ended_at=self._now, detail=text)
+        condition = condition_text(self._index.estate.jobs, policy.edges)
+        return HoldDecision(hold, None, event=(f"{condition}, and {self._name} is not started: ", *text))
 
-    def _trigger(self, key: str, policy: HoldPolicy, business_date: date, until: datetime, text: str) -> HoldFacts:
+    def _trigger(self, key: str, policy: HoldPolicy, business_date: date, until: datetime, why: str) -> HoldFacts:
         return HoldFacts(
             key=key, job_id=self._job.id, upstream_id=policy.edges[0].upstream_id, business_date=business_date,
             kind="trigger", mode=DependencyMode.TRIGGER, state=HoldState.STARTING, held_by=BY,
-            why=text, until=until, due_at=None, period_key="", detail=text,
+            why=why, until=until, due_at=None, period_key="",
         )  # fmt: skip
 
 
@@ -210,14 +210,14 @@ class HoldUpkeep(OpenHold):
         placed, due = self._hold.place, self._hold.due_at or self._hold.start_of_plan
         if placed is None or placed.state in ("refused", "failed"):
             text = placed.text if placed is not None else "it was never requested"
-            return self._to(HoldState.FAILED, self._failure_event(text), detail=text)
+            return self._to(HoldState.FAILED, self._failure_event(text), detail=(text,))
         if placed.state == "verified":
-            event = f"{self._name} is held {self._hold.text}".rstrip()
+            event = (f"{self._name} is held", *((" ", *self._hold.text) if self._hold.text else ()))
             placed_at = placed.sent_at or placed.ended_at or self._now
             return self._to(HoldState.HELD, event, None, placed_at=placed_at, **self._named_due())
         if placed.state == "requested" and due is not None and due <= self._now:
             reason = HoldReason.NOT_SENT_IN_TIME
-            failed = self._to(HoldState.FAILED, f"{self._name} was not held: {reason.text()}", reason=reason)
+            failed = self._to(HoldState.FAILED, (f"{self._name} was not held: ", *reason.text()), reason=reason)
             return replace(failed, withdraws=self._hold.key)
         return None
 
@@ -228,7 +228,7 @@ class HoldUpkeep(OpenHold):
         run = named_run(self._job, named)
         return {"due_at": run.period_at, "period_key": run.period_key, "business_date": run.business_date}
 
-    def _failure_event(self, text: str) -> str:
+    def _failure_event(self, text: str) -> Text:
         """Empty if an earlier attempt for the same period failed with the same text."""
         hold = self._hold
         earlier = (
@@ -236,20 +236,18 @@ class HoldUpkeep(OpenHold):
             for attempt in self._index.estate.holds
             if attempt.job_id == hold.job_id and attempt.key != hold.key and attempt.period_key == hold.period_key
         )
-        if hold.period_key and any(attempt.text == text for attempt in earlier):
-            return ""
+        if hold.period_key and any(attempt.text == (text,) for attempt in earlier):
+            return ()
         event = f"{self._name} could not be held: {text}"
         if hold.due_at is None or self._now >= hold.due_at:
-            return event
-        return f"{event}; it is tried again until {zoned_time(hold.due_at, self._job.zone, self._now)}"
+            return (event,)
+        return f"{event}; it is tried again until ", At(hold.due_at)
 
     def held(self) -> HoldDecision | None:
         if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
             due = moved["due_at"]
-            start = "names no start"
-            if isinstance(due, datetime):
-                start = f"starts it at {zoned_time(due, self._job.zone, self._now)}"
-            event = f"{self._name} is held on: the schedule that was accepted {start}"
+            start: Text = ("starts it at ", At(due)) if isinstance(due, datetime) else ("names no start",)
+            event = f"{self._name} is held on: the schedule that was accepted ", *start
             return self._to(HoldState.HELD, event, None, **moved)
         if self._may_not_send():
             return None
@@ -268,15 +266,15 @@ class HoldUpkeep(OpenHold):
         why = reason.text(detail)
         action = PolicyAction(key, Verb.RELEASE, self._job.id, parameters={"hold": self._hold.key}, why=why)
         stated: dict[str, object] = {} if is_refused else {"reason": reason, "detail": detail}
-        return self._to(HoldState.RELEASING, f"{self._name} is released: {why}", action, release_key=key, **stated)
+        return self._to(HoldState.RELEASING, (f"{self._name} is released: ", *why), action, release_key=key, **stated)
 
     def _still_needed(self) -> HoldDecision:
         """The hold whose release failed and that must not be released any more."""
         if self._hold.kind == "person":
-            return self._to(HoldState.HELD, reason=HoldReason.BY_PERSON, detail=self._hold.held_by)
+            return self._to(HoldState.HELD, reason=HoldReason.BY_PERSON, detail=(self._hold.held_by,))
         edges = self._policy.edges if self._policy is not None else ()
         condition = condition_text(self._index.estate.jobs, edges)
-        return self._to(HoldState.HELD, reason=HoldReason.AWAITS_UPSTREAM, detail=condition)
+        return self._to(HoldState.HELD, reason=HoldReason.AWAITS_UPSTREAM, detail=(condition,))
 
     def _taken_over(self) -> HoldDecision | None:
         """A person's expired hold, continued under its mark as that of a dependency that still holds a start: one that
@@ -284,7 +282,7 @@ class HoldUpkeep(OpenHold):
         hold, policy = self._hold, self._policy
         if hold.kind != "person" or self._now < hold.until or policy is None:
             return None
-        ahead = timedelta(0) if has_no_clock(self._job) else policy.lead
+        ahead = timedelta(0) if has_no_clock(self._job) else HOLD_LEAD
         run = self._prevented_run(self._now + ahead)
         if run is None or run.period_at is None or self._now >= run.period_at + policy.hold_for:
             return None
@@ -292,13 +290,13 @@ class HoldUpkeep(OpenHold):
         if not awaited:
             return None
         reason, condition = HoldReason.AWAITS_UPSTREAM, condition_text(self._index.estate.jobs, awaited)
-        text = reason.text(condition)
-        event = f"{self._name} is held on {text}: the hold by {hold.held_by} has ended"
+        text = reason.text((condition,))
+        event = f"{self._name} is held on ", *text, f": the hold by {hold.held_by} has ended"
         return self._to(
-            HoldState.HELD, event, reason=reason, detail=condition, kind="reactive", mode=policy.mode,
-            upstream_id=awaited[0].upstream_id, held_by=BY, why=f"{text} (before that held by {hold.held_by})",
-            until=run.period_at + policy.hold_for, due_at=run.period_at, period_key=run.period_key,
-            business_date=run.business_date,
+            HoldState.HELD, event, reason=reason, detail=(condition,), kind="reactive", mode=policy.mode,
+            upstream_id=awaited[0].upstream_id, held_by=BY, until=run.period_at + policy.hold_for,
+            why=f"{render(text, utc_minute)} (before that held by {hold.held_by})",
+            due_at=run.period_at, period_key=run.period_key, business_date=run.business_date,
         )  # fmt: skip
 
     def _extended_by_plan(self) -> HoldDecision | None:
@@ -306,31 +304,31 @@ class HoldUpkeep(OpenHold):
         is_stated = hold.reason in (reason, HoldReason.RELEASE_FAILED)
         if is_stated or not hold.until <= self._now < hold.lasts_until:
             return None
-        event = f"{self._name} is held on {reason.text()}: the hold by {hold.held_by} has ended"
+        event = f"{self._name} is held on ", *reason.text(), f": the hold by {hold.held_by} has ended"
         return self._to(HoldState.HELD, event, reason=reason)
 
-    def _release_reason(self) -> tuple[HoldReason, str] | None:
+    def _release_reason(self) -> tuple[HoldReason, Text] | None:
         """Why it is to be released now, with its detail; None if it is still needed."""
         hold = self._hold
         if self._now >= hold.lasts_until:
-            return HoldReason.OTHER, f"its time has ended{self._still_awaited()}"
+            return HoldReason.OTHER, (f"its time has ended{self._still_awaited()}",)
         if hold.kind == "person":
             return None
         if has_run(self._runs(), hold):
             is_early = hold.start_key is not None and not self._passed()
-            return None if is_early else (HoldReason.OTHER, HAS_RUN)
+            return None if is_early else (HoldReason.OTHER, (HAS_RUN,))
         if self._policy is None:
-            return HoldReason.OTHER, "no dependency holds it any more"
+            return HoldReason.OTHER, ("no dependency holds it any more",)
         if hold.due_at is None:
-            return HoldReason.OTHER, "its schedule names no start any more"
+            return HoldReason.OTHER, ("its schedule names no start any more",)
         if never_met := self._never_met():
-            return (HoldReason.NOT_NEEDED, never_met) if self._passed() else None
-        if self._waits() or self._now < hold.due_at - self._policy.lead:
+            return (HoldReason.NOT_NEEDED, (never_met,)) if self._passed() else None
+        if self._waits() or self._now < hold.due_at - HOLD_LEAD:
             return None
         if self._starts_early() and not self._passed():
             return None
         condition = condition_text(self._index.estate.jobs, self._policy.edges)
-        return (HoldReason.OTHER, condition) if condition else None
+        return (HoldReason.OTHER, (condition,)) if condition else None
 
     def _waits(self) -> bool:
         hold, policy = self._hold, self._policy
@@ -355,5 +353,5 @@ class HoldUpkeep(OpenHold):
             return None
         why = condition_text(self._index.estate.jobs, self._policy.edges if self._policy else ())
         action = self._start(why, overlap="refuse")  # a run now was started by a person: none ran when it was held
-        event = f"{self._name} is started before its clock, and held until its instant has passed: {why}"
+        event = (f"{self._name} is started before its clock, and held until its instant has passed: {why}",)
         return self._to(HoldState.HELD, event, action, start_key=action.key)

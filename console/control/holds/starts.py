@@ -13,6 +13,8 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.estate import EvaluationSettings, JobFacts, RunFacts, TargetFacts
 from console.domain.hold import HoldFacts, HoldState
+from console.domain.ids import utc_minute
+from console.domain.text import render
 from console.timing.business_dates import business_date_of
 from console.timing.schedule import last_instant, next_instant
 
@@ -96,7 +98,7 @@ def start_refusal(hold: HoldFacts, runs: Iterable[RunFacts], now: datetime) -> s
     """Why its requested start is not made any more; empty while it is pending. `runs`: of its job. Checked again
     right before the start is sent: it may have waited for hours."""
     if hold.state.is_over or hold.state is HoldState.CLEARING:
-        return hold.text or "the hold has ended"
+        return render(hold.text, utc_minute) or "the hold has ended"
     if has_run(runs, hold):
         return HAS_RUN
     return TOO_LATE if is_too_late(hold, now) else ""

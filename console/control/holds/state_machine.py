@@ -46,8 +46,8 @@ from console.domain.decision import HoldDecision, PolicyAction
 from console.domain.estate import JobFacts
 from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState
 from console.domain.ids import derived_key
+from console.domain.text import At
 from console.timing.business_dates import business_date_of
-from console.timing.formats import zoned_time
 
 WATCH = timedelta(seconds=30)
 """A source that was polled for this long after the release, or the start, without showing a run has started none."""
@@ -64,8 +64,8 @@ class HoldRelease(OpenHold):
         release = self._hold.release
         if release is None or release.state in ("refused", "failed"):
             why = release.text if release is not None else "it was never requested"
-            event = f"{self._name} is still held: {why}"
-            still = self._to(HoldState.HELD, event, reason=HoldReason.RELEASE_FAILED, detail=why)
+            event = (f"{self._name} is still held: {why}",)
+            still = self._to(HoldState.HELD, event, reason=HoldReason.RELEASE_FAILED, detail=(why,))
             by_plan = release is not None and release.origin == "plan" and self._hold.is_reported_by_plan
             is_reported = by_plan or self._hold.released_at is not None
             if is_reported or release is None or release.origin == "person" or self._may_not_send():
@@ -78,7 +78,7 @@ class HoldRelease(OpenHold):
         run = self._prevented_run(released)
         if run is None:
             moved = rescheduled_start(self._index, self._hold, self._job, self._policy)
-            return self._to(HoldState.WATCHING, "", None, released_at=released, **moved)
+            return self._to(HoldState.WATCHING, (), None, released_at=released, **moved)
         return self._to(
             HoldState.WATCHING, released_at=released, due_at=run.period_at, period_key=run.period_key,
             business_date=run.business_date,
@@ -88,22 +88,21 @@ class HoldRelease(OpenHold):
         hold = self._hold
         released = hold.released_at or self._now
         if has_run(self._runs(), hold):
-            return self._to(HoldState.RELEASED, detail=HAS_RUN)
+            return self._to(HoldState.RELEASED, detail=(HAS_RUN,))
         if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
-            return self._to(HoldState.WATCHING, "", None, **moved)
+            return self._to(HoldState.WATCHING, (), None, **moved)
         if hold.due_at is None:
             named = "its source named no start that came due" if has_no_clock(self._job) else "nothing came due"
-            return self._to(HoldState.RELEASED, detail=f"{named} while it was held")
+            return self._to(HoldState.RELEASED, detail=(f"{named} while it was held",))
         if hold.due_at - released > NEAR:
-            at = zoned_time(hold.due_at, self._job.zone, self._now)
-            return self._to(HoldState.RELEASED, detail=f"its schedule starts it at {at}")
+            return self._to(HoldState.RELEASED, detail=("its schedule starts it at ", At(hold.due_at)))
         refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
         if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
             return self._to(HoldState.STARTING)
         is_absent = self._start_is_absent(released, hold.due_at)
         if is_absent and (never_met := self._never_met()):
-            event = f"{self._name} was released and not started; {HoldReason.NOT_NEEDED.text(never_met)}"
-            return self._to(HoldState.RELEASED, event, reason=HoldReason.NOT_NEEDED, detail=never_met)
+            event = f"{self._name} was released and not started; ", *HoldReason.NOT_NEEDED.text((never_met,))
+            return self._to(HoldState.RELEASED, event, reason=HoldReason.NOT_NEEDED, detail=(never_met,))
         own = own_start_suffices(self._job, hold.due_at, released, self._now)
         if own is not None and (is_absent or hold.due_at <= released):
             return self._left_to_schedule(own, released)
@@ -118,21 +117,21 @@ class HoldRelease(OpenHold):
         action = self._start("its instant had passed while it was held, and no start came")
         of, job_id, edges = self._index.graph.unit, self._job.id, self._index.estate.dependencies
         reads = self._not_good(edge for edge in edges if of(edge.downstream_id) == job_id != of(edge.upstream_id))
-        event = f"{self._name} is started: no start of its own came after its release{reads}"
+        event = (f"{self._name} is started: no start of its own came after its release{reads}",)
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
 
     def _not_started(self) -> HoldDecision:
         released, start = self._hold.released_at, self._hold.start
-        at = f"released at {zoned_time(released, self._job.zone, self._now)} and " if released is not None else ""
+        at = ("released at ", At(released), " and ") if released is not None else ()
         waited = f" ({start.text})" if start is not None and start.text else ""
-        text = f"{at}not started{self._still_awaited() or f'; {TOO_LATE}'}{waited}"
-        return self._to(HoldState.RELEASED, f"{self._name} was {text}", detail=text)
+        text = *at, f"not started{self._still_awaited() or f'; {TOO_LATE}'}{waited}"
+        return self._to(HoldState.RELEASED, (f"{self._name} was ", *text), detail=text)
 
     def _left_to_schedule(self, own: datetime, released: datetime) -> HoldDecision:
         """Its next own start replaces the prevented one. If that is near it is watched: its scheduler may miss it."""
         is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
-        text = f"nothing is started: its schedule starts it at {zoned_time(own, self._job.zone, self._now)}"
-        state, event = HoldState.WATCHING if is_near else HoldState.RELEASED, f"{self._name} was released, {text}"
+        text = "nothing is started: its schedule starts it at ", At(own)
+        state, event = HoldState.WATCHING if is_near else HoldState.RELEASED, (f"{self._name} was released, ", *text)
         business_date = business_date_of(own, None, self._job.zone, self._job.cutoff)
         key = instant_key(own)
         return self._to(state, event, due_at=own, period_key=key, business_date=business_date, detail=text)
@@ -149,17 +148,17 @@ class HoldRelease(OpenHold):
     def starting(self) -> HoldDecision | None:
         hold, start = self._hold, self._hold.start
         if start is not None and start.state in ("sent", "verified"):
-            return self._to(HoldState.RELEASED, detail="started by Headway")
+            return self._to(HoldState.RELEASED, detail=("started by Headway",))
         if has_run(self._runs(), hold):
-            return self._to(HoldState.RELEASED, detail=HAS_RUN)
+            return self._to(HoldState.RELEASED, detail=(HAS_RUN,))
         if start is None:
-            return self._to(HoldState.RELEASED, f"{self._name} was not started: it was never requested")
+            return self._to(HoldState.RELEASED, (f"{self._name} was not started: it was never requested",))
         if start.state == "requested":  # whatever it waits for: a turn, its source, the end of a freeze
             return self._not_started() if is_too_late(hold, self._now) else None
         if start.state in _UNDER_WAY:
             return None
         if not start.unsent or is_too_late(hold, self._now):
-            return self._to(HoldState.RELEASED, f"{self._name} was not started: {start.text}", detail=start.text)
+            return self._to(HoldState.RELEASED, (f"{self._name} was not started: {start.text}",), detail=(start.text,))
         if self._may_not_send() or not never_arrived(start, self._now):
             return None
         if hold.due_at is not None and hold.released_at is not None:
@@ -167,22 +166,22 @@ class HoldRelease(OpenHold):
             if own is not None:
                 return self._left_to_schedule(own, hold.released_at)
         action = self._start("the first one never arrived")
-        return self._to(HoldState.STARTING, f"{self._name} is started once more: {start.text}", action,
-                        start_key=action.key)  # fmt: skip
+        event = (f"{self._name} is started once more: {start.text}",)
+        return self._to(HoldState.STARTING, event, action, start_key=action.key)
 
     def clearing(self) -> HoldDecision | None:
         """Removes only the hold mark: from now on a pause of the job is a person's."""
         last, since = self._hold.release, self._hold.released_at or self._now
         if last is not None and (last.ended_at is None or last.ended_at > since):  # an earlier request does not count
             if last.state == "verified":
-                return self._to(HoldState.RELEASED, reason=self._hold.reason, detail=MARK_REMOVED)
+                return self._to(HoldState.RELEASED, reason=self._hold.reason, detail=(MARK_REMOVED,))
             if last.ended_at is None or self._is_retry_early(last, since):
                 return None
         if self._may_not_send():
             return None
         key = derived_key(self._hold.release_key or self._hold.key, "clear")
         parameters = {"hold": self._hold.key, "enable": "no"}
-        action = PolicyAction(key, Verb.RELEASE, self._job.id, parameters=parameters, why=self._hold.text)
+        action = PolicyAction(key, Verb.RELEASE, self._job.id, parameters=parameters, why=self._hold.reason.text())
         return self._to(HoldState.CLEARING, action=action, release_key=key)
 
 

@@ -22,8 +22,9 @@ from console.domain.estate import DependencyFacts, Estate, ServiceFacts
 from console.domain.hold import HoldState
 from console.domain.job_lookup import JobLookup
 from console.domain.settings import EstateSettings
+from console.domain.text import At, Text
 from console.text.cleaning import clean_line
-from console.timing.formats import local_time, zoned_time
+from console.timing.formats import local_time
 from console.timing.schedule import next_instant, schedule_text
 from console.timing.zones import date_in_window, zone_of
 
@@ -67,7 +68,6 @@ def with_settings(estate: Estate, settings: EstateSettings, former_names: Mappin
             owner=service.owner,
             notify=service.notify,
             runbook=service.runbook,
-            risk=service.risk,
             promise=service.promise,
         )
         for service in settings.services
@@ -91,7 +91,7 @@ def unenforceable_holds(estate: Estate) -> Iterator[str]:
             yield warning
 
 
-def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
+def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> Text:
     """Why the last attempt to hold that start failed; empty if there was none, or a later one holds. `due`: None if
     only its source names it."""
     tries = [
@@ -102,11 +102,11 @@ def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetim
     ]
     failed = [attempt for attempt in tries if attempt.state is HoldState.FAILED]
     if not failed or any(attempt.state not in (HoldState.FAILED, HoldState.PLACING) for attempt in tries):
-        return ""
+        return ()
     return max(failed, key=lambda attempt: attempt.ended_at or now).text
 
 
-def empty_hold_warning(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[str]:
+def empty_hold_warning(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[Text]:
     """That a hold of that job from now until then ends before its next start; nothing if a start falls within it, or
     none is known."""
     job = estate.jobs.get(DependencyGraph(estate.jobs, estate.dependencies).unit(job_id))
@@ -117,8 +117,8 @@ def empty_hold_warning(estate: Estate, job_id: int, until: datetime, now: dateti
     known += [at for at in (next_instant(job.schedule, now),) if at is not None]
     if not known or min(known) < until:
         return []
-    starts = zoned_time(min(known), job.zone, now)
-    return [f"the hold ends before the next start of {clean_line(job.name)}, {starts}: it holds no start"]
+    before = f"the hold ends before the next start of {clean_line(job.name)}, "
+    return [(before, At(min(known)), ": it holds no start")]
 
 
 def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str) -> str:

@@ -9,15 +9,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import RunComparison
-from console.domain.estate import JobFacts, RunFacts
+from console.domain.estate import JobFacts
 from console.domain.history import LastGoodRun
+from console.domain.text import At, Text
 from console.forecast.usual import level_shift
 from console.text.cleaning import clean_line
 from console.text.normalize import normalize_line
 from console.timing.durations import format_duration
-from console.timing.formats import dated_time
 
 MOST = 5
 """Lines that an alert shows."""
@@ -34,73 +33,66 @@ _ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
 """Values that differ in each run, or are shown elsewhere."""
 
 
-def compare_runs(index: EstateIndex, roots: Sequence[RunFacts], zone: str) -> RunComparison:
-    """At most five lines for these red runs; empty if their last successful runs were not loaded."""
-    return compare_runs_by_id(index.estate.jobs, index.estate.pasts, [(run.id, run.job_id) for run in roots], zone)
-
-
-def compare_runs_by_id(
-    jobs: Mapping[int, JobFacts], pasts: Mapping[int, LastGoodRun], roots: Sequence[tuple[int, int]], zone: str
+def compare_runs(
+    jobs: Mapping[int, JobFacts], pasts: Mapping[int, LastGoodRun], roots: Sequence[tuple[int, int]]
 ) -> RunComparison:
-    """The same for red runs by their ids: (run, job). The absence of changes is a line too. For several runs, changes
-    common to most of them come first, and each line names the jobs or their number."""
+    """At most five lines for these red runs, (run, job); empty without a past of them. The absence of changes is a line
+    too. For several runs, changes common to most of them come first, and each line names the jobs or their number."""
     compared = [(jobs[job_id], pasts[run_id]) for run_id, job_id in roots[:MAX_ROOTS] if run_id in pasts]
     known = [(job, past, past.good_at) for job, past in compared if past.good_at is not None]
     if not known:
         run_text = "it" if len(roots) == 1 else "any of them"
         text = f"no successful run of {run_text} was known: there was nothing to compare with"
-        return RunComparison((text,) if compared else ())
-    changes = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
+        return RunComparison(lines=((text,),) if compared else ())
+    changes = [(clean_line(job.name), tuple(_all(past))) for job, past, _ in known]
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
     if not lines:
-        whose, success = "its" if len(roots) == 1 else "their", dated_time(max(at for _, _, at in known), zone)
-        return RunComparison((f"nothing that Headway saw had changed since {whose} last success, {success}",))
-    return RunComparison(tuple(lines[:MOST]), has_changes=True)
+        whose, success = "its" if len(roots) == 1 else "their", At(max(at for _, _, at in known))
+        return RunComparison(lines=((f"nothing that Headway saw had changed since {whose} last success, ", success),))
+    return RunComparison(lines=tuple(lines[:MOST]), has_changes=True)
 
 
-def _in_common(changes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    jobs: dict[str, list[str]] = {}
+def _in_common(changes: Sequence[tuple[str, Sequence[Text]]]) -> list[Text]:
+    jobs: dict[Text, list[str]] = {}
     for job, lines in changes:
         for line in lines:
             jobs.setdefault(line, []).append(job)
     ordered = sorted(jobs.items(), key=lambda item: -len(item[1]))
     return [
-        clean_line(
-            f"{line} ({len(names)} of {len(changes)} jobs)" if len(names) > 1 else f"{names[0]}: {line}",
-            MAX_LINE_LENGTH,
-        )
+        (*line, f" ({len(names)} of {len(changes)} jobs)") if len(names) > 1 else (f"{names[0]}: ", *line)
         for line, names in ordered
     ]
 
 
-def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
+def _all(past: LastGoodRun) -> Iterator[Text]:
     for at, what, text in past.drift:
-        yield clean_line(f"{what} changed, seen {dated_time(at, zone)}: {text}", MAX_LINE_LENGTH)
+        yield f"{what} changed, seen ", At(at), f": {clean_line(text, MAX_LINE_LENGTH)}"
     for at, by, expression in past.accepted:
-        yield clean_line(f"schedule accepted by {by or 'config'} {dated_time(at, zone)}: {expression}", MAX_LINE_LENGTH)
+        by_text = f"schedule accepted by {clean_line(by) or 'config'} "
+        yield by_text, At(at), f": {clean_line(expression, MAX_LINE_LENGTH)}"
     for name in _VERSIONS:
         now, before = past.context.get(name), past.good_context.get(name)
         if now != before and now is not None and before is not None:
-            yield clean_line("{} was {}, {} before".format(name.replace("_", " "), now, before), MAX_LINE_LENGTH)
+            yield (clean_line("{} was {}, {} before".format(name.replace("_", " "), now, before), MAX_LINE_LENGTH),)
     if past.booted_at is not None and past.good_at is not None and past.booted_at > past.good_at:
-        yield clean_line(f"host {past.target} was restarted {dated_time(past.booted_at, zone)}", MAX_LINE_LENGTH)
+        yield f"host {clean_line(past.target)} was restarted ", At(past.booted_at)
     given, earlier = _flat(past.context), _flat(past.good_context if past.context else {})
     for key in sorted(given.keys() | earlier.keys()):
         if _same(given.get(key, ""), earlier.get(key, "")):
             continue
-        shown, before = given.get(key, "not given"), earlier.get(key, "not given")
-        yield clean_line(f"{key} was {shown}, {before} before", MAX_LINE_LENGTH)
+        value, before = given.get(key, "not given"), earlier.get(key, "not given")
+        yield (clean_line(f"{key} was {value}, {before} before", MAX_LINE_LENGTH),)
     for unit in _VOLUMES:
         now, before = past.context.get(unit), past.good_context.get(unit)
         if not isinstance(now, int | float) or not isinstance(before, int | float) or isinstance(now, bool):
             continue
         if max(now, before) >= VOLUME * max(min(now, before), 1):
-            yield f"{unit.replace('_', ' ')}: {now:,} instead of {before:,}"
+            yield (f"{unit.replace('_', ' ')}: {now:,} instead of {before:,}",)
     moved = level_shift(reversed(past.durations))
     if moved is not None and abs(moved.since - moved.before) >= NOTICED:
         change, period = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
         since, usual = format_duration(moved.since), format_duration(moved.before)
-        yield f"its successful runs had taken {change} of late: median {since} {period}, {usual} before"
+        yield (f"its successful runs had taken {change} of late: median {since} {period}, {usual} before",)
 
 
 def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:

@@ -8,19 +8,21 @@ the last late one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from connectors.sdk.states import RunState
-from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, causes_from_findings, match_incidents
-from console.control.incidents.root_cause import is_lost_out_of_reach, root_causes
-from console.control.services.delivery import delivered_at, pending_checks
-from console.control.services.status import RepairBudget, unobserved_on
-from console.control.snapshot.deadlines import start_before
+from console.control.incidents.causes import find_causes
+from console.control.incidents.causes.cause import AffectedDays
+from console.control.incidents.correlation import IncidentMatch, match_incidents
+from console.control.incidents.run_effects import is_lost_out_of_reach
+from console.control.services.delivery import delivered_at
+from console.control.services.status import RepairBudget
+from console.control.snapshot.deadlines import clock_start, scheduled_starts, start_before
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import has_started, run_key, run_time
+from console.control.snapshot.runs import is_under_way, run_key, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.reason import NativeStart, StartEffect
@@ -74,7 +76,7 @@ class RepairBudgets:
         return RepairBudget(job_id, act_by, limit.at, estimates, starts)
 
     def _takes(self, job_id: int) -> timedelta | None:
-        return self._index.takes(job_id, self._day.service.risk)
+        return self._index.takes(job_id)
 
     def _limit(self, job_id: int) -> _Limit:
         limits = [_Limit(self._day.deadline, True, None)] if job_id in self._day.ends else []
@@ -125,11 +127,11 @@ def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list
     """Runs that the incident's root leaves red or stale and that must be rerun one by one after it, each once,
     upstreams first. Empty if there are none, or the incident has closed."""
     index = EstateIndex(estate, now)
-    matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+    matches = match_incidents(index, find_causes(index))
     match = next((candidate for candidate in matches if candidate.incident == incident), None)
-    if match is None or match.close_reason:
+    if match is None or match.ended:
         return []
-    root = match.group.root
+    root = match.cause.root
     broken = {run.job_id: run for run in match.broken() if root is None or run.job_id != root.job_id}
     return [broken[job_id] for job_id in index.graph.ordered(broken)]
 
@@ -137,11 +139,9 @@ def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list
 def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[datetime]) -> list[RunFacts]:
     """The next starts that close the incident without a repair, upstreams first: of the same business date, of jobs
     that missed one start, or read data that is repaired by then. Empty if another run is broken, if one runs again
-    already, or if a start is too late. `limits`: the act-by of each affected service day, without one its deadline; the
-    start after the next one must come before it, too."""
-    target, group = match.group.target, match.group
-    is_down = target is not None and target.failing_since is not None
-    if match.close_reason or match.is_repaired or group.rule or group.check or is_down:
+    already, if a scheduler is stopped, or if a start is too late. `limits`: the act-by of each affected service day,
+    without one its deadline; the start after the next one must come before it, too."""
+    if match.ended or match.is_repaired or not match.cause.can_close_itself:
         return []
     unrepaired = _unrepaired(index, match)
     latest = {run.job_id: run for run in unrepaired}
@@ -158,7 +158,7 @@ def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[date
 
 def runs_again(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if each of its jobs that is left to repair has begun again."""
-    return all(any(map(_is_under_way, _later(index, run))) for run in _unrepaired(index, match))
+    return all(any(map(is_under_way, _later(index, run))) for run in _unrepaired(index, match))
 
 
 def _unrepaired(index: EstateIndex, match: IncidentMatch) -> list[RunFacts]:
@@ -170,15 +170,12 @@ def _later(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
     return [known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run)]
 
 
-def _is_under_way(run: RunFacts) -> bool:
-    return run.state.is_open and has_started(run)
-
-
 def _next_starts(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
     """The next starts of its job on its business date, by the clock, from the one that may still come in its grace
-    period; none while a later run has begun."""
+    period; none while a later run has begun or its scheduler is stopped."""
     later, due_after = _later(index, run), index.now - index.job(run.job_id).grace
-    if any(map(_is_under_way, later)):
+    target = index.estate.targets.get(index.job(run.job_id).target_id)
+    if any(map(is_under_way, later)) or (target is not None and target.is_stopped):
         return []
     return [known for known in later if known.state is RunState.PLANNED and run_time(known) > due_after]
 
@@ -204,6 +201,20 @@ def tightest_budget(budgets: Iterable[RepairBudget]) -> RepairBudget | None:
     return min(timed, key=lambda budget: (budget.act_by or budget.green_by, budget.job_id))
 
 
+def last_starts(
+    index: EstateIndex, day: ServiceForecast, budgets: RepairBudgets, job_ids: Iterable[int], tightest: RepairBudget
+) -> list[datetime]:
+    """The last start in time of each of these jobs that is ahead: a scheduler that starts nothing does not make up for
+    it, so that its restoration saves the day until then. Later a person must start the job."""
+    starts = []
+    for job_id in job_ids:
+        job, budget = index.job(job_id), tightest if job_id == tightest.job_id else budgets.of(job_id)
+        clock = (clock_start(job, start) for start in scheduled_starts(index, job, day.business_date))
+        in_time = [start for start in clock if budget.act_by is not None and index.now < start <= budget.act_by]
+        starts += in_time[-1:]
+    return starts
+
+
 def _at(limit: _Limit) -> datetime:
     return limit.at or _NEVER
 
@@ -212,23 +223,15 @@ def _stale_from(limit: _Limit) -> datetime:
     return limit.start.at if limit.start is not None and limit.start.reads_stale else _NEVER
 
 
-NEAR = timedelta(hours=1)
-"""How far ahead an unreachable target puts work or a deadline at risk."""
-
-
-def affected_days(
-    index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]
-) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
+def affected_days(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:
     """Service days affected by a cause, each with its broken jobs."""
-    if match.close_reason:
+    if match.ended:
         return {}
-    affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
-    if match.group.target is not None:
-        affected = _hit_by_targets(index, {target.id for target in match.group.targets}, days)
-    if match.group.check:
-        return {day.key: (day, []) for day in days if _is_hit_by_check(index, match, day)}
-    if awaited := match.group.awaits or match.awaits:
-        return {day.key: (day, []) for day in days if day.key in awaited}
+    if match.awaits:
+        return {day.key: (day, []) for day in days if day.key in match.awaits}
+    affected = match.cause.affected_days(index, days)
+    if match.cause.awaits:
+        return affected
     broken = {run_key(run) for run in match.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:
@@ -246,47 +249,3 @@ def affected_days(
             _, known = affected.get(day.key, (day, []))
             affected[day.key] = (day, known + unrepaired)
     return affected
-
-
-def _hit_by_targets(
-    index: EstateIndex, target_ids: Set[int], days: Sequence[ServiceForecast]
-) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
-    """For each service the last day past its deadline, if it is not delivered and needs a job on the targets, and the
-    first open day that needs one now or soon."""
-    affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
-    late = {day.service.name: day for day in days if day.deadline < index.now}
-    seen: set[str] = set()
-    for day in days:
-        is_late = late.get(day.service.name) is day
-        if not is_late and (day.service.name in seen or day.deadline < index.now):
-            continue
-        nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id in target_ids]
-        if is_late:
-            if nodes and delivered_at(index, day) is None and not unobserved_on(index, day):
-                affected[day.key] = (day, nodes)
-        elif nodes and _is_near(day, nodes, index.now):
-            seen.add(day.service.name)
-            affected[day.key] = (day, nodes)
-    return affected
-
-
-def _is_hit_by_check(index: EstateIndex, match: IncidentMatch, day: ServiceForecast) -> bool:
-    return day.business_date == match.group.business_date and any(
-        check.check == match.group.check for check in pending_checks(index, day)
-    )
-
-
-def next_effects(days: Sequence[ServiceForecast]) -> Iterator[datetime]:
-    """Instants from which an unreachable target may affect another day."""
-    for day in days:
-        yield day.deadline - NEAR
-        yield from (at - NEAR for node in day.unfinished() if (at := node.at) is not None)
-
-
-def _is_near(day: ServiceForecast, nodes: Sequence[ForecastNode], now: datetime) -> bool:
-    """Work that follows other work is due once the day has begun: nothing else determines its start."""
-    if day.deadline - NEAR <= now:
-        return True
-    follows = any(node.at is None for node in nodes)
-    known = [at for node in (day.nodes.values() if follows else nodes) if (at := node.at) is not None]
-    return min(known, default=day.deadline) - NEAR <= now

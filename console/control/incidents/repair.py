@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunEvidence, Verb
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
+from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import RepairFacts, RunFacts
+from console.domain.run import CLOCK_SKEW
 from console.text.cleaning import clean_line
 
 _REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
@@ -20,12 +21,21 @@ def resolved_at(index: EstateIndex, root: RunFacts | None) -> datetime:
 
 
 def requested_repair(index: EstateIndex, root: RunFacts | None, *, is_verified: bool = False) -> str:
-    """ "rerun by anna": the repair that was requested through Headway; empty without one, or if another run did it.
+    """ "rerun by anna", "repaired by policy retry-refused": the repair that was requested through Headway; empty
+    without one, or if another run did it.
     `is_verified`: only one whose result is known."""
     requested = _requested(index, root)
     if requested is None or (is_verified and requested[0].in_flight):
         return ""
+    if policy := requested[0].policy:
+        return f"repaired by policy {policy}"
     return f"{_REPAIRS[requested[0].verb]} by {clean_line(requested[0].by)}"
+
+
+def repairing_policy(index: EstateIndex, root: RunFacts | None) -> str:
+    """The policy that requested the repair; empty for a person, and without one."""
+    requested = _requested(index, root)
+    return requested[0].policy if requested is not None else ""
 
 
 def repair_text(index: EstateIndex, root: RunFacts | None) -> str:

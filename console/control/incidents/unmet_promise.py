@@ -1,79 +1,73 @@
-"""Unmet promises without a failure: lost service days and failed checks as root causes of their own.
+"""Unmet promises without a failure: lost service days as causes of their own.
 
-A job that is never started is neither red nor missed if no clock starts it, and a slow job may have no history that
-shows it. A service day that will be delivered after its deadline, is at risk by an alarm that keeps its budget of
-false alarms, or was not delivered by then, and that no other incident covers, is a cause whose root is its terminal.
-It continues until the day is delivered, or certainly will be in time; or until a failure explains it: then the
-incident continues with that as its root. An incident that made a day late continues until that day is delivered, its
-cause repaired or not, so that the routes notified of the delay are notified of the delivery.
-
-A failed check is a cause if all jobs of a service are done and its data are not as promised.
+A service day that will be delivered after its deadline, is at risk, or was not delivered by then, and that no other
+incident covers, is a cause whose root is its terminal. It continues until the day is delivered, or certainly will be in
+time; or until a failure explains it: then the incident continues with that as its root. An incident that made a day
+late continues until that day is delivered, its cause repaired or not, so that the routes notified of the delay are
+notified of the delivery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
-from functools import partial
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
 from console.control.detection.rule_input import placeholder_run
-from console.control.incidents.correlation import (
-    IncidentMatch,
-    ServiceDayKey,
-    affected_runs,
-    last_notification_of,
-    match_incidents,
-)
+from console.control.incidents.causes import Cause, FailedRun, LostDay
+from console.control.incidents.causes.cause import Ended, ServiceDayKey
+from console.control.incidents.causes.lost_day import day_title
+from console.control.incidents.correlation import IncidentMatch, match_incidents
 from console.control.incidents.impact import affected_days
-from console.control.incidents.root_cause import RootCause
-from console.control.incidents.titles import REASON_LIMIT, TITLE_LIMIT
-from console.control.services.delivery import overdue_reason, pending_checks
-from console.control.services.risk import risk_alarm_of
+from console.control.incidents.run_effects import affected_runs
 from console.control.services.status import offered_start, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import has_started
-from console.domain.estate import TargetFacts
-from console.domain.message import render
-from console.domain.reason import reasons_text
-from console.domain.service import UNMET_PROMISE, Timeliness
+from console.domain.decision import ServiceDayVerdict
+from console.domain.estate import IncidentFacts, TargetFacts
+from console.domain.promise import RISK
+from console.domain.reason import DaysSettled, DeclareDuration, OutOfView
+from console.domain.service import ENDANGERED, LOST, UNMET_PROMISE, Timeliness
+from console.domain.text import Text, joined
 from console.forecast.finish_times import NodeState, ServiceForecast
-from console.text.cleaning import clean_line
-from console.timing.formats import zoned_time
 
 NEWS = timedelta(hours=24)
 """How long after its deadline a service day is still news."""
 PATIENCE = timedelta(minutes=15)
 """How long after its cause is resolved the next job of a late day is awaited."""
-_LOST = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 Place = tuple[int, date]
 
 
 def with_unmet_promises(
-    index: EstateIndex, groups: Sequence[RootCause], days: Sequence[ServiceForecast]
+    index: EstateIndex, causes: Sequence[Cause], days: Sequence[ServiceForecast]
 ) -> list[IncidentMatch]:
-    """Matches of these groups and of the service days lost without any of them. An incident about a lost day whose
+    """Matches of these causes and of the service days lost without any of them. An incident about a lost day whose
     cause is found since continues with that."""
-    matches = match_incidents(index, groups)
+    matches = match_incidents(index, causes)
     notified = {
-        (incident.root_job_id or 0, incident.business_date): incident.id
+        (incident.cause.job_id or 0, incident.cause.business_date): incident.id
         for incident in index.estate.incidents
-        if incident.rule == UNMET_PROMISE
+        if incident.cause.rule == UNMET_PROMISE
     }
     lost = [day for day in days if day.ends and _is_lost(index, day, _end_of(day) in notified)]
     if lost:
         other_matches = [match for match in matches if not _is_own(match)]
-        still_broken = (run for match in other_matches if not match.close_reason for run in match.broken())
+        still_broken = (run for match in other_matches if not match.ended for run in match.broken())
         broken = {(run.job_id, run.business_date) for run in still_broken}
         lost = [day for day in lost if _end_of(day) not in broken]
-        causes = [match for match in other_matches if any(match.group is group for group in groups)]
-        explained = _explain(index, causes, lost, notified)
-        lost = [day for day in lost if _end_of(day) not in explained]
+        explained = _explain(index, [match for match in other_matches if match.place is not None], lost, notified)
+        lost = [day for day in lost if notified.get(_end_of(day)) not in explained]
         awaited, abandoned = _made_late(index, other_matches, lost)
         lost = [day for day in lost if not any(day in days_awaited for days_awaited in awaited.values())]
         alone = {*_unexplained(index, other_matches, lost), *abandoned}
         lost = [day for day in lost if _end_of(day) in notified or day.key in alone]
-        matches = match_incidents(index, [*groups, *_causes(index, lost, abandoned)])
+        own = _causes(index, lost)
+        for place, cause in enumerate(own, len(causes)):
+            for key in cause.days:
+                if key in abandoned:
+                    explained.setdefault(abandoned[key], place)
+        matches = match_incidents(index, [*causes, *own], explained)
         for match in matches:
             _go_on(index, match, awaited)
     for match in matches:
@@ -91,8 +85,8 @@ def _made_late(
     late = [day for day in lost if index.now > day.deadline]
     affected = {name for match in matches if late for name in affected_days(index, match, late)}
     for match in matches if late else ():
-        before = last_notification_of(match)
-        if match.incident is None or before is None or not match.close_reason:
+        before = match.before
+        if match.incident is None or before is None or not match.ended:
             continue
         if not index.estate.notifications.notified.get(match.incident.id):
             continue  # it was never notified
@@ -100,7 +94,7 @@ def _made_late(
             if day.key not in before.services or day.key in affected:
                 continue
             affected.add(day.key)
-            runs = [*match.group.roots(), *affected_runs(index, match.incident)]
+            runs = [*match.cause.roots(), *affected_runs(index, match.incident)]
             ended_at = max((run.ended_at for run in runs if run.ended_at is not None), default=None)
             if _goes_on(index, day) or (ended_at is not None and index.now < ended_at + PATIENCE):
                 awaited.setdefault(match.incident.id, []).append(day)
@@ -111,35 +105,34 @@ def _made_late(
 
 def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Sequence[ServiceForecast]]) -> None:
     """Keeps it open, with its error: its cause is resolved, and service days that it made late are not delivered."""
-    days_awaited = awaited.get(match.incident.id, ()) if match.incident is not None and match.close_reason else ()
+    days_awaited = awaited.get(match.incident.id, ()) if match.incident is not None and match.ended else ()
     if days_awaited:
         match.awaits = tuple(day.key for day in days_awaited)
-        match.close_reason, match.recovered = "", False
+        match.ended = None
 
 
 def _explain(
     index: EstateIndex, causes: Sequence[IncidentMatch], lost: Sequence[ServiceForecast], notified: Mapping[Place, int]
-) -> frozenset[Place]:
-    """Terminals notified as lost without a cause, all of whose lost days one of these affects: the first that does
-    continues their incident."""
+) -> dict[int, int]:
+    """Incidents about terminals notified as lost without a cause, all of whose lost days one of these affects: the
+    position of the first that does, which continues them."""
     ends: dict[Place, list[ServiceForecast]] = {}
     for day in lost:
         if _end_of(day) in notified:
             ends.setdefault(_end_of(day), []).append(day)
-    explained = set[Place]()
+    explained = dict[int, int]()
     for match in causes if ends else ():
-        for end in [terminal for terminal in ends if terminal not in explained]:
-            if len(affected_days(index, match, ends[end])) == len(ends[end]):
-                match.group.explains = (*match.group.explains, notified[end])
-                explained.add(end)
-    return frozenset(explained)
+        for end in [terminal for terminal in ends if notified[terminal] not in explained]:
+            if match.place is not None and len(affected_days(index, match, ends[end])) == len(ends[end]):
+                explained[notified[end]] = match.place
+    return explained
 
 
 def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> bool:
     """True by its own forecast. A notified one stays lost while it may be late, so that it does not end and begin in
     turns."""
     if day.deadline >= index.now:
-        is_calm = day.odds is None or day.odds.late < day.service.risk
+        is_calm = day.odds is None or day.odds.late < RISK
         is_safe = day.finish.p90 <= day.deadline and is_calm if day.finish is not None else not _awaits_resume(day)
         if is_safe or not _has_begun(index, day):
             return False
@@ -150,11 +143,7 @@ def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> boo
         return False  # its checks are causes themselves
     if is_notified:
         return verdict.timeliness is not Timeliness.NO_ESTIMATE
-    if verdict.timeliness is Timeliness.AT_RISK:
-        promise = day.service.promise
-        peaks = index.estate.peaks.get(day.service.name, ())
-        return day.odds is not None and risk_alarm_of(day.service.risk, promise.false_alarm_days, peaks).is_learned
-    return verdict.timeliness in _LOST and index.now - day.deadline < NEWS
+    return verdict.timeliness in ENDANGERED and index.now - day.deadline < NEWS
 
 
 def _awaits_resume(day: ServiceForecast) -> bool:
@@ -189,8 +178,8 @@ def _awaits_poll(index: EstateIndex, target: TargetFacts) -> bool:
 
 def _is_own(match: IncidentMatch) -> bool:
     """True for an incident of lost service days only, without a red job or a finding."""
-    is_notified = match.incident is not None and match.incident.rule == UNMET_PROMISE
-    return is_notified and not match.group.red and match.group.finding is None
+    is_notified = match.incident is not None and match.incident.cause.rule == UNMET_PROMISE
+    return is_notified and not match.cause.red and isinstance(match.cause, FailedRun | LostDay)
 
 
 def _unexplained(
@@ -198,123 +187,69 @@ def _unexplained(
 ) -> Iterator[ServiceDayKey]:
     """Days that none of these matches affects, or affected so lately that it is not news."""
     affected = {name for match in matches for name in affected_days(index, match, lost)}
-    closed = index.estate.closed
-    ended = [
-        IncidentMatch(incident, RootCause(incident.business_date, incident.failed_since, None, None))
-        for incident in closed
+    notified = [
+        (known, known.closed_at or (index.now if match.ended else None))
+        for match in matches
+        if (known := match.incident) is not None
     ]
-    notified = [(match, before.services) for match in [*matches, *ended] if (before := last_notification_of(match))]
+    notified += [(known, known.closed_at) for known in index.estate.closed]
     for day in lost:
-        known = (_is_known(index, day, match) for match, services in notified if day.key in services)
-        if day.key not in affected and not any(known):
+        related = (pair for pair in notified if day.key in pair[0].fingerprint.services)
+        if day.key not in affected and not any(_is_known(index, day, *pair) for pair in related):
             yield day.key
 
 
-def _is_known(index: EstateIndex, day: ServiceForecast, match: IncidentMatch) -> bool:
+def _is_known(index: EstateIndex, day: ServiceForecast, incident: IncidentFacts, closed_at: datetime | None) -> bool:
     """True while the notified incident continues. After it closed the loss is news: at once if it was expected in
     time since, else after `PATIENCE`. A forecast that comes and goes is notified once."""
-    closed_at = match.incident.closed_at if match.incident is not None else None
-    if closed_at is None and match.close_reason:
-        closed_at = index.now
     if closed_at is None:
         return True
     if index.now > day.deadline:
         if closed_at < day.deadline:
             return False
         return index.now < closed_at + PATIENCE or _goes_on(index, day)
-    if match.incident is not None and match.incident.rule == UNMET_PROMISE:
+    if incident.cause.rule == UNMET_PROMISE:
         return True
     last_verdict = index.estate.last_verdicts.get(day.key)
-    return index.now < closed_at + PATIENCE and last_verdict is not None and last_verdict.timeliness in _LOST
+    return index.now < closed_at + PATIENCE and last_verdict is not None and last_verdict.timeliness in LOST
 
 
 def _goes_on(index: EstateIndex, day: ServiceForecast) -> bool:
     return any(node.how is NodeState.RUNNING or (node.due or index.now) > index.now for node in day.unfinished())
 
 
-def _causes(
-    index: EstateIndex, lost: Sequence[ServiceForecast], abandoned: Mapping[ServiceDayKey, int]
-) -> list[RootCause]:
-    """One cause for each terminal and business date, whatever the number of services. `abandoned`: the incident that
-    notified of the day, which continues with this."""
-    causes: dict[Place, RootCause] = {}
+def _causes(index: EstateIndex, lost: Sequence[ServiceForecast]) -> list[LostDay]:
+    """One cause for each terminal and business date, whatever the number of services."""
+    causes: dict[Place, LostDay] = {}
     for day in sorted(lost, key=lambda day: (day.deadline, day.service.name, day.business_date)):
+        if (known := causes.get(_end_of(day))) is not None:
+            causes[_end_of(day)] = replace(known, days=(*known.days, day.key))
+            continue
         since = min(day.deadline, index.now)
         node = day.nodes.get(day.ends[0])
-        root = node.run if node is not None else None
-        if root is None or root.business_date != day.business_date:
-            root = placeholder_run(day.ends[0], "", day.business_date, since)
-        cause = RootCause(day.business_date, since, root, None, text=_text(index, day), lost_by=_lost_by(day))
-        cause = causes.setdefault(_end_of(day), cause)
-        cause.awaits = (*cause.awaits, day.key)
-        cause.explains += (abandoned[day.key],) if day.key in abandoned else ()
+        run = node.run if node is not None else None
+        if run is None or run.business_date != day.business_date:
+            run = placeholder_run(day.ends[0], "", day.business_date, since)
+        causes[_end_of(day)] = LostDay.of_day(index, day, run, since)
     return list(causes.values())
 
 
-def _text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "Supply plan was not delivered by 06:30 CET because of hosts/extract, and nothing failed; it waits for
-    warehouse/load_orders"; "Supply plan is expected after its deadline 06:30 CET: start warehouse/load_orders now: its
-    changed schedule starts it 08:35 CET"."""
-    by = zoned_time(day.deadline, day.service.zone, index.now)
-    overdue = render(overdue_reason(index, day).text, lambda _: by)
-    is_late = day.finish is None or day.finish.p50 > day.deadline
-    ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
-    text = f"was {overdue}" if index.now > day.deadline else ahead
-    offered = offered_start(index, day)
-    if offered is not None:
-        starts_at = zoned_time(offered.due, day.service.zone, index.now)
-        title = clean_line(_title(day), TITLE_LIMIT)
-        now = f"start {index.name(offered.job_id)} now: its changed schedule starts it {starts_at}"
-        return f"{title} {text}: {now}"  # never cut: a command
-    waits, lost_by = _awaited_job(index, day), _lost_by(day)
-    loses = index.name(lost_by) if lost_by is not None else ""
-    text += f" because of {loses}" if loses else ""
-    awaits = f"; it waits for {waits}" if waits not in ("", loses) else ""
-    return clean_line(f"{_title(day)} {text}, and nothing failed{awaits}", REASON_LIMIT)
-
-
-def _title(day: ServiceForecast) -> str:
-    return clean_line(day.service.title or day.service.name)
-
-
-def _awaited_job(index: EstateIndex, day: ServiceForecast) -> str:
-    return next((index.name(node.job_id) for node in day.unfinished()), "")
-
-
-def _lost_by(day: ServiceForecast) -> int | None:
-    return day.odds.lost_by if day.odds is not None else None
-
-
 def _close_with_days(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> None:
-    """Sets the close reason: such an incident ends with its service days, not with its root's run."""
-    before = last_notification_of(match)
-    if not _is_own(match) or before is None or match.group.rule:
+    """Ends it: such an incident ends with its service days, not with its root's run."""
+    before = match.before
+    if not _is_own(match) or before is None or match.cause.rule:
         return
     verdicts = [(day, service_verdict(index, day, ())) for day in days if day.key in before.services]
-    unknown = [day for day, verdict in verdicts if verdict.timeliness is Timeliness.NO_ESTIMATE]
-    match.recovered = bool(verdicts) and not unknown
-    clocks = [partial(zoned_time, zone=day.service.zone, near=index.now) for day, _ in verdicts]
-    reasons = [
-        f"{_title(day)}: {reasons_text(verdict.reasons, clock)}"
-        for (day, verdict), clock in zip(verdicts, clocks, strict=True)
-    ]
-    match.close_reason = "; ".join(reasons) or "out of view: it is too long ago"
+    is_unknown = any(verdict.timeliness is Timeliness.NO_ESTIMATE for _, verdict in verdicts)
+    settled = joined(((f"{day_title(day)}: ", *_settled(verdict)) for day, verdict in verdicts), "; ")
+    reason = DaysSettled(settled) if settled else OutOfView()
+    match.ended = Ended(reason, is_recovered=bool(verdicts) and not is_unknown)
+
+
+def _settled(verdict: ServiceDayVerdict) -> Text:
+    """The reasons of the verdict, without the advice to declare a duration."""
+    return joined((reason.text for reason in verdict.reasons if not isinstance(reason, DeclareDuration)), "; ")
 
 
 def _end_of(day: ServiceForecast) -> Place:
     return day.ends[0], day.business_date
-
-
-def failed_check_causes(index: EstateIndex, days: Sequence[ServiceForecast]) -> list[RootCause]:
-    """One cause for each check and business date that keeps service days from being delivered; oldest first. A check
-    without a result is a cause from the deadline on: an engine that was down may still run it before."""
-    causes: dict[tuple[str, date], RootCause] = {}
-    for day in days:
-        for check in pending_checks(index, day):
-            since = check.since or (day.deadline if index.now > day.deadline else None)
-            if since is not None:
-                text = clean_line(check.text, REASON_LIMIT)
-                cause = RootCause(day.business_date, since, None, None, [], check.check, text)
-                cause = causes.setdefault((check.check, day.business_date), cause)
-                cause.since = min(cause.since, since)
-    return sorted(causes.values(), key=lambda group: (group.since, group.check))

@@ -13,9 +13,9 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started, run_time
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.plan import DraftStep, ExcludedRun, PlanDraft
+from console.domain.text import At, Text, key_text
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
-from console.timing.formats import dated_time
 from console.timing.schedule import instants, is_interval, schedule_fault, seen_instant
 from console.timing.zones import business_window, zone_of
 
@@ -61,7 +61,7 @@ def propose_backfill(
         if at in stored or seen_instant(job.schedule, job.seen_schedule, at) not in stored
     }
     steps: list[DraftStep] = []
-    reasons: dict[str, list[tuple[str, int | None]]] = {}
+    reasons: dict[str, list[tuple[Text, int | None]]] = {}
     for key in sorted(
         {*known, *periods},
         key=lambda period: ((run_time(known[period]) if period in known else periods[period]), period),
@@ -70,7 +70,8 @@ def propose_backfill(
         run = known.get(key) or stored.get(at or key)
         reason = _reason(job, run, at, now, since, can_act) or ("is beyond the limit" if limit == len(steps) else "")
         if reason:
-            reasons.setdefault(reason, []).append((clean_line(key), run.id or None if run is not None else None))
+            run_id = run.id or None if run is not None else None
+            reasons.setdefault(reason, []).append((key_text(clean_line(key)), run_id))
         else:
             steps.append(_period_step(index, job, key, run, at, len(steps) + 1, can_act))
     unknown = reasons.pop(_UNKNOWN, [])
@@ -80,7 +81,7 @@ def propose_backfill(
     ]
     notes = _notes(job, steps, unknown, since, can_act)
     if not steps and not excluded and not notes:
-        notes = (_why_none(job),)
+        notes = ((_why_none(job),),)
     return PlanDraft("backfill", title, None, tuple(steps), tuple(excluded), notes)
 
 
@@ -101,26 +102,29 @@ def _reason(
     return ""
 
 
-def _excluded_runs(job: str, reason: str, periods: Sequence[tuple[str, int | None]]) -> list[ExcludedRun]:
+def _excluded_runs(job: str, reason: str, periods: Sequence[tuple[Text, int | None]]) -> list[ExcludedRun]:
     if len(periods) > _MAX_LISTED:
-        return [ExcludedRun(job, None, f"{periods[0][0]} to {periods[-1][0]}, {len(periods)} periods: each {reason}")]
-    return [ExcludedRun(job, run_id, f"{key} {reason}") for key, run_id in periods]
+        return [ExcludedRun(job, None, (*_span(periods), f": each {reason}"))]
+    return [ExcludedRun(job, run_id, (*key, f" {reason}")) for key, run_id in periods]
+
+
+def _span(periods: Sequence[tuple[Text, int | None]]) -> Text:
+    return *periods[0][0], " to ", *periods[-1][0], f", {len(periods)} periods"
 
 
 def _notes(
     job: JobFacts,
     steps: Sequence[DraftStep],
-    unknown: Sequence[tuple[str, int | None]],
+    unknown: Sequence[tuple[Text, int | None]],
     since: datetime | None,
     can_act: CanAct,
-) -> tuple[str, ...]:
-    notes = []
+) -> tuple[Text, ...]:
+    notes = list[Text]()
     if unknown and since is not None:
-        many = f"{unknown[0][0]} to {unknown[-1][0]}, {len(unknown)} periods" if len(unknown) > 1 else unknown[0][0]
-        seen = dated_time(since, job.zone)
-        notes.append(f"not known: {many}. Headway has its runs since {seen}; --unseen takes them all the same")
+        many, known = _span(unknown) if len(unknown) > 1 else unknown[0][0], ". Headway has its runs since "
+        notes.append(("not known: ", *many, known, At(since), "; --unseen takes them all the same"))
     if steps and not can_act(job, Capability.PERIODS):
-        notes.append("its kind gives a run no date: each of these runs works for now, not for its period")
+        notes.append(("its kind gives a run no date: each of these runs works for now, not for its period",))
     return tuple(notes)
 
 
@@ -154,11 +158,9 @@ def _period_step(
         run_id=run.id or None if run is not None else None,
         period_key=key,
         state=run.state.value if run is not None else RunState.PLANNED.value,
-        why=f"it is {run.state}" if run is not None else "it has not run",
+        why=(f"it is {run.state}" if run is not None else "it has not run",),
         parameters=parameters,
         safety=job.rerun.value,
         expected_s=None if known.p50 is None else known.p50.total_seconds(),
         basis=known.basis,
-        start_within_s=job.start_within.total_seconds(),
-        alternatives=("mark-ok", "skip") if run is not None and run.id else (),
     )

@@ -10,17 +10,16 @@ that began meanwhile replaces its step, so that the same work is not done twice.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState, Verb
-from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.hold import HoldReason, HoldState
 from console.domain.plan import (
     HOLD_VERBS,
-    TO_GO_ON,
     WAIT,
     BeginWait,
     ChangePlanState,
@@ -31,8 +30,9 @@ from console.domain.plan import (
     StepProgress,
     StepRun,
     resume_commands,
-    steps_before,
 )
+from console.domain.run import CLOCK_SKEW
+from console.domain.step_graph import StepGraph
 
 ENDED_BADLY = ("refused", "failed")
 _HOLDING = (HoldState.HELD, HoldState.FOREIGN)
@@ -97,7 +97,7 @@ def _theirs(step: StepProgress, hold: StepProgress | None) -> str:
     if hold is None or not hold.held_by:
         return ""
     held = f"it is held by {hold.held_by}, not by this plan"
-    return f"{held}: nothing was sent; headway hold release {step.job} releases it"
+    return f"{held}: nothing was sent; headway hold release {shlex.quote(step.job)} releases it"
 
 
 def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress | None:
@@ -121,12 +121,6 @@ def jobs_left_held(plan: PlanProgress) -> list[str]:
     return [step.job for step in held_steps if step.job_id not in released]
 
 
-def left_held_text(plan: PlanProgress) -> str:
-    """The same as the end of a sentence; empty for none."""
-    held = jobs_left_held(plan)
-    return f"; {', '.join(held)} stays held meanwhile" if held else ""
-
-
 PATIENCE = timedelta(seconds=15)
 """Least time that a scheduler's own start is awaited, and two polls, before its step is requested."""
 _TO_COME = (RunState.PLANNED, RunState.WAITING, RunState.HELD)
@@ -142,7 +136,11 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
         held = jobs_left_held(plan)
         hold_hint = "; it stays held until its hold ends: headway hold release {0} releases it"
         abandoned = [
-            EndStep(step, "abandoned", f"the plan was aborted{hold_hint.format(step.job) if step.job in held else ''}")
+            EndStep(
+                step,
+                "abandoned",
+                f"the plan was aborted{hold_hint.format(shlex.quote(step.job)) if step.job in held else ''}",
+            )
             for step in plan.steps
             if step.state == "planned"
         ]
@@ -171,7 +169,7 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
 
 def _finish(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> list[PlanMove]:
     if "failed" in states.values():
-        return [ChangePlanState("stopped", _stopped(plan, moves, states))]
+        return [_stopped(plan, moves, states)]
     if all(state == "verified" for state in states.values()):
         steps = "step is" if len(states) == 1 else "steps are"
         return [ChangePlanState("done", f"{len(states)} of {len(states)} {steps} over")]
@@ -209,12 +207,9 @@ def _move(
     if _runs_already(plan, step) or _is_to_come(step):
         return None
     starters = _starters(plan, step)
-    if (step.wait_s or starters) and step.due is None:
-        delay = timedelta(seconds=step.wait_s)
-        if not bool(starters):
-            return BeginWait(step, now + delay)
+    if starters and step.due is None:
         patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
-        return BeginWait(step, now + max(delay, patience), "looks first whether its own scheduler starts it now")
+        return BeginWait(step, now + patience, "looks first whether its own scheduler starts it now")
     if starters and (own := _own_start(plan, step, starters)) is not None:
         state = RunState(own.state)
         if state is RunState.SUCCEEDED:
@@ -257,7 +252,7 @@ def _starters(plan: PlanProgress, step: StepProgress) -> list[StepProgress]:
     """The steps before it that ran, and whose success its own scheduler takes as the sign to start it."""
     if not step.started_by:
         return []
-    places = steps_before(plan.steps, step) & {*step.started_by}
+    places = StepGraph.of(plan.steps).before(step.place) & {*step.started_by}
     starters = [candidate for candidate in plan.steps if candidate.place in places and candidate.verb in _RUNS]
     return sorted(starters, key=lambda starter: starter.place)
 
@@ -295,8 +290,9 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
     return "" if read_before else f"good by other means: {state} ({run.evidence})"
 
 
-def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> str:
-    held = left_held_text(plan)
+def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> ChangePlanState:
+    held = jobs_left_held(plan)
+    left_held = f"; {', '.join(held)} stays held meanwhile" if held else ""
     steps = tuple(replace(step, state=states[step.place]) for step in plan.steps)
     outdated = replace(plan, steps=steps).outdated
     waits = [step.job for step in steps if step.verb == WAIT and step.state == "failed"]
@@ -306,4 +302,4 @@ def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int,
     texts = {move.step.place: move.text for move in moves if isinstance(move, EndStep)}
     step = next(step for step in steps if step.state == "failed")
     text = texts.get(step.place, step.text).rstrip(".")
-    return f"step {step.place}, {step.job}: {text}{held}{TO_GO_ON}{go_on}"
+    return ChangePlanState("stopped", f"step {step.place}, {step.job}: {text}{left_held}", go_on)

@@ -15,16 +15,17 @@ from connectors.sdk.states import Capability, Verb
 from console.control.holds.conditions import hold_policies
 from console.control.holds.warnings import hold_refusal
 from console.control.recovery.savings import AffectedDays, to_come
-from console.control.recovery.selection import CanAct, plan_zone
+from console.control.recovery.selection import CanAct
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.holds import held_start_reason
+from console.control.snapshot.holds import held_start_of
 from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import JobFacts
 from console.domain.hold import DEFAULT_HOLD, HOLD_LEAD
 from console.domain.job import Safety
 from console.domain.plan import HOLD_VALUE, WAIT, DraftStep
+from console.domain.step_graph import StepGraph
+from console.domain.text import At, Text
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
-from console.timing.formats import zoned_time
 from console.timing.schedule import comes_again_within
 
 SPARE = timedelta(minutes=30)
@@ -90,9 +91,9 @@ def _is_free(index: EstateIndex, node: ForecastNode) -> bool:
     is_whole = index.graph.unit(node.job_id) == node.job_id
     if node.how is not NodeState.CLOCK or node.due is None or node.due <= index.now or not is_whole:
         return False
-    return node.job_id not in hold_policies(index) and not held_start_reason(
-        index.estate, node.job_id, node.due, index.now
-    )
+    if node.job_id in hold_policies(index):
+        return False
+    return held_start_of(index.estate, node.job_id, node.due, index.now) is None
 
 
 def _can_be_held(index: EstateIndex, job: JobFacts, due: datetime, can_act: CanAct) -> bool:
@@ -137,10 +138,14 @@ def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockColli
     ]
     order: list[DraftStep] = [_hold(index, step, due) for step, due in held]
     first = {step.place: place for place, (step, _) in enumerate(held, 1)}
+    graph = StepGraph.of(steps)
     moved: dict[int, int] = {}
     for step in steps:
         suffices = clash.suffices.get((step.job_id, step.period_key))
-        awaited = step.after if suffices is None else _nearest_of(steps, step, {step.job_id, *suffices})
+        awaited = step.after
+        if suffices is not None:
+            jobs = {step.job_id, *suffices}
+            awaited = graph.nearest(step.place, {peer.place for peer in steps if peer.job_id in jobs})
         after = tuple(moved[place] for place in awaited)
         if step.place in first:
             above = (first[step.place], *after)
@@ -151,19 +156,9 @@ def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockColli
     return tuple(replace(step, place=place) for place, step in enumerate(order, 1))
 
 
-def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[int]) -> list[int]:
-    above: dict[int, frozenset[int]] = {}
-    for candidate in steps:
-        above[candidate.place] = frozenset(candidate.after).union(*(above[place] for place in candidate.after))
-    places = {
-        candidate.place for candidate in steps if candidate.place in above[step.place] and candidate.job_id in jobs
-    }
-    return sorted(places.difference(*(above[place] for place in places)))
-
-
 def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
-    at = zoned_time(due, plan_zone(index, step.job_id), index.now)
-    why = f"{HOLD_VALUE}: its schedule starts it at {at}; held shortly before that, unless its upstreams have succeeded"
+    when = "; held shortly before that, unless its upstreams have succeeded"
+    why = f"{HOLD_VALUE}: its schedule starts it at ", At(due), when
     until = instant_key((due + DEFAULT_HOLD).replace(microsecond=0))
     wait = max(timedelta(0), due - HOLD_LEAD - index.now)
     hold = _hold_step(step, Verb.HOLD, why)
@@ -172,11 +167,11 @@ def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
 
 def _release(step: DraftStep) -> DraftStep:
     why = "its upstreams succeeded: its schedule starts it; Headway starts it once where that start has passed"
-    return replace(_hold_step(step, Verb.RELEASE, why), parameters={})
+    return replace(_hold_step(step, Verb.RELEASE, (why,)), parameters={})
 
 
-def _hold_step(step: DraftStep, verb: Verb, why: str) -> DraftStep:
+def _hold_step(step: DraftStep, verb: Verb, why: Text) -> DraftStep:
     return replace(
-        step, verb=verb.value, run_id=None, period_key="", why=why, starts_s=0.0, safety=Safety.SAFE.value,
-        expected_s=0.0, basis=None, saves=(), alternatives=(),
+        step, verb=verb.value, run_id=None, period_key="", why=why, safety=Safety.SAFE.value,
+        expected_s=0.0, basis=None, saves=(),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,16 +15,16 @@ from console.control.recovery.savings import TO_COME, AffectedDays, days_saved, 
 from console.control.snapshot.deadlines import start_before
 from console.control.snapshot.downstream import reads_of_other_periods
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.holds import held_start_reason
+from console.control.snapshot.holds import held_start_of
 from console.control.snapshot.runs import RunKey, has_started, run_key, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.incident import rerun_key
 from console.domain.plan import WAIT, ExcludedRun, SavedService
+from console.domain.text import At, Text, joined
 from console.forecast.finish_times import ForecastNode, NodeState
 from console.text.cleaning import clean_line
-from console.timing.formats import local_time, zoned_time
 
 CanAct = Callable[[JobFacts, Capability], bool]
 """Whether the kind of a job's system has this capability."""
@@ -45,13 +46,6 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
     return {key: newest[repeated] for key, repeated in keys.items()}
 
 
-def plan_zone(index: EstateIndex, job_id: int) -> str:
-    """The zone of a plan's times about a job: the one that all services share, as in the console and in commands; else
-    the job's."""
-    zones = {service.zone for service in index.estate.services}
-    return zones.pop() if len(zones) == 1 else index.job(job_id).zone
-
-
 def superseded_notes(
     index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
 ) -> list[ExcludedRun]:
@@ -62,12 +56,12 @@ def superseded_notes(
             (runs[key] for key, substitute in instead.items() if run_key(substitute) == step != key), key=run_time
         )
         if superseded:
-            job, zone = index.job(step[0]), plan_zone(index, step[0])
-            shown = [local_time(run_time(run), zone, index.now) for run in superseded]
-            which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
-            by = zoned_time(run_time(instead[step]), zone, index.now)
-            text = f"{which}: superseded by the rerun of {by}"
-            lines.append(ExcludedRun(clean_line(job.name), superseded[-1].id or None, text))
+            times = [At(run_time(run)) for run in superseded]
+            which = joined([(at,) for at in times], " and ")
+            if len(times) >= _NAMED:
+                which = times[0], " to ", times[-1], f" ({len(times)} runs)"
+            text = *which, ": superseded by the rerun of ", At(run_time(instead[step]))
+            lines.append(ExcludedRun(index.name(step[0]), superseded[-1].id or None, text))
     return lines
 
 
@@ -106,7 +100,7 @@ class PlanScope:
     """A run that must run again, why, and the services that it helps."""
 
     run: RunFacts
-    why: str
+    why: Text
     saves: tuple[SavedService, ...] = ()
     verb: str = ""
     """Empty: whichever way it can run again."""
@@ -118,9 +112,9 @@ def broken_runs(
     saves = days_saved(index, match, days)
     broken = [run for run in match.broken() if index.is_red_now(run) or (has_started(run) and index.is_stale(run))]
     again = [run for run in match.broken() if run.state.is_open and has_started(run) and run not in broken]
-    todo = {run_key(run): PlanScope(run, broken_reason(run), saves.get(run_key(run), ())) for run in broken}
+    todo = {run_key(run): PlanScope(run, (broken_reason(run),), saves.get(run_key(run), ())) for run in broken}
     for run in again:
-        why = f"it runs {'again already' if run.attempt > 1 else 'still'}"
+        why = (f"it runs {'again already' if run.attempt > 1 else 'still'}",)
         todo[run_key(run)] = PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
     return todo, saves
 
@@ -153,34 +147,35 @@ def needed_runs(
     return scopes, starting
 
 
-def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
+def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> Text:
     """Why a job that waits for a step is not a step itself; empty if it is not about to start. `held`: policies by
     job."""
-    if node.how in TO_COME and (text := held_start_reason(index.estate, node.job_id, node.at, index.now)):
-        return f"{text}: it does not start by itself; release it or run it"
+    held_start = held_start_of(index.estate, node.job_id, node.at, index.now) if node.how in TO_COME else None
+    if held_start is not None:
+        return *held_start.text, ": it does not start by itself; release it or run it"
     policy = held.get(node.job_id)
     if policy is not None and node.how in TO_COME:
         job = index.job(node.job_id)
-        due_text = f" of {zoned_time(node.due, plan_zone(index, job.id), index.now)}" if node.due is not None else ""
+        start: Text = ("its start of ", At(node.due)) if node.due is not None else ("its start",)
         alone = "it stays held" if policy.is_standing else "it starts all the same"
         if policy.mode is DependencyMode.TRIGGER and node.due is None:
-            return "Headway starts it once its upstreams have succeeded; not while no engine works"
+            return ("Headway starts it once its upstreams have succeeded; not while no engine works",)
         if why := hold_refusal(index.estate, job.id, node.due, index.now):
-            return f"its hold was refused ({why}): its start{due_text} comes all the same, unless a later try holds it"
-        return f"its start{due_text} is held until its upstreams have succeeded; while no engine works {alone}"
+            refused = "its hold was refused (", *why, "): "
+            return *refused, *start, " comes all the same, unless a later try holds it"
+        return *start, f" is held until its upstreams have succeeded; while no engine works {alone}"
     job = index.job(node.job_id)
     if job.kind == MANUAL_KIND and node.how in TO_COME:
-        return f"a person completes it: headway action complete {clean_line(job.name)}"
+        return (f"a person completes it: headway action complete {shlex.quote(clean_line(job.name))}",)
     if node.how is NodeState.CLOCK and node.due is not None:
-        start = zoned_time(node.due, plan_zone(index, job.id), index.now)
         if (next_at := start_before(job, node.due, index.now)) is not None and node.held_start is None:
-            following = zoned_time(next_at, plan_zone(index, job.id), index.now)
-            return f"its schedule starts it at {following}; the last start in time is {start}"
-        return f"its schedule starts it at {start}: rerun it if that is too early"
+            last = "; the last start that meets the deadline is ", At(node.due)
+            return "its schedule starts it at ", At(next_at), *last
+        return "its schedule starts it at ", At(node.due), "; if the repair ends later, rerun it"
     if node.how is NodeState.WAITS:
         is_held = node.run is not None and node.run.state is RunState.HELD
-        return "it is held, and started once it is released" if is_held else "its own scheduler starts it"
-    return "it runs" if node.how is NodeState.RUNNING else ""
+        return ("it is held, and started once it is released" if is_held else "its own scheduler starts it",)
+    return ("it runs",) if node.how is NodeState.RUNNING else ()
 
 
 def includes_any(scopes: Iterable[PlanScope], job_ids: Collection[int], business_date: date) -> bool:
@@ -203,11 +198,11 @@ def without_blocked(
         ]
         if scope.run.state is RunState.BLOCKED and above:
             name = index.name(above[0])
-            excluded.append(excluded_run(index, scope.run, f"its own scheduler starts it once {name} is good"))
+            excluded.append(excluded_run(index, scope.run, (f"its own scheduler starts it once {name} is good",)))
         else:
             unblocked[key] = scope
     return unblocked, excluded
 
 
-def excluded_run(index: EstateIndex, run: RunFacts, why: str) -> ExcludedRun:
+def excluded_run(index: EstateIndex, run: RunFacts, why: Text) -> ExcludedRun:
     return ExcludedRun(index.name(run.job_id), run.id or None, why)

@@ -2,8 +2,8 @@
 
 Forecasts of a service with bad past scores are marked as not to be trusted.
 
-Hysteresis keeps a wavering forecast from notifying twice: a service is at risk from its alarm level on until
-P(late) is half of that, and will miss from even odds on until they are clearly better.
+Hysteresis keeps a wavering forecast from notifying twice: a service is at risk from ALARM on until P(late) is half of
+that, and will miss from even odds on until they are clearly better.
 
 Scores count every day the same, however often it was forecast. Brier score: mean square of P(late) less what
 happened (Brier 1950); skill: 1 less its ratio to that of always forecasting the share of late days. Reliability: by
@@ -20,22 +20,23 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from statistics import median
+from typing import TYPE_CHECKING
 
-from console.domain.estate import LastVerdict
-from console.domain.forecast import ForecastDay, ForecastTally, PeakForecast
+from console.domain.forecast import ForecastDay, ForecastTally
 from console.domain.probability import format_percent
 from console.domain.service import Timeliness, service_of_instance
+
+if TYPE_CHECKING:
+    from console.domain.estate import LastVerdict
 
 EVEN = 0.5
 BETTER = 0.35
 """Probability from which a day notified as missed is shown as saved."""
 CALM = 0.5
 """Share of the alarm below which a service is not at risk any more."""
-AT_FIRST = 0.25
-"""The alarm while too few days are known: deadlines lie amid the finishes, and services that miss one day in fifteen
-reach ten in a hundred on many days."""
-STEP = 0.01
-"""Step of P(late)."""
+ALARM = 0.4
+"""P(late) from which a service is at risk. On the recorded nights of `tests.bench.forecast` it finds as many late days,
+with as many false alarms, as thresholds that each service learned from its own past."""
 AHEAD = timedelta(minutes=5)
 """An act-by that has passed is one that lies ahead again only by more than this."""
 
@@ -45,60 +46,13 @@ def misses(late: float, before: Timeliness | None) -> bool:
     return late > (BETTER if before is Timeliness.WILL_MISS else EVEN)
 
 
-def judge_risk(late: float, alarm: float, was: LastVerdict | None) -> Timeliness:
-    """Status by the forecast alone. `alarm`: P(late) from which it is at risk; `was`: last status by forecast, None
-    if it was not at risk. A risk whose cause is resolved counts as never."""
+def judge_risk(late: float, was: LastVerdict | None) -> Timeliness:
+    """Status by the forecast alone. `was`: last status by forecast, None if it was not at risk. A risk whose cause is
+    resolved counts as never."""
     before = was.timeliness if was is not None and not was.has_cause else None
     if misses(late, before):
         return Timeliness.WILL_MISS
-    return Timeliness.AT_RISK if late >= (alarm * CALM if before is not None else alarm) else Timeliness.ON_TIME
-
-
-@dataclass(frozen=True, slots=True)
-class RiskAlarm:
-    late: float
-    """The P(late) from which on a service is at risk."""
-    risk: float
-    """Its own, by its config."""
-    days: int
-    """Days in time that are known."""
-    budget: int
-    """One false alarm in this many days is accepted; with fewer known days its past does not count."""
-    back_tested: int = 0
-    """Number of `days` that come from a back-test."""
-
-    @property
-    def is_learned(self) -> bool:
-        """True if enough days are known for the alarm to keep its budget: then "at risk" is notified."""
-        return self.days >= self.budget
-
-    @property
-    def lines(self) -> list[str]:
-        """Rows for people: the alarm with its reason, and the one that replaces it or that is configured."""
-        first, configured = f"from {format_percent(self.late)} risk", f"from {format_percent(self.risk)} risk"
-        live = self.days - self.back_tested
-        known = f" ({live} live, {self.back_tested} back-tested)" if self.days else ""
-        if not self.is_learned and self.late != self.risk:
-            return [
-                f"{first}  now: {self.days} of {self.budget} days without a miss known{known}",
-                f"{configured}  after {self.budget} days: as configured, or higher by its past",
-            ]
-        known = f"{self.days} days without a miss known{known}"
-        if self.late == self.risk:
-            return [f"{first}  as configured; {known}"]
-        return [
-            f"{first}  now: one day in {self.budget} without a miss came near that; {known}",
-            f"{configured}  as configured",
-        ]
-
-
-def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> RiskAlarm:
-    """P(late) that would have been a false alarm on one day in `budget`; not below the service's own risk, nor above
-    even odds. `peaks`: highest P(late) of each of its days in time."""
-    known = [peak for peak in peaks if not peak.was_late]
-    calm = sorted((peak.late for peak in known), reverse=True)
-    least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
-    return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not peak.is_published for peak in known))
+    return Timeliness.AT_RISK if late >= (ALARM * CALM if before is not None else ALARM) else Timeliness.ON_TIME
 
 
 def has_passed(act_by: datetime, now: datetime, was: LastVerdict | None) -> bool:

@@ -19,7 +19,7 @@ from console.control.services.delivery import (
     unseen_input,
     view_of_instance,
 )
-from console.control.services.risk import distrust_reason, has_passed, judge_risk, misses, risk_alarm_of
+from console.control.services.risk import distrust_reason, has_passed, judge_risk, misses
 from console.control.snapshot.deadlines import clock_start, judged_dates, scheduled_starts, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
@@ -32,7 +32,6 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, JobFacts, LastVerdict
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.message import Text
 from console.domain.reason import (
     ActByPassed,
     CauseKnown,
@@ -57,6 +56,7 @@ from console.domain.reason import (
     stale_starts,
 )
 from console.domain.service import Timeliness
+from console.domain.text import At, Text
 from console.forecast.finish_times import (
     FinishTimes,
     ForecastNode,
@@ -67,7 +67,6 @@ from console.forecast.finish_times import (
     path_through,
 )
 from console.text.cleaning import clean_line
-from console.timing.formats import zoned_time
 from console.timing.schedule import accepted_instant, next_instant
 
 
@@ -109,9 +108,9 @@ def _is_late(day: ServiceForecast, node: ForecastNode, held: HeldStart) -> bool:
     return node.finish is not None and node.finish.p50 > day.deadline
 
 
-def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[str]:
-    """Cost of a hold of that job from now until then: "Daily revenue will miss 17:30 UTC", one for each service day
-    that it makes late, the earliest deadline first."""
+def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[Text]:
+    """Cost of a hold of that job from now until then: "Daily revenue will miss 2026-11-20 17:30Z", one for each service
+    day that it makes late, the earliest deadline first."""
     unit = DependencyGraph(estate.jobs, estate.dependencies).unit(job_id)
     hold = HoldFacts(
         "", unit, None, None, "person", DependencyMode.OBSERVE, HoldState.HELD, "", "", until, None, "", now
@@ -131,8 +130,8 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
                 continue
             if held_too_long(was, forecast(was, service, members, business_date)) is None:
                 name = clean_line(service.title or service.name)
-                missed.append((day.deadline, f"{name} will miss {zoned_time(day.deadline, service.zone, now)}"))
-    return [text for _, text in sorted(missed)]
+                missed.append((day.deadline, name))
+    return [(f"{name} will miss ", At(deadline)) for deadline, name in sorted(missed)]
 
 
 MIN_SHOWN_P_LATE = 0.05
@@ -205,8 +204,7 @@ def _by_forecast(
         status = Timeliness.WILL_MISS if finish.p50 > day.deadline else Timeliness.ON_TIME
     else:
         estate, name = index.estate, day.service.name
-        alarm = risk_alarm_of(day.service.risk, day.service.promise.false_alarm_days, estate.peaks.get(name, ()))
-        status = judge_risk(day.odds.late, alarm.late, estate.last_verdicts.get(day.key))
+        status = judge_risk(day.odds.late, estate.last_verdicts.get(day.key))
         why += [LateBecause(day.odds.why)] if day.odds.why else []
         if day.odds.late >= MIN_SHOWN_P_LATE or status is not Timeliness.ON_TIME:
             expected = replace(expected, p_late=round(day.odds.late, 4))
@@ -292,7 +290,7 @@ def _missing(index: EstateIndex, day: ServiceForecast) -> tuple[NoEstimate, *tup
         name, run = index.name(node.job_id), node.run
         if node.how is NodeState.UNKNOWN:
             if run is not None and run.state is RunState.HELD:
-                return (NoEstimate(name, held=run.reason),)
+                return (NoEstimate(name, held=run.why),)
             return (NoEstimate(name),)
         if known.source is EstimateKind.NONE:
             return NoEstimate(name, known.runs, MIN_RUNS), DeclareDuration(name)

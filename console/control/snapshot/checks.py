@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from console.domain.check import Check, CheckHistory, CheckSeverity, CheckState, DataReadiness, ResultSpan
+from console.domain.check import Check, CheckHistory, CheckState, DataReadiness, ResultSpan
 from console.domain.estate import Estate
 from console.timing.durations import format_duration
 
@@ -77,11 +77,10 @@ def proved_at(estate: Estate, name: str, business_date: date, done: datetime) ->
 def pending_checks_of(
     estate: Estate, names: Sequence[str], business_date: date, done: datetime
 ) -> tuple[PendingChecks, ...]:
-    """Checks that have not passed since the jobs were done at `done`, in their order; without those that only warn."""
-    blocking = [name for name in names if not _warns(estate, name)]
+    """Checks that have not passed since the jobs were done at `done` in their order."""
     return tuple(
         _pending_state(estate, name, business_date, done)
-        for name in blocking
+        for name in names
         if proved_at(estate, name, business_date, done) is None
     )
 
@@ -90,7 +89,7 @@ def all_proved_at(estate: Estate, names: Sequence[str], business_date: date, don
     """When the last of these checks was proved; None while one is not. `done` where nothing blocks."""
     if pending_checks_of(estate, names, business_date, done):
         return None
-    moments = [proved_at(estate, name, business_date, done) for name in names if not _warns(estate, name)]
+    moments = (proved_at(estate, name, business_date, done) for name in names)
     return max([done, *(moment for moment in moments if moment is not None)])
 
 
@@ -101,8 +100,3 @@ def _pending_state(estate: Estate, name: str, business_date: date, done: datetim
     if known is None or known.last.at < done:
         return PendingChecks(name, f"check {name}: not run since its jobs were done", None)
     return PendingChecks(name, readiness_text(name, known.last), max(known.last.since, done))
-
-
-def _warns(estate: Estate, name: str) -> bool:
-    check = estate.declared.check(name)
-    return check is not None and check.severity is CheckSeverity.WARN

@@ -165,18 +165,19 @@ def clock_start(job: JobFacts, accepted: datetime) -> datetime:
 
 def start_before(job: JobFacts, start: datetime, now: datetime) -> datetime | None:
     """The next start by its clock, if that comes before `start`: of the starts until a deadline `start` is the last."""
-    following = _next_start(job, now)
+    following = next_clock_start(job, now)
     return following if following is not None and following < start else None
 
 
 def next_start_of_date(job: JobFacts, business_date: date, now: datetime) -> datetime | None:
     """The next start by its clock, if that is of this business date too; None while it is paused."""
-    at = _next_start(job, now)
+    at = next_clock_start(job, now)
     is_same = at is not None and business_date_of(at, None, job.zone, job.cutoff) == business_date
     return at if is_same else None
 
 
-def _next_start(job: JobFacts, now: datetime) -> datetime | None:
+def next_clock_start(job: JobFacts, now: datetime) -> datetime | None:
+    """The next start by its clock; None while it is paused."""
     is_started = not has_no_clock(job) and job.paused_since is None
     return next_instant(job.source_schedule, now) if is_started else None
 

@@ -40,6 +40,7 @@ from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, ServiceFacts, failed_jobs, runs_by_job
 from console.domain.finding import DetectionRule
 from console.domain.history import DurationEstimate, EstimateKind
+from console.domain.promise import RISK
 from console.domain.service import MAX_INSTANCES, ServiceInstance, instance_name
 from console.domain.settings import JobPool
 from console.text.cleaning import clean_line
@@ -82,10 +83,10 @@ def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
     for instance in reversed(instances):
         key = instance.key
         choices = (key, f"{key} ({instance.submitted_at:%H:%M})", f"{key} ({instance.submission[1]})")
-        shown = next((choice for choice in choices if choice not in names), choices[-1])
-        names.add(shown)
-        title = instance_name(service.title, shown)
-        yield replace(service, name=instance_name(service.name, shown), title=title, instance=instance)
+        label = next((choice for choice in choices if choice not in names), choices[-1])
+        names.add(label)
+        title = instance_name(service.title, label)
+        yield replace(service, name=instance_name(service.name, label), title=title, instance=instance)
 
 
 def shrunk_outputs(estate: Estate) -> Mapping[int, datetime]:
@@ -270,13 +271,13 @@ class EstateIndex:
             )
         return self._estimates[job_id]
 
-    def takes(self, job_id: int, risk: float) -> timedelta | None:
-        """Duration not exceeded but for this share of its runs; None without an estimate. A declared duration has no
+    def takes(self, job_id: int) -> timedelta | None:
+        """Duration not exceeded but for the share RISK of its runs; None without an estimate. A declared one has no
         spread."""
         known = self.estimate(job_id)
         if known.source is not EstimateKind.HISTORY:
             return known.p90
-        return timedelta(seconds=quantile(self.estate.durations[job_id], 1 - risk))
+        return timedelta(seconds=quantile(self.estate.durations[job_id], 1 - RISK))
 
     def freshness(self, run: RunFacts) -> Freshness:
         """Whether the run is good, and since when, or stale; and what it read that was partial."""
@@ -414,7 +415,7 @@ def _in_order(runs: Sequence[RunFacts]) -> Sequence[RunFacts]:
 
 def _with_expected(runs: Iterable[RunFacts], expected: dict[str, ExpectedRun]) -> list[RunFacts]:
     merged = [
-        replace(run, state=due.state, evidence=due.evidence, reason=due.reason)
+        replace(run, state=due.state, evidence=due.evidence, why=due.why)
         if (due := expected.pop(run.period_key, None)) is not None
         else run
         for run in runs
@@ -431,7 +432,7 @@ def _as_run(due: ExpectedRun) -> RunFacts:
         business_date=due.business_date,
         state=due.state,
         evidence=due.evidence,
-        reason=due.reason,
+        why=due.why,
         expected=True,
     )
 

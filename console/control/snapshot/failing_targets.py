@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 
 from console.domain.estate import Estate, RunFacts, runs_by_job
-from console.domain.settings import IncidentGrouping
 
 BURST_JOBS = 5
-"""Least jobs of a target that fail together for the target to be the cause; `shared_jobs` if that is more."""
+"""Least jobs of a target that fail together for the target to be the cause."""
+SHARED_WITHIN = timedelta(minutes=15)
+"""How close together jobs turn red that have one shared root."""
 MOST = 0.8
 """Share of the runs that ended on the target in that time that must be red."""
 ROUNDING = 1e-6
@@ -55,9 +56,9 @@ class TargetEnds:
             self._set_red(target_id, job_id, new)
         return targets
 
-    def failing(self, rules: IncidentGrouping, targets: Iterable[int] | None = None) -> frozenset[int]:
+    def failing(self, targets: Iterable[int] | None = None) -> frozenset[int]:
         """Those of these targets, or of all, on which enough jobs failed close together and few runs ended well."""
-        return frozenset(number for number in (self._red if targets is None else targets) if self._fails(number, rules))
+        return frozenset(number for number in (self._red if targets is None else targets) if self._fails(number))
 
     def _set_red(self, target_id: int, job_id: int, runs: Iterable[RunFacts]) -> None:
         red = tuple(run.ended_at for run in runs if run.ended_at is not None and run.state.is_red)
@@ -66,22 +67,21 @@ class TargetEnds:
         elif target_id in self._red:
             self._red[target_id].pop(job_id, None)
 
-    def _fails(self, target_id: int, rules: IncidentGrouping) -> bool:
+    def _fails(self, target_id: int) -> bool:
         """True if most runs that end are red in any span, no longer than a burst, from one failure to another: which of
         them are symptoms of others, and so no part of the burst, is not known here."""
-        needed = max(BURST_JOBS, rules.shared_jobs)
         red_jobs, good = self._red.get(target_id, {}), self._good.get(target_id, ())
-        if len(red_jobs) < needed:
+        if len(red_jobs) < BURST_JOBS:
             return False
         red = sorted(end for ends in red_jobs.values() for end in ends)
         # From failure i to j: red - MOST * (red + good) = upto[j] - before[i].
         before = [place * (1 - MOST) - MOST * bisect_left(good, end) for place, end in enumerate(red)]
         upto = [place * (1 - MOST) - MOST * bisect_right(good, end) for place, end in enumerate(red, start=1)]
         start = 0
-        for last in range(needed - 1, len(red)):
-            while red[last] - red[start] > rules.shared_within:
+        for last in range(BURST_JOBS - 1, len(red)):
+            while red[last] - red[start] > SHARED_WITHIN:
                 start += 1
-            if upto[last] + ROUNDING >= min(before[start : last - needed + 2], default=inf):
+            if upto[last] + ROUNDING >= min(before[start : last - BURST_JOBS + 2], default=inf):
                 return True
         return False
 

@@ -1,6 +1,6 @@
-"""Failure signatures: the cause that the message or log of a red run blames, and which jobs blame the same.
+"""The signature of a failure, the resource that its message or log blames, and which jobs blame the same.
 
-Only what is recognized and named is a signature, so "exit 1" or "no such table" never groups anything.
+Only a resource that is recognized and named is blamed, so "exit 1" or "no such table" never groups anything.
 """
 
 from __future__ import annotations
@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, RunFacts, group_runs
-from console.text.cleaning import clean_line
+from console.domain.failure import FailureSignature
+from console.domain.incident import FailureError
+from console.domain.incident_record import CauseKind
+from console.text.cleaning import clean, clean_line
+from console.text.normalize import PLACEHOLDER, error_line, is_consequence, normalize_line
 
 LINES = 60
 """Last lines of a message or log that are searched."""
@@ -34,12 +39,46 @@ class Blame(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FailureSignature:
+class BlamedResource:
     blame: Blame
     named: str
     """ "db07:5432", "user etl"; empty if the text names nothing."""
     text: str
     """The matching line, cleaned."""
+
+
+def failure_signature(
+    system_kind: str, state: RunState, exit_code: int | None, log: str, task: str, host: str = ""
+) -> FailureSignature:
+    """The signature of a failed run. `log`: the end of its log, or its message; `host`: its target, whose name in log
+    and task is left out, so that the hosts of one system are equal."""
+    line = error_line(clean(log))
+    error = "" if is_consequence(line) else FailureError.of(None, without_host(host, line)).message
+    code = exit_code or 0
+    if 0 < (signal := code - 128 if code > 0 else -code) <= SIGNALS:
+        error_class = f"{state.value}, signal {signal}"
+    else:
+        error_class = f"{state.value}, exit {code}" if code and not error else state.value
+    task = normalize_line(clean_line(without_host(host, task)))
+    return FailureSignature(CauseKind.RUN, system_kind, error_class, error, task)
+
+
+SIGNALS = 64
+"""A shell reports the death by one of these signals as exit code 128 + signal."""
+
+
+_HOST_NAME = re.compile(r"[\w-]{1,64}(?:\.[\w-]{1,64}){0,10}")
+
+
+def without_host(host: str, text: str) -> str:
+    """The text without the host, named in short or with its domain."""
+    name = host.partition(".")[0].casefold()
+
+    def placeholder(match: re.Match[str]) -> str:
+        first, dot, rest = match[0].partition(".")
+        return f"{PLACEHOLDER}{dot}{rest}" if first.casefold() == name else match[0]
+
+    return _HOST_NAME.sub(placeholder, text) if name else text
 
 
 _NAME = r"[\w.@$-]{1,100}"
@@ -80,36 +119,48 @@ _PATTERNS: tuple[tuple[Blame, re.Pattern[str]], ...] = tuple(
         (Blame.TIMEOUT, r"statement timeout|deadline exceeded|read timed out|lock wait timeout"),
     )
 )
-_TITLES = {
-    Blame.CREDENTIAL: ("{} is refused", "{} was refused"),
-    Blame.CONNECTION: ("{} cannot be reached", "{} could not be reached"),
-    Blame.HOST: ("{} is not found on the network", "{} was not found on the network"),
-    Blame.DISK: ("no space left at {}", "there was no space left at {}"),
-    Blame.MEMORY: ("no memory left at {}", "there was no memory left at {}"),
-    Blame.TIMEOUT: ("{} responds too slowly", "{} responded too slowly"),
-    Blame.TARGET: (
-        "nearly everything on {} fails, though it answers",
-        "nearly everything on {} failed, though it answered",
+_TEXTS = {
+    Blame.CREDENTIAL: ("{} is refused", "{} was refused", "a credential that several jobs use is refused"),
+    Blame.CONNECTION: (
+        "{} cannot be reached", "{} could not be reached", "a database or server that several jobs use does not answer",
     ),
-}
+    Blame.HOST: (
+        "{} is not found on the network", "{} was not found on the network",
+        "a server that several jobs use is not found on the network",
+    ),
+    Blame.DISK: ("no space left at {}", "there was no space left at {}", "a disk that several jobs write to is full"),
+    Blame.MEMORY: (
+        "no memory left at {}", "there was no memory left at {}",
+        "a server on which several jobs run has no memory left",
+    ),
+    Blame.TIMEOUT: (
+        "{} responds too slowly", "{} responded too slowly",
+        "a database or server that several jobs use responds too slowly",
+    ),
+    Blame.TARGET: (
+        "nearly everything on {} fails, though it answers", "nearly everything on {} failed, though it answered",
+        "nearly all jobs of one server fail, though it answers",
+    ),
+}  # fmt: skip
+"""The title of a cause, in the present and the past, and its text without the name."""
 
 
 @lru_cache(maxsize=20_000)
-def failure_signature(text: str) -> FailureSignature | None:
-    """Signature of a message or log, the last line first; None if none is recognized."""
+def blamed_resource(text: str) -> BlamedResource | None:
+    """The resource that a message or log blames, the last line first; None if none is recognized."""
     for line in reversed(text.splitlines()[-LINES:]):
         for blame, pattern in _PATTERNS:
             if match := pattern.search(line[:LINE_LIMIT]):
-                return FailureSignature(blame, _blamed_name(match), clean_line(line.strip(), TEXT_LIMIT))
+                return BlamedResource(blame, _blamed_name(match), clean_line(line.strip(), TEXT_LIMIT))
     return None
 
 
-def signature_identity(signature: FailureSignature, target: str) -> str:
+def resource_identity(resource: BlamedResource, target: str) -> str:
     """ "connection:db07:5432", the key of a shared root; empty if nothing is named. `target`: of the run; full disks,
     missing memory and timeouts are its own."""
-    if signature.blame in (Blame.DISK, Blame.MEMORY, Blame.TIMEOUT):
-        return f"{signature.blame}:{target}"
-    return f"{signature.blame}:{signature.named}" if signature.named else ""
+    if resource.blame in (Blame.DISK, Blame.MEMORY, Blame.TIMEOUT):
+        return f"{resource.blame}:{target}"
+    return f"{resource.blame}:{resource.named}" if resource.named else ""
 
 
 def identity_name(shared: str) -> str:
@@ -121,10 +172,15 @@ def identity_blame(shared: str) -> Blame:
     return Blame(shared.partition(":")[0])
 
 
-def identity_title(shared: str, *, is_past: bool = False) -> str:
-    """ "db07:5432 cannot be reached"; `is_past`: "db07:5432 could not be reached"."""
-    present, past = _TITLES[identity_blame(shared)]
-    return (past if is_past else present).format(identity_name(shared))
+def identity_titles(shared: str) -> tuple[str, str]:
+    """ "db07:5432 cannot be reached", "db07:5432 could not be reached"."""
+    present, past, _ = _TEXTS[identity_blame(shared)]
+    return present.format(identity_name(shared)), past.format(identity_name(shared))
+
+
+def identity_business_text(shared: str) -> str:
+    """ "a disk that several jobs write to is full": without its name."""
+    return _TEXTS[identity_blame(shared)][2]
 
 
 def _blamed_name(match: re.Match[str]) -> str:
@@ -137,15 +193,15 @@ def _blamed_name(match: re.Match[str]) -> str:
     return f"{host}:{groups['port']}" if host and groups.get("port") else host
 
 
-def run_signature(run: RunFacts) -> FailureSignature | None:
-    """Signature of its message or the end of its log."""
-    return failure_signature(run.message) or failure_signature(run.tail)
+def resource_of_run(run: RunFacts) -> BlamedResource | None:
+    """The resource that its message or the end of its log blames."""
+    return blamed_resource(run.message) or blamed_resource(run.tail)
 
 
-def run_identity(estate: Estate, run: RunFacts, signature: FailureSignature) -> str:
+def run_identity(estate: Estate, run: RunFacts, resource: BlamedResource) -> str:
     """The identity of what this run of the estate blames; empty if it names nothing."""
     job = estate.jobs.get(run.job_id)
-    return signature_identity(signature, target_label(estate, job.target_id) if job is not None else "")
+    return resource_identity(resource, target_label(estate, job.target_id) if job is not None else "")
 
 
 def target_label(estate: Estate, target_id: int) -> str:
@@ -156,7 +212,7 @@ def target_label(estate: Estate, target_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RedJob:
-    """Signatures of a job's red runs, with the values that they were read from."""
+    """Resources that a job's red runs blame, with the values that they were read from."""
 
     runs: object
     job: JobFacts
@@ -188,6 +244,6 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
 
 
 def _red_job(estate: Estate, job: JobFacts, runs: Sequence[RunFacts], target: str) -> RedJob:
-    red = [(run, run_signature(run)) for run in runs if run.state.is_red]
-    blames = frozenset(run_identity(estate, run, signature) for run, signature in red if signature is not None)
+    red = [(run, resource_of_run(run)) for run in runs if run.state.is_red]
+    blames = frozenset(run_identity(estate, run, resource) for run, resource in red if resource is not None)
     return RedJob(runs, job, target, blames - {""})

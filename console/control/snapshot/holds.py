@@ -9,6 +9,7 @@ from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, runs_by_job
 from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.plan import RESUME
+from console.domain.text import Text
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
 
@@ -30,7 +31,7 @@ class JobHolds:
     """For each hold: its upstream that is not good, cleaned; empty without one."""
     pauses: bool = False
     """True while the reported pause is ours."""
-    overdue: str = ""
+    overdue: Text = ()
     """The hold that is long past its end; empty without one."""
 
     @staticmethod
@@ -53,7 +54,7 @@ class JobHolds:
                 tuple(holds),
                 tuple(_upstream(estate, hold, good) for hold in holds),
                 pauses=any(_is_ours(hold, now) for hold in holds),
-                overdue=next((hold_text(hold, "") for hold in holds if _is_overdue(hold, now)), ""),
+                overdue=next((hold_text(hold, "") for hold in holds if _is_overdue(hold, now)), ()),
             )
             for job_id, holds in placed.items()
         }
@@ -62,7 +63,7 @@ class JobHolds:
         """The job without a pause that is ours."""
         return replace(job, paused_since=None) if self.pauses and job.paused_since is not None else job
 
-    def of(self, at: datetime, key: str, now: datetime) -> tuple[RunState, str] | None:
+    def of(self, at: datetime, key: str, now: datetime) -> tuple[RunState, Text] | None:
         """State and reason of a run for that instant that has not started; None if no hold prevents it."""
         for hold, upstream in zip(self.holds, self.upstreams, strict=True):
             if not hold.state.holds_back or _is_overdue(hold, now):
@@ -77,53 +78,54 @@ class JobHolds:
             if hold.state is not HoldState.RELEASED:
                 continue
             if key == hold.period_key and hold.start is not None and hold.start.state in UNDER_WAY:
-                return RunState.HELD, f"started by Headway: its run is awaited (hold {hold.key})"
+                return RunState.HELD, (f"started by Headway: its run is awaited (hold {hold.key})",)
             if key == hold.period_key and hold.reason is HoldReason.NOT_NEEDED:
-                return RunState.SKIPPED, f"{hold.text} (hold {hold.key})"
+                return RunState.SKIPPED, (*hold.text, f" (hold {hold.key})")
             if key != hold.period_key and _is_replaced(hold, at):
-                return RunState.SKIPPED, f"not started (hold {hold.key}): the start after it replaces it"
+                return RunState.SKIPPED, (f"not started (hold {hold.key}): the start after it replaces it",)
         return None
 
     def prevents(self, key: str) -> bool:
         """True if one of them prevents that start, or did."""
         return any(hold.period_key == key and hold.placed_at is not None for hold in self.holds)
 
-    def why_missed(self, key: str) -> str:
+    def why_missed(self, key: str) -> Text:
         """Outcome of the hold that prevented that run, for the reason of the miss; empty without one."""
         for hold in self.holds:
             if hold.state is HoldState.RELEASED and hold.period_key == key and hold.text:
-                failed = hold.start is not None and hold.start.state == "failed" and hold.start.text not in hold.text
-                why = f": {hold.start.text}" if failed and hold.start is not None else ""
-                return f"; {hold.text}{why} (hold {hold.key})"
-        return ""
+                failed = hold.start.text if hold.start is not None and hold.start.state == "failed" else ""
+                why = f": {failed}" if failed and (failed,) != hold.detail else ""
+                return *hold.text, f"{why} (hold {hold.key})"
+        return ()
 
 
 NO_HOLDS = JobHolds()
 
 
-def hold_text(hold: HoldFacts, upstream: str) -> str:
+def hold_text(hold: HoldFacts, upstream: str) -> Text:
     """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)". `upstream`: the one that is
     not good; empty if unknown."""
+    key = f" (hold {hold.key})"
     if hold.state is HoldState.FOREIGN:
-        return f"held by {hold.held_by}, not by this store (hold {hold.key})"
+        return (f"held by {hold.held_by}, not by this store{key}",)
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
-        return f"released by Headway: its start is awaited (hold {hold.key})"
+        return (f"released by Headway: its start is awaited{key}",)
     by = hold.held_by if hold.kind == "person" else "Headway"
     if hold.plan_id is not None:
         by = f"plan {hold.plan_id}"
     if is_stuck(hold):
-        return f"held by {by}, {hold.text} (hold {hold.key})"
+        return f"held by {by}, ", *hold.text, key
     if hold.state is HoldState.RELEASING:
-        return f"held by {by}, it is being released (hold {hold.key})"
+        return (f"held by {by}, it is being released{key}",)
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         if hold.plan_id is not None:
             why = "" if hold.is_released_by_plan else f": {RESUME} {hold.plan_id}"
-        return f"held by {by}{why} (hold {hold.key})"
+        return (f"held by {by}{why}{key}",)
     if not upstream:
-        return f"held by Headway (hold {hold.key})"
-    condition = hold.text if hold.reason is HoldReason.AWAITS_UPSTREAM else f"until {upstream} is good"
-    return f"held by Headway {condition} (hold {hold.key})"
+        return (f"held by Headway{key}",)
+    is_stated = hold.reason is HoldReason.AWAITS_UPSTREAM
+    return "held by Headway ", *(hold.text if is_stated else (f"until {upstream} is good",)), key
 
 
 def held_by_stopped_plan(estate: Estate, job_id: int) -> int | None:
@@ -141,7 +143,7 @@ def is_stuck(hold: HoldFacts) -> bool:
 class HeldStart:
     """Why a start is held until a person releases it, whatever becomes good, and until when."""
 
-    text: str
+    text: Text
     """ "held by mara: …", "paused at its source"."""
     until: datetime | None
     """When it is released by itself and started; None: unknown, or never."""
@@ -162,13 +164,7 @@ def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: dateti
             return HeldStart(hold_text(hold, ""), until, hold.is_of_plan) if is_held else None
     if job.paused_since is None or any(_is_placed(hold) and _is_ours(hold, now) for hold in mine):
         return None
-    return HeldStart("paused at its source", None)
-
-
-def held_start_reason(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
-    """Why that start is held; empty if it is not. `due`: its instant; None without one."""
-    start = held_start_of(estate, job_id, due, now)
-    return start.text if start is not None else ""
+    return HeldStart(("paused at its source",), None)
 
 
 def _is_placed(hold: HoldFacts) -> bool:

@@ -44,6 +44,7 @@ from console.domain.estate import (
 )
 from console.domain.finding import Finding, StoredFinding
 from console.domain.history import RunHistory
+from console.domain.incident_record import CauseKind
 
 MAX_CHANGED_JOBS = 5_000
 """More changed jobs than this have components nearly everywhere: the whole estate is evaluated, with the cache."""
@@ -289,12 +290,13 @@ class EstateShape:
     def components_of_incident(self, incident: IncidentFacts) -> Set[int]:
         """The numbers of the components of its root, of all jobs on a target that is its root and at its endpoint, of
         its members, of services that wait for its check."""
-        roots = () if incident.root_job_id is None else (incident.root_job_id,)
+        roots = () if incident.cause.job_id is None else (incident.cause.job_id,)
         components = self.components_with((*roots, *incident.member_job_ids))
-        if incident.root_target_id is not None:
-            for target_id in self.at_endpoint_of(incident.root_target_id):
+        if incident.cause.target_id is not None:
+            for target_id in self.at_endpoint_of(incident.cause.target_id):
                 components |= self.components_on(target_id)
-        return components | self.components_reading(incident.root_check)
+        cause = incident.cause
+        return components | (self.components_reading(cause.subject) if cause.kind == CauseKind.CHECK else set())
 
     def at_endpoint_of(self, target_id: int) -> Sequence[int]:
         """The targets at its endpoint, itself included."""
@@ -378,7 +380,7 @@ def build_cache(
         red_jobs = red_jobs_of(estate, before.red_jobs if before is not None else {})
         graph, links = DependencyGraph(estate.jobs, estate.dependencies), PassingLinks(shape)
         ends = TargetEnds(estate)
-        failing = ends.failing(estate.declared.incidents)
+        failing = ends.failing()
         links.update(estate, red_jobs, failing, None, estate.targets.keys())
         return EvaluationCache(estate, shape, graph, red_jobs, ends, failing, EvaluationMemo(), links)
     has_same_config = (before.estate.declared, before.estate.settings) == (estate.declared, estate.settings)
@@ -391,10 +393,10 @@ def build_cache(
     red_jobs = red_jobs_of(estate, before.red_jobs, jobs)
     if has_same_config and jobs is not None:
         ends, targets = before.ends, before.ends.update(estate, jobs)
-        failing = before.failing - targets | ends.failing(estate.declared.incidents, targets)
+        failing = before.failing - targets | ends.failing(targets)
     else:
         ends = TargetEnds(estate)
-        failing = ends.failing(estate.declared.incidents)
+        failing = ends.failing()
     before.links.update(estate, red_jobs, failing, jobs, polled)
     return EvaluationCache(estate, before.shape, before.graph, red_jobs, ends, failing, memo, before.links)
 
@@ -515,6 +517,9 @@ def changed_jobs(
     changed |= {cancel.job_id for _, cancel in before.cancels.items() ^ after.cancels.items()}
     changed |= {repair.job_id for _, repair in before.repairs.items() ^ after.repairs.items()}
     changed |= {approval.job_id for _, approval in before.approvals.items() ^ after.approvals.items()}
+    changed |= {job_id for _, (_, job_id) in before.open_actions.items() ^ after.open_actions.items()}
+    changed |= {job_id for _, job_id in before.planned_restarts.items() ^ after.planned_restarts.items()}
+    changed |= {job_id for _, job_id in before.planned_repairs.items() ^ after.planned_repairs.items()}
     targets = [(before.targets[number], after.targets[number]) for number in polled if number in after.targets]
     if cache is not None:
         changed.update(*(cache.memo.reached_by(target) for _, target in targets))
@@ -548,8 +553,9 @@ def _incidents_with_other_responses(before: Estate, after: Estate) -> Sequence[I
     return [incident for incident in incidents if concern_all or incident.id in with_response]
 
 
-def _health(target: TargetFacts) -> tuple[object, ...]:
-    return target.failing_since, target.error, target.first_ok_at, target.lost, target.unread, target.behind
+def _health(target: TargetFacts) -> tuple[TargetFacts, bool]:
+    """The target without what each poll changes, and whether it is stopped."""
+    return replace(target, last_ok_at=None, seen_until=None), target.is_stopped
 
 
 def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> set[int]:
@@ -580,16 +586,14 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
     """The components of the estate with these jobs; the estate itself if these are all. `cache`: of that estate."""
     cache = cache or build_cache(estate)
     shape, links = cache.shape, cache.links
-    explaining = estate.incidents if estate.declared.alerting.inhibit else ()
-    reached = shape.components_with(job_ids).union(*map(shape.components_of_incident, explaining))
-    components = links.connected_with(reached)
+    components = links.connected_with(shape.components_with(job_ids))
     ids = shape.jobs_in(components)
     if len(ids) == len(estate.jobs):
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
     closed = tuple(sorted(links.closed.within(components), key=attrgetter("id")))
-    incidents = explaining or tuple(sorted(links.incidents.within(components), key=attrgetter("id")))
-    roots = {known.root_target_id for known in (*incidents, *closed) if known.root_target_id is not None}
+    incidents = tuple(sorted(links.incidents.within(components), key=attrgetter("id")))
+    roots = {known.cause.target_id for known in (*incidents, *closed) if known.cause.target_id is not None}
     targets = roots.union(*(shape.at_endpoint_of(number) for number in {job.target_id for job in jobs.values()}))
     runs, earlier = runs_by_job(estate.runs), links.earlier
     beside = sorted(shape.sharing_pools_with(ids) - ids)
@@ -674,7 +678,7 @@ class PassingLinks:
         self._passing: dict[Hashable, Set[int]] = {}
         """Components that holds and waiting alerts connected at the last update."""
         self._silent = frozenset[int]()
-        """Targets that do not answer; `_connecting`: with those on which nearly everything may fail."""
+        """Targets that are impaired; `_connecting`: with those on which nearly everything may fail."""
         self._connecting = frozenset[int]()
 
     def update(
@@ -691,9 +695,9 @@ class PassingLinks:
         for count, incidents in ((-1, ended), (1, new)):
             for incident in incidents:
                 self._connect(("incident", incident.id), self._shape.components_of_incident(incident), count)
-                if incident.shared:
+                if incident.cause.shared:
                     members = self._shape.components_with(incident.member_job_ids)
-                    self._connect(incident.shared, members, count)
+                    self._connect(incident.cause.shared, members, count)
         self.closed.update(estate.closed)
         self.findings.update(estate.findings)
         if estate.earlier is not self._earlier:
@@ -721,7 +725,7 @@ class PassingLinks:
 
     def _update_targets(self, estate: Estate, failing: frozenset[int], polled: Set[int]) -> None:
         targets = [target for number in polled if (target := estate.targets.get(number)) is not None]
-        self._silent = self._silent - polled | {target.id for target in targets if target.failing_since is not None}
+        self._silent = self._silent - polled | {target.id for target in targets if target.is_impaired}
         connecting = failing | self._silent
         for number in connecting ^ self._connecting:
             components = self._shape.components_on(number)
@@ -729,15 +733,12 @@ class PassingLinks:
         self._connecting = connecting
 
     def _update_passing(self, estate: Estate) -> None:
-        """Links by holds, and by alerts that wait for others of their group."""
+        """Links by holds."""
         passing: dict[Hashable, Set[int]] = {
             ("hold", hold.key): self._shape.components_with((hold.upstream_id, hold.job_id))
             for hold in estate.holds
             if hold.upstream_id is not None and not hold.state.is_over
         }
-        waiting = _grouped_incidents(estate)
-        grouped = (incident for incident in estate.incidents if incident.id in waiting) if waiting else ()
-        passing["group"] = set[int]().union(*map(self._shape.components_of_incident, grouped))
         for hub in self._passing.keys() | passing.keys():
             old, new = self._passing.get(hub, frozenset()), passing.get(hub, frozenset())
             if old != new:
@@ -764,12 +765,3 @@ def components_of(estate: Estate, cache: EvaluationCache | None = None) -> list[
         remaining -= group
         groups.append(cache.shape.jobs_in(group))
     return groups
-
-
-def _grouped_incidents(estate: Estate) -> frozenset[int]:
-    """The incidents whose alerts wait for others of their group."""
-    return frozenset(
-        number
-        for number, suppressions in estate.notifications.suppressions.items()
-        if any(suppression.stage == "group" for suppression in suppressions)
-    )

@@ -65,6 +65,6 @@ def slot_text(pool: JobPool, holders: Sequence[str]) -> str:
         return f"{slot} ({pool.slots})"
     names = list(dict.fromkeys(holders))
     hidden = len(names) - MAX_NAMED
-    shown = [*names[:MAX_NAMED], f"{hidden} more"] if hidden > 0 else list(names)
-    listed = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    labels = [*names[:MAX_NAMED], f"{hidden} more"] if hidden > 0 else list(names)
+    listed = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
     return f"{slot}: {len(holders)} of {pool.slots} used by {listed}"

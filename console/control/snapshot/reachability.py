@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import attrgetter
+from typing import NamedTuple
 
 from connectors.sdk.states import STOPPED
-from console.domain.estate import Estate, EvaluationSettings, JobFacts, TargetFacts
+from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, TargetFacts
 from console.domain.reason import OutOfReach
 from console.text.cleaning import clean_line
 
@@ -35,9 +37,15 @@ OUTAGES = {"unreachable": "does not answer", STOPPED: "starts nothing", **NO_STA
 OUTAGES_PAST = {"unreachable": "did not answer", STOPPED: "started nothing", **NO_STATUS_PAST}
 
 
+def outage_predicates(error_kind: str) -> tuple[str, str]:
+    """ "does not answer", "did not answer": the predicate of a failing target, and that once it works again."""
+    kind = error_kind if error_kind in OUTAGES else "unreachable"
+    return OUTAGES[kind], OUTAGES_PAST[kind]
+
+
 def outage_text(target: TargetFacts) -> str:
     """ "does not answer", "starts nothing", "refuses Headway": the predicate of a failing target."""
-    return OUTAGES.get(target.error_kind, OUTAGES["unreachable"])
+    return outage_predicates(target.error_kind)[0]
 
 
 def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: EvaluationSettings) -> bool:
@@ -56,24 +64,51 @@ def out_of_reach(target: TargetFacts, now: datetime) -> OutOfReach:
     return OutOfReach(name, status, since)
 
 
+def stopped_from(target: TargetFacts, read_at: datetime) -> datetime:
+    """The earliest time at which a scheduler stopped whose stop a poll read then: after the poll before it."""
+    return read_at - target.poll_every
+
+
 def endpoint_key(target: TargetFacts) -> str | int:
     """Equal for the targets that fail together when their endpoint is down."""
     return target.endpoint or target.id
 
 
-def outage_during(
-    estate: Estate, job: JobFacts, since: datetime, until: datetime
-) -> tuple[TargetFacts, datetime] | None:
-    """The target that was out of reach at some time between these instants, and since when, by the open and recently
-    closed incidents; None without one. The job's own target, or another at its endpoint whose incident has the job as a
-    member: the outage of another target alone does not affect it."""
+class Outage(NamedTuple):
+    """An outage of a target, by its incident."""
+
+    target: str
+    """ "cron/db07", cleaned."""
+    since: datetime
+    is_stop: bool
+    """True if the target answered, and its scheduler started nothing."""
+
+    @property
+    def text(self) -> str:
+        """ "cron/db07 was out of reach", "the scheduler of cron/db07 was stopped"."""
+        return f"the scheduler of {self.target} was stopped" if self.is_stop else f"{self.target} was out of reach"
+
+
+def outage_during(estate: Estate, job: JobFacts, since: datetime, until: datetime) -> Outage | None:
+    """The first outage at some time between these instants, by the open and recently closed incidents; None without
+    one. That of the job's own target, or of another at its endpoint whose incident has the job as a member: the outage
+    of another target alone does not affect it. A stop is one only of the starts due in it."""
     target, targets = estate.targets.get(job.target_id), estate.targets
     during = [
-        (known, outage.failed_since)
+        Outage(clean_line(f"{known.system}/{known.name}"), outage.failed_since, outage.fingerprint.is_stop)
         for outage in (*estate.incidents, *estate.closed)
-        if outage.root_target_id is not None and (known := targets.get(outage.root_target_id)) is not None
+        if outage.cause.target_id is not None and (known := targets.get(outage.cause.target_id)) is not None
         if target is not None and endpoint_key(known) == endpoint_key(target)
         if known.id == target.id or job.id in outage.member_job_ids
-        if outage.failed_since <= until and (outage.closed_at is None or since <= outage.closed_at)
+        if _affects(outage, known, since, until)
     ]
-    return min(during, key=lambda outage: outage[1], default=None)
+    return min(during, key=attrgetter("since"), default=None)
+
+
+def _affects(outage: IncidentFacts, target: TargetFacts, since: datetime, until: datetime) -> bool:
+    if outage.closed_at is not None and outage.closed_at < since:
+        return False
+    begun, latest = outage.failed_since, until
+    if outage.fingerprint.is_stop:
+        begun, latest = stopped_from(target, outage.failed_since), since
+    return begun <= latest

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
-from connectors.sdk.states import RunState
-from console.domain.estate import JobFacts, RunFacts
+from connectors.sdk.states import STARTING, RunState
+from console.domain.estate import JobFacts, RepairFacts, RunFacts
+from console.domain.run import CLOCK_SKEW
+from console.domain.text import Text, mapped
+from console.text.cleaning import clean_line
 from console.timing.schedule import is_interval
 
 RunKey = tuple[int, str]
 """A run by job and period key: it may have no id yet."""
-
-CLOCK_SKEW = timedelta(seconds=2)
-"""Accepted clock skew between two systems."""
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -105,3 +106,21 @@ def has_no_clock(job: JobFacts) -> bool:
 def has_started(run: RunFacts) -> bool:
     """True when the source has a row of it; false for what only a schedule demands."""
     return run.attempt > 0 or run.state not in _WITHOUT_START
+
+
+def is_under_way(run: RunFacts) -> bool:
+    """True from its start to its end."""
+    return run.state.is_open and has_started(run)
+
+
+def is_repeated(run: RunFacts, repair: RepairFacts | None) -> bool:
+    """True while the restart that was sent for the run is in progress: its own attempt has not ended. The action itself
+    is settled a little later."""
+    if repair is None or not repair.in_flight or repair.verb not in STARTING:
+        return False
+    return run.state.is_open or run.started_at is None or run.started_at + CLOCK_SKEW < repair.sent_at
+
+
+def cleaned(text: Text, limit: int) -> Text:
+    """The text with each part from outside cleaned, on one line."""
+    return mapped(text, partial(clean_line, limit=limit))

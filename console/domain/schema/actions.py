@@ -22,7 +22,8 @@ class Action(SQLModel, table=True):
     key: str = Field(primary_key=True, sa_type=Text)
     verb: str = string()
     """Value of `connectors.sdk.states.Verb`."""
-    job_id: int = Field(foreign_key="job.id")
+    job_id: int = Field()
+    """Without a foreign key, as in every row that clients insert: it would lock the job, which the engine renames."""
     run_id: int | None = big(default=None)
     """None for verbs on a job (hold, release)."""
     incident_id: int | None = big(default=None)
@@ -33,7 +34,7 @@ class Action(SQLModel, table=True):
     parameters: str = string("{}")
     """JSON of `ActionSpec.parameters`."""
     origin: str = string("person")
-    """ "person", or a policy: "hold", "trigger", "plan"."""
+    """ "person", "plan", "policy", or the mode of a dependency: "hold", "trigger"."""
     requested_by: str = string()
     requested_from: str = string()
     why: str = string()
@@ -78,6 +79,8 @@ class Plan(SQLModel, table=True):
     """Most writes in flight per system."""
     text: str = string()
     """Why it is in this state."""
+    go_on: str = string()
+    """The commands that continue it, while it is stopped."""
     resumed_by: str = string()
     """The person who last resumed it, whose rights count for each step that is sent since."""
     changed_seq: int = big(default=0)
@@ -94,7 +97,7 @@ class PlanStep(SQLModel, table=True):
     """From 1, in the order shown; unique in its plan."""
     verb: str = string()
     """Value of `connectors.sdk.states.Verb`, or "wait"."""
-    job_id: int | None = Field(default=None, foreign_key="job.id")
+    job_id: int | None = None
     run_id: int | None = big(default=None)
     period_key: str = string()
     parameters: str = string("{}")
@@ -119,6 +122,27 @@ class PlanStep(SQLModel, table=True):
     text: str = string()
     started_us: int | None = big(default=None)
     ended_us: int | None = big(default=None)
+
+
+class PolicyRepairRow(SQLModel, table=True):
+    """A repair that a policy requested, or would have in shadow."""
+
+    __tablename__: ClassVar[str] = "policy_repair"
+    __table_args__ = (
+        Index("policy_repair_at", "at_us"),
+        Index("policy_repair_incident", "incident_id"),
+        Index("policy_repair_action", "action_key"),
+    )
+    run_id: int = big(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    policy: str = string()
+    method: str = string()
+    job_id: int = Field()
+    business_date: str = string()
+    incident_id: int = big()
+    at_us: int = big()
+    action_key: str | None = Field(default=None, sa_type=Text)
+    """None in shadow."""
 
 
 class Hold(SQLModel, table=True):

@@ -45,6 +45,8 @@ class Target(SQLModel, table=True):
     failures: int = 0
     """Consecutive failed polls."""
     error: str = string()
+    error_fix: str = string()
+    """The fix that its connector names; empty if it names none."""
     error_kind: str = string()
     """ "unreachable", "failing", "limited" or "unsupported" (it answers), "refused", "forbidden", "broken"; empty:
     none."""
@@ -185,8 +187,6 @@ class Dependency(SQLModel, table=True):
     """ "observe" (warn), "hold" (keep the downstream from starting), "trigger" (start it when satisfied)."""
     engine_down: str = string("open")
     """Without an engine the downstream starts by its schedule ("open") or stays held ("closed")."""
-    hold_lead_s: float = 600.0
-    """It is held this long before its start."""
     hold_for_s: float = 21_600.0
     """It is released this long after its start at the latest."""
     condition: str = string("success")
@@ -230,6 +230,7 @@ class Run(SQLModel, table=True):
     evidence: str = string()
     native_state: str = string()
     reason: str = string()
+    """The reason that its scheduler reports; without an attempt, why it is expected or missed, as a list of parts."""
     attempts: int = 0
     attempt_id: int | None = big(default=None)
     """The latest attempt, which decides the state."""

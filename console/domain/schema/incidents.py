@@ -22,17 +22,16 @@ class Incident(SQLModel, table=True):
     id: int | None = big(default=None, primary_key=True)
     key: str = Field(unique=True, sa_type=Text)
     title: str = string()
-    """Cleaned: "etl-hosts/db07:extract_orders failed: exit 1"."""
+    """JSON of `domain.text.Title`: its parts are cleaned."""
     cause: str = string()
-    """ "run", "target", "shared", "check", "rule" or "undelivered"."""
-    rule: str = string()
-    """Of the finding that is its cause."""
+    """A `domain.incident_record.CauseKind`."""
+    cause_subject: str = string()
+    """The part of the cause that is not a job or target: the rule of a finding, a check, the host, database or
+    credential of "shared", as "credential:user etl"."""
     root_job_id: int | None = Field(default=None)
     root_run_id: int | None = big(default=None)
     root_period_key: str = string()
     root_target_id: int | None = Field(default=None)
-    root_check: str = string()
-    """Name of the check that is its cause."""
     business_date: str = string()
     reason: str = string()
     owner: str = string()
@@ -44,8 +43,6 @@ class Incident(SQLModel, table=True):
     closed_us: int | None = big(default=None)
     close_reason: str = string()
     merged_into: int | None = big(default=None)
-    root_shared: str = string()
-    """Of "shared": the host, database or credential, as "credential:user etl"."""
     split_from: int | None = big(default=None)
     reopened: int = 0
     """Times it was reopened; `flaps`: since it was last steady."""
@@ -54,8 +51,28 @@ class Incident(SQLModel, table=True):
     changes: str = string("[]")
     """JSON: changes since its root was last good, one line each, as last notified."""
     fingerprint: str = string()
+    failure: str = string()
+    """JSON of the `domain.failure.FailureSignature` of its present cause; empty for an unknown one."""
+    policy: str = string()
+    """The policy that repairs its run at `policy_us` unless a person comes first; empty: none."""
+    policy_us: int | None = big(default=None)
     version: int = 1
     changed_seq: int = big(default=0)
+
+
+class IncidentFailure(SQLModel, table=True):
+    """A failure that an incident is or was about, until the next one of the incident: another run may become its cause
+    before it closes."""
+
+    __tablename__: ClassVar[str] = "incident_failure"
+    __table_args__ = (Index("incident_failure_signature", "signature", "incident_id"),)
+    incident_id: int = big(primary_key=True, foreign_key="incident.id")
+    since_us: int = big(primary_key=True)
+    job_id: int | None = Field(default=None)
+    run_id: int | None = big(default=None)
+    failure: str = string()
+    """As in `incident`, and in `signature` its id."""
+    signature: str = string()
 
 
 class IncidentMember(SQLModel, table=True):
@@ -91,6 +108,8 @@ class IncidentService(SQLModel, table=True):
     """JSON: kind and count of the basis of its act-by (`domain.history.EstimateBasis`); empty without an act-by."""
     reasons: str = string("[]")
     """JSON, as in service_day."""
+    needs_restart: bool = False
+    """As `domain.decision.AffectedServiceVerdict.needs_restart`."""
 
 
 class Event(SQLModel, table=True):
@@ -119,6 +138,7 @@ class Alert(SQLModel, table=True):
         Index("alert_waits", "waits"),
         Index("alert_let", "route", "let_us"),
         Index("alert_digest", "digest_id"),
+        Index("alert_fallback", "fallback_of"),
         Index("alert_made", "made_us"),
     )
     id: int | None = big(default=None, primary_key=True)
@@ -127,13 +147,10 @@ class Alert(SQLModel, table=True):
     kind: str = string()
     version: int = 1
     route: str = string()
-    title: str = string()
-    body: str = string()
-    plain_title: str = string()
-    """Title and body without names from outside, for routes with body = "link"."""
-    plain_body: str = string()
-    zone_label: str = string()
-    """Of its times: "CET"."""
+    message: str = string()
+    """JSON of its `Message`."""
+    plain: str = string()
+    """The same without names from outside, for routes with body = "link"."""
     commands: str = string("[]")
     """JSON: the commands that it asks for."""
     made_us: int = big()
@@ -187,10 +204,33 @@ class AlertNotified(SQLModel, table=True):
     route: str = Field(primary_key=True, sa_type=Text)
     style: str = Field(primary_key=True, sa_type=Text)
     """ "technical", "business", "shadow"."""
-    fingerprint: str = string()
+    cause: str = string()
+    phase: str = string()
+    """ "open", "heals", "repaired", "closed"."""
+    errors: str = string("[]")
+    """JSON: job, number of its failures, whether it had succeeded before the last, whether that is a known one."""
+    causes: str = string("[]")
+    """JSON: further causes after the first."""
     first_us: int = big()
     last_us: int = big()
     times: int = 1
+
+
+class AlertNotifiedDay(SQLModel, table=True):
+    """A service day, as a route was last notified of it by an incident: only a change of it is sent."""
+
+    __tablename__: ClassVar[str] = "alert_notified_day"
+    __table_args__ = (Index("alert_notified_day_of", "service", "business_date", "route"),)
+    incident_id: int = big(primary_key=True, foreign_key="incident.id")
+    route: str = Field(primary_key=True, sa_type=Text)
+    style: str = Field(primary_key=True, sa_type=Text)
+    service: str = Field(primary_key=True, sa_type=Text)
+    """Its name, with that of the submission."""
+    business_date: str = Field(primary_key=True, sa_type=Text)
+    status: str = string()
+    """A timeliness; empty for a day out of view."""
+    expected_us: int | None = big(default=None)
+    act_by_us: int | None = big(default=None)
 
 
 class AlertSuppressed(SQLModel, table=True):
@@ -200,7 +240,6 @@ class AlertSuppressed(SQLModel, table=True):
     __table_args__ = (
         Index("alert_suppressed_incident", "incident_id", "id"),
         Index("alert_suppressed_open", "ended_us"),
-        Index("alert_suppressed_since", "since_us"),
     )
     id: int | None = big(default=None, primary_key=True)
     incident_id: int = big(foreign_key="incident.id")
@@ -250,17 +289,6 @@ class Silence(SQLModel, table=True):
     made_us: int = big()
     ended_us: int | None = big(default=None)
     ended_by: str = string()
-
-
-class AlertUseful(SQLModel, table=True):
-    """A person's verdict on an alert; the last one counts."""
-
-    __tablename__: ClassVar[str] = "alert_useful"
-    alert_id: int = big(primary_key=True, foreign_key="alert.id")
-    useful: bool
-    said_by: str = string()
-    why: str = string()
-    said_us: int = big()
 
 
 class Rota(SQLModel, table=True):

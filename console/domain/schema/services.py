@@ -1,4 +1,4 @@
-"""Tables of services: promises, service days, forecasts, back tests, extended deadlines."""
+"""Tables of services: promises, service days, forecasts, extended deadlines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ class Service(SQLModel, table=True):
     owner: str = string()
     notify: str = string("[]")
     runbook: str = string()
-    risk: float = 0.1
     promise: str = string("{}")
     """JSON of `domain.promise.Promise`: everything beyond a fixed deadline."""
     calendar: str = string()
@@ -69,8 +68,6 @@ class ServiceDay(SQLModel, table=True):
     p80_us: int | None = big(default=None)
     p_late: float | None = None
     """Simulated P(late); None: not simulated."""
-    peak_late: float | None = None
-    """Highest published P(late) before its deadline."""
     jobs: str = string("[]")
     """JSON: forecasts of its running or waiting jobs (`domain.forecast.JobForecast`), times in microseconds."""
     distrust: str = string()
@@ -110,30 +107,6 @@ class ForecastRow(SQLModel, table=True):
     p80_us: int | None = big(default=None)
     p90_us: int | None = big(default=None)
     p95_us: int | None = big(default=None)
-
-
-class BackTestRow(SQLModel, table=True):
-    """The forecast, in hindsight, of a past night of a service without published forecasts."""
-
-    __tablename__: ClassVar[str] = "back_test"
-    __table_args__ = (UniqueConstraint("service_id", "business_date"),)
-    id: int | None = big(default=None, primary_key=True)
-    service_id: int = Field(foreign_key="service.id")
-    business_date: str = string()
-    peak_late: float | None = None
-    """Highest P(late) before its deadline; None: too little history."""
-    was_late: bool = False
-
-
-class BackTestOfRow(SQLModel, table=True):
-    """The shape of a service that its back tests are valid for; they are repeated when it changes."""
-
-    __tablename__: ClassVar[str] = "back_test_of"
-    service_id: int = Field(foreign_key="service.id", primary_key=True)
-    promise: str = string()
-    """Text of its deadline, zone, calendar and terminals."""
-    jobs: str = string("{}")
-    """JSON: job id -> text of its schedule."""
 
 
 class ExtensionRow(SQLModel, table=True):

@@ -10,13 +10,15 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from connectors.sdk.contract import ActionSpec, Connector, Preview
+from connectors.sdk.contract import ActionSpec, Connector, Preview, PreviewNote
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
 from console.control.incidents.impact import reruns_after
 from console.control.recovery.selection import broken_reason
+from console.domain.action import preview_notes
 from console.domain.estate import Estate
 from console.domain.incident import REPAIR_AT_SOURCE, step_refusal
+from console.domain.text import At, Text
 from console.engine.connector_pool import ConnectorTarget
 from console.engine.polling.sanitize import map_texts
 from console.store import actions, conflicts, jobs
@@ -56,14 +58,14 @@ def unsupported_reason(place: ConnectorTarget, system: str, verb: Verb) -> str:
 
 def preview_from_json(values: Mapping[str, Any]) -> Preview:
     """The Preview stored as JSON. Raises NotSupported for one of another version of Headway."""
-    lists = ("affected", "native_calls", "notes")
+    lists = ("affected", "native_calls")
     known: dict[str, Any] = {
         name: tuple(value) if name in lists else value
         for name, value in values.items()
         if name in Preview.__dataclass_fields__
     }
     try:
-        return Preview(**known)
+        return Preview(**{**known, "notes": tuple(map(note_of, preview_notes(values)))})
     except TypeError as error:
         raise NotSupported("its preview was stored by another version of Headway and cannot be read") from error
 
@@ -74,6 +76,11 @@ def preview_to_json(preview: Preview, shown: Callable[[str], str]) -> dict[str, 
     if not preview.backfills:
         del fields["backfills"]
     return {**fields, "plan": dict(preview.plan)}
+
+
+def note_of(text: Text) -> PreviewNote:
+    """The text as a note of a preview."""
+    return tuple(part.at if isinstance(part, At) else part for part in text)
 
 
 def connector_request(store: Database, action: ActionRow) -> ActionSpec | None:

@@ -21,6 +21,7 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, RunState, Verb
 from console.control.holds.starts import may_have_run, start_refusal
 from console.domain.ids import instant, micros
+from console.domain.system import problem_and_fix
 from console.engine.actions import permission, previews, verification
 from console.engine.actions.in_flight import STOPPED, ActionsInFlight
 from console.engine.actions.permission import obsolete_reason
@@ -258,11 +259,12 @@ class ActionStateMachine:
             self.step(fence, action.key, "unknown", _absent(action, due))
         else:
             within_limit = action.looked_up < LOOKUPS
-            text = f"still unknown: {result.why}" if within_limit else f"unknown whether it arrived: {result.why}"
+            why, fix = problem_and_fix(result.why)
+            text = f"still unknown: {why}" if within_limit else f"unknown whether it arrived: {why}"
             notice = "" if action.looked_up != LOOKUPS else "outcome stays unknown"
             next_us = self.later(LOOKUP_PAUSE_SECONDS if within_limit else LATE_LOOKUP_SECONDS)
             step = ActionStep(
-                "unknown", text, None, False, next_us, within_limit or bool(notice), notice, notice=notice
+                "unknown", text, None, False, next_us, within_limit or bool(notice), notice, notice=notice, fix=fix
             )
             self.step(fence, action.key, "unknown", step)
 

@@ -92,9 +92,9 @@ def never_started(notice: str) -> ActionStep:
 
 def did_not_start(action: ActionRow, due: datetime, why: str, notice: str = "") -> ActionStep:
     """A start that did not happen by `due`: it may come later, so it is never sent again."""
-    fix = f"Fix: check its scheduler, then headway action withdraw {action.key}"
-    text = f"no start was seen by {utc_minute(due)}: {why}. {fix}"
-    return ActionStep("unknown", text, event=notice, notice=notice)
+    fix = f"check its scheduler, then headway action withdraw {action.key}"
+    text = f"no start was seen by {utc_minute(due)}: {why}."
+    return ActionStep("unknown", text, event=notice, notice=notice, fix=fix)
 
 
 def verification_timeout(store: Database, action: ActionRow, now_us: int) -> ActionStep | None:
@@ -108,6 +108,7 @@ def verification_timeout(store: Database, action: ActionRow, now_us: int) -> Act
         return None
     hours = within / timedelta(hours=1)
     time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
-    text = f"{unseen} within {time}. Fix: check the job in the scheduler."
+    text = f"{unseen} within {time}."
     notice = "" if action.origin == "plan" else "outcome not verified"  # the plan that stops for it notifies
-    return ActionStep("failed", text, ended=True, event="outcome not verified", notice=notice)
+    fix = "check the job in the scheduler."
+    return ActionStep("failed", text, ended=True, event="outcome not verified", notice=notice, fix=fix)

@@ -10,12 +10,15 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from console.control.explain.lineage import LineageReach, services_below
+from console.control.incidents.verdict.decision import Step, Until, Verdict
+from console.control.incidents.verdict.text import verdict_text
 from console.domain.dependency import LineageJob
 from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms, parse_terms
 from console.domain.ids import utc_minute
 from console.domain.incident import IncidentRow
-from console.domain.reason import NoPromise, NotEvaluated, Reason, reason_document, reasons_text
+from console.domain.reason import NoPromise, NotEvaluated, Reason, kind_name, reason_document, reasons_text
 from console.domain.service import ServiceView, Timeliness, is_unverified
+from console.domain.text import Title, render
 from console.store.errors import MAX_CANDIDATES
 
 if TYPE_CHECKING:
@@ -31,17 +34,32 @@ def json_text(document: Any, indent: int | None = None) -> str:
 
 
 def json_default(value: Any) -> Any:
-    """Values for JSON: dataclasses by their fields, reasons with kind and text, times in UTC."""
+    """Values for JSON: dataclasses by their fields, steps and reasons with their kind, times in UTC."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Reason):
         return reason_document(value)
+    if isinstance(value, Title):
+        return value.text(utc_minute)
+    if isinstance(value, Step | Until):
+        return {"kind": kind_name(type(value))} | fields_of(value)
     return fields_of(value) if is_dataclass(value) else str(value)
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name, not those of its parts."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    """The fields of a dataclass by name, not those of its parts; texts with times in UTC."""
+    return {field.name: _written(getattr(value, field.name), str(field.type)) for field in fields(value)}
+
+
+def _written(value: Any, kind: str) -> Any:
+    if kind == "tuple[Text, ...]":
+        return [render(text, utc_minute) for text in value]
+    return render(value, utc_minute) if kind == "Text" else value
+
+
+def verdict_document(verdict: Verdict, now: datetime) -> dict[str, Any]:
+    """The verdict as data for a program: its fields, and its line as `text`, times in UTC."""
+    return fields_of(verdict) | {"text": verdict_text(verdict, now, utc_minute)}
 
 
 def services_on(reads: Queries, name: str | None, business_date: str | None) -> list[ServiceView]:

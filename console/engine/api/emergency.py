@@ -8,16 +8,14 @@ store's file can replace it: without a usable store, these rights are all that i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from console.control.access.authorization import AccessGranted, AccessRefusal
-from console.domain.access import Person
 from console.domain.request import RequestKind
 from console.domain.switches import format_freeze
 from console.engine.access import AccessRights
-from console.engine.api.origin import request_origin
-from console.engine.api.queue import raise_if_refused
-from console.store import access, audit, subjects, switches
+from console.engine.api.queue import RequestQueue, raise_if_refused
+from console.store import subjects, switches
+from console.store.audit import ChangeOrigin
 from console.store.audit_export import AuditExport, delete_exported
 from console.store.db import client
 from console.store.db.session import Session
@@ -39,67 +37,48 @@ class EmergencyAccess:
     used."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._postgres = client.is_postgres(url)
+        self._queue = RequestQueue(url)
 
     def ask_release(self, mark: ReportedHold, why: str, anyway: bool) -> None:
         """Authorizes and audits the release before it is sent. Raises NotAllowed, ReasonNeeded. `anyway`: despite a
         freeze or a missing approval."""
-        with client.client_transaction(self._url) as session:
-            person = access.current_person(session, self._postgres)
-            job_id, name = _job(session, mark)
-            answer = AccessRights(session).may(
-                person, RequestKind.RELEASE_NATIVELY, job_id, system=mark.system, why=why
-            )
+        with self._queue.transaction() as session:
+            person = self._queue.person(session)
+            verb, (job_id, name) = RequestKind.RELEASE_NATIVELY, _job(session, mark)
+            answer = AccessRights(session).may(person, verb, job_id, system=mark.system, why=why)
             if isinstance(answer, AccessGranted) and not anyway:
                 answer = _check_modes(session, answer)
             detail = {"hold": mark.hold, "anyway": anyway}
-            _audit_request(session, person, RequestKind.RELEASE_NATIVELY, name, detail, why, answer)
+            self._queue.audit_decision(session, person.name, verb, name, answer, detail, why)
         raise_if_refused(answer)
 
     def record_release(self, mark: ReportedHold, done: bool, text: str) -> None:
         """Records the outcome of the release in the audit."""
-        with client.client_transaction(self._url) as session:
-            person, now = access.current_person(session, self._postgres), client.store_now_us(session)
+        with self._queue.transaction() as session:
             verb = "released natively" if done else "failed release natively"
             _, name = _job(session, mark)
             detail = {"hold": mark.hold, "text": text}
-            audit.append(session, now, person.name, request_origin(), verb, name, detail, "")
+            self._queue.audit(session, self._queue.person(session).name, verb, name, detail)
 
     def ask_restore(self) -> None:
         """Authorizes and audits replacing this store by a copy. Raises NotAllowed."""
-        with client.client_transaction(self._url) as session:
-            person = access.current_person(session, self._postgres)
+        with self._queue.transaction() as session:
+            person = self._queue.person(session)
             answer = AccessRights(session).may(person, RequestKind.RESTORE)
-            _audit_request(session, person, RequestKind.RESTORE, "store", {}, "", answer)
+            self._queue.audit_decision(session, person.name, RequestKind.RESTORE, "store", answer, {})
         raise_if_refused(answer)
 
     def delete_audit(self, export: AuditExport, why: str) -> int:
         """Deletes the audit rows of the export; how many. Raises NotAllowed, ReasonNeeded."""
-        with client.client_transaction(self._url) as session:
-            person = access.current_person(session, self._postgres)
+        with self._queue.transaction() as session:
+            person = self._queue.person(session)
             answer = AccessRights(session).may(person, RequestKind.DELETE_AUDIT, why=why)
             if isinstance(answer, AccessGranted):
-                change = audit.ChangeOrigin(person.name, request_origin(), why, client.store_now_us(session))
+                change = ChangeOrigin(person.name, self._queue.origin, why, client.store_now_us(session))
                 return delete_exported(session, export, change)
-            _audit_request(session, person, RequestKind.DELETE_AUDIT, "audit", {}, why, answer)
+            self._queue.audit_decision(session, person.name, RequestKind.DELETE_AUDIT, "audit", answer, {}, why)
         raise_if_refused(answer)
         return 0
-
-
-def _audit_request(
-    session: Session,
-    person: Person,
-    kind: RequestKind,
-    subject: str,
-    detail: dict[str, Any],
-    why: str,
-    answer: AccessGranted | AccessRefusal,
-) -> None:
-    verb = f"request {kind}"
-    if isinstance(answer, AccessRefusal):
-        verb, detail = f"refuse {kind}", {**detail, **answer.audit_detail}
-    audit.append(session, client.store_now_us(session), person.name, request_origin(), verb, subject, detail, why)
 
 
 def _job(session: Session, mark: ReportedHold) -> tuple[int | None, str]:

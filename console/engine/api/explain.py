@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -49,8 +50,10 @@ def why_job(url: str, name: str) -> JobExplanation:
             systems = [system for system in reads.estate.systems() if system.system == row.system]
             can_rerun = any(Verb.RERUN.needs in system.capabilities for system in systems)
             text = "no schedule, no downstream jobs and no run for two days"
-            act = f"headway rerun {row.name}" if can_rerun else ""
-            reasons = (ExplanationStep(row.name, "event", text, evidence=f"headway job {row.name}", act=act),)
+            argument = shlex.quote(clean_line(row.name))
+            act = f"headway rerun {argument}" if can_rerun else ""
+            evidence = (f"headway job {argument}",)
+            reasons = (ExplanationStep(row.name, "event", (text,), evidence=evidence, act=act),)
     return JobExplanation(row.name, reasons, actionable_reason(reasons))
 
 
@@ -131,4 +134,4 @@ def _approvals(reads: Queries) -> Iterator[ExplanationStep]:
     for row in reads.approvals.list_approvals():
         text = f"{row.verb} was requested and is pending approval by another user"
         act = f"headway action approve {row.key}"
-        yield ExplanationStep(row.job, "approval", text, 0, row.requested, by=row.requested_by, act=act)
+        yield ExplanationStep(row.job, "approval", (text,), 0, row.requested, by=row.requested_by, act=act)

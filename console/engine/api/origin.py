@@ -11,11 +11,11 @@ from console.store import access
 _browser = ""
 
 
-def set_visitor(name: str, place: str) -> None:
-    """Sets the person for all later requests of this process: a visitor of `headway console serve`, or, with an empty
-    name, its own user. On a shared store the database login decides."""
+def set_visitor(name: str, address: str) -> None:
+    """Sets the person for all later requests of this process: a visitor of `headway console serve`. On a shared store
+    the database login decides."""
     global _browser
-    _browser = place
+    _browser = address
     access.act_for(name)
 
 

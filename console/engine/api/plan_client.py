@@ -23,7 +23,7 @@ from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.queue import RequestQueue, raise_if_refused
-from console.store import access, audit, new_plans, request_queue
+from console.store import access, new_plans, request_queue
 from console.store.db import client
 from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
@@ -38,69 +38,71 @@ ORDER_SECONDS = 5.0
 """How long an order is waited for; it remains also without an engine."""
 
 
-def start_plan(
-    queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1, is_paused: bool = False
-) -> int:
-    """Starts the plan under `key`, or stores it paused until a person resumes it; its number. A key is one plan.
+class PlanClient(RequestQueue):
+    """Requests about plans, written at once. One that only lacks a reason is not recorded in the audit: the console
+    asks for it and repeats the request."""
 
-    Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
-    runs, is open, KeyReused for the Idempotency-Key of another request.
-    """
-    _refuse_empty_plan(draft, at_once)
-    known = queue.subjects(lambda _: [step.job_id for step in draft.steps])
-    with queue.transaction() as session:
-        person = queue.person(session)
-        if (existing := new_plans.plan_by_key(session, key, person.name)) is not None:
-            return existing
-        request_queue.check_key(session, key, person.name)
-        now = client.store_now_us(session)
-        recent = access.recent_actions(session, person.name, now, key)
-        answer = _authorize_all(AccessRights(session, known), person, draft.steps, why, recent)
-        number = 0
-        if isinstance(answer, AccessGranted):
-            _refuse_duplicate_plan(session, draft, now)
-            waits = REQUESTED if is_paused else ""
-            number = new_plans.insert_plan(session, draft, key, person.name, queue.origin, why, at_once, now, waits)
-        if not (number and session.is_restricted):
-            detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
-            what = RequestKind.PROPOSE_PLAN if is_paused else RequestKind.START_PLAN
-            _audit_plan(session, queue, person.name, what, number, detail, answer, why)
-    raise_if_refused(answer)
-    return number
+    def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1, is_paused: bool = False) -> int:
+        """Starts the plan under `key`, or stores it paused until a person resumes it; its number. A key is one plan.
 
+        Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
+        runs, is open, KeyReused for the Idempotency-Key of another request.
+        """
+        _refuse_empty_plan(draft, at_once)
+        known = self.subjects(lambda _: [step.job_id for step in draft.steps])
+        with self.transaction() as session:
+            person = self.person(session)
+            if (existing := new_plans.plan_by_key(session, key, person.name)) is not None:
+                return existing
+            request_queue.check_key(session, key, person.name)
+            now = client.store_now_us(session)
+            recent = access.recent_actions(session, person.name, now, key)
+            answer = _authorize_all(AccessRights(session, known), person, draft.steps, why, recent)
+            number = 0
+            if isinstance(answer, AccessGranted):
+                _refuse_duplicate_plan(session, draft, now)
+                waits = REQUESTED if is_paused else ""
+                number = new_plans.insert_plan(session, draft, key, person.name, self.origin, why, at_once, now, waits)
+            if not (answer.wants_reason or (number and session.is_restricted)):
+                detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
+                what = RequestKind.PROPOSE_PLAN if is_paused else RequestKind.START_PLAN
+                about = f"plan {number}" if number else ""
+                self.audit_decision(session, person.name, what, about, answer, detail, why)
+        raise_if_refused(answer)
+        return number
 
-def steer_plan(queue: RequestQueue, number: int, how: RequestKind, why: str = "") -> str:
-    """Pauses, resumes or aborts a plan; its new state, and since a restricted login only leaves an order, whether an
-    engine must first work.
+    def steer_plan(self, number: int, how: RequestKind, why: str = "") -> str:
+        """Pauses, resumes or aborts a plan; its new state, and since a restricted login only leaves an order, whether
+        an engine must first work.
 
-    On resume, failed steps are requested again unless their run has become good. Raises PlanNotFound, and
-    PlanRefused if the plan's state does not allow it.
-    """
-    allowed, state, done = STEERING[how]
-    resumes = how is RequestKind.RESUME_PLAN
-    known = queue.subjects(lambda session: new_plans.jobs_of_plan(session, number))
-    order: int | None = None
-    with queue.transaction() as session:
-        present = new_plans.plan_state(session, number)
-        if present is None:
-            raise PlanNotFound(number)
-        now = client.store_now_us(session)
-        person = queue.person(session)
-        rights = AccessRights(session, known)
-        answer = all_granted(
-            (resumes and rights.mode_refusal(job)) or rights.may(person, how, job, why=why) for job in known
-        )
-        if isinstance(answer, AccessGranted):
-            if present not in allowed:
-                raise PlanRefused(f"plan {number} is {present}: it cannot be {done}")
-            if session.is_restricted:
-                order = new_plans.order_restricted(session, number, how, why, queue.origin)
-            else:
-                new_plans.steer_plan(session, number, how, person.name, now)
-        if order is None:
-            _audit_plan(session, queue, person.name, how, number, {"plan": number}, answer, why)
-    raise_if_refused(answer)
-    return state if order is None else _ordered_state(queue, order, state)
+        On resume, failed steps are requested again unless their run has become good. Raises PlanNotFound, and
+        PlanRefused if the plan's state does not allow it.
+        """
+        allowed, state, done = STEERING[how]
+        resumes = how is RequestKind.RESUME_PLAN
+        known = self.subjects(lambda session: new_plans.jobs_of_plan(session, number))
+        order: int | None = None
+        with self.transaction() as session:
+            present = new_plans.plan_state(session, number)
+            if present is None:
+                raise PlanNotFound(number)
+            now = client.store_now_us(session)
+            person = self.person(session)
+            rights = AccessRights(session, known)
+            answer = all_granted(
+                (resumes and rights.mode_refusal(job)) or rights.may(person, how, job, why=why) for job in known
+            )
+            if isinstance(answer, AccessGranted):
+                if present not in allowed:
+                    raise PlanRefused(f"plan {number} is {present}: it cannot be {done}")
+                if session.is_restricted:
+                    order = new_plans.order_restricted(session, number, how, why, self.origin)
+                else:
+                    new_plans.steer_plan(session, number, how, person.name, now)
+            if order is None and not answer.wants_reason:
+                self.audit_decision(session, person.name, how, f"plan {number}", answer, {"plan": number}, why)
+        raise_if_refused(answer)
+        return state if order is None else _ordered_state(self, order, state)
 
 
 def _ordered_state(queue: RequestQueue, order: int, state: str) -> str:
@@ -112,26 +114,6 @@ def _ordered_state(queue: RequestQueue, order: int, state: str) -> str:
     return state
 
 
-def _audit_plan(
-    session: Session,
-    queue: RequestQueue,
-    by: str,
-    what: RequestKind,
-    number: int,
-    detail: dict[str, object],
-    answer: AccessGranted | AccessRefusal,
-    why: str,
-) -> None:
-    """Records the request in the audit, unless only a reason is missing: the console asks for it and repeats the
-    request."""
-    if isinstance(answer, AccessRefusal) and answer.wants_reason:
-        return
-    subject, verb = f"plan {number}" if number else "estate", str(what)
-    if isinstance(answer, AccessRefusal):
-        verb, detail = f"refuse {verb}", {**detail, **answer.audit_detail}
-    audit.append(session, client.store_now_us(session), by, queue.origin, verb, subject, detail, why)
-
-
 def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
     if not draft.steps:
         raise PlanRefused("the plan has no steps")
@@ -139,7 +121,7 @@ def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
         raise PlanRefused("at least one action must be allowed at a time")
     for step in draft.steps:
         if step.refusal:
-            raise PlanRefused(f"step {step.place}, {step.job}: {step.refusal}; leave it out or mark it OK")
+            raise PlanRefused(f"step {step.place}, {step.job}: {step.refusal}; leave it out")
 
 
 def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> None:

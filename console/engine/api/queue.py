@@ -9,14 +9,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal
+from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import ActionSubject, Person, Role
-from console.domain.request import RequestKind
-from console.engine.access import AccessRights, authorize_request, request_subjects
+from console.engine.access import AccessRights, authorize_request
 from console.engine.api.origin import request_origin
+from console.engine.api.requests import ClientRequest
 from console.store import access, audit, request_queue, subjects
 from console.store.db import client
 from console.store.db.session import Session
@@ -68,18 +68,20 @@ class RequestQueue:
         """Where its requests come from."""
         return self._origin or request_origin()
 
-    def ask(
-        self, kind: RequestKind, arguments: dict[str, Any], known: Mapping[int, ActionSubject] | None = None
-    ) -> int:
+    def ask(self, request: ClientRequest, known: Mapping[int, ActionSubject] | None = None) -> int:
         """Inserts a request; its id. Raises NotAllowed if the person may not make it; refused changes are audited."""
+        kind, arguments = request.kind, asdict(request)
+        if kind.role > Role.VIEW:
+            arguments["from"] = self.origin
         with self.transaction() as session:
             person = self.person(session)
-            answer = authorize_request(session, person, kind, arguments, known)
+            answer = authorize_request(session, person, request, known)
             if isinstance(answer, AccessGranted):
                 return request_queue.insert_request(session, kind, arguments, person.name, client.store_now_us(session))
-            if OPERATIONS[kind].role > Role.VIEW:
-                [subject, *_] = request_subjects(session, kind, arguments)
-                self.audit(session, person.name, f"refuse {kind}", subject.get("job_id"), answer.audit_detail)
+            if kind.role > Role.VIEW:
+                subject = request.subjects(session)[0]
+                about = subjects.name_of_job(session, subject.job_id)
+                self.audit(session, person.name, f"refuse {kind}", about, answer.audit_detail)
         raise NotAllowed(answer.reason)
 
     def answer(self, request_id: int) -> RequestAnswer | None:
@@ -107,25 +109,25 @@ class RequestQueue:
             time.sleep(ANSWER_CHECK_SECONDS)
         return None
 
-    def audit(
-        self, session: Session, by: str, verb: str, job_id: int | None, detail: dict[str, Any], why: str = ""
-    ) -> None:
-        """Appends an audit entry about a job, or about the estate."""
-        subject = subjects.name_of_job(session, job_id) or "estate"
-        audit.append(session, client.store_now_us(session), by, self.origin, verb, subject, detail, why)
+    def audit(self, session: Session, by: str, verb: str, about: str, detail: Mapping[str, Any], why: str = "") -> None:
+        """Appends an audit entry about a job, plan, system or switch; without a name, about the estate."""
+        now_us = client.store_now_us(session)
+        audit.append(session, now_us, by, self.origin, verb, about or "estate", detail, why)
 
-    def audit_refusal(
+    def audit_decision(
         self,
         session: Session,
-        person: Person,
-        operation: RequestKind,
-        subject: str,
-        answer: AccessRefusal,
+        by: str,
+        verb: str,
+        about: str,
+        answer: AccessGranted | AccessRefusal,
+        detail: Mapping[str, Any],
         why: str = "",
     ) -> None:
-        """Appends that this was refused."""
-        now, detail = client.store_now_us(session), answer.audit_detail
-        audit.append(session, now, person.name, self.origin, f"refuse {operation}", subject, detail, why)
+        """Appends that the verb was requested, or refused."""
+        if isinstance(answer, AccessRefusal):
+            verb, detail = f"refuse {verb}", {**detail, **answer.audit_detail}
+        self.audit(session, by, verb, about, detail, why)
 
     def subjects(self, jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:
         """The subjects of these jobs, read before the writing transaction so that the walk through the estate blocks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ NAME = "headway check"
 
 def check_date(check: Check, now: datetime) -> date:
     """The present business date in the check's zone."""
-    return date_in_window(now, zone_of(check.zone), check.cutoff)
+    return date_in_window(now, zone_of(check.zone), time(12))
 
 
 class CheckRunner:

@@ -10,7 +10,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from dataclasses import asdict, dataclass
@@ -107,9 +107,9 @@ class CheckScheduler:
         self._next |= {key: now + self._checks[key[0]].every for key in begun}
         return begun
 
-    def run_now(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Runs a check on request; its result. Raises UnknownName, RequestFailed."""
-        name, given = str(arguments["check"]), str(arguments.get("business_date") or "")
+    def run_now(self, name: str, given: str, fence: int) -> dict[str, Any]:
+        """Runs a check on request, for the given business date or the present one; its result. Raises UnknownName,
+        RequestFailed."""
         check = self._checks.get(name)
         if check is None:
             raise UnknownName(f'no check "{clean_line(name)}". See: headway datacheck')
@@ -117,7 +117,7 @@ class CheckScheduler:
         is_awaited = (name, business_date) in rows.awaited_checks(self._store, self._clock.now())
         if not self._reserve((name, business_date)):
             raise RequestFailed(f"check {name} is still running. Fix: try again later")
-        result = self._run_check((name, business_date), is_awaited, int(arguments["fence"]))
+        result = self._run_check((name, business_date), is_awaited, fence)
         return {
             "check": name, "business_date": business_date.isoformat(), "state": result.verdict.state.value,
             "text": result.verdict.text,

@@ -1,1 +1,1 @@
-"""Turning facts and passed time into decisions, with forecasts and back tests."""
+"""Turning facts and passed time into decisions, with forecasts."""

@@ -18,10 +18,10 @@ from math import inf
 
 import structlog
 
+from console.control.alerts.notice import with_comparison, with_memory
 from console.control.evaluate import evaluate
-from console.control.incidents.changes import compare_runs_by_id
 from console.control.snapshot.incremental import EvaluationCache, TimeSlices, build_cache, part_to_evaluate
-from console.domain.decision import Decisions, IncidentDecision
+from console.domain.decision import Decisions, IncidentDecision, KnownIncident
 from console.domain.estate import Estate, EvaluationSettings, JobFacts
 from console.engine.evaluation.forecaster import ServiceForecaster
 from console.engine.evaluation.quarantine import Quarantine
@@ -29,9 +29,10 @@ from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store.alerts import AlertRouting
 from console.store.db.database import Database
+from console.store.db.session import Session
 from console.store.decisions import apply_decisions
 from console.store.errors import StoreError
-from console.store.ingest import batch as store_logs
+from console.store.failures import load_earlier
 from console.store.snapshot.estate import load_estate, refresh_estate, with_notifications
 from console.store.snapshot.history import PastVersion, last_good_of_runs, past_versions
 from console.timing.clock import Clock, wait_seconds
@@ -47,38 +48,39 @@ class DefinitionChanges:
         """The cache including this evaluation, kept once it is written."""
 
     def again(self, decisions: Decisions, jobs: Mapping[int, JobFacts]) -> Decisions:
-        """Decisions including definition changes found since the last comparison. The cache is updated by `keep`,
-        once they are written."""
+        """The decisions with the changes of incidents that notify, or whose definitions changed since they were
+        compared. The cache is updated by `keep`, once they are written."""
         known = self._compared_with
         closed = {incident.key for incident in decisions.incidents if incident.closed}
         self._next = {key: versions for key, versions in known.items() if key not in closed}
-        still_open = [incident for incident in decisions.incidents if incident.cause_run_ids and not incident.closed]
+        still_open = [incident for incident in decisions.incidents if incident.changes.run_ids and not incident.closed]
         if not still_open:
             return decisions
-        versions = past_versions(self._store, (run_id for incident in still_open for run_id in incident.cause_run_ids))
+        run_ids = (run_id for incident in still_open for run_id in incident.changes.run_ids)
+        versions = past_versions(self._store, run_ids)
         now = {
-            incident.key: {run_id: versions[run_id] for run_id in incident.cause_run_ids if run_id in versions}
+            incident.key: {run_id: versions[run_id] for run_id in incident.changes.run_ids if run_id in versions}
             for incident in still_open
         }
-        unchanged = [incident.key for incident in still_open if not incident.changes.lines]
-        due = {key for key in unchanged if known.get(key) != now[key]}
+        due = {
+            incident.key
+            for incident in still_open
+            if incident.notices or incident.event or known.get(incident.key) != now[incident.key]
+        }
         self._next |= now
         if not due:
             return decisions
+        runs = [run_id for incident in still_open if incident.key in due for run_id in incident.changes.run_ids]
+        pasts = last_good_of_runs(self._store, runs)
         incidents = (
-            self._compared(incident, jobs) if incident.key in due else incident for incident in decisions.incidents
+            with_comparison(incident, jobs, pasts) if incident.key in due else incident
+            for incident in decisions.incidents
         )
         return replace(decisions, incidents=tuple(incidents))
 
     def keep(self) -> None:
         """Adopts the cache of the last decisions, as they are written."""
         self._compared_with = self._next
-
-    def _compared(self, decision: IncidentDecision, jobs: Mapping[int, JobFacts]) -> IncidentDecision:
-        job_of = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
-        roots = [(run_id, job_of[run_id]) for run_id in decision.cause_run_ids if job_of.get(run_id) in jobs]
-        last_good = last_good_of_runs(self._store, decision.cause_run_ids)
-        return replace(decision, changes=compare_runs_by_id(jobs, last_good, roots, decision.zone))
 
 
 log = structlog.get_logger("headway.evaluate")
@@ -119,11 +121,9 @@ class Evaluator:
         settings: EvaluationSettings,
         audience: AlertRouting,
         alerts_made: Callable[[], None],
-        render: Callable[[Decisions], Decisions],
     ) -> None:
-        """`render`: renders notifications with the templates of their routes."""
         self._store, self._clock, self._settings, self._audience = store, clock, settings, audience
-        self._alerts_made, self._render = alerts_made, render
+        self._alerts_made = alerts_made
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self._before: Estate | None = None
         """The estate of the last evaluation."""
@@ -139,7 +139,6 @@ class Evaluator:
         self._quarantine = Quarantine()
         self._compared = DefinitionChanges(store)
         self._forecaster = ServiceForecaster()
-        self._is_judging = False
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -147,11 +146,6 @@ class Evaluator:
     def seen(self) -> EvaluationCache | None:
         """The cache of the last evaluation, for other threads. None before the first."""
         return self._cache if self._before is not None else None
-
-    @property
-    def is_judging(self) -> bool:
-        """True while an evaluation is running."""
-        return self._is_judging
 
     @property
     def trouble(self) -> str:
@@ -179,13 +173,6 @@ class Evaluator:
 
     def step(self, fence: int) -> float:
         """Evaluates once; real seconds until time alone may change a decision."""
-        self._is_judging = True
-        try:
-            return self._step(fence)
-        finally:
-            self._is_judging = False
-
-    def _step(self, fence: int) -> float:
         failpoint("evaluate.before")
         begun = time.monotonic()
         now = self._clock.now()
@@ -214,9 +201,10 @@ class Evaluator:
             self._cycles = decisions.cycles
             write = log.warning if decisions.cycles else log.info
             write("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
-        if applied.alerts:
-            self._alerts_made()
+        is_first = self._before is None  # alerts that waited for it are due
         self._before, self._seen = estate, seen.number
+        if applied.alerts or is_first:
+            self._alerts_made()
         ahead = inf  # real seconds until time alone may change a decision
         if decisions.next_at is not None:
             ahead = max((decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01), 0.2)
@@ -252,18 +240,25 @@ class Evaluator:
         return decisions
 
     def _decide(self, estate: Estate, now: datetime) -> Decisions:
-        """The decisions. If they notify, decides again with the log tails that the notifications show and with the
-        definitions of the last good runs."""
+        """The decisions, with the changes since the last good runs of their causes, and what repaired them before."""
         decisions = evaluate(estate, now, cache=self._cache, foresee=self._forecaster)
-        new = [incident for incident in decisions.incidents if incident.notices or incident.event]
-        roots = [incident.root_run_id for incident in new if incident.root_run_id is not None]
-        causes = [run_id for incident in new for run_id in incident.cause_run_ids]
-        if causes:
-            with_pasts = replace(estate, pasts=last_good_of_runs(self._store, causes))
-            tails = store_logs.tails_of(self._store, roots)
-            decisions = evaluate(with_pasts, now, log_tails=tails, cache=self._cache, foresee=self._forecaster)
-        return self._render(self._compared.again(decisions, estate.jobs))
+        return self._with_memories(self._compared.again(decisions, estate.jobs))
+
+    def _with_memories(self, decisions: Decisions) -> Decisions:
+        """The decisions, with the earlier repairs of the failures that they notify."""
+        notified = [incident for incident in decisions.incidents if incident.notices and not incident.closed]
+        if not notified:
+            return decisions
+        with self._store.read() as session:
+            changed = {incident.key: _with_memory(session, incident) for incident in notified}
+        return replace(decisions, incidents=tuple(changed.get(same.key, same) for same in decisions.incidents))
 
     def estate(self) -> Estate:
         """The estate as an evaluation would see it now, for other threads."""
         return load_estate(self._store, self._clock.now(), self._settings)
+
+
+def _with_memory(session: Session, incident: IncidentDecision) -> IncidentDecision:
+    failure = incident.cause.failure
+    known = incident.incident.id if isinstance(incident.incident, KnownIncident) else None
+    return incident if failure is None else with_memory(incident, load_earlier(session, failure, known))

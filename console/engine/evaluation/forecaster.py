@@ -12,6 +12,7 @@ from console.forecast.finish_times import ServiceForecast
 from console.forecast.forecaster import Forecaster
 from console.forecast.night_graph import NightPoint
 from console.text.cleaning import clean_line
+from console.text.lists import listed
 
 log = structlog.get_logger("headway.forecast")
 
@@ -53,7 +54,6 @@ class ServiceForecaster:
         names = sorted(self._failing)
         self._logged.intersection_update(names)
         kinds = ", ".join(sorted({kind for kind, _ in self._failing.values()}))
-        suffix = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        shown = f"{', '.join(map(clean_line, names[:NAMES_SHOWN]))}{suffix}"
+        shown = listed([clean_line(name) for name in names], NAMES_SHOWN)
         text = f"{kinds}: these services cannot be simulated and are forecast by sums of usual durations: {shown}"
         self.trouble = text if names else ""

@@ -9,6 +9,7 @@ import structlog
 
 from console.control.snapshot.incremental import build_cache, components_of, part_with
 from console.domain.estate import Estate
+from console.text.lists import listed
 
 log = structlog.get_logger("headway.evaluate")
 
@@ -61,8 +62,7 @@ class Quarantine:
 
     def _report(self, estate: Estate, failing: set[int], error: Exception) -> None:
         names = sorted(estate.jobs[job_id].name for job_id in failing)
-        suffix = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        left_out = f"{', '.join(names[:NAMES_SHOWN])}{suffix}"
+        left_out = listed(names, NAMES_SHOWN)
         trouble = f"{type(error).__name__}: these jobs fail evaluation and are left out: {left_out}"
         if trouble != self.trouble:
             log.error("jobs are left out of the evaluation", jobs=names[:NAMES_SHOWN], count=len(names), exc_info=error)

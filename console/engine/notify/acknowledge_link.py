@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.domain.access import UNKNOWN_PERSON
 from console.domain.ids import derived_key, incident_id, instant, micros
+from console.domain.message import CommandRef, Link, Message
 from console.engine.notify.alertmanager import is_alertmanager
 from console.engine.notify.paging import is_pager
 from console.engine.notify.webhook import is_webhook
@@ -38,7 +38,6 @@ KEY_SECONDS = 60.0
 """Interval of reading the key again."""
 _SIGNATURE_BYTES = 24
 _PROGRAMS = ("json://", "jsons://", "xml://", "xmls://", "form://", "forms://")
-_ROW = re.compile(r"^(?P<label>Acknowledge {2,})headway ack (?P<incident>INC-\d+)$", re.MULTILINE)
 _MAX_LINK = 512
 
 
@@ -83,23 +82,28 @@ class AcknowledgeLinks:
         terms = LinkTerms(int(incident), int(delivery), person, instant(int(expires_us)))
         return terms if terms.expires <= now + VALID_FOR + MAX_AHEAD else None
 
-    def with_links(self, url: str, route: str, delivery_id: int, body: str, now: datetime) -> str:
-        """The body for this URL: each command that acknowledges an incident is a link. Unchanged for programs and
+    def with_links(self, url: str, route: str, delivery_id: int, message: Message, now: datetime) -> Message:
+        """The message for this URL: each command that acknowledges an incident is a link. Unchanged for programs and
         on-call services, which have acknowledgements of their own, and while the key is not available."""
-        if not _ROW.search(body) or is_alertmanager(url) or is_webhook(url) or url.lower().startswith(_PROGRAMS):
-            return body
+        if is_alertmanager(url) or is_webhook(url) or url.lower().startswith(_PROGRAMS):
+            return message
         import apprise  # noqa: PLC0415 - see senders.send_by_apprise
 
         plugin: Any = apprise.Apprise.instantiate(url)
         if plugin is None or is_pager(plugin):
-            return body
+            return message
         person = self._people.get(route) or _only_recipient(plugin) or UNKNOWN_PERSON
         terms = partial(LinkTerms, delivery_id=delivery_id, person=person, expires=now + VALID_FOR)
+
+        def linked(part: Any) -> Any:
+            is_command = isinstance(part, CommandRef) and part.acknowledges
+            return Link(self.link(terms(incident_id(part.acknowledges)))) if is_command else part
+
         try:
-            return _ROW.sub(lambda row: row["label"] + self.link(terms(incident_id(row["incident"]))), body)
+            return message.changed(linked)
         except ConnectorError as error:
             log.warning("an alert has no link to acknowledge", error=self._secrets.mask(str(error)))
-            return body
+            return message
 
     def _signature(self, signed: bytes) -> bytes:
         with self._lock:

@@ -16,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_id, incident_name
+from console.domain.message import Message, body_text, title_text
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
-from console.text.message import without_countdown
 
 if TYPE_CHECKING:
     import httpx
@@ -72,12 +73,13 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
         return lost_answer(error)
     if reply.is_success:
         return SendResult(True)
-    reason = f"HTTP {reply.status_code}: {reply.text[:200]}"
+    reason = f"HTTP {reply.status_code}: {masked_head(reply.text, 200)}"
     return SendResult(False, reason, for_good=reply.status_code in PERMANENT_STATUSES)
 
 
 def active_alerts(url: str) -> list[dict[str, Any]] | None:
-    """The incidents that this Alertmanager has as alerts, also of other senders; None if they cannot be read."""
+    """The incidents that this Alertmanager has as alerts, also of other senders, without those of another form; None
+    if they cannot be read."""
     import httpx  # noqa: PLC0415 - only where such an alert is sent
 
     if alertmanager_fault(url):
@@ -87,7 +89,14 @@ def active_alerts(url: str) -> list[dict[str, Any]] | None:
         alerts = reply.json() if reply.is_success else None
     except (httpx.HTTPError, ValueError):
         return None
-    return alerts if isinstance(alerts, list) else None
+    return [alert for alert in alerts if _is_readable(alert)] if isinstance(alerts, list) else None
+
+
+def _is_readable(alert: Any) -> bool:
+    if not isinstance(alert, dict) or not all(isinstance(alert.get(key), str) for key in ("startsAt", "endsAt")):
+        return False
+    tables = [alert.get("labels"), alert.get("annotations")]
+    return all(isinstance(table, dict) and all(isinstance(text, str) for text in table.values()) for table in tables)
 
 
 def _request(url: str, method: str, **content: Any) -> httpx.Response:
@@ -104,8 +113,7 @@ def _request(url: str, method: str, **content: Any) -> httpx.Response:
 
 
 class AlertMessage(NamedTuple):
-    title: str
-    body: str
+    message: Message
     page: Page
     incident_id: int | None
     lasts: timedelta = LASTS
@@ -125,12 +133,12 @@ class AlertmanagerSender:
         """URL -> from when on the alerts of an engine before are read into `_open`; infinite once they were."""
 
     def send(
-        self, url: str, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
+        self, url: str, message: Message, page: Page, incident_id: int | None, lasts: timedelta = LASTS
     ) -> SendResult:
         """The answer. A message about no incident is an alert under the digest of its key, which `lasts` so long.
         Raises StoreError."""
         with self._locks.setdefault(url, threading.Lock()):
-            return self._send(url, [AlertMessage(title, body, page, incident_id, lasts)], [incident_id])
+            return self._send(url, [AlertMessage(message, page, incident_id, lasts)], [incident_id])
 
     def refresh(self, url: str, read: Callable[[], list[AlertMessage]]) -> SendResult:
         """Sends the messages that `read` returns and ends the alerts of all other incidents. Nothing else is sent to
@@ -190,8 +198,8 @@ class AlertmanagerSender:
         """An end has the labels of the alert `before`: Alertmanager ends no other one."""
         now = datetime.now(UTC)
         labels = {"alertname": "Headway", "severity": "warning"}
-        title, body = without_countdown(message.title), without_countdown(message.body)  # both last for hours
-        annotations = {"summary": title, "description": body}
+        lasting = message.message.without_countdown()
+        annotations = {"summary": title_text(lasting.title), "description": body_text(lasting.blocks)}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
         times = {"startsAt": _text(now), "endsAt": _text(now + message.lasts)}
         alert: dict[str, Any] = {"labels": labels, "annotations": annotations, **times}

@@ -9,15 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from console.store.outbox import LEAST_REPEAT
+from console.store.outbox import GIVE_UP_AFTER, LEAST_REPEAT, REFUSALS
 from console.timing.durations import format_duration
 
 BASE = timedelta(seconds=5)
 CAP = timedelta(minutes=15)
 MIN_DELAY = timedelta(milliseconds=250)
 """Lower bound of the delay, as full jitter may draw zero."""
-REFUSALS = 3
-"""Permanent refusals of the same message in a row before the delivery is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,6 @@ def after_failure(
     tries: int,
     refusals: int,
     age: timedelta,
-    give_up_after: timedelta,
     chance: float,
     *,
     maybe_arrived: bool = False,
@@ -47,11 +44,11 @@ def after_failure(
     """
     if refusals >= REFUSALS:
         return RetryDecision(None, f"refused permanently {refusals} times")
-    if age >= give_up_after:
-        return RetryDecision(None, f"not accepted within {format_duration(give_up_after)}")
+    if age >= GIVE_UP_AFTER:
+        return RetryDecision(None, f"not accepted within {format_duration(GIVE_UP_AFTER)}")
     base, factor = (2 * LEAST_REPEAT, 4.0) if maybe_arrived else (BASE, 2.0)
     longest = min(CAP, base * factor ** min(tries - 1, 15))
     if until_act_by > timedelta(0):
         longest = min(longest, max(base, until_act_by / 2))
     wait = max(MIN_DELAY, longest * ((1 + chance) / 2 if maybe_arrived else chance))
-    return RetryDecision(min(wait, max(give_up_after - age, MIN_DELAY)))
+    return RetryDecision(min(wait, max(GIVE_UP_AFTER - age, MIN_DELAY)))

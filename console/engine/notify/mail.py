@@ -19,10 +19,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from console.domain.incident import ACKNOWLEDGE_FOR
+from console.domain.message import Message, body_text, cell_text, table_rows, title_text
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
-from console.text.message import is_command, is_own_link, read_blocks
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -73,8 +73,12 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def is_mail(url: str) -> bool:
+    return url.lower().startswith(("mailto:", "mailtos:"))
+
+
 def send_mail(
-    url: str, title: str, body: str, thread: MailThread, check_lease: Callable[[], None] = lambda: None
+    url: str, message: Message, thread: MailThread, check_lease: Callable[[], None] = lambda: None
 ) -> SendResult | None:
     """The server's reply; None for a URL that is not mail, or that only apprise can send.
 
@@ -83,7 +87,7 @@ def send_mail(
     """
     import apprise  # noqa: PLC0415 - see senders.send_by_apprise
 
-    if not url.lower().startswith(("mailto:", "mailtos:")):
+    if not is_mail(url):
         return None
     plugin: Any = apprise.Apprise.instantiate(url)
     if plugin is not None and (fault := unencrypted_login(plugin)):
@@ -92,7 +96,7 @@ def send_mail(
         return None
     if plugin.secure_mode != "insecure" and not plugin.verify_certificate:
         return None
-    return _deliver(plugin, compose_mail(plugin, title, body, thread), check_lease)
+    return _deliver(plugin, compose_mail(plugin, message, thread), check_lease)
 
 
 _POLICY = default_policy.clone(max_line_length=998)
@@ -100,8 +104,9 @@ _POLICY = default_policy.clone(max_line_length=998)
 which begins with a blank."""
 
 
-def compose_mail(plugin: Any, title: str, body: str, thread: MailThread) -> EmailMessage:
+def compose_mail(plugin: Any, alert: Message, thread: MailThread) -> EmailMessage:
     """The complete mail. `plugin`: the URL as parsed by apprise."""
+    title = title_text(alert.title)
     name, address = plugin.from_addr
     domain = address.rpartition("@")[2] or "localhost"
     message = EmailMessage(_POLICY)
@@ -118,8 +123,8 @@ def compose_mail(plugin: Any, title: str, body: str, thread: MailThread) -> Emai
         message["In-Reply-To"] = f"<headway.{thread.references[-1]}@{domain}>"
         message["References"] = " ".join(f"<headway.{reference}@{domain}>" for reference in thread.references)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(f"{title}\n\n{body}")
-    message.add_alternative(as_html(title, body), subtype="html")
+    message.set_content(f"{title}\n\n{body_text(alert.blocks)}")
+    message.add_alternative(as_html(alert), subtype="html")
     return message
 
 
@@ -237,26 +242,28 @@ a{color:#0b57d0}
 pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
 <body>
 <h1>{{ title }}</h1>
-{% macro cell(label, text) -%}
-{% if is_own_link(label, text) %}<a href="{{ text }}">{{ acknowledge if label == "Acknowledge" else text }}</a>
-{%- elif is_command(text) %}<code>{{ text }}</code>{% else %}{{ breakable(text) }}{% endif %}
+{% macro cell(label, value) -%}
+{% set text = cell_text(value) -%}
+{% if value.url is defined %}<a href="{{ text }}">{{ acknowledge if label == "Acknowledge" else text }}</a>
+{%- elif value.command is defined %}<code>{{ text }}</code>{% else %}{{ breakable(text) }}{% endif %}
 {%- endmacro -%}
 {% for block in blocks -%}
-{% if block.kind == "rule" -%}
+{% if block.kind == "details" -%}
 <hr>
-{% elif block.kind == "title" -%}
-<h2>{{ block.rows[0][0] }}</h2>
+{% elif block.kind == "section" -%}
+<h2>{{ cell_text(title_text(block.title)) }}</h2>
 {% elif block.kind == "quote" -%}
-<pre>{{ block.rows | map("first") | join("\n") }}</pre>
-{% elif block.kind == "text" -%}
-<p>{% for row in block.rows %}{{ cell("", row[0]) }}{% if not loop.last %}<br>{% endif %}{% endfor %}</p>
-{% elif block.has_header -%}
-<table><tr>{% for name in block.header %}<th>{{ name }}</th>{% endfor %}</tr>
-{%- for row in block.rows[1:] %}<tr>{% for text in row %}<td>{{ breakable(text) }}</td>{% endfor %}</tr>
+<pre>{{ block.rows | join("\n") }}</pre>
+{% elif block.kind == "lines" -%}
+<p>{% for line in block.rows %}{{ breakable(line) }}{% if not loop.last %}<br>{% endif %}{% endfor %}</p>
+{% elif block.kind == "table" -%}
+{% set rows = table_rows(block) -%}
+<table><tr>{% for name in rows[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{%- for row in rows[1:] %}<tr>{% for text in row %}<td>{{ breakable(text) }}</td>{% endfor %}</tr>
 {%- endfor %}</table>
 {% else -%}
-<table class="rows">{% for row in block.rows %}<tr><th>{{ row[0] }}</th>
-{%- for text in row[1:] %}<td>{{ cell(row[0], text) }}</td>{% endfor %}</tr>{% endfor %}</table>
+<table class="rows">{% for label, value in block.rows %}<tr><th>{{ cell_text(label) }}</th>
+{{- "" }}<td>{{ cell(label, value) }}</td></tr>{% endfor %}</table>
 {% endif -%}
 {% endfor -%}
 </body></html>
@@ -280,8 +287,8 @@ def _breakable(text: str) -> Markup:
     return Markup(_JOINT.sub(r"\1<wbr/>", str(escape(text))))  # noqa: S704 - escaped before
 
 
-def as_html(title: str, body: str) -> str:
+def as_html(message: Message) -> str:
     """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
-    functions = {"is_own_link": is_own_link, "is_command": is_command, "breakable": _breakable}
-    acknowledge = f"Acknowledge for {ACKNOWLEDGE_FOR}"
-    return _page().render(title=title, blocks=read_blocks(body), acknowledge=acknowledge, **functions)
+    functions = {"cell_text": cell_text, "title_text": title_text, "table_rows": table_rows, "breakable": _breakable}
+    acknowledge, title = f"Acknowledge for {ACKNOWLEDGE_FOR}", title_text(message.title)
+    return _page().render(title=title, blocks=message.blocks, acknowledge=acknowledge, **functions)

@@ -74,7 +74,10 @@ LIMIT = 4 * 1024 * 1024
 MESSAGE_LIMIT = 240
 WEBCAL_SCHEMES = ("webcal", "webcals")
 """Links to subscribe to a calendar, which is served by https."""
+REFRESH = timedelta(minutes=15)
+"""Interval of reading a calendar."""
 RETRY = timedelta(minutes=1)
+"""The same after a failed read."""
 
 
 class RotaReader:
@@ -106,8 +109,7 @@ class RotaReader:
         for name in sorted(self._rotas, key=lambda name: self._due.get(name, 0.0)):
             if monotonic() - began >= SLOW_SECONDS or self._due.get(name, 0.0) > began:
                 return
-            rota = self._rotas[name]
-            pause = min(RETRY, rota.refresh_every) if self._read(fence, name, rota) else rota.refresh_every
+            pause = RETRY if self._read(fence, name, self._rotas[name]) else REFRESH
             self._due[name] = monotonic() + pause.total_seconds()
 
     def trouble(self) -> str:

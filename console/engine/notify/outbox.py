@@ -11,7 +11,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -21,9 +21,12 @@ import structlog
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
-from console.config.sections import RouteSettings
+from console.config.alerts import RouteSettings
+from console.control.alerts.present_end import present_end
 from console.domain.alert import AlertKind
 from console.domain.ids import micros
+from console.domain.message import Block, Lines, Message, Quote, title_text
+from console.domain.message_group import joined_message
 from console.engine.notify.acknowledge_link import AcknowledgeLinks
 from console.engine.notify.alertmanager import (
     LASTS,
@@ -44,19 +47,17 @@ from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store import alert_routing as routing_rows
 from console.store import outbox as rows
-from console.store.alerts import HEADWAY_RESOLVED, NOISE, TEST, NewAlert
+from console.store.alerts import HEADWAY, HEADWAY_RESOLVED, PERSON, TEST, NewAlert
 from console.store.db.database import Database
 from console.store.db.lease import store_id
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
-from console.text.message import quote, text_of, without_countdown
-from console.text.redact import mask_strictly
 from console.timing.clock import Clock, wait_seconds
-from console.timing.formats import rough_duration
+from console.timing.durations import rough_duration
 
 log = structlog.get_logger("headway.outbox")
 
-REPEAT_TEXT = "May be a duplicate: the answer to the first delivery was lost.\n\n"
+REPEAT = Lines(("May be a duplicate: the answer to the first delivery was lost.",))
 REPEAT_MARK = " (may be a duplicate)"
 """Ends the title: its begin has the service and its deadline."""
 SPARE_THREADS = 2
@@ -68,6 +69,8 @@ TEST_LASTS = timedelta(minutes=2)
 """A test is resolved at an on-call service after this: `headway alert test` has read it back by then."""
 UNAFFECTED_TIER = 3
 """The severity of a page about an incident without an affected service is that of this tier."""
+FIRST_EVALUATION_SECONDS = 30.0
+"""How long alerts of the engine before wait for the first evaluation, which replaces those with a past state."""
 LATE_US = 60_000_000
 """Age from which an alert is sent with its delay, and from which even the first try has no "(in 8 min)"."""
 
@@ -84,7 +87,7 @@ class Outbox:
         secrets: SecretStore,
         routing: AlertRouter,
         send: Sender,
-        mail: Callable[[str, str, str, MailThread, Callable[[], None]], SendResult | None] | None,
+        mail: Callable[[str, Message, MailThread, Callable[[], None]], SendResult | None] | None,
         alertmanager: AlertmanagerSender,
         webhook: WebhookSender,
         links: AcknowledgeLinks | None = None,
@@ -109,6 +112,10 @@ class Outbox:
         self._lock = threading.Lock()
         urls = sum(len(route.urls) for route in routes.values())
         self._pool = ThreadPoolExecutor(urls + SPARE_THREADS, thread_name_prefix="sender")
+        self.is_evaluated: Callable[[], bool] = lambda: True
+        """False before the first evaluation."""
+        self._waits_until = 0.0
+        """When alerts about incidents no longer wait for it, by `time.monotonic`."""
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -120,12 +127,14 @@ class Outbox:
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Sends until `stopping`; wakes on `wake`, else every second. Deliveries that a store failure left claimed
-        and unsent are released first, once all outcomes are written."""
+        and unsent are released first, once all outcomes are written. No alert about an incident is sent before the
+        first evaluation, for at most FIRST_EVALUATION_SECONDS."""
         self.pulse.beat()
         with self._lock:
             busy = frozenset(self._busy)
         self._write_pending_outcomes()
         rows.release_stray_claims(self._store, fence, busy)
+        self._waits_until = time.monotonic() + FIRST_EVALUATION_SECONDS
         while not stopping():
             self.wake.clear()
             self.pulse.beat()
@@ -139,7 +148,9 @@ class Outbox:
         with self._lock:
             busy = frozenset(self._busy)
         next_due, now = rows.next_due(self._store), self._now()
-        due = rows.claim_due(self._store, fence, now, busy) if next_due is not None and next_due <= now else []
+        is_early = time.monotonic() < self._waits_until and not self.is_evaluated()
+        is_due = next_due is not None and next_due <= now
+        due = rows.claim_due(self._store, fence, now, busy, without_incidents=is_early) if is_due else []
         if due:
             failpoint("outbox.claimed")
         for delivery in due:
@@ -192,31 +203,34 @@ class Outbox:
         failpoint("send.before")
         try:
             self._store_id = self._store_id or store_id(self._store)
-            rows.mark_sending(self._store, fence, delivery.id, self._now())
+            for number in delivery.ids:
+                rows.mark_sending(self._store, fence, number, self._now())
         except LeaseLost:
             raise
         except StoreError:  # not recorded, so nothing may be sent yet
-            self._write(lambda: rows.release_claim(self._store, fence, delivery.id))
+            for number in delivery.ids:
+                self._write(partial(rows.release_claim, self._store, fence, number))
             return
-        title, body = self._message(delivery)
-        title, body = neutralise(title), neutralise(self._delay_text(delivery) + body)
+        delivery = self._as_of_now(delivery)
+        message = self._message(delivery).below(*self._delay_blocks(delivery)).mapped(neutralise)
         if self._links is not None:
-            body = self._links.with_links(url, delivery.route, delivery.id, body, self._clock.now())
+            message = self._links.with_links(url, delivery.route, delivery.id, message, self._clock.now())
         sent: SendResult | None = None
+        # a problem of Headway itself may begin or end while no store can be read
+        page = replace(_page(delivery), store_id="" if delivery.origin == HEADWAY else self._store_id)
         if self._mail is not None:
             about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
             thread = mail_thread(self._store_id, delivery.dedup_key, delivery.route, delivery.id, *about)
-            sent = self._mail(url, title, body, thread, lambda: self._check_lease(fence))
+            sent = self._mail(url, message, thread, lambda: self._check_lease(fence))
         if is_alertmanager(url):
             lasts = LASTS if delivery.kind == TEST or delivery.incident_id is not None else REPORT_LASTS
-            sent = self._alertmanager.send(url, title, body, _page(delivery), delivery.incident_id, lasts)
+            sent = self._alertmanager.send(url, message, page, delivery.incident_id, lasts)
             self._refreshed_at = -math.inf if delivery.incident_id is None else self._refreshed_at
         if is_webhook(url):
-            sent = self._webhook.send(url, delivery, title, body, _page(delivery))
-        page = _page(delivery)
+            sent = self._webhook.send(url, delivery, message, page)
         if self._slack is not None and delivery.incident_id is not None and not delivery.is_resolved:
             page = replace(page, buttons=self._slack.attachment(delivery.incident_id))
-        sent = sent or self._send(url, title, body, page)
+        sent = sent or self._send(url, message, page)
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         sent_us = self._now()
@@ -224,23 +238,22 @@ class Outbox:
             self._write(lambda: self._queue_test_end(delivery, fence, sent_us))
         if sent.arrived:
             failpoint("record.before_commit")
-            self._write(lambda: rows.record_sent(self._store, fence, delivery.id, sent_us))
+            self._write(lambda: rows.record_sent(self._store, fence, delivery.id, sent_us, delivery.ids[1:]))
             failpoint("record.after_commit")
-            log.info("alert sent", route=delivery.route, title=delivery.title, repeat=delivery.maybe_repeat)
+            title = title_text(delivery.message.title)
+            log.info("alert sent", route=delivery.route, title=title, repeat=delivery.maybe_repeat)
         else:
             self._write(lambda: self._failed(delivery, fence, sent))
 
     def _queue_test_end(self, delivery: rows.DueDelivery, fence: int, sent_us: int) -> None:
         """Creates the alert that resolves a test at this URL."""
-        title, due_us = f"{delivery.title}; resolved", sent_us + TEST_LASTS // timedelta(microseconds=1)
+        message, due_us = delivery.message.titled(after="; resolved"), sent_us + TEST_LASTS // timedelta(microseconds=1)
         alert = NewAlert(
             delivery.route,
             TEST,
-            title,
-            delivery.body,
+            message,
             delivery.dedup_key,
-            title,
-            delivery.body,
+            message,
             version=HEADWAY_RESOLVED,
             not_before_us=due_us,
             first_url=delivery.url_index,
@@ -267,8 +280,8 @@ class Outbox:
         for delivery in rows.latest_of_open_incidents(self._store):
             is_reopened = delivery.is_resolved  # and nothing was sent since
             if urls.get((delivery.route, delivery.receiver)) == url and not is_reopened:
-                title, body = map(neutralise, self._message(delivery))
-                messages.append(AlertMessage(title, body, _page(delivery), delivery.incident_id))
+                message = self._message(delivery).mapped(neutralise)
+                messages.append(AlertMessage(message, _page(delivery), delivery.incident_id))
         return messages
 
     def _alertmanager_urls(self) -> dict[tuple[str, str], str]:
@@ -297,36 +310,50 @@ class Outbox:
         except StoreError as error:
             log.warning("the lease could not be checked before the end of a mail", error=str(error))
 
-    def _delay_text(self, delivery: rows.DueDelivery) -> str:
-        """Lines before the alert: its delay, the undelivered alert that it replaces, and in a late alert or an end the
-        present progress of the incident's plan, one that is done in an end only; empty if there are none."""
+    def _delay_blocks(self, delivery: rows.DueDelivery) -> Iterator[Block]:
+        """Blocks above those of the alert: its delay, an act-by that has passed since, the undelivered alert that it
+        replaces, and in a late alert or an end the present progress of the incident's plan, one that is done in an end
+        only."""
         now, before, plan = self._now(), delivery.replaced, delivery.plan
         is_late = now - delivery.since_us >= LATE_US
-        blocks = [[f"Delayed by {_age(now, delivery.since_us)}."] if is_late else []]
+        if is_late:
+            yield Lines((f"Delayed by {_age(now, delivery.since_us)}.",))
+        if not delivery.is_resolved and delivery.made_us < (delivery.act_by_us or 0) <= now:
+            yield Lines(("Its act-by has passed since this was written.",))
         if before is not None:
-            title, _ = self._allowed(delivery.route, before.title, before.plain_title, "", "")
-            intro = f"Replaces an alert of {_age(now, before.made_us)} ago that was not delivered:"
-            blocks += [[intro, *quote([without_countdown(title)])]]
+            yield Lines((f"Replaces an alert of {_age(now, before.made_us)} ago that was not delivered:",))
+            yield Quote((title_text(self._allowed(delivery.route, before).without_countdown().title),))
         may_follow = delivery.is_resolved or (is_late and (plan is None or plan.state != "done"))
-        if plan is not None and may_follow and not plan.has_no_further_step and plan.status not in delivery.title:
+        if plan is None or not may_follow or plan.has_no_further_step:
+            return
+        if plan.status not in title_text(delivery.message.title):
             next_step = f": headway plan {plan.id}" if plan.state in ("paused", "stopped") else "."
-            blocks += [[f"{plan.progress.capitalize()}{next_step}"]]
-        return f"{text_of(blocks)}\n" if any(blocks) else ""
+            yield Lines((f"{plan.progress.capitalize()}{next_step}",))
 
-    def _allowed(self, route: str, title: str, plain_title: str, body: str, plain_body: str) -> tuple[str, str]:
-        """Title and body as far as the route's `body` setting allows."""
-        how = self._routes[route].body
-        if how == "link":
-            return plain_title or title.partition(":")[0], plain_body
-        return (mask_strictly(title), mask_strictly(body)) if how == "masked" else (title, body)
+    def _allowed(self, route: str, alert: rows.DueDelivery | rows.ReplacedAlert) -> Message:
+        """The message that the route's `body` setting allows."""
+        return alert.plain if self._routes[route].body == "link" else alert.message
 
-    def _message(self, delivery: rows.DueDelivery) -> tuple[str, str]:
-        """Title and body as its route allows them, as of now."""
-        texts = (delivery.title, delivery.plain_title, delivery.body, delivery.plain_body)
-        title, body = self._allowed(delivery.route, *texts)
+    def _as_of_now(self, delivery: rows.DueDelivery) -> rows.DueDelivery:
+        """The delivery with the service days of an end as they are, a state below the alerts that need a person, and a
+        digest without the parts that newer alerts replace."""
+        if delivery.remaining:
+            message, plain = self._routing.digest_texts(delivery.remaining)
+        elif delivery.included:
+            message = joined_message(*(alert.message for alert in delivery.included), delivery.message)
+            plain = joined_message(*(alert.plain for alert in delivery.included), delivery.plain)
+            delivery = replace(delivery, origin=PERSON)
+        else:
+            now = self._clock.now()
+            message, plain = (present_end(text, delivery.days, now) for text in (delivery.message, delivery.plain))
+        return replace(delivery, message=message, plain=plain)
+
+    def _message(self, delivery: rows.DueDelivery) -> Message:
+        """The message as its route allows it, as of now."""
+        message = self._allowed(delivery.route, delivery)
         if delivery.tries or self._now() - delivery.made_us >= LATE_US:
-            title, body = without_countdown(title), without_countdown(body)
-        return (f"{title}{REPEAT_MARK}", REPEAT_TEXT + body) if delivery.maybe_repeat else (title, body)
+            message = message.without_countdown()
+        return as_repeat(message) if delivery.maybe_repeat else message
 
     def _write(self, write: Callable[[], None]) -> None:
         """Writes now, or later if the store is unavailable. Raises LeaseLost."""
@@ -353,7 +380,8 @@ class Outbox:
         url = urls.get(delivery.receiver) if delivery.receiver else by_index.get(delivery.url_index)
         if url is None:
             text = routing_rows.stray_text(delivery.route, delivery.receiver)
-            self._write(lambda: self._park(delivery, fence, text, SendResult(False)))
+            for part in delivery.claimed:
+                self._write(partial(self._park, part, delivery.route, fence, text, SendResult(False)))
             return None
         try:
             return self._secrets(url)
@@ -363,25 +391,40 @@ class Outbox:
             return None
 
     def _failed(self, delivery: rows.DueDelivery, fence: int, sent: SendResult) -> None:
-        """Retries with backoff, or parks the delivery. A test is tried once, its end until it arrives."""
-        refusals = delivery.refusals + 1 if sent.for_good else 0
+        """Retries with backoff, or parks the delivery, and each included one by its own refusals and age. A test is
+        tried once, its end until it arrives."""
         error = clean_line(self._secrets.mask(sent.reason), MESSAGE_LIMIT)
-        age = timedelta(microseconds=self._now() - delivery.since_us)
-        give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
-        attempt = (delivery.tries + 1, refusals, age, give_up, random.random())
         until_act_by = timedelta(microseconds=(delivery.act_by_us or 0) - self._now())
-        retry = after_failure(*attempt, maybe_arrived=sent.arrived is None, until_act_by=until_act_by)
-        if retry.wait is None or (delivery.kind == TEST and not delivery.is_resolved):
-            self._park(delivery, fence, f"{error} ({retry.why})" if retry.why else error, sent, refusals)
-            return
-        seconds = retry.wait.total_seconds()
-        next_us = micros(self._clock.after(seconds))
-        rows.postpone(self._store, fence, delivery.id, error, next_us, sent.arrived, refusals)
-        log.warning("alert not sent, will be tried again", route=delivery.route, error=error, seconds=round(seconds))
+        for part in delivery.claimed:
+            refusals = part.refusals + 1 if sent.for_good else 0
+            attempt = (part.tries + 1, refusals, timedelta(microseconds=self._now() - part.since_us), random.random())
+            retry = after_failure(*attempt, maybe_arrived=sent.arrived is None, until_act_by=until_act_by)
+            if retry.wait is None or (delivery.kind == TEST and not delivery.is_resolved):
+                why = f"{error} ({retry.why})" if retry.why else error
+                self._park(part, delivery.route, fence, why, sent, refusals)
+                continue
+            seconds = retry.wait.total_seconds()
+            next_us = micros(self._clock.after(seconds))
+            rows.postpone(self._store, fence, part.id, error, next_us, sent.arrived, refusals)
+            route, wait = delivery.route, round(seconds)
+            log.warning("alert not sent, will be tried again", route=route, error=error, seconds=wait)
 
-    def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
-        rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)
-        log.error("alert abandoned", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)
+    def _park(
+        self,
+        part: rows.DueDelivery | rows.IncludedAlert,
+        route: str,
+        fence: int,
+        error: str,
+        sent: SendResult,
+        refusals: int = 0,
+    ) -> None:
+        rows.park(self._store, fence, part.id, error, self._now(), sent.arrived, refusals)
+        log.error("alert abandoned", delivery=part.id, route=route, title=title_text(part.message.title), error=error)
+
+
+def as_repeat(message: Message, why: Lines = REPEAT) -> Message:
+    """The message of a second try, marked as one."""
+    return message.titled(after=REPEAT_MARK).below(why)
 
 
 def _age(now_us: int, at_us: int) -> str:
@@ -391,16 +434,16 @@ def _age(now_us: int, at_us: int) -> str:
 
 def send_unstored(url: str, delivery: rows.DueDelivery, page: Page, estate: str, send: Sender) -> SendResult:
     """Sends a message about no incident without the store. `send`: for all URLs but Alertmanager's and webhooks."""
-    title, body = neutralise(delivery.title), neutralise(delivery.body)
+    message = delivery.message.mapped(neutralise)
     if is_alertmanager(url):
-        return AlertmanagerSender(None).send(url, title, body, page, None, REPORT_LASTS)
+        return AlertmanagerSender(None).send(url, message, page, None, REPORT_LASTS)
     if is_webhook(url):
-        return post_webhook(url, notification(delivery, title, body, page, estate))
-    return send(url, title, body, page)
+        return post_webhook(url, notification(delivery, message, page, estate))
+    return send(url, message, page)
 
 
 def _page(delivery: rows.DueDelivery) -> Page:
-    action = PageAction.INFORM if delivery.origin == NOISE else PageAction.OPEN
+    action = PageAction.OPEN
     if delivery.is_resolved:
         action = PageAction.RESOLVE
     elif delivery.origin == AlertKind.UPDATED and not delivery.begins:

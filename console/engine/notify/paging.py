@@ -54,16 +54,20 @@ class Page:
     """By which the page has its severity; None: of a message about no single incident."""
     buttons: Mapping[str, Any] | None = None
     """An attachment of buttons, for Slack."""
+    store_id: str = ""
+    """Of the store with the incident: two of them may page by one service."""
 
     @property
     def steps(self) -> tuple[tuple[str, PageAction], ...]:
         """(key at the service, action), in order. Keys are digests: they reveal no names."""
         resolve_steps = [(key, PageAction.RESOLVE) for key in self.resolves]
-        return tuple((_digest(key), action) for key, action in [*resolve_steps, (self.key, self.action)])
+        keys = [*resolve_steps, (self.key, self.action)]
+        return tuple((page_key(self.store_id, key), action) for key, action in keys)
 
 
-def _digest(key: str) -> str:
-    return "headway-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def page_key(store_id: str, key: str) -> str:
+    """The key at an on-call service of what has this dedup key in the store."""
+    return "headway-" + hashlib.sha256(f"{store_id}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def is_pager(plugin: Any) -> bool:

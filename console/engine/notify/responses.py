@@ -24,10 +24,10 @@ from connectors.sdk.errors import AccessRefused, ConnectorError, InvalidAnswer, 
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import REFUSED, HttpEndpoint, Transport
-from console.config.sections import RouteSettings
+from console.config.alerts import RouteSettings
 from console.domain.ids import micros
 from console.domain.incident import ACKNOWLEDGE_FOR
-from console.engine.notify.paging import Page, alias_address, names_own_key, read_key_of
+from console.engine.notify.paging import alias_address, names_own_key, page_key, read_key_of
 from console.store.alert_responses import (
     ActiveAcknowledgement,
     acknowledge,
@@ -36,6 +36,7 @@ from console.store.alert_responses import (
 )
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
+from console.store.db.lease import store_id
 from console.store.outbox import PagedIncident, paged_incidents
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
@@ -285,7 +286,7 @@ class _Receiver:
 
     route: str
     name: str
-    """In the timeline."""
+    """The actor of its events in the timeline."""
     service: OnCallService
     url: str
     plugin: Any
@@ -458,6 +459,7 @@ class OnCallResponses:
         for incident in paged_incidents(self._store, list(self._references), MAX_INCIDENTS):
             incidents.setdefault((incident.route, incident.receiver), []).append(incident)
         receivers: dict[str, _Receiver] = {}
+        store = store_id(self._store)
         for (route, text), reference in list(self._references.items()):
             paged = incidents.get((route, text))
             if paged is None:
@@ -473,8 +475,7 @@ class OnCallResponses:
                 continue
             receivers[url] = receiver
             for incident in paged:
-                [*_, (key, _)] = Page(incident.dedup_key).steps
-                receiver.incidents.setdefault(key, incident.incident_id)
+                receiver.incidents.setdefault(page_key(store, incident.dedup_key), incident.incident_id)
         return receivers
 
     def _receiver(self, route: str, reference: str, url: str) -> _Receiver | None:
@@ -491,7 +492,7 @@ class OnCallResponses:
         for key in receiver.next_keys:
             receiver.last_key, incident_id = key, receiver.incidents[key]
             state, own = self._state(receiver, key), acknowledgements.get(incident_id)
-            is_unsent = own is not None and not own.key.startswith(receiver.mark) and not own.was_sent_to(receiver.name)
+            is_unsent = own is not None and not own.key.startswith(receiver.mark) and receiver.name not in own.sent
             if state.person and state.status in _HANDLED:
                 self._record(fence, receiver, incident_id, state)
             elif is_unsent and state.status == "triggered" and receiver.sends.are_due and service.acknowledge:
@@ -555,12 +556,12 @@ class PageAtService(NamedTuple):
     error: str = ""
 
 
-def page_at_service(route: str, url: str, dedup_key: str, secrets: SecretStore) -> PageAtService | None:
-    """Reads a page with the read key of its URL; None where the URL has none, or is of no on-call service."""
+def page_at_service(route: str, url: str, key: str, secrets: SecretStore) -> PageAtService | None:
+    """Reads a page, by its key at the service, with the read key of its URL; None where the URL has none, or is of no
+    on-call service."""
     receiver = _receiver_of(route, "", url)
     if receiver is None or not receiver.read_key or receiver.service.query is None:
         return None
-    [*_, (key, _)] = Page(dedup_key).steps
     client = ServiceClient(secrets)
     try:
         state = client.states(receiver, key).get(key, ServiceState("unknown"))

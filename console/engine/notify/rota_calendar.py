@@ -71,7 +71,7 @@ def read_calendar(
     left_out: list[tuple[int, str]] = []
     readable = 0
     for calendar in _calendars(text):
-        _keep_zones(calendar)
+        left_out += _left_out_zones(calendar)
         series: dict[str, list[_Event]] = {}
         for event in calendar.events:
             try:
@@ -96,11 +96,15 @@ def read_calendar(
     return tuple(sorted(shifts, key=lambda shift: (shift.begins, shift.ends, shift.person))), reasons
 
 
+_Lines = list[tuple[int, str]]
+"""Lines of a component with their numbers."""
+
+
 @dataclass
 class _Event:
-    """A VEVENT without its alarms: its lines with their numbers."""
+    """A VEVENT without its alarms."""
 
-    lines: list[tuple[int, str]] = field(default_factory=list)
+    lines: _Lines = field(default_factory=list)
     component: Any = None
 
     def read(self, zone: tzinfo | None) -> None:
@@ -141,7 +145,8 @@ class _Event:
 class _Calendar:
     """A VCALENDAR: its time zones, its events and the zone of times without one."""
 
-    zone_lines: list[str] = field(default_factory=list)
+    zones: list[_Lines] = field(default_factory=list)
+    """VTIMEZONEs."""
     events: list[_Event] = field(default_factory=list)
     zone_name: str = ""
     """X-WR-TIMEZONE."""
@@ -168,11 +173,13 @@ def _calendars(text: str) -> list[_Calendar]:
                 calendars.append(_Calendar())
             elif path == ["VCALENDAR", "VEVENT"]:
                 calendars[-1].events.append(_Event())
+            elif path == ["VCALENDAR", "VTIMEZONE"]:
+                calendars[-1].zones.append([])
         match path:
             case ["VCALENDAR"] if mark.partition(";")[0] == "X-WR-TIMEZONE":
                 calendars[-1].zone_name = line.partition(":")[2].strip()
             case ["VCALENDAR", "VTIMEZONE", *_]:
-                calendars[-1].zone_lines.append(line)
+                calendars[-1].zones[-1].append((number, line))
             case ["VCALENDAR", "VEVENT"]:
                 calendars[-1].events[-1].lines.append((number, line))
         if mark == "END" and (not path or path.pop() != name):
@@ -183,13 +190,15 @@ def _calendars(text: str) -> list[_Calendar]:
     return calendars
 
 
-def _keep_zones(calendar: _Calendar) -> None:
-    """Makes the VTIMEZONEs known to the library."""
-    lines = ["BEGIN:VCALENDAR", *calendar.zone_lines, "END:VCALENDAR", ""]
-    try:
-        icalendar.Calendar.from_ical("\r\n".join(lines))
-    except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
-        raise CalendarUnreadable(f"not a readable calendar (a VTIMEZONE: {_line(str(error))})") from None
+def _left_out_zones(calendar: _Calendar) -> Iterator[tuple[int, str]]:
+    """Makes each VTIMEZONE known to the library; yields line and text of those that cannot be read. An event in one of
+    these is read if its zone is known by its name."""
+    for lines in calendar.zones:
+        text = ["BEGIN:VCALENDAR", *(line for _, line in lines), "END:VCALENDAR", ""]
+        try:
+            icalendar.Calendar.from_ical("\r\n".join(text))
+        except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
+            yield lines[0][0], f"a VTIMEZONE (line {lines[0][0]}): {_line(str(error))}"
 
 
 def _rule_fault(event: Any) -> str:

@@ -10,25 +10,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 
 import structlog
 
-from console.config.sections import RouteSettings
-from console.config.templates import TemplateFault, render
-from console.control.alerts.digest import WINDOW, digest_text, plan_digest
-from console.domain.alert import SHADOW_LABEL
-from console.domain.decision import Decisions, Notice
+from console.config.alerts import RouteSettings
+from console.control.alerts.digest import WINDOW, digest_message, plan_digest
+from console.domain.alert import SHADOW_LABEL, PendingAlert
 from console.domain.ids import micros, optional_instant
+from console.domain.message import Block, CommandRef, Facts, Lines, Message, Quote, title_text
 from console.domain.switches import Modes
 from console.failpoints import failpoint
 from console.store import alert_routing as rows
 from console.store import switches
 from console.store.alerts import DIGEST, HEADWAY, NewAlert
 from console.store.db.database import Database
-from console.text.cleaning import clean, clean_line
-from console.text.message import MessageText, quote, table, text_of
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 
@@ -54,71 +51,24 @@ def notify_or_record(
 
 def to_shadow_route(alert: NewAlert, shadow_route: str) -> NewAlert:
     """The alert, addressed to the shadow route."""
-    first = f"Shadow mode: this would have been sent to {alert.route}.\n\n"
-    return replace(
-        alert,
-        route=shadow_route,
-        title=f"{SHADOW_LABEL}{alert.title}",
-        body=first + alert.body,
-        plain_title=f"{SHADOW_LABEL}{alert.plain_title}",
-        plain_body=first + alert.plain_body,
-    )
+    first = Lines((f"Shadow mode: this would have been sent to {alert.route}.",))
+    message, plain = (text.titled(SHADOW_LABEL).below(first) for text in (alert.message, alert.plain))
+    return replace(alert, route=shadow_route, message=message, plain=plain)
 
 
 def shadow_report_line(alert: NewAlert) -> str:
     """The line of the alert in the shadow report."""
-    return f"would have notified {alert.route}: {alert.title}"
+    return f"would have notified {alert.route}: {title_text(alert.message.title)}"
 
 
 log = structlog.get_logger("headway.outbox")
 
-TITLE_LIMIT = 300
-
-
-class RouteTemplates:
-    """Renders notifications in their routes' own templates; Headway's text is used if that fails."""
-
-    def __init__(self, routes: Mapping[str, RouteSettings]) -> None:
-        self._templates = {
-            name: route.template for name, route in routes.items() if route.template.subject or route.template.body
-        }
-
-    def render(self, decisions: Decisions) -> Decisions:
-        """The decisions with rendered notifications."""
-        if not self._templates:
-            return decisions
-        incidents = tuple(
-            replace(incident, notices=tuple(map(self._notice, incident.notices))) if incident.notices else incident
-            for incident in decisions.incidents
-        )
-        return replace(decisions, incidents=incidents)
-
-    def _notice(self, notice: Notice) -> Notice:
-        template = self._templates.get(notice.template)
-        if template is None:
-            return notice
-
-        def title(values: Mapping[str, object]) -> str:
-            return clean_line(render(template.subject, values), TITLE_LIMIT) if template.subject else ""
-
-        def body(values: Mapping[str, object]) -> str:
-            return clean(render(template.body, values)) if template.body else ""
-
-        try:
-            return replace(
-                notice,
-                title=title(notice.values) or notice.title,
-                body=body(notice.values) or notice.body,
-                plain_title=title(notice.plain_values) or notice.plain_title,
-                plain_body=body(notice.plain_values) or notice.plain_body,
-            )
-        except TemplateFault as fault:
-            log.error("template failed, sending Headway's own text", route=notice.route, error=str(fault))
-            return notice
-
-
 ROUTE_SECONDS = 1.0
 """Interval of checking for deliveries without success and for parked ones."""
+ALERTS_PER_MINUTE = 10
+"""More alerts of a route than this in a minute are sent as one digest; the first of a tier-1 service never waits."""
+FALLBACK_AFTER = timedelta(minutes=2)
+"""How long the URLs of a route have to accept an alert before its fallback gets it too."""
 MAX_FALLBACK_AGE = timedelta(hours=48)
 """Alerts older than this are not sent to a fallback that is configured later."""
 PARKED_REMINDER_INTERVAL = timedelta(hours=1)
@@ -169,16 +119,23 @@ class AlertRouter:
         digests: list[tuple[NewAlert, list[int]]] = []
         waiting = sorted(rows.pending_alerts(self._store), key=lambda alert: (alert.route, alert.id))
         for route, group in groupby(waiting, lambda alert: alert.route):
-            limit = self._routes[route].max_per_minute if route in self._routes else len(waiting)
+            limit = ALERTS_PER_MINUTE if route in self._routes else len(waiting)
             released, digest_us = rows.released_since(self._store, route, micros(now - WINDOW))
             plan = plan_digest(list(group), released, optional_instant(digest_us), limit, now)
             alone += plan.alone
             if plan.together:
-                digest = _digest_alert(route, digest_text(plan.together, limit, self._zone, self._link), now)
+                message, short = self.digest_texts(plan.together)
+                key = f"headway:digest:{route}:{micros(now)}"
+                digest = NewAlert(route, DIGEST, message, key, short, waits=False)
                 digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))
             failpoint("outbox.released")
+
+    def digest_texts(self, alerts: Sequence[PendingAlert]) -> tuple[Message, Message]:
+        """The message of a digest of these alerts, and the same without text from outside."""
+        texts = (alerts, ALERTS_PER_MINUTE, self._zone, self._link)
+        return digest_message(*texts), digest_message(*texts, plain=True)
 
     def _apply_fallbacks(self, fence: int) -> None:
         now = self._clock.now()
@@ -186,8 +143,8 @@ class AlertRouter:
         for name, route in self._routes.items():
             if not route.fallback:
                 continue
-            until, since = micros(now - route.fallback_after), micros(now - MAX_FALLBACK_AGE)
-            after = format_duration(route.fallback_after)
+            until, since = micros(now - FALLBACK_AFTER), micros(now - MAX_FALLBACK_AGE)
+            after = format_duration(FALLBACK_AFTER)
             for alert in rows.undelivered_alerts(self._store, name, until, since, route.fallback):
                 line = f'Route "{alert.route}" has not confirmed this in {after}; this route is its fallback.'
                 last = f" Last answer: {alert.error}" if alert.error else ""
@@ -211,30 +168,22 @@ class AlertRouter:
                 notify_or_record(self._store, fence, self.url_sources, alert, shadow, *times)
 
 
-def _digest_alert(route: str, text: MessageText, now: datetime) -> NewAlert:
-    key, plain = f"headway:digest:{route}:{micros(now)}", (text.plain_title, text.plain_body)
-    return NewAlert(route, DIGEST, text.title, text.body, key, *plain, waits=False)
-
-
 def parked_alert_key(route: str) -> str:
     return f"headway:parked:{route}"
 
 
-def self_alert(
-    route: str, key: str, title: str, blocks: Sequence[Sequence[str]], plain: Sequence[Sequence[str]]
-) -> NewAlert:
-    """An alert about Headway itself; nothing delays or suppresses it."""
-    body, short = text_of(blocks), text_of(plain)
-    return NewAlert(route, HEADWAY, title, body, key, title, short, urgent=True, waits=False)
+def self_alert(route: str, key: str, title: str, error: str, blocks: tuple[Block, ...]) -> NewAlert:
+    """An alert about Headway itself; nothing delays or suppresses it. `error`: text from outside."""
+    plain = Message((title,), blocks)
+    message = plain.below(Quote((error,))) if error else plain
+    return NewAlert(route, HEADWAY, message, key, plain, urgent=True, waits=False)
 
 
 def _parked_alert(deliveries: rows.FailedDeliveries, route: str) -> NewAlert:
     number = f"{deliveries.count} alert{'s' if deliveries.count > 1 else ''}"
     title = f'{number} not delivered: route "{deliveries.route}"'
-    next_steps = [
-        ["Headway does not retry. Repair the receiver, then send again."],
-        table([("Do", "headway alert retry --parked"), ("Open", "headway alert")]),
-    ]
-    return self_alert(
-        route, parked_alert_key(deliveries.route), title, [quote([deliveries.error]), *next_steps], next_steps
+    next_steps = (
+        Lines(("Repair the receiver, then send again.",)),
+        Facts((("Do", CommandRef("headway alert retry --parked")), ("Open", CommandRef("headway alert")))),
     )
+    return self_alert(route, parked_alert_key(deliveries.route), title, deliveries.error, next_steps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -21,11 +21,13 @@ from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
 from console.domain.alert import KIND_LABELS, AlertKind
 from console.domain.ids import micros
+from console.domain.message import CommandRef, Facts, Lines
 from console.domain.switches import Modes
+from console.engine.notify.alertmanager import is_alertmanager
 from console.engine.notify.backoff import after_failure
-from console.engine.notify.mail import mail_thread, send_mail
-from console.engine.notify.outbox import REPEAT_MARK, REPEAT_TEXT, send_unstored
-from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.mail import is_mail, mail_thread, send_mail
+from console.engine.notify.outbox import as_repeat, send_unstored
+from console.engine.notify.paging import Page, PageAction, is_pager_url
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
 from console.engine.notify.senders import Sender, SendResult, neutralise, send_by_apprise
 from console.engine.supervisor.settings import route_url_sources
@@ -37,8 +39,6 @@ from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.store.outbox import DueDelivery
 from console.text.cleaning import clean_line, one_line
-from console.text.message import quote, table
-from console.text.redact import mask_strictly
 from console.timing.clock import real_now
 from console.timing.formats import timestamp_text
 from console.timing.zones import zone_of
@@ -49,9 +49,14 @@ STORE, OUTBOX, PARTS = "headway:store", "headway:outbox", "headway:parts"
 _LASTS_SECONDS = {STORE: STORE_LASTS_SECONDS, OUTBOX: 0.0, PARTS: 0.0}
 """How long a problem lasts before it is reported; a worker has failed several times by then."""
 RETRY_SECONDS = 3600.0
+SECOND_SECONDS = 120.0
+"""How long an engine without the lease waits before it notifies of its store where each copy is one more message, as
+in a chat. Without a store it cannot know whether the engine with the lease lives and has notified: its message is
+marked as a possible duplicate."""
+SECOND = Lines(("May be a duplicate: the engine with the lease may have notified of this.",))
 _TITLES = {
-    STORE: "no alerts, store unavailable",
-    OUTBOX: "no alerts, the outbox keeps failing",
+    STORE: "cannot send alerts, store unavailable",
+    OUTBOX: "cannot send alerts, the outbox keeps failing",
     PARTS: "degraded, engine workers keep failing",
 }
 _RESOLVED = {STORE: "store available again", OUTBOX: "the outbox works again", PARTS: "all engine workers run again"}
@@ -74,10 +79,17 @@ class _UnrecordedAlert:
     made: datetime
     occasion: str
     """The key of the problem and its reminder: the same in each engine that notifies of it."""
+    leads: bool
+    """The engine had the lease when the store was last read."""
     outcomes: dict[int, DeliveryOutcome] = field(default_factory=dict)
     sending: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def notified_urls(self) -> set[int]:
+        """Indexes of the URLs at which it may have arrived."""
+        return {index for index, outcome in self.outcomes.items() if outcome.arrived or outcome.maybe_arrived}
 
 
 class SelfMonitor:
@@ -99,6 +111,12 @@ class SelfMonitor:
         is down outlasts it: mails of several engines about one outage have one Message-ID."""
         self.store_id = ""
         """The id of the store as last read: the mails of another one have other Message-IDs."""
+        self.leads = True
+        """False if another engine had the lease when the store was last read."""
+        self._ends: list[_UnrecordedAlert] = []
+        """Ends that an engine without the lease sends; a new problem of that kind stops them."""
+        self._standby_since: float | None = None
+        """Since when the store has been usable and another engine has its lease."""
 
     def report(
         self,
@@ -112,7 +130,7 @@ class SelfMonitor:
         """Reports problems that last and problems that ended. `troubles`: key -> text. Without a fence the store is
         not used. `began`: when the attempt that failed began, by `time.monotonic`: a locked store answers late.
         `have_lasted`: the caller has waited already."""
-        now = time.monotonic()
+        now, self._standby_since = time.monotonic(), None
         if fence is not None:
             self.cache_modes(channel)
             self._write_notes(channel, fence)
@@ -132,18 +150,59 @@ class SelfMonitor:
                 self._notified_at[key] = now
                 self._notify(channel, fence, key, one_line(channel.secrets.mask(text), 500), reported is not None)
 
+    def note_standby(self, channel: NotificationChannel, seconds: float) -> None:
+        """Notes that another engine has the lease of a usable store: no problem is sent from memory any more. If that
+        has been so for `seconds`, in which a dead engine is replaced, this one drops what it reported. It sends the end
+        of what arrived, unless the store has a report whose end the engine with the lease sends, or has sent. Raises
+        StoreError."""
+        now = time.monotonic()
+        problems = [unrecorded for unrecorded in self._offline if unrecorded.alert.version != HEADWAY_RESOLVED]
+        if self._standby_since is None:
+            self._standby_since = now
+            for unrecorded in problems:
+                unrecorded.ended.set()
+                routed = channel.config.routes[unrecorded.alert.route].urls
+                if len(unrecorded.notified_urls) < len(routed):  # it is reported again if it goes on
+                    self._notified_at.pop(unrecorded.alert.dedup_key, None)
+                    self._since.pop(unrecorded.alert.dedup_key, None)
+        if now - self._standby_since < seconds or any(unrecorded.sending for unrecorded in problems):
+            return
+        ends: dict[str, set[int]] = {}
+        for unrecorded in problems:
+            key, made = unrecorded.alert.dedup_key, unrecorded.made
+            reminded_us = micros(made - timedelta(seconds=RETRY_SECONDS))
+            urls = unrecorded.notified_urls
+            last = rows.last_alert(channel.store, key, reminded_us)
+            if urls and (last is None or (last.version == HEADWAY_RESOLVED and last.made_us < micros(made))):
+                ends.setdefault(key, set()).update(urls)
+        for key, places in ends.items():
+            self._notify(channel, None, key, "", places=places)
+        self._ends = [unrecorded for unrecorded in self._offline if unrecorded.alert.version == HEADWAY_RESOLVED]
+        for memory in (self._offline, self._pending_notes, self._since, self._notified_at):
+            memory.clear()
+
     def cache_modes(self, channel: NotificationChannel) -> None:
         """Caches the shadow modes, for when the store is unavailable. Raises StoreError."""
         self._modes = current_modes(channel.store)
 
     def _notify(
-        self, channel: NotificationChannel, fence: int | None, key: str, text: str, is_repeat: bool = False
+        self,
+        channel: NotificationChannel,
+        fence: int | None,
+        key: str,
+        text: str,
+        is_repeat: bool = False,
+        places: Set[int] | None = None,
     ) -> None:
-        """Reports a problem, or, with empty `text`, its end. `is_repeat`: it was reported and lasts."""
+        """Reports a problem, or, with empty `text`, its end. `is_repeat`: it was reported and lasts. `places`: indexes
+        of URLs that it is sent to from memory; None: all."""
         self._reminders[key] = self._reminders.get(key, 0) + 1 if is_repeat else 0
         route = channel.config.alerts.default_route
         made = real_now()
         title = _TITLES[key] if text else _RESOLVED[key]
+        for end in self._ends if text else ():
+            if end.alert.dedup_key == key:
+                end.ended.set()
         log.error("reporting a problem of the engine", trouble=title, reason=text, route=route)
         if not route:
             return
@@ -168,21 +227,22 @@ class SelfMonitor:
             raise
         except StoreError as error:
             log.warning("it leaves from memory", error=channel.secrets.mask(str(error)))
-        self._send(channel, alert, made)
+        urls = range(len(channel.config.routes[alert.route].urls))
+        self._send(channel, alert, made, [place for place in urls if places is None or place in places])
 
-    def _send(self, channel: NotificationChannel, alert: NewAlert, made: datetime) -> None:
-        urls = channel.config.routes[alert.route].urls
+    def _send(self, channel: NotificationChannel, alert: NewAlert, made: datetime, places: Sequence[int]) -> None:
         occasion = f"{self.lease_since or made} {alert.version} {self._reminders.get(alert.dedup_key, 0)}"
-        unrecorded = _UnrecordedAlert(alert, made, occasion)
+        unrecorded = _UnrecordedAlert(alert, made, occasion, self.leads)
         self._offline.append(unrecorded)
-        for place in range(len(urls)):
+        for place in places:
             name = f"own alert {place}"
             threading.Thread(target=self._send_to, args=(channel, unrecorded, place), name=name, daemon=True).start()
 
     def _send_to(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> None:
         """Sends to one URL until it arrives, the store takes over, or it is too late."""
-        route = channel.config.routes[unrecorded.alert.route]
         tries, refusals = 0, 0
+        if self._is_second(channel, unrecorded, place) and unrecorded.ended.wait(SECOND_SECONDS):
+            return
         while True:
             with unrecorded.lock:
                 if unrecorded.ended.is_set():
@@ -198,7 +258,7 @@ class SelfMonitor:
                 )
                 unrecorded.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
                 unrecorded.sending -= 1
-            attempt = (tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            attempt = (tries, refusals, real_now() - unrecorded.made, random.random())
             retry = after_failure(*attempt, maybe_arrived=sent.arrived is None)
             if sent.arrived or retry.wait is None or unrecorded.ended.wait(retry.wait.total_seconds()):
                 return
@@ -206,24 +266,24 @@ class SelfMonitor:
     def _send_once(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> SendResult:
         alert = unrecorded.alert
         route = channel.config.routes[alert.route]
-        title, body = alert.title, alert.plain_body if route.body == "link" else alert.body
+        message = alert.plain if route.body == "link" else alert.message
         before = unrecorded.outcomes.get(place)
         is_repeat = before is not None and before.maybe_arrived
         if is_repeat:
-            title, body = f"{title}{REPEAT_MARK}", f"{REPEAT_TEXT}{body}"
-        if route.body == "masked":
-            title, body = mask_strictly(title), mask_strictly(body)
+            message = as_repeat(message)
+        elif self._is_second(channel, unrecorded, place):
+            message, is_repeat = as_repeat(message, SECOND), True
         try:
             action = PageAction.RESOLVE if alert.version == HEADWAY_RESOLVED else PageAction.OPEN
             page = Page(alert.dedup_key, action)
             made_us, estate = micros(unrecorded.made), clean_line(channel.config.estate.name)
             about = (alert.dedup_key, 0, 0, is_repeat, "", alert.kind)
-            delivery = DueDelivery(0, alert.route, place, title, body, *about, origin=alert.kind, made_us=made_us)
+            delivery = DueDelivery(0, alert.route, place, message, *about, origin=alert.kind, made_us=made_us)
             url = channel.secrets(route.urls[place])
             if channel.send is send_by_apprise:
                 key = f"{alert.dedup_key} {unrecorded.occasion}"
                 thread = mail_thread(self.store_id, key, alert.route, 0, False, True)
-                if (sent := send_mail(url, neutralise(title), neutralise(body), thread)) is not None:
+                if (sent := send_mail(url, message.mapped(neutralise), thread)) is not None:
                     return sent
             return send_unstored(url, delivery, page, estate, channel.send)
         except ConnectorError as error:
@@ -231,6 +291,18 @@ class SelfMonitor:
         except Exception as error:
             log.exception("sending an alert about Headway itself failed", route=alert.route)
             return SendResult(None, type(error).__name__)
+
+    def _is_second(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> bool:
+        """True for a problem that the engine with the lease sends too, where its receiver does not know the two as
+        one."""
+        alert = unrecorded.alert
+        if unrecorded.leads or alert.dedup_key != STORE or alert.version == HEADWAY_RESOLVED:
+            return False
+        try:
+            url = channel.secrets(channel.config.routes[alert.route].urls[place])
+        except ConnectorError:
+            return True
+        return not (is_mail(url) or is_alertmanager(url) or is_pager_url(url))
 
     def _write_notes(self, channel: NotificationChannel, fence: int) -> None:
         """Writes pending shadow report lines."""
@@ -253,7 +325,7 @@ class SelfMonitor:
 
 def _alert(route: str, key: str, kind: AlertKind, text: str, estate: str, made: datetime, zone: str) -> NewAlert:
     title = f"{KIND_LABELS[kind]}Headway {clean_line(estate)}: {_TITLES[key] if text else _RESOLVED[key]}"
-    at = [f"Sent at {timestamp_text(made, zone_of(zone))}."]
-    plain = [table([("Do", "headway status")]), ["Then read the engine's log."], at] if text else [at]
-    alert = self_alert(route, key, title, [quote([text] if text else []), *plain], plain)
+    at = Lines((f"Sent at {timestamp_text(made, zone_of(zone))}.",))
+    steps = (Facts((("Do", CommandRef("headway status")),)), Lines(("Then read the engine's log.",)))
+    alert = self_alert(route, key, title, text, (*steps, at) if text else (at,))
     return replace(alert, version=1 if text else HEADWAY_RESOLVED)

@@ -11,14 +11,15 @@ import threading
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.request import getproxies
 
 from connectors.sdk.transport.loopback import is_loopback
+from console.domain.message import Message, body_text, title_text
+from console.engine.notify.chat import DISCORD, SLACK, TEAMS, TELEGRAM, ChatMarkup, shortened_chat
 from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url, titled_details
-from console.text.message import DISCORD, LINK_LABELS, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
 from console.text.redact import is_secret_name
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 class Sender(Protocol):
-    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult: ...
+    def __call__(self, url: str, message: Message, page: Page) -> SendResult: ...
 
 
 class _AppriseLog(logging.Handler):
@@ -141,8 +142,8 @@ class _AppriseReplies:
 _apprise_log = _AppriseLog()
 
 
-def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
-    """Sends plain text through one apprise URL; to an on-call service as a page, which a recovery resolves."""
+def send_by_apprise(url: str, message: Message, page: Page) -> SendResult:
+    """Sends a message through one apprise URL; to an on-call service as a page, which a recovery resolves."""
     import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
 
     plugin: Any = apprise.Apprise.instantiate(url)
@@ -152,10 +153,9 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         return SendResult(False, fault)
     schemes = _schemes(plugin)
     markup = next((CHATS[scheme] for scheme in schemes if scheme in CHATS), None)
+    title, body = title_text(message.title), body_text(message.blocks)
     if DATA_SCHEMES.isdisjoint(schemes):
-        title, body = fitting(plugin, schemes, markup, without_markup(title), without_markup(body))
-    if markup is not None:
-        title, body = as_chat(markup, title, body)
+        title, body = fitting(plugin, schemes, markup, message.mapped(without_markup))
     if "slack" in schemes:
         _title_as_text(plugin, page.buttons if plugin.mode == "bot" else None)
     if reason := unreachable_reason(plugin):
@@ -169,25 +169,27 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     return result
 
 
-def fitting(plugin: Any, schemes: Iterable[str], markup: ChatMarkup | None, title: str, body: str) -> tuple[str, str]:
+def fitting(plugin: Any, schemes: Iterable[str], markup: ChatMarkup | None, message: Message) -> tuple[str, str]:
     """Title and body as far as the receiver accepts them; a shortened one says so. Receivers refuse longer ones."""
     from apprise import NotifyFormat  # noqa: PLC0415 - see send_by_apprise
     from apprise.conversion import convert_between  # noqa: PLC0415
 
     usual = SMS if plugin.body_maxlen in SMS_PARTS else TextLimit(plugin.body_maxlen)
     limit = next((LIMITS[scheme] for scheme in schemes if scheme in LIMITS), usual)
-    title = _shortened(title, max(plugin.title_maxlen, MIN_TITLE), _utf16_length, "…")
+    title = _shortened(title_text(message.title), max(plugin.title_maxlen, MIN_TITLE), _utf16_length, "…")
     measure = _json_length if limit.is_json else _utf16_length
+    if markup is not None:
+        message, size = replace(message, title=(title,)), limit.body - MARGIN
+        return shortened_chat(markup, message, lambda text: measure("\n\n".join(text)) <= size, SHORTENED)
 
     def length(text: str) -> int:
-        if markup is not None:
-            return measure("\n\n".join(as_chat(markup, title, text)))
         convert: Any = convert_between
         return measure(convert(NotifyFormat.TEXT, plugin.notify_format, f"{title}\n\n{text}"))
 
-    return title, _shortened(body, limit.body - MARGIN, length, "\n\nShortened: headway incident has the whole text.")
+    return title, _shortened(body_text(message.blocks), limit.body - MARGIN, length, f"\n\n{SHORTENED}")
 
 
+SHORTENED = "Shortened: headway incident has the whole text."
 MIN_TITLE = 250
 """Characters of a title that stay: Headway's titles are shorter, and receivers shorten those they find too long."""
 MARGIN = 20
@@ -416,17 +418,11 @@ def unreachable_reason(plugin: Any) -> str:
     return ""
 
 
-_OWN_LINK = re.compile(rf"(?:(?:{'|'.join(LINK_LABELS)}) {{2,}})?https?://\S+$")
-"""A line whose link is from config: a row for links, or a link alone on a line of a route's template."""
-
-
 def without_markup(text: str) -> str:
     """The text with nothing in it that a chat takes for a tag, a link or a mention: names, reasons and log lines are
-    from outside. A link of our own stays one."""
+    from outside."""
     text = re.sub(r"(?<!\w)@(?=\w)", "@ ", text.replace("<", "‹"))
-    text = re.sub(r"\](?=[(\[:])", "] ", text)
-    lines = text.split("\n")
-    return "\n".join(line if _OWN_LINK.match(line) else line.replace("://", "[:]//") for line in lines)
+    return re.sub(r"\](?=[(\[:])", "] ", text).replace("://", "[:]//")
 
 
 def neutralise(text: str) -> str:

@@ -26,6 +26,7 @@ from console.domain.ids import EPOCH, derived_key, incident_id, incident_name, i
 from console.domain.incident import ACKNOWLEDGE_FOR
 from console.domain.name_pattern import literal
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import Acknowledge, AddSilence
 from console.engine.endpoints import ApiFault
 from console.engine.notify.senders import tls_context
 from console.engine.worker import Pulse
@@ -235,7 +236,7 @@ class SlackButtons:
     @staticmethod
     def _acknowledge(call: EngineCall, number: int) -> tuple[str, int]:
         seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
-        return "Acknowledged", call.client.acknowledge(number, seconds, "", call.key, keeps_later=True)
+        return "Acknowledged", call.client.ask(Acknowledge(number, seconds, "", call.key, keeps_later=True))
 
     @staticmethod
     def _silence(call: EngineCall, number: int, from_us: int) -> tuple[str, int]:
@@ -245,7 +246,7 @@ class SlackButtons:
             raise _Refused(f"{incident_name(number)} has no failed run at its root. Run: headway silence add")
         matchers = {"system": root.root_job.partition("/")[0], "job": literal(root.root_job)}
         why = f"{incident_name(number)}, by a button in Slack"
-        return f"{root.root_job} silenced", call.client.silence(matchers, SILENCE_SECONDS, why, from_us)
+        return f"{root.root_job} silenced", call.client.ask(AddSilence(matchers, SILENCE_SECONDS, why, from_us))
 
     def _reply(self, press: Mapping[str, Any], action: str, text: str, is_done: bool) -> None:
         """Replaces the pressed button by the text, or sends the text to the user alone if nothing was done."""

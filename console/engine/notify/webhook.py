@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.domain.ids import incident_name, instant
+from console.domain.message import Message, body_text, title_text
 from console.domain.service import RepairCase, Timeliness
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
@@ -33,7 +34,7 @@ MIN_KEY_BYTES = 24
 _EXAMPLE = "webhooks://KEY@hooks.example.com/headway"
 
 Kind = Literal[
-    "opened", "updated", "recovered", "repeated", "escalated", "person", "digest", "group", "headway", "noise", "test"
+    "opened", "updated", "recovered", "repeated", "escalated", "person", "digest", "group", "headway", "test"
 ]
 
 
@@ -188,15 +189,15 @@ class WebhookSender:
     def __init__(self, store: Database, estate: str, link: str = "") -> None:
         self._store, self._estate, self._link = store, estate, link
 
-    def send(self, url: str, delivery: DueDelivery, title: str, body: str, page: Page) -> SendResult:
+    def send(self, url: str, delivery: DueDelivery, message: Message, page: Page) -> SendResult:
         """The answer. Raises StoreError."""
         incidents = incidents_of_alert(self._store, delivery.origin_id)
         documents = [incident_document(incident, services, self._link) for incident, services in incidents]
-        return post_webhook(url, notification(delivery, title, body, page, self._estate, documents))
+        return post_webhook(url, notification(delivery, message, page, self._estate, documents))
 
 
 def notification(
-    delivery: DueDelivery, title: str, body: str, page: Page, estate: str, incidents: Sequence[WebhookIncident] = ()
+    delivery: DueDelivery, message: Message, page: Page, estate: str, incidents: Sequence[WebhookIncident] = ()
 ) -> WebhookNotification:
     *resolves, (key, action) = page.steps
     identity = (delivery.dedup_key, delivery.kind, delivery.route, str(delivery.made_us))
@@ -212,8 +213,8 @@ def notification(
         is_fallback=delivery.kind == FALLBACK,
         may_be_repeat=delivery.maybe_repeat,
         made=instant(delivery.made_us),
-        title=title,
-        body=body,
+        title=title_text(message.title),
+        body=body_text(message.blocks),
         incidents=list(incidents),
     )
 

@@ -84,5 +84,5 @@ class PlanExecutor:
             plans.begin_wait(self._store, fence, move.step, move.until, move.text)
         elif isinstance(move, EndStep):
             plans.end_step(self._store, fence, plan, move, now)
-        elif plans.move_plan(self._store, fence, plan, move.state, move.text, now, self._audience):
+        elif plans.move_plan(self._store, fence, plan, move, now, self._audience):
             log.info("plan", plan=plan.id, state=move.state, text=move.text)

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from connectors.sdk.contract import ActionSpec
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Capability, RunState, Verb
 from console.control.access.authorization import AccessRefusal
 from console.control.recovery.backfill import MAX_PERIODS, backfill_periods, propose_backfill
+from console.control.recovery.exclusion import without_saves, without_steps
 from console.control.recovery.proposal import propose_bulk, propose_recovery, with_tier_1_services
 from console.domain.estate import Estate, JobFacts
 from console.domain.ids import incident_name
-from console.domain.plan import WAIT, DraftStep, PlanDraft
-from console.domain.request import RequestKind
+from console.domain.plan import WAIT, DraftStep, PlanDraft, StepKey
 from console.engine.access import AccessRights, all_granted
 from console.engine.actions.previews import fetch_preview, preview_to_json, unsupported_reason
 from console.engine.api.origin import hold_owner
-from console.engine.api.server import RequestFailed
-from console.engine.connector_pool import ConnectorPool
+from console.engine.api.requests import ProposeBackfill, ProposeBulk, ProposeRecovery
+from console.engine.api.server import AnsweringEngine, Handlers, RequestFailed
 from console.engine.evaluation.forecaster import ServiceForecaster
 from console.engine.polling.sanitize import sanitizer
 from console.store import access, actions, jobs
-from console.store.db.database import Database
-from console.timing.clock import Clock
 from console.timing.zones import business_window, zone_of
 
 PREVIEW_SECONDS = 25.0
@@ -40,31 +37,27 @@ PARALLEL_PREVIEWS = 32
 _LATER = (WAIT, Verb.RELEASE)
 """Steps without a preview: nothing is sent, or the job is not held yet."""
 
+ProposePlan: TypeAlias = ProposeRecovery | ProposeBulk | ProposeBackfill
+
 
 class PlanProposer:
     """Proposes plans: recovery of an incident, a bulk action, a backfill."""
 
-    def __init__(
-        self,
-        store: Database,
-        clock: Clock,
-        connectors: ConnectorPool,
-        secrets: SecretStore,
-        estate: Callable[[], Estate],
-    ) -> None:
-        self._store, self._clock, self._connectors, self._shown = store, clock, connectors, sanitizer(secrets)
-        self._estate = estate
+    def __init__(self, engine: AnsweringEngine) -> None:
+        self._store, self._clock, self._connectors = engine.store, engine.clock, engine.connectors
+        self._estate, self._shown = engine.estate, sanitizer(engine.secrets)
 
-    def propose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The draft as JSON, if the requester may see every job in it. Raises RequestFailed with the reason."""
+    def propose(self, request: ProposePlan, by: str) -> dict[str, Any]:
+        """The draft as JSON, if the requester may see every job in it, also of the steps that it leaves out. Raises
+        RequestFailed with the reason."""
         estate = self._estate()
-        draft = with_tier_1_services(estate, self._draft(arguments, estate))
-        by = str(arguments.get("by", ""))
+        left_out = set[StepKey]() if isinstance(request, ProposeBackfill) else set(request.leave_out)
+        draft = with_tier_1_services(estate, self._draft(request, estate, left_out))
         with self._store.read() as session:
             person = access.person_by_name(session, by, not self._store.is_sqlite)
-            jobs = dict.fromkeys(step.job_id for step in draft.steps)
+            jobs = {step.job_id for step in draft.steps} | {job_id for job_id, _ in left_out if job_id in estate.jobs}
             rights = AccessRights(session)
-            answer = all_granted(rights.may(person, RequestKind.PROPOSE_PLAN, job) for job in jobs)
+            answer = all_granted(rights.may(person, request.kind, job) for job in sorted(jobs))
         if isinstance(answer, AccessRefusal):
             raise RequestFailed(answer.reason)
         owner = {"by": hold_owner(by)}
@@ -72,33 +65,33 @@ class PlanProposer:
             replace(step, parameters={**step.parameters, **owner}) if step.verb == Verb.HOLD else step
             for step in draft.steps
         )
-        return self._previewed(replace(draft, steps=tuple(steps))).as_json()
+        draft = self._previewed(replace(draft, steps=tuple(steps)))
+        refused = [step for step in draft.steps if step.cannot]
+        return without_saves(draft, refused, "cannot be run again from here").as_json()
 
-    def _draft(self, arguments: Mapping[str, Any], estate: Estate) -> PlanDraft:
+    def _draft(self, request: ProposePlan, estate: Estate, left_out: Collection[StepKey]) -> PlanDraft:
         now = self._clock.now()
 
         def can(job: JobFacts, capability: Capability) -> bool:
             place = self._connectors.places.get(job.target_id)
             return place is not None and capability in place.system.capabilities
 
-        if arguments.get("incident_id") is not None:
-            number, everything = int(arguments["incident_id"]), arguments.get("all") is True
-            draft = propose_recovery(estate, number, now, can, everything, ServiceForecaster(), ServiceForecaster)
+        if isinstance(request, ProposeRecovery):
+            number = request.incident_id
+            draft = propose_recovery(estate, number, now, can, request.all, left_out, ServiceForecaster)
             if draft is None:
                 raise RequestFailed(f"{incident_name(number)} is not open: nothing to repair")
             return draft
-        if arguments.get("run_ids") is not None:
-            return propose_bulk(
-                estate, [int(run_id) for run_id in arguments["run_ids"]], Verb(arguments["verb"]), now, can
-            )
-        job = estate.jobs.get(int(arguments["job_id"]))
+        if isinstance(request, ProposeBulk):
+            return without_steps(propose_bulk(estate, request.run_ids, request.verb, now, can), left_out)
+        first, last = date.fromisoformat(request.first), date.fromisoformat(request.last)
+        job, limit = estate.jobs.get(request.job_id), request.limit
         if job is None:
-            raise RequestFailed(f"no job {arguments['job_id']}")
-        first, last = date.fromisoformat(arguments["first"]), date.fromisoformat(arguments["last"])
-        runs = jobs.runs_between(self._store, job.id, first, last)
-        since = None if arguments.get("unseen") is True else self._known_since(job)
-        limit = arguments.get("limit")
-        draft = propose_backfill(estate, job.id, backfill_periods(job, first, last, now), runs, limit, now, can, since)
+            raise RequestFailed(f"no job {request.job_id}")
+        stored_runs = jobs.runs_between(self._store, job.id, first, last)
+        since = None if request.unseen else self._known_since(job)
+        instants = backfill_periods(job, first, last, now)
+        draft = propose_backfill(estate, job.id, instants, stored_runs, limit, now, can, since)
         if limit is None and len(draft.steps) > MAX_PERIODS:
             many = len(draft.steps)
             raise RequestFailed(
@@ -125,8 +118,8 @@ class PlanProposer:
             if step.verb in _LATER:
                 finished[step.place] = step
             elif target is None:
-                trouble = f"{step.system} is not in the config of the running engine"
-                finished[step.place] = replace(step, trouble=trouble)
+                problem = f"{step.system} is not in the config of the running engine"
+                finished[step.place] = replace(step, problem=problem)
             elif cannot := unsupported_reason(self._connectors.places[target[0]], step.system, Verb(step.verb)):
                 finished[step.place] = replace(step, cannot=cannot)
             else:
@@ -144,7 +137,7 @@ class PlanProposer:
         for future in done:
             future.result()  # raises its exception
         late = "the scheduler did not answer in time; the preview is repeated before anything is sent"
-        steps = [finished.get(step.place) or replace(step, trouble=late) for step in draft.steps]
+        steps = [finished.get(step.place) or replace(step, problem=late) for step in draft.steps]
         stated = jobs.stated_safety(self._store, {step.job_id for step in steps})
         steps = [
             replace(step, preview={**step.preview, "safety_said": list(stated[step.job_id])})
@@ -169,5 +162,11 @@ class PlanProposer:
             with self._connectors.for_request(target_id, PREVIEW_SECONDS) as connector:
                 preview = fetch_preview(connector, self._connectors.places[target_id], request, PREVIEW_SECONDS)
         except ConnectorError as error:
-            return replace(step, trouble=self._shown(str(error)))
+            return replace(step, problem=self._shown(str(error)))
         return replace(step, preview=preview_to_json(preview, self._shown))
+
+
+HANDLERS: Handlers = dict.fromkeys(
+    (ProposeRecovery, ProposeBulk, ProposeBackfill),
+    lambda engine, request, caller: PlanProposer(engine).propose(request, caller.by),
+)

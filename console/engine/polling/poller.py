@@ -27,8 +27,10 @@ from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import RequestTally, counting
 from console.control.expectations.inventory import changes_schedules, match_inventory, renames_jobs
+from console.domain.ids import utc_minute
 from console.domain.switches import SystemPause
-from console.domain.system import poll_interval_seconds
+from console.domain.system import poll_interval_seconds, problem_and_fix, with_fix
+from console.domain.text import render
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, close_quietly
 from console.engine.holds import HoldObserver, Waiting
 from console.engine.polling.sanitize import (
@@ -78,7 +80,8 @@ class PollingPause:
         if pause is not None and not lasts:
             targets.record_pause_end(self._store, pause, now, fence)
         if lasts != self._before:
-            self._log.info("polls are paused" if lasts else "polls go on", text=pause.text if pause else "")
+            text = render(pause.text, utc_minute) if pause else ""
+            self._log.info("polls are paused" if lasts else "polls go on", text=text)
         self._before = lasts
         return lasts
 
@@ -133,6 +136,8 @@ TAIL_BYTES = 8 * 1024
 TAIL_SECONDS = 5.0
 """For all log tails of one poll: its failures are reported only afterwards."""
 TAILS_A_POLL = 10
+LATER_TAILS = 1_000
+"""Limit of the log tails that one target's poll leaves to its next ones."""
 MAX_TAIL_AGE = timedelta(hours=24)
 """For older failures, logs are fetched on request."""
 
@@ -145,32 +150,35 @@ class LogTailFetcher:
         self._store, self._clock, self._target_id, self._shown = store, clock, target_id, sanitizer(secrets)
         self._secrets = secrets
         self._waiting = waiting
+        self._later: dict[tuple[str, str], RunRef] = {}
+        """Failed attempts whose log tails no poll had room for, oldest first."""
 
     def fetch(self, connector: Connector, records: Sequence[RunRecord]) -> dict[tuple[str, str], LogTailText]:
-        """(job, attempt key) -> log tail, for failed attempts without one; newest first."""
+        """(job, attempt key) -> log tail, for failed attempts without one, of this poll and those before it; newest
+        first."""
         since = self._clock.now() - MAX_TAIL_AGE
         red = {
-            (record.job, record.attempt_key): record
-            for record in records
-            if record.state.is_red and (record.ended_at or record.started_at or since) >= since
+            (run.job, run.attempt_key): RunRef(
+                run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at
+            )
+            for run in records
+            if run.state.is_red and (run.ended_at or run.started_at or since) >= since
         }
-        if not red:
-            return {}
-        missing = attempts_without_tail(self._store, self._target_id, list(red))
-        due = [attempt for attempt in red if attempt in missing][-TAILS_A_POLL:]
+        missing = attempts_without_tail(self._store, self._target_id, list(red)) if red else set()
+        due = [*self._later.items(), *((attempt, run) for attempt, run in red.items() if attempt in missing)]
+        self._later = dict(due[-LATER_TAILS:])
         tails: dict[tuple[str, str], LogTailText] = {}
         until = time.monotonic() + TAIL_SECONDS
-        for attempt in reversed(due):
+        for attempt in [*reversed(self._later)][:TAILS_A_POLL]:
             seconds_left = until - time.monotonic()
             if seconds_left > 0:
-                tails[attempt] = self._tail(connector, red[attempt], seconds_left)
+                tails[attempt] = self._tail(connector, self._later.pop(attempt), seconds_left)
         return tails
 
-    def _tail(self, connector: Connector, run: RunRecord, seconds: float) -> LogTailText:
-        ref = RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
+    def _tail(self, connector: Connector, run: RunRef, seconds: float) -> LogTailText:
         try:
             with self._waiting():
-                chunk = connector.log(ref, None, TAIL_BYTES, seconds)
+                chunk = connector.log(run, None, TAIL_BYTES, seconds)
         except ConnectorError as error:
             return LogTailText("", error=self._shown(str(error)))
         except Exception as error:  # an unreadable log must not delay the report of the failure
@@ -280,6 +288,8 @@ class TargetPoller:
         self.wake: Callable[[], None] = lambda: None
         """Polls this target at once; set by the pool."""
         self._rights_at = self._begun = 0.0
+        self._is_stopped = False
+        """True if its scheduler started nothing at the last poll."""
         self._doubted_hash = ""
         self._inventory_faults: tuple[str, ...] = ()
         """Problems of the last inventory, repeated with every poll until the next one."""
@@ -397,11 +407,12 @@ class TargetPoller:
 
     def _failed(self, fence: Fence, error: Exception, kind: str) -> None:
         self._failures, self._error_kind = self._failures + 1, kind
-        text = self._shown(str(error)) or type(error).__name__
+        text, fix = map(self._shown, problem_and_fix(str(error)))
+        text = text or type(error).__name__
         if self._failures == 1:
-            self._log.warning("target lost", error=text, error_kind=kind)
+            self._log.warning("target lost", error=with_fix(text, fix), error_kind=kind)
         now = self._shared.clock.now()
-        targets.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
+        targets.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence, fix)
         if self._failures == 1:
             self._shared.changed()  # more failures in a row are evaluated soon anyway
 
@@ -494,7 +505,9 @@ class TargetPoller:
             self._log.warning("inventory doubted", text=changes.doubted)
         self._inventory_faults = inventory_text(inventory, changes.doubted)
         self._unread_schedules = unreadable_schedules((job.native_id, job.schedule) for job in inventory.jobs)
-        match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
+        match_config = (
+            not known or bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
+        )
         written = TargetInventory(target_id, changes, self._shared.clock.now(), match_config)
         self._shared.writes.inventory(store, written, fence)
         if match_config:
@@ -579,6 +592,8 @@ class TargetPoller:
             spent=self._spending.spent,
             tails=self._tails.fetch(connector, records),
         )
+        if bool(poll.stopped) != self._is_stopped:  # a permission may state it too, and is read seldom
+            self._is_stopped, self._rights_at = bool(poll.stopped), 0.0
         changed = False
         for number, part in enumerate(chunks(batch, before, CHUNK_RUNS)):
             if changed:

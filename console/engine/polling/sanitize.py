@@ -45,11 +45,14 @@ def sanitizer(secrets: SecretStore) -> Callable[[str], str]:
 
 
 def map_texts(value: Any, shown: Callable[[str], str]) -> Any:
-    """The value with each text in it passed through `shown`; tuples become lists, as in JSON."""
+    """The value with each text in it passed through `shown`; tuples become lists, as in JSON, and instants parts of
+    texts."""
     if isinstance(value, dict):
         return {name: map_texts(item, shown) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [map_texts(item, shown) for item in value]
+    if isinstance(value, datetime):
+        return {"at": value.isoformat()}
     return shown(value) if isinstance(value, str) else value
 
 
@@ -92,12 +95,13 @@ def observed_until(poll: Poll) -> datetime | None:
 
 def chunks(batch: IngestBatch, before: str, size: int) -> Iterator[IngestBatch]:
     """The batch split into transactions, oldest records first. The cursor moves with the last: after a crash the
-    rest is read again, and duplicates change nothing."""
+    rest is read again, and duplicates change nothing. The last has also the log tails of earlier polls' runs."""
+    tails = dict(batch.tails)
     last = max(len(batch.runs) - 1, 0) // size * size
     for at in range(0, last + 1, size):
         runs = batch.runs[at : at + size]
-        keys = {(run.job, run.attempt_key) for run in runs} & batch.tails.keys()
-        part = replace(batch, runs=runs, tails={key: batch.tails[key] for key in keys})
+        keys = [*tails] if at == last else {(run.job, run.attempt_key) for run in runs} & tails.keys()
+        part = replace(batch, runs=runs, tails={key: tails.pop(key) for key in keys})
         yield part if at == last else replace(part, cursor=before, seen_until=None, skipped=(), gaps=())
 
 

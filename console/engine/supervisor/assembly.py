@@ -11,25 +11,17 @@ import structlog
 from connectors.sdk.secrets import SecretStore
 from console.config.references import unusable_links
 from console.config.sections import Config
-from console.control.holds.warnings import dependency_faults, empty_hold_warning
-from console.control.services.status import services_missed_by_hold
-from console.domain.request import RequestKind
+from console.control.holds.warnings import dependency_faults
 from console.engine.acknowledge_page import AcknowledgePage
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
-from console.engine.actions.previews import rerun_context
 from console.engine.alert_receiver import AlertReceiver
-from console.engine.api.alerts import AlertResponseHandlers, AlertRouteHandlers
-from console.engine.api.jobs import JobCardHandlers, LogDifferenceHandlers
-from console.engine.api.server import RequestServer
-from console.engine.api.services import ServiceHandlers, WhatIfHandlers
-from console.engine.api.systems import ProbeHandlers
-from console.engine.calendar_feed import calendar_text, feed_events
+from console.engine.api import actions, alerts, jobs, services, systems
+from console.engine.api.server import AnsweringEngine, RequestServer
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
 from console.engine.endpoints import EndpointWorker
-from console.engine.evaluation.back_testing import BackTester
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.metrics import MetricsEndpoint
@@ -37,15 +29,13 @@ from console.engine.notify.alertmanager import AlertmanagerSender
 from console.engine.notify.mail import send_mail
 from console.engine.notify.on_call import RotaReader
 from console.engine.notify.outbox import Outbox
-from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
 from console.engine.notify.responses import OnCallResponses
-from console.engine.notify.routing import AlertRouter, RouteTemplates
+from console.engine.notify.routing import AlertRouter
 from console.engine.notify.senders import Sender, send_by_apprise
 from console.engine.notify.slack import SlackButtons
 from console.engine.notify.webhook import WebhookSender
-from console.engine.otlp import OtlpExporter
+from console.engine.plans import proposals
 from console.engine.plans.executor import PlanExecutor
-from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
 from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.polling.pool import PollPool
@@ -56,7 +46,7 @@ from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
 from console.engine.supervisor.health import EngineHealth
 from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
-from console.engine.worker import MonitoredWorker, Pulse, Worker, WorkerFailures
+from console.engine.worker import MonitoredWorker, PeriodicTasks, Pulse, Worker, WorkerFailures
 from console.engine.write_api import write_endpoints
 from console.store.actions import ActionRow
 from console.store.config_sync import SYNCED_KEY, record_dependency_faults
@@ -166,9 +156,9 @@ class EngineAssembly:
         if config.slack is not None:
             self.slack = SlackButtons(store.url, clock, config.slack, secrets, config.zone, alerts.link)
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders, links, self.slack)
-        decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
-        self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
-        self.back_testing = BackTester(store, clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging)
+        decision_settings = plain.decision_settings(config)
+        evaluator = self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set)
+        self.outbox.is_evaluated = lambda: evaluator.seen is not None
         self._join_polling(places)
         self._join_acting()
         self._join_periodic()
@@ -179,19 +169,16 @@ class EngineAssembly:
             self.routing.retried_deliveries,
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
-        self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
+        self.ping = DeadMansSwitch(alerts.ping, secrets, self.health) if alerts.ping else None
         settings = config.endpoints
         jobs = settings.job_metrics if settings is not None else ""
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason, jobs)
-        exported = (clean_line(config.estate.name), metrics.collect)
-        self.otlp = OtlpExporter(store, clock, config.otlp, secrets, *exported) if config.otlp is not None else None
-        self._exporting = PeriodicTasks(self.otlp.step) if self.otlp is not None else None
         paths = {
             "/metrics": metrics.endpoint,
             "/alerts": AlertReceiver(store, clock, places, secrets).endpoint,
             LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
         }
-        reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, write_endpoints(store.url)
+        reads, writes = ReadApi(store.url).endpoints, write_endpoints(store.url)
         pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
         served = (paths, secrets, reads, writes, pages)
         self.endpoints = EndpointWorker(settings, *served) if settings is not None else None
@@ -226,37 +213,22 @@ class EngineAssembly:
         )  # fmt: skip
         self.plans = PlanExecutor(store, clock, self.actions.wake.set, audience)
         self.answers = RequestServer(
-            store,
-            clock,
-            connectors,
-            secrets,
-            extras=lambda run_id: rerun_context(store, evaluator.estate(), run_id, clock.now()),
-            accept_drift=self._accept_drift,
-            approved=self.actions.wake.set,
-            hold_warnings=lambda job, until: [
-                *empty_hold_warning(evaluator.estate(), job, until, clock.now()),
-                *services_missed_by_hold(evaluator.estate(), job, until, clock.now()),
-            ],
-            handlers={
-                RequestKind.PROPOSE_PLAN: PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
-                RequestKind.RUN_CHECK: self.checks.run_now,
-                **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
-                **LogDifferenceHandlers(store, connectors, secrets).by_kind(),
-                **AlertRouteHandlers(store, clock, config, self.outbox.wake.set).by_kind(),
-                **AlertResponseHandlers(store, clock, changed).by_kind(),
-                **ServiceHandlers(store, clock, changed).by_kind(),
-                **JobCardHandlers(store, clock, changed).by_kind(),
-                **WhatIfHandlers(store.url).by_kind(),
+            AnsweringEngine(
+                store, clock, connectors, secrets, config, evaluator.estate, self._accept_drift, self.checks.run_now,
+                wake_evaluator=changed, wake_outbox=self.outbox.wake.set, wake_dispatcher=self.actions.wake.set,
+            ),
+            {
+                **actions.HANDLERS, **alerts.HANDLERS, **jobs.HANDLERS, **proposals.HANDLERS, **services.HANDLERS,
+                **systems.HANDLERS,
             },
-        )
+        )  # fmt: skip
 
     def _join_periodic(self) -> None:
         """Creates the periodic tasks of alerting and of the store."""
         store, clock, config, alerting = self.store, self.clock, self.config, self.config.declared.alerting
         folder, changed = config.path if config.path.is_dir() else config.path.parent, self.evaluator.wake.set
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
-        noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
-        self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
+        self.periodic = PeriodicTasks(self.rotas.step)
         self._refreshing = PeriodicTasks(self.outbox.refresh_alertmanagers)
         self.on_call = OnCallResponses(store, clock, config.routes, self.secrets, changed)
         self.responses = PeriodicTasks(lambda fence: self.on_call.step(fence, self.responses.pulse.beat))
@@ -274,7 +246,7 @@ class EngineAssembly:
         own: list[tuple[str, MonitoredWorker]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
             ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
-            ("alertmanager", self._refreshing), ("back-test", self.back_testing), ("retention", self._pruning),
+            ("alertmanager", self._refreshing), ("retention", self._pruning),
             ("polls", self.poll_pool),
         ]  # fmt: skip
         own += [("responses", self.responses)] if self.config.routes else []
@@ -282,7 +254,6 @@ class EngineAssembly:
         own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
         own += [("slack", self.slack)] if self.slack is not None else []
         own += [("status page", self._publishing)] if self._publishing is not None else []
-        own += [("otlp", self._exporting)] if self._exporting is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
         return own
 
@@ -304,7 +275,6 @@ class EngineAssembly:
         troubles += [self.endpoints.trouble] if self.endpoints is not None else []
         troubles += [self.slack.trouble] if self.slack is not None else []
         troubles += [self.status_page.trouble] if self.status_page is not None else []
-        troubles += [self.otlp.trouble] if self.otlp is not None else []
         troubles += [self.shards.trouble()] if self.shards is not None else []
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 
@@ -325,12 +295,6 @@ class EngineAssembly:
             self.answers.close(until)
             self.connectors.close(until)
 
-    def _calendar_feed(self, service: str) -> str:
-        """The calendar by the last evaluation's estate. Raises StoreError."""
-        seen = self.evaluator.seen
-        estate = seen.estate if seen is not None else self.evaluator.estate()
-        return calendar_text(feed_events(estate, self.clock.now(), service), clean_line(self.config.estate.name))
-
     def _action_fence(self, action: ActionRow, fence: Fence) -> Fence | None:
         """The fence of the lease; None for an action that the holder of its shard sends."""
         is_own = action.target_id in self.pollers or action.target_id not in self.connectors.places
@@ -341,8 +305,8 @@ class EngineAssembly:
         if self.shards is not None:
             self.shards.poll_now(target_id)
 
-    def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
-        accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
+    def _accept_drift(self, job_id: int, newest_seen: int, by: str, origin: str) -> None:
+        accept_drift(self.store, job_id, newest_seen, by, self.clock.now(), self._fence, origin)
         self.config_sync.sync(self._fence)
         self._record_dependency_faults(self._fence, self._synced_jobs)
         self.evaluator.wake.set()

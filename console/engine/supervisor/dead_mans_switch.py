@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
 
 import structlog
@@ -24,6 +23,7 @@ log = structlog.get_logger("headway.ping")
 
 SECONDS = 10.0
 """For one ping, redirects included."""
+EVERY_SECONDS = 60.0
 FIRST_SECONDS = 10.0
 REDIRECTS = 3
 _REDIRECT = frozenset({301, 302, 303, 307, 308})
@@ -70,9 +70,8 @@ def _origin(url: str) -> str:
 class DeadMansSwitch:
     """Fetches the URL at intervals while the engine is healthy; failures are reported and retried."""
 
-    def __init__(self, url: SecretRef, every: timedelta, secrets: SecretStore, health: EngineHealth) -> None:
+    def __init__(self, url: SecretRef, secrets: SecretStore, health: EngineHealth) -> None:
         self._url = url
-        self._every = every.total_seconds()
         self._secrets = secrets
         self._health = health
         self._logged = ""
@@ -81,11 +80,11 @@ class DeadMansSwitch:
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Runs until `stopping`. The first ping is delayed, so that an engine that crashes on every start does not
         ping."""
-        self.wake.wait(min(self._every, FIRST_SECONDS))
+        self.wake.wait(FIRST_SECONDS)
         while not stopping():
             self.wake.clear()
             self.step()
-            self.wake.wait(self._every)
+            self.wake.wait(EVERY_SECONDS)
 
     def step(self) -> None:
         """Sends one ping, unless the engine is unhealthy."""

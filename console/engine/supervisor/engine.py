@@ -188,8 +188,11 @@ class Engine:
         if self._last_trouble:
             log.info("the store can be used again")
             self._last_trouble = ""
+        self._own.leads = got.holder == holder_name()  # also of a lease that it could not release
         if isinstance(got, HeldLease):
             leases.note_engine(self._parts.store.path, got.holder)
+        if not self._own.leads:
+            self._own.note_standby(self._parts, self._lease_seconds)
         return got
 
     def _store_trouble(self, error: StoreError, began: float | None) -> None:

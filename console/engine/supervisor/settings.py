@@ -7,12 +7,9 @@ from dataclasses import replace
 
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
-from console.config.services import service_promise
-from console.domain.access import ActingRules, PermissionRule, Role
-from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
+from console.domain.dependency import Requirement
 from console.domain.estate import EvaluationSettings
-from console.domain.job import Safety
-from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.domain.settings import DependencySetting, EstateSettings, JobSetting, SystemSetting
 from console.engine.notify.acknowledge_link import AcknowledgeLinks
 from console.store.alerts import AlertRouting
 
@@ -21,17 +18,14 @@ def estate_settings(config: Config) -> EstateSettings:
     """The part of a config that the store keeps: no secrets, no connector options."""
     return EstateSettings(
         systems=tuple(_system(name, config) for name in config.systems),
-        jobs=tuple(_job(name, config) for name in config.jobs),
+        jobs=tuple(_job(job, config) for job in config.jobs.values()),
         dependencies=tuple(_dependencies(config)),
-        services=tuple(_service(name, config) for name in config.services),
-        permissions=tuple(
-            PermissionRule(person, Role[setting.role.upper()], setting.systems, setting.services, setting.tiers)
-            for setting in config.permissions
-            for person in setting.who
+        services=tuple(
+            replace(service, notify=config.routes_of(service.owner, service.notify))
+            for service in config.services.values()
         ),
-        rules=ActingRules(
-            **config.acting.model_dump(exclude={"valid_for"}), valid_for_s=config.acting.valid_for.total_seconds()
-        ),
+        permissions=config.permissions,
+        rules=config.acting,
         declared=replace(config.declared, endpoints=tuple(_endpoints(config))),
         name=config.estate.name,
         starts_in=config.estate.starts_in,
@@ -97,21 +91,10 @@ def _system(name: str, config: Config) -> SystemSetting:
     )
 
 
-def _job(name: str, config: Config) -> JobSetting:
-    job = config.jobs[name]
-    given = job.model_fields_set
-    return JobSetting(
-        pattern=name,
-        owner=job.owner if "owner" in given else None,
-        expected=job.expected,
-        runbook=job.runbook if "runbook" in given else None,
-        rerun=Safety(job.rerun) if "rerun" in given else None,
-        grace=job.grace if "grace" in given else None,
-        notify=config.routes_of(job.owner, job.notify) if given & {"owner", "notify"} else None,
-        calendar=job.calendar if "calendar" in given else None,
-        budget_time=job.budget.time if job.budget else None,
-        budget_cost=job.budget.cost if job.budget else None,
-    )
+def _job(job: JobSetting, config: Config) -> JobSetting:
+    if job.owner is None and job.notify is None:
+        return job
+    return replace(job, notify=config.routes_of(job.owner or "", job.notify or ()))
 
 
 def _dependencies(config: Config) -> Iterator[DependencySetting]:
@@ -119,30 +102,10 @@ def _dependencies(config: Config) -> Iterator[DependencySetting]:
     for number, setting in enumerate(config.dependencies, 1):
         together = setting.needed < len(setting.feeding)
         gate, need = (str(number), setting.needed) if together else ("", 0)
-        condition, period = UpstreamCondition(setting.condition), UpstreamPeriod(setting.period)
-        wants = Requirement(condition, setting.check, period, setting.calendar, setting.within, gate, need)
-        mode, down = DependencyMode(setting.mode), EngineDown(setting.engine_down)
+        wants = Requirement(
+            setting.condition, setting.check, setting.period, setting.calendar, setting.within, gate, need
+        )
         for upstream in setting.feeding:
             yield DependencySetting(
-                upstream, setting.downstream, mode, down, setting.hold_lead, setting.hold_for, wants
+                upstream, setting.downstream, setting.mode, setting.engine_down, setting.hold_for, wants
             )
-
-
-def _service(name: str, config: Config) -> ServiceSetting:
-    service = config.services[name]
-    return ServiceSetting(
-        name=name,
-        title=service.title or name,
-        delivered_by=service.delivered_by,
-        deadline=service.deadline.time or service.cutoff,
-        zone=service.timezone,
-        cutoff=service.cutoff,
-        tier=service.tier,
-        owner=service.owner,
-        notify=config.routes_of(service.owner, service.notify),
-        runbook=service.runbook,
-        risk=service.risk,
-        promise=service_promise(service.deadline, service.slo, service.sla, service.false_alarm_days),
-        calendar=service.calendar,
-        ready=service.ready,
-    )

@@ -16,14 +16,13 @@ from datetime import datetime
 from pathlib import Path
 
 from console.domain.ids import instant, micros
-from console.domain.request import RequestKind
 from console.domain.switches import FREEZE
 from console.failpoints import failpoint
 from console.store import audit, switches
 from console.store.access import os_user
 from console.store.db.lease import noted_engine
 from console.store.db.location import sqlite_uri
-from console.store.db.schema_objects import make_store, sqlite_foreign
+from console.store.db.schema_objects import foreign_objects, make_store, tables_as_views
 from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA, development_text, too_new_text
 from console.store.db.session import SqliteAdapter
 from console.store.errors import SQLITE_ERRORS, StoreUnusable, sqlite_text
@@ -88,6 +87,10 @@ def inspect_copy(copy: Path) -> CopySummary:
 
 def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
     with closing(_open(copy)) as connection, _display_path(named):
+        if views := tables_as_views(SqliteAdapter(connection)):
+            raise StoreUnusable(
+                f"{named} is not a store of Headway: it has views in place of {', '.join(views)}{advice}"
+            )
         [integrity, *_] = (text for (text,) in connection.execute("PRAGMA integrity_check"))
         if integrity != "ok":
             raise StoreUnusable(f"{named} is damaged: {integrity.splitlines()[0]}{advice}")
@@ -95,7 +98,7 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
         rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
         [noted] = connection.execute(f"SELECT {_META}", (audit.HEAD_KEY,)).fetchone()
         [anchor] = connection.execute(f"SELECT {_META}", (audit.ANCHOR_KEY,)).fetchone()
-        foreign = sqlite_foreign(SqliteAdapter(connection))
+        foreign = foreign_objects(SqliteAdapter(connection))
         verdict = audit.verify_chain(rows, noted or "", anchor=anchor or "")
         jobs, runs, newest = next(
             connection.execute(
@@ -173,9 +176,7 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
     why = f"restored from a copy of {newest}: check holds and actions, then thaw"
 
     session = SqliteAdapter(connection)
-    audit.append(
-        session, micros(now), by, origin, RequestKind.RESTORE, "store", {"newest": newest, "audit": summary.audit}, why
-    )
+    audit.append(session, micros(now), by, origin, "restored", "store", {"newest": newest, "audit": summary.audit}, why)
     switches.set_switch(session, FREEZE, "on", by, origin, why, micros(now))
 
 

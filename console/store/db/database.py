@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.failpoints import failpoint
 from console.store import meta
+from console.store.db import schema_version
 from console.store.db.fence import Fence, ShardFence, check_fence
 from console.store.db.location import (
     POSTGRES_URLS,
@@ -32,14 +33,7 @@ from console.store.db.location import (
     store_path,
     without_secrets,
 )
-from console.store.db.schema_objects import (
-    DATABASE_FIX,
-    FILE_FIX,
-    postgres_foreign,
-    refuse_foreign,
-    sqlite_foreign,
-)
-from console.store.db.schema_version import SCHEMA
+from console.store.db.schema_objects import refuse_foreign
 from console.store.db.session import PostgresAdapter, Row, SqliteAdapter, WriteSession, lock_writers
 from console.store.errors import (
     SQLITE_ERRORS,
@@ -112,7 +106,7 @@ class Database:
         """One transaction, committed at the end, rolled back on any exception.
 
         With a `fence` it is refused (LeaseLost) unless that fence still holds the lease, or its shard. `durable`: it is
-        on the disk when this returns (intents); others may be lost by a power failure, never by a crash of ours.
+        on the disk when this returns (intents); others may be lost by a power failure, never by a crash of Headway.
         `of_shards`: polls of several shards, whose fences the caller checks. Raises StoreUnusable where the database
         cannot (full disk, locked for 30 s, connection lost).
         """
@@ -185,6 +179,10 @@ class Database:
         """The rows of one statement that reads."""
         with self.read(consistent=False) as session:
             return session.rows(sql, values)
+
+    def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row of one statement that reads; None without rows."""
+        return next(iter(self.rows(sql, values)), None)
 
     @contextmanager
     def _transaction(self, connection: Connection) -> Iterator[WriteSession]:
@@ -275,25 +273,16 @@ def open_database(url: str) -> Database:
         _make_private(path)
         store = Database(url, _sqlite(path), path)
     try:
-        if not store.is_sqlite or not _has_current_schema(store.engine):
+        if not _has_current_schema(store.engine):
             from console.store.db.migrate import migrate  # noqa: PLC0415 - Alembic: 9 MB that a store in use never needs
 
             migrate(store.engine, store.path)
-        _refuse_foreign(store)
+        with store.read() as session:
+            refuse_foreign(session, store.place)
     except BaseException:
         store.close()
         raise
     return store
-
-
-def _refuse_foreign(store: Database) -> None:
-    """Raises StoreUnusable if another hand added to its schema, or changed it."""
-    with store.read() as session:
-        if store.is_sqlite:
-            foreign = sqlite_foreign(session)
-        else:
-            foreign = postgres_foreign(session)
-    refuse_foreign(foreign, store.place, FILE_FIX if store.is_sqlite else DATABASE_FIX)
 
 
 def _has_current_schema(engine: Engine) -> bool:
@@ -302,7 +291,7 @@ def _has_current_schema(engine: Engine) -> bool:
             rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
     except DBAPIError:
         return False  # the migration reports it
-    return [row.version_num for row in rows] == [SCHEMA]
+    return [row.version_num for row in rows] == [schema_version.SCHEMA]
 
 
 def open_read_only(url: str) -> Database:

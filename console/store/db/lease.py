@@ -89,7 +89,8 @@ def living_holder(path: Path | None, holder: str, since: datetime | None) -> int
 
 
 def is_of_other_file(path: Path | None, holder: str) -> bool:
-    """True if the note beside the store names `holder` as the engine of another file: both were copied along."""
+    """True if the note in the store's folder names `holder` as the engine of another file: both were
+    copied."""
     noted, file = ("", "") if path is None else _note(path)
     return path is not None and bool(holder) and noted == holder and file != _identity(path)
 

@@ -12,7 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connectors.sdk.transport.libpq import verified
 from console.store.db.location import checked_url, without_secrets
-from console.store.db.schema_objects import AUDIT_TRIGGERS, postgres_foreign
+from console.store.db.postgres_objects import foreign_grants
+from console.store.db.schema_objects import AUDIT_TRIGGERS, foreign_objects
 from console.store.db.session import PostgresAdapter, Row
 from console.store.errors import GRANTS_FIX, StoreUnusable, is_not_permitted
 
@@ -124,10 +125,10 @@ class PostgresReadConnection(PostgresAdapter):
             "SELECT CAST(tgname AS TEXT) AS name FROM pg_trigger"
             " WHERE tgrelid = CAST('audit' AS regclass) AND tgenabled IN ('O', 'A')"
         )
-        return tuple(sorted(set(AUDIT_TRIGGERS) - {row.name for row in rows}))
+        return tuple(sorted(AUDIT_TRIGGERS - {row.name for row in rows}))
 
     def foreign_objects(self) -> tuple[str, ...]:
-        return postgres_foreign(self)
+        return foreign_objects(self) + foreign_grants(self)
 
     def data_version(self) -> int:
         # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits

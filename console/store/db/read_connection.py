@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from console.store.db.location import POSTGRES_URLS as POSTGRES_URLS
 from console.store.db.location import file_identity, missing_error, sqlite_uri, store_path
-from console.store.db.schema_objects import sqlite_foreign
+from console.store.db.schema_objects import foreign_objects
 from console.store.db.session import Row, Session, SqliteAdapter
 from console.store.errors import SQLITE_ERRORS, StoreUnusable, damage_text, folder_text, replaced_text, sqlite_text
 
@@ -49,7 +49,7 @@ class ReadConnection(Session, Protocol):
         ...
 
     def foreign_objects(self) -> tuple[str, ...]:
-        """Objects of the database that Headway did not make, or not in this form (`schema_objects`)."""
+        """Objects and grants of the database that Headway did not make, or not in this form (`schema_objects`)."""
         ...
 
     def data_version(self) -> int:
@@ -144,7 +144,7 @@ class SqliteReadConnection(SqliteAdapter):
         return tuple(sorted(set(AUDIT_TRIGGERS) - {row.name for row in rows}))
 
     def foreign_objects(self) -> tuple[str, ...]:
-        return sqlite_foreign(self)
+        return foreign_objects(self)
 
     def data_version(self) -> int:
         return int(self.rows("PRAGMA data_version")[0].data_version)

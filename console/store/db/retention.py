@@ -102,8 +102,10 @@ class SimpleRule(NamedTuple):
     """Of BATCH_ROWS keys, one in so many per transaction: rows that belong to them are deleted with them."""
 
 
-_OF_INCIDENT = ("event", "alert_suppressed", "alert_notified", "acknowledgement", "incident_member", "incident_service")
-_OF_ALERT = ("DELETE FROM alert_useful WHERE alert_id {}", "DELETE FROM delivery WHERE alert_id {}")
+_OF_INCIDENT = (
+    "event", "alert_suppressed", "alert_notified_day", "alert_notified", "acknowledgement", "incident_member",
+    "incident_service", "incident_failure", "policy_repair",
+)  # fmt: skip
 _ALERTS_OF_INCIDENT = "IN (SELECT a.id FROM alert a WHERE a.incident_id = ?)"
 SIMPLE_RULES = (
     SimpleRule(
@@ -113,7 +115,7 @@ SIMPLE_RULES = (
         " AND NOT EXISTS (SELECT 1 FROM incident p WHERE p.id = i.merged_into) AND NOT EXISTS (SELECT 1 FROM alert a"
         f" WHERE a.incident_id = i.id AND NOT ({_NO_OPEN_DELIVERY} AND {_NOT_NEWEST_ALERT})) ORDER BY i.closed_us",
         (
-            *(statement.format(_ALERTS_OF_INCIDENT) for statement in _OF_ALERT),
+            f"DELETE FROM delivery WHERE alert_id {_ALERTS_OF_INCIDENT}",
             "DELETE FROM alert WHERE incident_id = ?",
             *(f"DELETE FROM {table} WHERE incident_id = ?" for table in _OF_INCIDENT),
             "DELETE FROM incident WHERE id = ?",
@@ -125,7 +127,7 @@ SIMPLE_RULES = (
         "incidents",
         f"SELECT a.id AS key FROM alert a WHERE a.made_us < ? AND a.incident_id IS NULL AND {_NO_OPEN_DELIVERY} AND"
         f" {_NOT_NEWEST_ALERT} AND NOT EXISTS (SELECT 1 FROM alert m WHERE m.digest_id = a.id) ORDER BY a.made_us",
-        (*(statement.format("= ?") for statement in _OF_ALERT), "DELETE FROM alert WHERE id = ?"),
+        ("DELETE FROM delivery WHERE alert_id = ?", "DELETE FROM alert WHERE id = ?"),
     ),
     SimpleRule(
         "event",
@@ -195,27 +197,23 @@ class RetentionPass:
     def steps(self, store: Database, fence: int | None) -> Iterator[None]:
         """Deletes; yields after each transaction and each batch of jobs."""
         for rule in SIMPLE_RULES:
-            while keys := self._old_keys(store, rule):
+            sql = f"{rule.old} LIMIT {max(BATCH_ROWS // rule.share, 1)}"
+            while old := store.rows(sql, (self._before_us(rule.rule),)):
                 with store.write(fence) as session:
                     for statement in rule.deletes:
-                        session.many(statement, [(key,) for key in keys])
+                        session.many(statement, [(row.key,) for row in old])
                     failpoint("prune.mid")
-                self.deleted[rule.table] += len(keys)
+                self.deleted[rule.table] += len(old)
                 yield
         yield from self._log_tails(store, fence)
         job_id = -1
-        while job_ids := self._next_jobs(store, job_id):
-            job_id = job_ids[-1]
-            yield from self._of_jobs(store, fence, job_ids)
+        while jobs := store.rows(_JOBS, (job_id, BATCH_JOBS)):
+            job_id = jobs[-1].id
+            yield from self._of_jobs(store, fence, [job.id for job in jobs])
             yield
 
     def _before_us(self, rule: str) -> int:
         return micros(self.now - getattr(self._rules, rule))
-
-    def _old_keys(self, store: Database, rule: SimpleRule) -> list[int | str]:
-        with store.read() as session:
-            rows = session.rows(f"{rule.old} LIMIT {max(BATCH_ROWS // rule.share, 1)}", (self._before_us(rule.rule),))
-        return [row.key for row in rows]
 
     def _log_tails(self, store: Database, fence: int | None) -> Iterator[None]:
         position, before_us = -1, self._before_us("log_tails")
@@ -232,10 +230,6 @@ class RetentionPass:
             if not old or len(rows) < BATCH_ROWS:  # the rest is younger, as attempts are numbered in order
                 return
             position = rows[-1].attempt_id
-
-    def _next_jobs(self, store: Database, job_id: int) -> list[int]:
-        with store.read() as session:
-            return [row.id for row in session.rows(_JOBS, (job_id, BATCH_JOBS))]
 
     def _of_jobs(self, store: Database, fence: int | None, job_ids: Sequence[int]) -> Iterator[None]:
         """Runs, findings and daily figures of these jobs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -13,6 +13,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row, WriteSession
 from console.store.ingest.inventory import job_ids
 from console.store.ingest.merge import AttemptContent, attempt_content, merge_content
+from console.store.meta import next_changed_seq
 from console.store.names import decode_name, encode_name, is_too_long_name
 
 
@@ -178,26 +179,23 @@ def insert_tails(
     session: WriteSession, target_id: int, tails: Mapping[tuple[str, str], LogTailText], now_us: int
 ) -> None:
     """Stores tails by (job's source id, attempt key), in the transaction that writes the attempts: no alert is sent
-    without its log. Skipped attempts are ignored."""
+    without its log, and one that comes later is a change of its run. Skipped attempts are ignored."""
     sql = (
         "INSERT INTO log_tail (attempt_id, text, cut, error, fetched_us) SELECT a.id, ?, ?, ?, ? FROM attempt a JOIN"
         " job j ON j.id = a.job_id WHERE j.target_id = ? AND j.source_id = ? AND a.attempt_key = ? ON CONFLICT"
         " (attempt_id) DO UPDATE SET text = excluded.text, cut = excluded.cut, error = excluded.error, fetched_us ="
         " excluded.fetched_us"
     )
+    attempts = [(target_id, encode_name(job), encode_name(key)) for job, key in tails]
     rows = [
-        (tail.text, tail.cut, tail.error, now_us, target_id, encode_name(job), encode_name(key))
-        for (job, key), tail in tails.items()
+        (tail.text, tail.cut, tail.error, now_us, *attempt)
+        for attempt, tail in zip(attempts, tails.values(), strict=True)
     ]
     session.many(sql, rows)
-
-
-def tails_of(store: Database, run_ids: Sequence[int]) -> dict[int, str]:
-    """Run id -> log tail of its latest attempt, for these runs and their tasks."""
-    query = (
-        "SELECT r.id, l.text FROM {keys} JOIN run o ON o.id = k.a JOIN job j ON j.id = o.job_id OR j.parent_id ="
-        " o.job_id JOIN run r ON r.job_id = j.id AND r.period_key = o.period_key JOIN log_tail l ON l.attempt_id ="
-        " r.attempt_id WHERE l.text <> ''"
+    seen = (
+        "UPDATE run SET changed_seq = ? WHERE id IN (SELECT a.run_id FROM attempt a JOIN job j ON j.id = a.job_id WHERE"
+        " j.target_id = ? AND j.source_id = ? AND a.attempt_key = ?)"
     )
-    with store.read() as session:
-        return dict(session.by_keys(query, run_ids))
+    if attempts:
+        seq = next_changed_seq(session)
+        session.many(seen, [(seq, *attempt) for attempt in attempts])

@@ -203,10 +203,9 @@ def write_inventories(session: WriteSession, inventories: Sequence[TargetInvento
         if (changes := inventory.changes).new or changes.changed or changes.gone or changes.unwatched
     ]
     if changed:
-        seq = next_changed_seq(session)
-        touched = _InventoryWriter(session, seq, now_us).write(changed)
-        if any(inventory.match_config for inventory in changed):
-            set_meta(session, {JOBS_SEQ_KEY: str(seq)})
+        touched = _InventoryWriter(session, next_changed_seq(session), now_us).write(changed)
+    if any(inventory.match_config for inventory in inventories):
+        set_meta(session, {JOBS_SEQ_KEY: str(next_changed_seq(session))})
     session.many(
         "UPDATE target SET inventory_hash = ?, inventory_us = ? WHERE id = ?",
         [(changes.hash, now_us, target_id) for target_id, changes, *_ in inventories if changes.complete],

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from connectors.sdk.records import MAX_DIGITS, RunRecord
 from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
-from console.domain.ids import EPOCH
+from console.domain.ids import EPOCH, MAX_INTEGER
 from console.store.names import encode_name
 from console.text.cleaning import clean
 
@@ -22,7 +22,6 @@ MAX_MESSAGE = 2_000
 MAX_LABEL = 200
 MAX_URL = 2_000
 MAX_CONTEXT = 20_000
-MAX_INTEGER = 2**63 - 1
 
 
 class AttemptContent(NamedTuple):

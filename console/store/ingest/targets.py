@@ -12,8 +12,8 @@ from connectors.sdk.records import RunRecord, RunRef, Schedule, SkippedRecord
 from connectors.sdk.states import STOPPED
 from console.domain.ids import instant, micros, optional_instant, optional_micros
 from console.domain.switches import SystemPause
+from console.domain.system import problem_and_fix, with_fix
 from console.store import switches
-from console.store.audit import ENGINE_ACTOR, ENGINE_ORIGIN
 from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.db.session import Row, Session, Values, WriteSession
@@ -39,7 +39,7 @@ _SUCCESS = (
     "UPDATE target SET changed_seq = {next_change}, cursor = ?, last_try_us = ?,"
     " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
     " failing_since_us = CASE WHEN ? = '' THEN NULL WHEN error_kind = ? THEN failing_since_us ELSE ? END,"
-    " failures = 0, error = ?, error_kind = ?, skew_s = COALESCE(?, skew_s),"
+    " failures = 0, error = ?, error_fix = ?, error_kind = ?, skew_s = COALESCE(?, skew_s),"
     " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
     " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
     " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
@@ -110,28 +110,31 @@ def _success_values(target_id: int, batch: IngestBatch) -> Values:
     spent = batch.spent
     cost = (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_TEXT))
     error_kind = STOPPED if batch.stopped else ""
-    health = (error_kind, error_kind, now_us, clean(batch.stopped, MAX_TEXT * 2), error_kind)
+    error, fix = (clean(text, MAX_TEXT * 2) for text in problem_and_fix(batch.stopped))
+    health = (error_kind, error_kind, now_us, error, fix, error_kind)
     return (
         encode_name(batch.cursor), now_us, now_us, now_us, now_us, *health, batch.skew_s, batch.zone, batch.zone,
         seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
     )  # fmt: skip
 
 
-def record_failure(store: Database, target_id: int, error: str, kind: str, now: datetime, fence: Fence | None) -> bool:
+def record_failure(
+    store: Database, target_id: int, error: str, kind: str, now: datetime, fence: Fence | None, fix: str = ""
+) -> bool:
     """Counts a failed poll; `kind`: of `Target.error_kind`. True for the first in a row."""
-    now_us, text = micros(now), clean(error, MAX_TEXT * 2)
+    now_us, text, fix = micros(now), clean(error, MAX_TEXT * 2), clean(fix, MAX_TEXT * 2)
     with store.write(fence) as session:
         [target] = session.rows(_NAMES, (target_id,))
         session.rows(
             f"UPDATE target SET changed_seq = {_next_change(session)}, failures = failures + 1,"  # noqa: S608
-            " failing_since_us = COALESCE(failing_since_us, ?), last_try_us = ?, error = ?, error_kind = ?"
-            " WHERE id = ?",
-            (now_us, now_us, text, kind, target_id),
+            " failing_since_us = COALESCE(failing_since_us, ?), last_try_us = ?, error = ?, error_fix = ?,"
+            " error_kind = ? WHERE id = ?",
+            (now_us, now_us, text, fix, kind, target_id),
         )
         if target.failing_since_us is not None:
             return False
         name = clean_line(f"{target.system}/{target.name}")
-        record_event(session, now_us, "lost", f"{name}: {text}", system_id=target.system_id)
+        record_event(session, now_us, "lost", f"{name}: {with_fix(text, fix)}", system_id=target.system_id)
     return True
 
 
@@ -140,10 +143,10 @@ def _shown_texts(texts: Sequence[str]) -> str:
 
 
 def _new_skipped(skipped: Sequence[SkippedRecord], known: Sequence[str]) -> int:
-    """Number of newly skipped records: a source lists the same ones at each poll. `known`: the stored texts; if these
-    include all that are shown, the rest counts as known too."""
+    """Number of newly skipped records: a source that is read again as a whole lists the same ones at each poll.
+    `known`: the stored texts; if these include all that are shown, the rest counts as known too."""
     shown = skipped[:MAX_SHOWN]
-    new = sum(not any(_mentions(text, record) for text in known) for record in shown)
+    new = sum(record.is_new or not any(_mentions(text, record) for text in known) for record in shown)
     return new + len(skipped) - len(shown) if new else 0
 
 
@@ -190,18 +193,16 @@ _POLL_STATE = (
 
 def configured_targets(store: Database) -> list[tuple[int, str, str]]:
     """(id, system, target) of all configured targets."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT t.id, s.name AS system, t.name FROM target t JOIN system s ON s.id = t.system_id"
-            " WHERE NOT t.removed AND NOT s.removed ORDER BY t.id"
-        )
+    rows = store.rows(
+        "SELECT t.id, s.name AS system, t.name FROM target t JOIN system s ON s.id = t.system_id"
+        " WHERE NOT t.removed AND NOT s.removed ORDER BY t.id"
+    )
     return [(row.id, row.system, decode_name(row.name)) for row in rows]
 
 
 def systems_of_targets(store: Database) -> dict[int, int]:
     """Target id -> system id, of all configured targets."""
-    with store.read() as session:
-        return dict(session.rows("SELECT id, system_id FROM target WHERE NOT removed"))
+    return dict(store.rows("SELECT id, system_id FROM target WHERE NOT removed"))
 
 
 def poll_state(store: Database, target_id: int) -> PollState:
@@ -235,7 +236,7 @@ def open_runs(session: Session, target_id: int) -> tuple[RunRef, ...]:
 def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: Fence) -> None:
     """Audits that this pause ended by itself."""
     with store.write(fence) as session:
-        switches.audit_pause_end(session, pause, ENGINE_ACTOR, ENGINE_ORIGIN, micros(now))
+        switches.audit_pause_end(session, pause, micros(now))
 
 
 class TargetProbe(NamedTuple):

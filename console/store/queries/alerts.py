@@ -1,4 +1,4 @@
-"""Deliveries of alerts, suppressions, silences, rotas and the noise report."""
+"""Deliveries of alerts, suppressions, silences and rotas."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from datetime import datetime
 
 from console.domain.alert import AlertDeliveryView, RotaView, SilenceView, SuppressionView, on_call
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.noise import NoiseReport
-from console.store.alert_responses import noise_since
+from console.domain.message import Message, title_text
 from console.store.db.session import Row
 from console.store.notification_state import parse_shifts
 from console.store.queries.base import ContextQueries
@@ -16,7 +15,7 @@ from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _DELIVERIES = (
-    "SELECT d.id, a.route, a.kind, a.title, d.receiver, d.state, d.tries, d.repeats, a.made_us, d.sent_us, d.error,"
+    "SELECT d.id, a.route, a.kind, a.message, d.receiver, d.state, d.tries, d.repeats, a.made_us, d.sent_us, d.error,"
     " CASE WHEN d.state = 'pending' THEN d.next_us END AS next_try_us FROM delivery d JOIN alert a ON a.id = d.alert_id"
 )
 
@@ -28,7 +27,7 @@ class AlertQueries(ContextQueries):
             f"{_DELIVERIES} WHERE a.kind <> 'test' AND (d.state = 'parked' OR (d.state IN ('pending', 'claimed') AND"
             " d.error <> '')) ORDER BY CASE d.state WHEN 'parked' THEN 0 ELSE 1 END, d.id LIMIT 1000"
         )
-        return [from_row(AlertDeliveryView, row) for row in rows]
+        return list(map(_delivery, rows))
 
     def deliveries(self) -> dict[str, int]:
         """Number of deliveries that have not arrived, by state: pending, claimed, parked."""
@@ -47,17 +46,6 @@ class AlertQueries(ContextQueries):
             (micros(self.store.now()),),
         )
         return [from_row(SuppressionView, row) for row in rows]
-
-    def noise_report(self, since: datetime) -> NoiseReport:
-        return noise_since(self.link, since, self.store.now())
-
-    def latest_alerts(self, limit: int) -> list[tuple[int, str]]:
-        """Number and title of alerts about incidents, newest first."""
-        query = "SELECT id, title FROM alert WHERE incident_id IS NOT NULL ORDER BY id DESC LIMIT ?"
-        return [(row.id, row.title) for row in self.link.rows(query, (limit,))]
-
-    def has_alert(self, number: int) -> bool:
-        return bool(self.link.rows("SELECT 1 FROM alert WHERE id = ?", (number,)))
 
     def accepted(self) -> set[tuple[str, str]]:
         """(route, receiver) of every URL that has accepted an alert or a test."""
@@ -82,7 +70,11 @@ class AlertQueries(ContextQueries):
     def deliveries_of(self, alert_id: int) -> list[AlertDeliveryView]:
         """In the order of its route's URLs."""
         rows = self.link.rows(f"{_DELIVERIES} WHERE a.id = ? ORDER BY d.url_index", (alert_id,))
-        return [from_row(AlertDeliveryView, row) for row in rows]
+        return list(map(_delivery, rows))
+
+
+def _delivery(row: Row) -> AlertDeliveryView:
+    return from_row(AlertDeliveryView, row, title=title_text(Message.from_json(row.message).without_countdown().title))
 
 
 def _rota(row: Row, at: datetime) -> RotaView:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from console.domain.access import APPROVAL_SECONDS
-from console.domain.ids import EPOCH, instant, micros
-from console.store import access, approvals
+from console.domain.action import parameters_text
+from console.domain.ids import EPOCH, instant, micros, utc_minute
+from console.domain.text import render
+from console.store import approvals
 from console.store import audit as audit_rows
 from console.store.db.session import Row
 from console.store.names import decode_name
@@ -79,12 +81,13 @@ class ApprovalView:
         """With the preview's texts."""
         summary, sends, notes = preview_parts(preview)
         scope, touches = str(preview.get("scope", "")), tuple(map(str, preview.get("affected", ())))
-        return replace(self, text=summary, scope=scope, touches=touches, sends=sends, notes=notes)
+        texts = tuple(render(note, utc_minute) for note in notes)
+        return replace(self, text=summary, scope=scope, touches=touches, sends=sends, notes=texts)
 
     @property
     def details(self) -> list[tuple[str, str]]:
         """(label, text) of all facts for the approver except times, in order, known ones only."""
-        given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
+        given = parameters_text({name: value for name, value in self.parameters.items() if name != "why"})
         by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"
         unknown = "requested from its scheduler right before sending"
         lines = [("by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.text)]
@@ -190,8 +193,7 @@ _SELECT_AWAITING = (
 class ApprovalQueries(ContextQueries):
     def list_approvals(self) -> list[ApprovalView]:
         """Actions that await approval, oldest first, without steps of aborted plans."""
-        valid_for_s = access.load_permissions(self.link)[1].valid_for_s
-        valid = timedelta(seconds=min(APPROVAL_SECONDS, valid_for_s or APPROVAL_SECONDS))
+        valid = timedelta(seconds=APPROVAL_SECONDS)
         return [self._approval(row, valid) for row in self.link.rows(_SELECT_AWAITING)]
 
     def _approval(self, row: Row, valid: timedelta) -> ApprovalView:

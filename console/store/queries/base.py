@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
+from console.domain.action import preview_notes
 from console.domain.ids import instant, optional_instant
 from console.domain.switches import SystemPause
+from console.domain.text import Text
 from console.store import meta
 from console.store.db import schema_version
 from console.store.db.location import incomplete_text, no_store_text
@@ -218,8 +220,8 @@ def stored_preview(row: Row) -> dict[str, Any]:
     return json_object(row.preview) or json_object(row.step_preview or "{}")
 
 
-def preview_parts(preview: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+def preview_parts(preview: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[Text, ...]]:
     """Summary, native calls and notes of a preview."""
     summary = str(preview.get("summary") or "")
-    notes = (preview.get("refused"), preview.get("overlap"), *preview.get("notes", ()))
-    return summary, tuple(map(str, preview.get("native_calls", ()))), tuple(str(note) for note in notes if note)
+    refused = tuple((str(why),) for why in (preview.get("refused"), preview.get("overlap")) if why)
+    return summary, tuple(map(str, preview.get("native_calls", ()))), (*refused, *preview_notes(preview))

@@ -59,7 +59,7 @@ class CheckQueries(ContextQueries):
         last = next(iter(self.check_results(check.name, business_date, 1)), None)
         due = last.at + check.every if last is not None and (awaited or not waits) else None
         return CheckView(
-            check.name, check.kind, check.about, check.severity.value, check.every.total_seconds(),
+            check.name, check.kind, check.about, check.every.total_seconds(),
             check.timeout.total_seconds(), check.zone, waits, awaited,
             last, due,
         )  # fmt: skip

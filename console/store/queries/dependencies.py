@@ -12,7 +12,7 @@ from console.domain.ids import instant, micros
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.queries.base import clean_name
-from console.store.row_values import from_row
+from console.store.row_values import from_row, run_reason
 
 REQUIREMENT_COLUMNS = "d.condition, d.check_name, d.period, d.calendar, d.within_s, d.gate, d.need"
 
@@ -54,11 +54,14 @@ MAX_PAST_RUNS = 400
 def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[UpstreamRun, ...]:
     """The job's latest runs before that instant, oldest first."""
     rows = link.rows(
-        "SELECT period_key, business_date, sort_us AS at_us, state, reason, stale_read FROM run WHERE job_id = ?"
-        " AND sort_us < ? ORDER BY sort_us DESC LIMIT ?",
+        "SELECT period_key, business_date, sort_us AS at_us, state, reason, attempts, stale_read FROM run"
+        " WHERE job_id = ? AND sort_us < ? ORDER BY sort_us DESC LIMIT ?",
         (job_id, micros(at), MAX_PAST_RUNS),
     )
-    return tuple(from_row(UpstreamRun, row, period_key=clean_name(row.period_key)) for row in reversed(rows))
+    return tuple(
+        from_row(UpstreamRun, row, period_key=clean_name(row.period_key), reason=run_reason(row.reason, row.attempts))
+        for row in reversed(rows)
+    )
 
 
 def check_results(link: ReadConnection, check: str, business_date: str) -> CheckHistory | None:

@@ -15,9 +15,10 @@ from console.domain.header import (
     UnseenTarget,
     unseen_status,
 )
-from console.domain.ids import instant, micros, optional_instant
+from console.domain.ids import instant, micros, optional_instant, utc_minute
 from console.domain.service import ServiceView, is_in_doubt
-from console.domain.switches import SHADOW, SystemPause
+from console.domain.switches import SHADOW, SHADOW_EVENTS, SystemPause
+from console.domain.text import Title
 from console.store.db.lease import is_of_other_file, is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
 from console.store.queries.base import ContextQueries, ReadStore, clean_name
@@ -54,11 +55,11 @@ _DRIFT = (
 
 
 _ENDED = (
-    "SELECT * FROM (SELECT 'incident' AS kind, i.id, COALESCE(j.name, i.title) AS title, 'closed' AS state"
-    " FROM incident i LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id,"
-    " i.root_job_id) WHERE i.closed_us IS NOT NULL ORDER BY i.closed_us DESC LIMIT 200) closed_incident"
-    " UNION ALL SELECT * FROM (SELECT 'plan' AS kind, id, title, state FROM plan WHERE state IN ('done', 'aborted')"
-    " ORDER BY id DESC LIMIT 200) ended_plan"
+    "SELECT * FROM (SELECT 'incident' AS kind, i.id, j.name AS job, i.title, 'closed' AS state FROM incident i"
+    " LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id)"
+    " WHERE i.closed_us IS NOT NULL ORDER BY i.closed_us DESC LIMIT 200) closed_incident"
+    " UNION ALL SELECT * FROM (SELECT 'plan' AS kind, id, title AS job, '' AS title, state FROM plan"
+    " WHERE state IN ('done', 'aborted') ORDER BY id DESC LIMIT 200) ended_plan"
 )
 
 _ENGINES = (
@@ -92,7 +93,9 @@ class EstateQueries(ContextQueries):
 
     def ended_work(self) -> list[EndedWork]:
         """The latest 200 closed incidents and the latest 200 ended plans, each newest first."""
-        return [from_row(EndedWork, row) for row in self.link.rows(_ENDED)]
+        rows = self.link.rows(_ENDED)
+        titles = (row.job or Title.from_json(row.title, is_past=True).text(utc_minute) for row in rows)
+        return [EndedWork(row.kind, row.id, title, row.state) for row, title in zip(rows, titles, strict=True)]
 
     def header(self, services: Sequence[ServiceView] | None = None) -> HeaderView:
         """`services`: those that it counts, where they are read already, so that both have the same verdicts."""
@@ -105,12 +108,10 @@ class EstateQueries(ContextQueries):
         if unwatched := self.store.unwatched():
             [unwatched_count] = self.link.rows(f"SELECT count(*) AS jobs FROM job j WHERE {unwatched}")  # noqa: S608
             jobs -= unwatched_count.jobs
-        frozen, in_shadow = "", tuple[str, ...]()
+        frozen, in_shadow = None, tuple[str, ...]()
         if self.link.rows("SELECT 1 FROM switch WHERE value IN ('on', 'shadow') LIMIT 1"):
-            from console.domain.switches import format_freeze
-
             modes = self.modes()
-            frozen, in_shadow = format_freeze(modes.frozen) if modes.frozen is not None else "", modes.in_shadow
+            frozen, in_shadow = modes.frozen, modes.in_shadow
         days = self.services.list_services() if services is None else services
         endangered = [day for day in days if day.is_endangered and day.delivered is None]
         stopped = self.link.rows(_STOPPED, (micros(self.store.now() - STOPPED_LASTS),))
@@ -204,6 +205,7 @@ class EstateQueries(ContextQueries):
                 f"{row.system}/{clean_name(row.name)}",
                 optional_instant(row.last_ok_us),
                 unseen_status(row.error_kind, is_failing=row.failing_since_us is not None),
+                optional_instant(row.failing_since_us),
             )
             for row in sick
         )
@@ -214,9 +216,9 @@ class EstateQueries(ContextQueries):
             self.link.rows("SELECT target_id, count(*) FROM job WHERE NOT unwatched GROUP BY target_id")
         )
         rows = self.link.rows(
-            "SELECT t.id, s.name AS system, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
-            " t.skew_s, t.zone, t.poll_ms, s.poll_every_s, t.skipped, t.skipped_text AS skipped_reasons,"
-            " t.warnings, t.version, t.rights,"
+            "SELECT t.id, s.name AS system, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error,"
+            " t.error_fix, t.error_kind, t.skew_s, t.zone, t.poll_ms, s.poll_every_s, t.skipped,"
+            " t.skipped_text AS skipped_reasons, t.warnings, t.version, t.rights,"
             " s.capabilities, s.missing, t.lost_since_us, t.lost_until_us, t.last_try_us, t.failures, t.seen_until_us,"
             " t.inventory_us, t.booted_us, t.requests, t.requests_minute, t.allowed FROM target t JOIN system s ON s.id"
             " = t.system_id WHERE NOT t.removed AND NOT s.removed ORDER BY s.name, t.name"
@@ -238,17 +240,17 @@ class EstateQueries(ContextQueries):
 
     def shadow_events(self, since: datetime) -> tuple[list[EventView], int]:
         """Notifications and holds prevented by a shadow since then, newest first; number of actions it refused."""
-        from console.domain.incident import EventView
+        from console.store.events import event_of
 
         rows = self.link.rows(
-            "SELECT at_us, kind, text, actor FROM event WHERE at_us >= ? AND kind = 'shadow' ORDER BY id DESC",
-            (micros(since),),
+            "SELECT at_us, kind, text, actor FROM event WHERE at_us >= ? AND kind IN (?, ?, ?) ORDER BY id DESC",
+            (micros(since), *SHADOW_EVENTS),
         )
         refusals = self.link.rows(
             "SELECT detail FROM audit WHERE at_us >= ? AND verb LIKE 'refuse %'", (micros(since),)
         )
         refused = sum(parse_object(row.detail).get("code") == SHADOW for row in refusals)
-        return [from_row(EventView, row) for row in rows], refused
+        return [*map(event_of, rows)], refused
 
 
 def _target(row: Row, jobs: int, pause: SystemPause | None) -> TargetView:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from console.domain.finding import DetectionRule, FindingView, drift_fix
 from console.store.db.session import Row
+from console.store.findings import evidence_of
 from console.store.queries.base import ContextQueries, clean_name
-from console.store.row_values import from_row, json_object
+from console.store.row_values import from_row
 
 MAX_FINDINGS = 200
 
@@ -53,7 +55,6 @@ class FindingQueries(ContextQueries):
 
 
 def _finding(row: Row) -> FindingView:
-    evidence = json_object(row.evidence)
-    texts = {name: str(evidence.get(name, "")) for name in ("seen", "threshold", "source")}
     fix = drift_fix(row.job, row.drift_change) if row.rule == DetectionRule.DRIFT and row.closed_us is None else ""
-    return from_row(FindingView, row, period_key=clean_name(row.period_key), fix=fix, **texts)
+    evidence = asdict(evidence_of(row.evidence))
+    return from_row(FindingView, row, period_key=clean_name(row.period_key), fix=fix, **evidence)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.ids import instant, micros
-from console.domain.incident import EventView, IncidentRow
+from console.domain.incident import EventView
 from console.domain.request import RequestKind
 from console.domain.service import instance_name
-from console.domain.switches import FREEZE, format_freeze
+from console.domain.switches import FREEZE
 from console.store.db.session import Row
+from console.store.events import event_of
 from console.store.queries.actions import ActionQueries
 from console.store.queries.alerts import AlertQueries
 from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
 from console.store.queries.holds import HoldQueries
-from console.store.queries.incidents import ACKNOWLEDGED_UNTIL, IncidentQueries
+from console.store.queries.incidents import IncidentQueries
 from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
@@ -28,11 +30,13 @@ _SERVICES = (
     " d.business_date AND x.submission = d.submission) AS was_threatened, d.instance FROM service_day d JOIN service s"
     " ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
+_OPENED = attrgetter("opened", "id")
 _BY_PEOPLE = ("note", "acknowledged", "unacknowledged")
 """Kinds of events that a person made."""
 _SWITCH_KINDS = (
     RequestKind.FREEZE, RequestKind.THAW, RequestKind.SHADOW_ON, RequestKind.SHADOW_OFF, RequestKind.PAUSE_POLLING,
-    RequestKind.RESUME_POLLING, RequestKind.ADD_SILENCE, RequestKind.EXPIRE_SILENCE,
+    RequestKind.RESUME_POLLING, RequestKind.ADD_SILENCE, RequestKind.EXPIRE_SILENCE, RequestKind.PAUSE_POLICY,
+    RequestKind.RESUME_POLICY, RequestKind.CLOSE_BREAKER,
 )  # fmt: skip
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 
@@ -65,8 +69,8 @@ class HandoverQueries(ContextQueries):
             since=since,
             at=now,
             open=tuple(opened),
-            opened=tuple(sorted((row for row in [*opened, *closed] if row.opened >= since), key=_opened)),
-            closed=tuple(sorted(closed, key=_opened)),
+            opened=tuple(sorted((row for row in [*opened, *closed] if row.opened >= since), key=_OPENED)),
+            closed=tuple(sorted(closed, key=_OPENED)),
             notes=self._notes(since_us),
             services=self.service_nights(since, now + DEADLINES_WITHIN),
             actions=tuple(row for row in reversed(self.actions.list_actions()) if row.requested >= since),
@@ -75,7 +79,7 @@ class HandoverQueries(ContextQueries):
             mode_changes=self._mode_changes(since_us),
             drift=tuple(self.estate.drift()),
             stale=tuple(
-                (f"{row.system}/{row.name}", row.last_ok, row.error)
+                (f"{row.system}/{row.name}", row.last_ok, row.whole_error)
                 for row in self.estate.systems()
                 if row.failing_since is not None
             ),
@@ -98,11 +102,11 @@ class HandoverQueries(ContextQueries):
     def _notes(self, since_us: int) -> tuple[EventView, ...]:
         marks = ", ".join("?" * len(_BY_PEOPLE))
         rows = self.link.rows(
-            f"SELECT at_us, incident_id, kind, text, actor, {ACKNOWLEDGED_UNTIL} FROM event e"
+            f"SELECT at_us, incident_id, kind, text, actor FROM event e"
             f" WHERE incident_id IS NOT NULL AND at_us >= ? AND kind IN ({marks}) ORDER BY id",
             (since_us, *_BY_PEOPLE),
         )
-        return tuple(from_row(EventView, row) for row in rows)
+        return tuple(map(event_of, rows))
 
     def _mode_changes(self, since_us: int) -> tuple[SwitchChange, ...]:
         marks = ", ".join("?" * len(_SWITCH_KINDS))
@@ -120,7 +124,7 @@ class HandoverQueries(ContextQueries):
     def _overrides(self, now: datetime) -> tuple[ActiveOverride, ...]:
         modes, overrides = self.estate.modes(), []
         if (freeze := modes.frozen) is not None:
-            overrides.append(ActiveOverride("freeze", format_freeze(freeze), freeze.by, freeze.why, None))
+            overrides.append(ActiveOverride("freeze", "", freeze.by, freeze.why, None, freeze.at))
         overrides += [ActiveOverride("shadow", name, "", "", None) for name in modes.in_shadow]
         for pause in self.store.paused().values():
             overrides.append(ActiveOverride("pause", pause.system, pause.by, pause.why, pause.until))
@@ -139,10 +143,6 @@ class HandoverQueries(ContextQueries):
             ActiveOverride("extension", f"{row.name} {row.day}", row.by, row.why, instant(row.until_us)) for row in rows
         ]
         return tuple(overrides)
-
-
-def _opened(incident: IncidentRow) -> tuple[datetime, int]:
-    return incident.opened, incident.id
 
 
 def _night(row: Row) -> ServiceNight:

@@ -23,7 +23,7 @@ from console.store.queries.base import ContextQueries, ReadStore, clean_name
 from console.store.queries.dependencies import REQUIREMENT_COLUMNS, check_results, parse_requirement, past_runs
 from console.store.queries.jobs import JobQueries
 from console.store.queries.services import MemberQueries
-from console.store.row_values import from_row
+from console.store.row_values import from_row, run_reason
 
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name AS job, s.name AS system, h.state, h.kind, h.mode, u.name AS upstream, h.held_by,"
@@ -140,7 +140,7 @@ class HoldQueries(ContextQueries):
 
     def _run(self, job_id: int, business_date: str, where: str, *values: int) -> Row | None:
         return self.link.first(
-            "SELECT period_key, state, reason, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
+            "SELECT period_key, state, reason, attempts, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
             f" WHERE job_id = ? AND business_date = ? AND {where} LIMIT 1",
             (job_id, business_date, *values),
         )
@@ -157,9 +157,10 @@ def _is_good(run: Row) -> bool:
 
 def _upstream(row: Row, run: Row | None, is_unseen: bool) -> UpstreamView:
     schedule = from_row(ScheduleView, row) if row.dialect is not None and row.dialect != "none" else None
-    period_key, state, reason = ("", "", "") if run is None else (clean_name(run.period_key), run.state, run.reason)
-    stale_read = run is not None and bool(run.stale_read)
-    return UpstreamView(row.id, row.name, schedule, period_key, state, reason, stale_read, is_unseen)
+    if run is None:
+        return UpstreamView(row.id, row.name, schedule, "", "", (), False, is_unseen)
+    period_key, reason = clean_name(run.period_key), run_reason(run.reason, run.attempts)
+    return UpstreamView(row.id, row.name, schedule, period_key, run.state, reason, bool(run.stale_read), is_unseen)
 
 
 def _hold(row: Row) -> HoldView:

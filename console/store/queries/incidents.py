@@ -8,14 +8,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.sdk.states import RED_STATES, Capability, RunState, Verb
+from connectors.sdk.states import OPEN_STATES, RED_STATES, Capability, RunState, Verb
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.external_alert import ExternalAlertView
 from console.domain.history import EstimateBasis
+from console.domain.hold import HoldReason, HoldState
 from console.domain.ids import incident_name, instant, micros, optional_instant
 from console.domain.incident import (
     AffectedServiceView,
-    EventView,
     FailureError,
     IncidentRow,
     IncidentView,
@@ -25,25 +25,31 @@ from console.domain.incident import (
     error_line,
     repaired_at_end,
 )
+from console.domain.incident_record import CauseKind
+from console.domain.reason import EarlierRun, Reason
+from console.domain.run import CLOCK_SKEW
 from console.domain.service import instance_name
+from console.domain.text import Title
 from console.store.db.session import Row
 from console.store.errors import NotFound
+from console.store.events import event_of
 from console.store.new_actions import SENT_BY
 from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, clean_name, run_visibility
+from console.store.queries.failures import FailureQueries
 from console.store.queries.findings import FindingQueries
-from console.store.row_values import from_row, parse_object, parse_reasons
+from console.store.row_values import from_row, parse_object, parse_reasons, run_reason, stored_reason
+from console.store.subjects import ROOT_JOINS, ROOT_NAME
 from console.text.normalize import error_line as log_error_line
 
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 MAX_REPAIRS = 12
 """Past failures shown at most."""
-ACKNOWLEDGED_UNTIL = (
-    "CASE e.kind WHEN 'acknowledged' THEN (SELECT max(a.until_us) FROM acknowledgement a WHERE a.incident_id ="
-    " e.incident_id AND a.made_us = e.at_us) END AS until_us"
-)
-"""Column of a query of `event e`."""
+
+
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
+_OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
+_SKEW_US = CLOCK_SKEW // timedelta(microseconds=1)
 _RUNNING = "'running', 'retrying', 'cancelling'"
 _DATE_SPAN_US = 2 * 86_400_000_000
 """The periods of a business date lie closer together: it spans one local day. Limits what is read of the index."""
@@ -59,7 +65,8 @@ that date that began later, unless reruns have periods of their own."""
 _RERUN = (
     "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, t.error_kind,"
     " (SELECT max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN"
-    " ('sending', 'sent', 'unknown')) AS rerun_sent_us, COALESCE((SELECT max(a.key) FROM action a WHERE a.run_id = r.id"
+    f" ('sending', 'sent', 'unknown') AND (r.state IN ({_OPEN}) OR COALESCE(r.started_us, 0) + {_SKEW_US} <"
+    " a.sent_us)) AS rerun_sent_us, COALESCE((SELECT max(a.key) FROM action a WHERE a.run_id = r.id"
     " AND a.verb IN ('rerun', 'start') AND a.state = 'unknown'), '') AS unknown_rerun, EXISTS (SELECT 1 FROM"
     " action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval"
     " AND a.approved_by = '') AS awaits_approval, EXISTS (SELECT 1 FROM drift c WHERE c.job_id = r.job_id AND"
@@ -71,12 +78,12 @@ _RERUN = (
 _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
-    " r.ended_us, r.period_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof,"
-    " s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities,"
-    f" COALESCE(r.business_date, i.business_date) AS business_date, {_RERUN} FROM incident_member m JOIN incident i"
-    " ON i.id = m.incident_id JOIN job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id"
-    " JOIN system s ON s.id = t.system_id LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key"
-    " WHERE m.incident_id = ? ORDER BY m.place, j.name"
+    " r.ended_us, r.period_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.attempts,"
+    " r.observed_us, j.proof, s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input,"
+    f" s.capabilities, COALESCE(r.business_date, i.business_date) AS business_date, {_RERUN} FROM"
+    " incident_member m JOIN incident i ON i.id = m.incident_id JOIN job j ON j.id = m.job_id JOIN target t"
+    " ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN run r ON r.job_id = m.job_id AND"
+    " r.period_key = m.period_key WHERE m.incident_id = ? ORDER BY m.place, j.name"
 )
 _BEFORE = (
     "SELECT recent.id AS run_id, recent.sort_us AS at_us, recent.state, recent.ended_us, t.ended_us AS failed_us,"
@@ -106,6 +113,14 @@ _REPAIRED = (
     " i.closed_us FROM incident i JOIN run r ON r.id = i.root_run_id WHERE i.id = ?"
 )
 
+_HOLDING_PLAN = (
+    "SELECT max(p.id) AS plan_id FROM incident_member m JOIN hold h ON h.job_id = m.job_id AND h.kind = 'person' AND"
+    f" h.state = '{HoldState.HELD}' AND h.reason <> '{HoldReason.RELEASE_FAILED}' JOIN plan_step s ON s.action_key ="
+    " h.key JOIN plan p ON p.id = s.plan_id AND p.state IN ('paused', 'stopped') WHERE m.incident_id = ? AND m.role ="
+    " 'root'"
+)
+"""The plan whose hold on the job of the root a person has to release, by resuming it."""
+
 SELECT_DELIVERIES = (
     "SELECT a.incident_id, a.route, a.kind, d.receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
     " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.receiver = d.receiver)) AS sent_us,"
@@ -120,16 +135,15 @@ _NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
 _UNACKNOWLEDGED: dict[str, Any] = {"acknowledged_by": "", "acknowledged_until": None}
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.business_date, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us,"
-    " i.closed_us, (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS"
+    " i.closed_us, i.policy, i.policy_us,"
+    " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS"
     " services, (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS"
-    " affected_runs, i.root_run_id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.runbook, i.split_from,"
-    " i.merged_into, i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT"
-    " min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier,"
+    f" affected_runs, i.root_run_id, {ROOT_NAME} AS root_job, i.runbook, i.split_from, i.merged_into, i.reopened,"
+    " i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT min(s.tier) FROM"
+    " incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier,"
     " COALESCE(f.state, '') AS root_state, CASE WHEN i.cause = 'run' AND f.state = 'succeeded' AND f.evidence <>"
     " 'asserted' AND NOT f.stale_read AND f.ended_us <= COALESCE(i.closed_us, f.ended_us) THEN f.ended_us END AS"
-    " root_good_us FROM incident i LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id,"
-    " i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN system s ON s.id ="
-    " t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM"
+    f" root_good_us FROM incident i {ROOT_JOINS} LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM"
     " acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )
 _LOG = (
@@ -163,15 +177,16 @@ _SEEN_BEFORE = (
 
 _JOINT = (
     "SELECT x.service_id, x.business_date, x.submission, o.id AS incident_id, j.name AS job, r.state, y.act_by_us,"
-    f" s.capabilities, j.target_id, {_RERUN} FROM incident_service x JOIN incident_service y ON y.service_id ="
-    " x.service_id AND y.business_date = x.business_date AND y.submission = x.submission JOIN incident o ON o.id ="
-    " y.incident_id AND o.closed_us IS NULL AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j ON j.id ="
-    " r.job_id JOIN system s ON s.id = j.system_id JOIN target t ON t.id = j.target_id WHERE x.incident_id = ? AND"
-    " (o.id = x.incident_id OR NOT EXISTS (SELECT 1 FROM acknowledgement a WHERE a.incident_id = o.id AND a.ended_us"
-    f" IS NULL AND a.until_us > ?)) AND (r.state IN ({_RED}) OR r.stale_read) ORDER BY x.deadline_us, o.key"
+    f" y.needs_restart, s.capabilities, j.target_id, {_RERUN} FROM incident_service x JOIN incident_service y ON"
+    " y.service_id = x.service_id AND y.business_date = x.business_date AND y.submission = x.submission JOIN incident o"
+    " ON o.id = y.incident_id AND o.closed_us IS NULL AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j"
+    " ON j.id = r.job_id JOIN system s ON s.id = j.system_id JOIN target t ON t.id = j.target_id WHERE"
+    " x.incident_id = ? AND (o.id = x.incident_id OR y.needs_restart AND NOT EXISTS (SELECT 1 FROM acknowledgement a"
+    " WHERE a.incident_id = o.id AND a.ended_us IS NULL AND a.until_us > ?)) AND"
+    f" (r.state IN ({_RED}) OR r.stale_read) ORDER BY x.deadline_us, o.key"
 )
-"""By affected service day: the open incidents whose root is to restart, in the order in which notifications name them;
-without those that are acknowledged."""
+"""The open incidents to restart for each affected service day: this one and the unacknowledged ones that the day needs
+restarted, in the order of notifications and as these name them."""
 
 
 MAX_ALERTS = 20
@@ -195,10 +210,13 @@ _EXTERNAL_ALERTS = (
 
 
 class IncidentQueries(ContextQueries):
-    def __init__(self, store: ReadStore, actions: ActionQueries, findings: FindingQueries) -> None:
+    def __init__(
+        self, store: ReadStore, actions: ActionQueries, findings: FindingQueries, failures: FailureQueries
+    ) -> None:
         super().__init__(store)
         self.actions = actions
         self.findings = findings
+        self.failures = failures
 
     def _repairs(self, incident_id: int) -> tuple[PastRepair, ...]:
         """Past failures of its root's job with their repairs, newest first."""
@@ -238,13 +256,14 @@ class IncidentQueries(ContextQueries):
             visible = run_visibility(member.state, member.evidence, member.target_id, stale)
             members.append(_member(member, visible.state, visible.evidence, stale, lines.get(member.run_id, "")))
         events = self.link.rows(
-            f"SELECT at_us, kind, text, actor, incident_id, {ACKNOWLEDGED_UNTIL} FROM event e"
-            " WHERE incident_id = ? ORDER BY id",
+            "SELECT at_us, kind, text, actor, incident_id FROM event e WHERE incident_id = ? ORDER BY id",
             (incident_id,),
         )
+        close_reason = None
         if row.closed is not None:
-            end = next((event.text for event in reversed(events) if event.kind == "closed"), "")
-            members = repaired_at_end(members, end.removeprefix("closed: "))
+            [end] = self.link.rows("SELECT close_reason FROM incident WHERE id = ?", (incident_id,))
+            close_reason = stored_reason(end.close_reason)
+            members = repaired_at_end(members, close_reason)
         deliveries = self.link.rows(
             f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"
             " ORDER BY a.id, d.url_index",
@@ -253,13 +272,14 @@ class IncidentQueries(ContextQueries):
         suppressed = self.link.rows(f"{SELECT_SUPPRESSIONS} WHERE incident_id = ? ORDER BY id", (incident_id,))
         runs = [(row.sort_us, _outcome(row)) for row in self.link.rows(_RED_BEFORE, (incident_id,))]
         earlier = self.link.rows(_SEEN_BEFORE, (incident_id,))
-        seen_before = sorted([*runs, *((row.opened_us, row.close_reason) for row in earlier)], reverse=True)[:5]
+        closed = [(end.opened_us, reason) for end in earlier if (reason := stored_reason(end.close_reason)) is not None]
+        seen_before = sorted([*runs, *closed], key=lambda outcome: outcome[0], reverse=True)[:5]
         alerts, alerts_left_out = self._external_alerts(row)
         return IncidentView(
             row=row,
             services=self._services(incident_id),
             members=tuple(members),
-            events=tuple(from_row(EventView, event) for event in events),
+            events=tuple(map(event_of, events)),
             deliveries=tuple(from_row(DeliveryView, delivery) for delivery in deliveries),
             log=log,
             log_error=log_error,
@@ -270,10 +290,17 @@ class IncidentQueries(ContextQueries):
             external_alerts=alerts,
             external_alerts_left_out=alerts_left_out,
             repairs=self._repairs(incident_id),
+            memory=self.failures.memory_before(incident_id),
             joint_restarts=self._joint_restarts(incident_id),
-            unreachable=row.root_job if row.cause == "target" and self._is_failing(incident_id) else "",
+            unreachable=row.root_job if row.cause == CauseKind.TARGET and self._is_failing(incident_id) else "",
             repaired=self._repaired(incident_id) if row.closed is not None else None,
+            close_reason=close_reason,
+            holding_plan=self._holding_plan(incident_id),
         )
+
+    def _holding_plan(self, incident_id: int) -> int | None:
+        row = self.link.first(_HOLDING_PLAN, (incident_id,))
+        return None if row is None else row.plan_id
 
     def _repaired(self, incident_id: int) -> datetime | None:
         """Of a closed incident; None also if its run, or the next good one, ended after it."""
@@ -299,17 +326,19 @@ class IncidentQueries(ContextQueries):
         """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""
         now, stale = self.store.now(), self.store.stale_targets()
         days: dict[tuple[int, str, str], list[JointRestart]] = defaultdict(list)
+        is_own = False
         for row in self.link.rows(_JOINT, (incident_id, micros(now))):
             can_rerun = Verb.RERUN.needs in (row.capabilities or "").split(",")
             restart = from_row(JointRestart, row, can_rerun=can_rerun, unreachable=_unreachable(row, stale))
             days[row.service_id, row.business_date, row.submission].append(restart)
+            is_repeated = restart.rerun_sent is not None or restart.rerun_started is not None
+            is_own |= restart.incident_id == incident_id and (bool(row.needs_restart) or is_repeated)
 
         def urgency(restarts: list[JointRestart]) -> tuple[bool, datetime]:
             times = [restart.act_by for restart in restarts if restart.act_by is not None and restart.act_by > now]
             return not times, min(times, default=now)
 
         urgent = min(days.values(), key=urgency, default=[])
-        is_own = any(restart.incident_id == incident_id for restart in urgent)
         return tuple(urgent) if is_own and len(urgent) > 1 else ()
 
     def incident_of_run(self, run_id: int) -> int | None:
@@ -359,7 +388,10 @@ class IncidentQueries(ContextQueries):
     def _current(self, rows: list[Row]) -> list[IncidentRow]:
         """With affected services, soonest due first, the last alert, the latest suppression and no expired
         acknowledgement."""
-        incidents = [from_row(IncidentRow, row) for row in rows]
+        incidents = [
+            from_row(IncidentRow, row, title=Title.from_json(row.title, is_past=row.closed_us is not None))
+            for row in rows
+        ]
         now, ids = self.store.now(), [incident.id for incident in incidents]
         services: dict[int, dict[str, None]] = defaultdict(dict)
         for row in self.link.by_keys(
@@ -410,6 +442,7 @@ def _member(row: Row, state: str, evidence: str, stale: Container[int], log_line
         MemberView,
         row,
         period_key=clean_name(row.period_key),
+        reason=run_reason(row.reason, row.attempts),
         state=state,
         evidence=evidence,
         observed=None if is_before_due else optional_instant(row.observed_us or None),
@@ -438,10 +471,7 @@ def _repair(row: Row, error_now: FailureError) -> PastRepair:
     )
 
 
-def _outcome(run: Row) -> str:
-    """As "failed: exit 1", "repaired by attempt 2, rerun by alice", or the close reason of its incident."""
-    if run.close_reason:
-        return str(run.close_reason)
-    if run.state != RunState.SUCCEEDED:
-        return str(run.state) if run.exit_code is None else f"{run.state}: exit {run.exit_code}"
-    return f"repaired by attempt {run.attempts}" + (f", rerun by {run.by}" if run.by else "")
+def _outcome(run: Row) -> Reason:
+    """The outcome of the run, or the close reason of its incident."""
+    closed = stored_reason(run.close_reason or "")
+    return closed or EarlierRun(run.state, run.exit_code, run.attempts, run.by or "")

@@ -18,7 +18,7 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import OPEN_STATES, RunState
 from console.domain.filter import ME, JobFilter
 from console.domain.ids import MAX_ID_DIGITS, instant, is_suffix_of, micros, optional_instant
-from console.domain.job import CARD_FIELDS, CardView, JobMonth, JobRow, JobView, card_locked_reason
+from console.domain.job import CARD_FIELDS, CardView, JobMonth, JobRow, JobView, RepairedJob, Safety, card_locked_reason
 from console.domain.run import ATTENTION_RANKS, CALM_RANK, PROBLEM_RANK
 from console.domain.system import DriftView
 from console.store.db.session import Row
@@ -348,6 +348,8 @@ class JobQueries(ContextQueries):
         if not rows:
             raise NotFound(str(name_or_id))
         [row] = rows
+        from console.timing.schedule import schedule_text  # noqa: PLC0415 - the first paint rarely needs it
+
         [facts] = self.link.rows(
             "SELECT definition, run_as, proof, runbook, rerun, expected_s, native_url, config_says FROM job"
             " WHERE id = ?",
@@ -370,6 +372,7 @@ class JobQueries(ContextQueries):
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.members.services_of(job_id),
             coming=self._coming(job_id, row.next, moved.get(job_id)),
+            changed_schedule=schedule_text(moved[job_id]) if job_id in moved else "",
             waits=gate_texts(self.link, job_id),
             drift=tuple(from_row(DriftView, change, job=row.name) for change in drift),
             runs=tuple(self.runs.list_runs(job_id)),
@@ -408,6 +411,16 @@ class JobQueries(ContextQueries):
             else:
                 card.append(CardView(name, value, "", None, locked))
         return tuple(card)
+
+    def repaired_jobs(self, names: Iterable[str]) -> dict[str, RepairedJob]:
+        """The watched jobs with these names, by name."""
+        tiers: dict[str, int] = dict(self.link.rows("SELECT name, tier FROM service WHERE NOT removed"))
+        query = "SELECT j.id, j.name, j.rerun FROM {keys} JOIN job j ON j.name = k.a WHERE j.gone_since_us IS NULL"
+        jobs = {}
+        for row in self.link.by_keys(query + watched_condition(self.link), sorted(set(names))):
+            services = {service: tiers[service] for service in self.members.services_of(row.id)}
+            jobs[row.name] = RepairedJob(Safety(row.rerun), services)
+        return jobs
 
     def job_named(self, typed: str) -> str:
         """The full name, as matched by patterns, of the job that `typed` means. Raises NotFound."""

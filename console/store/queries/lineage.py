@@ -129,7 +129,7 @@ _NIGHTS = (
 MAX_RUNS_A_NIGHT = 26
 """Hourly jobs with reruns: jobs that run more often wait for no other."""
 _UNITS = (
-    "SELECT j.id, j.name, s.name AS system, j.parent_id FROM job j JOIN system s ON s.id = j.system_id JOIN target t"
+    "SELECT j.id, j.name, j.target_id, j.parent_id FROM job j JOIN system s ON s.id = j.system_id JOIN target t"
     " ON t.id = j.target_id WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched AND j.gone_since_us IS NULL"
 )
 _SHARED = (
@@ -169,10 +169,6 @@ class LineageQueries(ContextQueries):
         edges = tuple(edge for edge in walk.edges if edge[0] in jobs and edge[1] in jobs)
         services = self._services_among(jobs, walk)
         return LineageView(unit, business_date, jobs, edges, services, *self._reported(job_id))
-
-    def rejected_pairs(self) -> set[tuple[str, str]]:
-        """(upstream, downstream) that are not to be suggested, by name."""
-        return set(self.store.declared().rejected_dependencies)
 
     def reported_deadlines(self) -> dict[str, str]:
         """Job -> deadline of its latest run, as `ReportedDeadline.text`."""
@@ -274,7 +270,7 @@ class LineageQueries(ContextQueries):
             if len(all_runs) <= MAX_RUNS_A_NIGHT * len(first):
                 is_daily = len(all_runs) <= DAILY_RUNS * len(first)
                 counted = tuple(run for run in all_runs if not is_daily or run is first[run.business_date])
-                histories.append(JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].system, counted))
+                histories.append(JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].target_id, counted))
         units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         known = self.link.rows("SELECT upstream_id, downstream_id FROM dependency")
         watched = (row for row in known if row.upstream_id in units and row.downstream_id in units)

@@ -20,7 +20,7 @@ from console.store.row_values import from_row
 MAX_PLANS = 200
 _PLANS = (
     "SELECT id, key, kind, title, incident_id, state, requested_by, requested_from, requested_us, ended_us, why, text,"
-    " at_once FROM plan"
+    " go_on, at_once FROM plan"
 )
 _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (

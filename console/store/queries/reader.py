@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from console.store.queries.alerts import AlertQueries
     from console.store.queries.audit import ApprovalQueries, AuditQueries
     from console.store.queries.checks import CheckQueries
+    from console.store.queries.failures import FailureQueries
     from console.store.queries.findings import FindingQueries
     from console.store.queries.handover import HandoverQueries
     from console.store.queries.holds import HoldQueries
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from console.store.queries.lineage import LineageQueries
     from console.store.queries.names import NameQueries
     from console.store.queries.plans import PlanQueries
+    from console.store.queries.policies import PolicyQueries
     from console.store.queries.reports import ReportQueries
     from console.store.queries.run_table import RunTableQueries
     from console.store.queries.runs import RunQueries
@@ -81,6 +83,12 @@ class Queries(ReadStore):
         return CheckQueries(self)
 
     @cached_property
+    def failures(self) -> FailureQueries:
+        from console.store.queries.failures import FailureQueries
+
+        return FailureQueries(self)
+
+    @cached_property
     def findings(self) -> FindingQueries:
         from console.store.queries.findings import FindingQueries
 
@@ -102,7 +110,7 @@ class Queries(ReadStore):
     def incidents(self) -> IncidentQueries:
         from console.store.queries.incidents import IncidentQueries
 
-        return IncidentQueries(self, self.actions, self.findings)
+        return IncidentQueries(self, self.actions, self.findings, self.failures)
 
     @cached_property
     def jobs(self) -> JobQueries:
@@ -127,6 +135,12 @@ class Queries(ReadStore):
         from console.store.queries.plans import PlanQueries
 
         return PlanQueries(self)
+
+    @cached_property
+    def policies(self) -> PolicyQueries:
+        from console.store.queries.policies import PolicyQueries
+
+        return PolicyQueries(self)
 
     @cached_property
     def reports(self) -> ReportQueries:

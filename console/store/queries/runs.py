@@ -12,7 +12,7 @@ from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, clean_name, run_visibility
 from console.store.queries.findings import FindingQueries
 from console.store.queries.incidents import IncidentQueries
-from console.store.row_values import from_row, json_object
+from console.store.row_values import from_row, json_object, run_reason
 
 MAX_RUNS = 60
 SELECT_RUN = (
@@ -99,4 +99,5 @@ class RunQueries(ContextQueries):
 def run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
     """`stale`: of `ReadStore.stale_targets`."""
     shown = run_visibility(row.state, row.evidence, row.target_id, stale)
-    return from_row(RunRow, row, period_key=clean_name(row.period_key), **shown._asdict())
+    reason = run_reason(row.reason, row.attempts)
+    return from_row(RunRow, row, period_key=clean_name(row.period_key), reason=reason, **shown._asdict())

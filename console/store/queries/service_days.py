@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from console.domain.estate import EvaluationSettings
-from console.domain.forecast import ForecastDay, JobForecastView, PeakForecast, PublishedForecast
+from console.domain.forecast import ForecastDay, JobForecastView, PublishedForecast
 from console.domain.history import EstimateBasis
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.plan import ENDED_BADLY
@@ -27,7 +26,6 @@ from console.domain.service import MAX_LEAD, ServiceView, Timeliness, instance_n
 from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
 from console.store.db.session import Row
 from console.store.errors import NotFound
-from console.store.forecasts import peak_forecasts
 from console.store.queries.base import ContextQueries, ReadStore, run_visibility
 from console.store.queries.dependencies import roots_awaited
 from console.store.queries.services import ServiceQueries, current_business_date, days_after, is_end_to_end
@@ -125,12 +123,10 @@ class ServiceDayQueries(ContextQueries):
                 if name == row.cause and job["act_by_us"] is None:  # to be restarted: the times of its service day
                     job |= {"act_by_us": row.act_by_us, "green_by_us": row.green_by_us}
                 views.append(
-                    JobForecastView(
+                    from_row(
+                        JobForecastView,
+                        row,
                         title=instance_name(title, row.instance) if row.instance else title,
-                        name=row.name,
-                        business_date=row.business_date,
-                        zone=row.zone,
-                        deadline=instant(row.deadline_us),
                         job=name,
                         p_late=job["late"],
                         decides=job["decides"],
@@ -251,15 +247,6 @@ class ServiceDayQueries(ContextQueries):
             for row in self.link.rows(_OVER, (since, micros(now)))
             if row.id in published and name in (None, row.name)
         ]
-
-    def alarm_facts(self, name: str) -> tuple[float, int, Sequence[PeakForecast]]:
-        """Input of `control.services.risk.risk_alarm_of`: the service's risk and false-alarm budget, and its past days.
-        Raises NotFound with similar names."""
-        self._known_services(name)
-        [row] = self.link.rows("SELECT risk, promise FROM service WHERE name = ? AND NOT removed", (name,))
-        before_us = micros(self.store.now() - EvaluationSettings().lookback)
-        peaks = peak_forecasts(self.link, before_us).get(name, [])
-        return float(row.risk), _promise(row.promise).false_alarm_days, peaks
 
     def critical_path(self, name: str, business_date: str, submission: str = "") -> list[TimelineJob]:
         """The critical path of a service day, first job to last, with the runs of that date; empty before its first

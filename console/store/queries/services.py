@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.reason import NoSubmission, NotEvaluated, Reason, UnknownJobs
 from console.domain.service import ENDANGERED, MAX_LEAD, ServiceView, instance_name, is_in_doubt
+from console.domain.text import Title
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import UNKNOWN_JOBS_KEY, parse_unknown_jobs, unknown_by_service
@@ -195,7 +196,7 @@ class ServiceQueries(ContextQueries):
         for row, business_date, day in shown:
             view = _service(row, business_date, day, names, incidents)
             if text := unknown.get(view.name):
-                view = replace(view, trouble=view.trouble or text, reasons=(*view.reasons, UnknownJobs(text)))
+                view = replace(view, problem=view.problem or Title((text,)), reasons=(*view.reasons, UnknownJobs(text)))
             views.append(view)
         return views
 
@@ -318,7 +319,7 @@ def _service(
         reasons=parse_reasons(day.reasons),
         path=tuple(names[job_id] for job_id in _parse_list(day.path) if job_id in names),
         promised=instant(day.promised_us if day.promised_us is not None else day.deadline_us),
-        trouble=incident.title if incident is not None else "",
+        problem=Title.from_json(incident.title) if incident is not None else None,
         has_plan=incident is not None and bool(incident.has_plan),
         acknowledged_by=incident.acknowledged_by or "" if incident is not None else "",
         acknowledged_until=optional_instant(incident.acknowledged_until_us) if incident is not None else None,

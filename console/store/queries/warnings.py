@@ -11,11 +11,13 @@ from console.domain.ids import instant, job_name, micros, utc_minute
 from console.domain.job_lookup import JobLookup
 from console.domain.service import MAX_INSTANCES
 from console.domain.system import TargetView
+from console.domain.text import render, text_of
 from console.store.names import (
     FORMER_NAMES_KEY,
     RENAMED_KEY,
     UNKNOWN_JOBS_KEY,
     decode_name,
+    listed_systems,
     parse_former_names,
     parse_renamed,
     parse_unknown_jobs,
@@ -96,11 +98,12 @@ class WarningQueries(ContextQueries):
     def refused_holds(self) -> list[str]:
         """One sentence for each job whose last hold for a dependency was refused."""
         rows = self.link.rows(_REFUSED, (micros(self.store.now() - REFUSED_SHOWN_FOR),))
+        whys = {row.name: (row, HoldReason(row.reason).text(text_of(row.detail))) for row in rows}
         return [
             f"{row.name} could not be held until {row.upstream} succeeds when last tried"
-            f" ({utc_minute(instant(row.ended_us))}): {HoldReason(row.reason).text(row.detail)}."
+            f" ({utc_minute(instant(row.ended_us))}): {render(why, utc_minute)}."
             " Until then it starts by its own schedule."
-            for row in {row.name: row for row in rows}.values()
+            for row, why in whys.values()
         ]
 
     def _dependency_faults(self) -> list[str]:
@@ -116,15 +119,11 @@ class WarningQueries(ContextQueries):
         return len(cycles) + len(names) + len(renamed) + len(self._dependency_faults())
 
     def _known_faults(self) -> tuple[list[list[str]], list[str]]:
-        """Cycles, and names without a job of systems that have shown some job."""
-        systems = self.systems_with_jobs()
-        unmatched = json.loads(self.store.meta("unmatched") or "[]")
-        names = [name for name in unmatched if name.partition("/")[0] in systems]
-        return json.loads(self.store.meta("cycles") or "[]"), names
+        """Cycles, and names without a job."""
+        return json.loads(self.store.meta("cycles") or "[]"), json.loads(self.store.meta("unmatched") or "[]")
 
-    def systems_with_jobs(self) -> set[str]:
-        rows = self.link.rows("SELECT s.name FROM system s WHERE EXISTS (SELECT 1 FROM job j WHERE j.system_id = s.id)")
-        return {row.name for row in rows}
+    def listed_systems(self) -> set[str]:
+        return listed_systems(self.link)
 
     def without_job(self, patterns: Sequence[str]) -> dict[str, str]:
         """Pattern of a config -> message, for those that match no job, or only a former name of one."""
@@ -133,9 +132,9 @@ class WarningQueries(ContextQueries):
         )
         jobs = ((job_name(row.name, decode_name(row.native_id)), row.title, row.id) for row in rows)
         lookup = JobLookup.of(jobs, self.former_names())
-        systems = {row.name for row in rows}
+        listed = self.listed_systems()
         for pattern in dict.fromkeys(patterns):
-            if pattern.partition("/")[0] in systems:
+            if pattern.partition("/")[0] in listed:
                 lookup.matching(pattern)
         texts = {old: renamed_text(old, new) for old, new in lookup.renamed.items()}
         unknown = [*lookup.unmatched]

@@ -30,7 +30,7 @@ from console.domain.estate import (
     RunsByJob,
     ServiceFacts,
 )
-from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
+from console.domain.forecast import ForecastTally, PastForecasts
 from console.domain.history import MIN_RUNS, DurationPrior, PeerGroup, duration_prior
 from console.domain.ids import instant, micros
 from console.domain.settings import DeclaredPool
@@ -39,8 +39,9 @@ from console.store.db.database import Database
 from console.store.db.session import Row, Session
 from console.store.findings import CHANGED as FINDINGS_CHANGED
 from console.store.findings import OpenFindings
-from console.store.forecasts import DAILY_US, PeriodicRead, forecast_tallies, past_forecasts, peak_forecasts
+from console.store.forecasts import DAILY_US, PeriodicRead, forecast_tallies, past_forecasts
 from console.store.plan_steps import is_outdated_plan, open_plan_steps
+from console.store.policies import load_policy_repairs
 from console.store.services import LastVerdicts
 from console.store.snapshot import correlation, facts
 from console.store.snapshot.correlation import ContextValues
@@ -51,7 +52,7 @@ from console.timing.maintenance import matches_any
 
 _META = (
     "SELECT name, value FROM meta WHERE name IN ('changed_seq', 'runs_removed', 'config_digest', 'config_seq',"
-    f" 'edges_seq', 'back_tests', '{FINDINGS_CHANGED}')"
+    f" 'edges_seq', '{FINDINGS_CHANGED}')"
 )
 _RECENT_INCIDENTS = (
     "SELECT id, changed_seq FROM incident WHERE closed_us IS NULL"
@@ -124,11 +125,6 @@ class SnapshotCache:
     """Of jobs with a cost budget."""
     histories: HistoryCache = field(default_factory=HistoryCache)
     earlier: EarlierRuns = field(default_factory=EarlierRuns)
-    peaks: PeriodicRead[Mapping[str, Sequence[PeakForecast]]] = field(
-        default_factory=lambda: PeriodicRead(peak_forecasts)
-    )
-    back_tests: str = ""
-    """The store's counter of back tests."""
     peers: PeerDurations = field(default_factory=PeerDurations)
     tallies: PeriodicRead[Mapping[str, ForecastTally]] = field(
         default_factory=lambda: PeriodicRead(forecast_tallies, DAILY_US)
@@ -163,7 +159,6 @@ class SnapshotCache:
     def refresh(self, session: Session, since_us: int) -> set[int]:
         """Updates jobs, services, dependencies, runs and incidents; the jobs whose facts or runs changed."""
         meta: dict[str, str] = dict(session.rows(_META))
-        self.back_tests = meta.get("back_tests", "")
         changed = self._refresh_jobs(session, meta)
         self._refresh_shape(session, meta)
         if self.members is None:
@@ -350,12 +345,15 @@ def _load(
         cancels=facts.load_cancels(session, since_us),
         repairs=facts.load_repairs(session, since_us),
         approvals=facts.load_approvals(session, since_us),
+        open_actions=facts.load_open_actions(session),
+        policy_repairs=load_policy_repairs(session, since_us, now, cache.incidents),
         plans_by_run=facts.load_plans_by_run(plan_steps, outdated),
         plans_by_incident=facts.load_plans_by_incident(session, outdated),
+        planned_restarts=facts.load_planned_restarts(plan_steps),
+        planned_repairs=facts.load_planned_repairs(plan_steps),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
         last_verdicts=cache.verdicts.by_day,
-        peaks=cache.peaks.refresh(session, since_us, cache.back_tests),
         peer_priors=cache.peers.refresh(cache.jobs, cache.durations, since_us),
         tallies=cache.tallies.refresh(session, since_us),
         forecasts=cache.forecasts.refresh(session, since_us),
@@ -366,7 +364,7 @@ def _load(
         checks=checks.check_histories(session, instant(since_us)),
         modes=switches.load_modes(session),
         declared=config_documents.load_declared(session),
-        notifications=notification_state.load_notification_state(session, micros(now), None),
+        notifications=notification_state.load_notification_state(session, micros(now)),
         settings=settings,
     )
 

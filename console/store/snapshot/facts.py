@@ -10,7 +10,7 @@ from functools import lru_cache
 from sys import intern
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import RED_STATES, Capability, RunState, Verb
+from connectors.sdk.states import RED_STATES, STARTING, Capability, RunState, Verb
 from console.domain.action import IN_FLIGHT_STATES
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import (
@@ -26,10 +26,14 @@ from console.domain.estate import (
     ServiceFacts,
     TargetFacts,
 )
+from console.domain.failure import FailureSignature
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
+from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint, RootRun, RootTarget
 from console.domain.plan import HOLD_VERBS, WAIT
+from console.domain.policy import POLICY_ORIGIN, PendingRepair
 from console.domain.promise import DeadlineExtension
+from console.domain.text import Title, text_of
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
@@ -37,6 +41,7 @@ from console.store.new_actions import SENT_BY
 from console.store.plan_steps import PLAN_FACTS, is_bad_step
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
+from console.text.normalize import LINE_LIMIT
 
 SELECT_JOBS = (
     "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
@@ -53,8 +58,8 @@ RUN_COLUMNS = (
     " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
 )
 # ruff: noqa: S608  (only our own names; every value is bound)
-MAX_TAIL = 1500
-"""Length of a log tail in decisions."""
+MAX_TAIL = 20 * (LINE_LIMIT + 2)
+"""Length of a log tail in decisions: a notification has the last 20 lines, however long they are."""
 SELECT_DRIFT = (
     "SELECT d.id, d.job_id, d.what, d.text, d.seen_us, s.dialect, s.expression, s.zone, s.text AS schedule_text,"
     " s.next_us FROM drift d LEFT JOIN schedule s ON d.what = 'schedule' AND s.id = (SELECT MAX(x.id) FROM schedule x"
@@ -143,7 +148,12 @@ def failed_log_tails(session: Session, rows: Sequence[Row]) -> dict[int, str]:
         " WHERE l.text <> ''"
     )
     red = [row.id for row in rows if row.state in RED_STATES]
-    return {row.id: row.text[-MAX_TAIL:] for row in session.by_keys(query, red)}
+    return {row.id: _log_end(row.text) for row in session.by_keys(query, red)}
+
+
+def _log_end(text: str) -> str:
+    """The end of the log; a line that is cut stays longer than LINE_LIMIT, so that a reader sees the cut."""
+    return "\n".join(line[: LINE_LIMIT + 1] for line in text.splitlines())[-MAX_TAIL:]
 
 
 def run_facts(
@@ -172,7 +182,8 @@ def run_facts(
         interning.STATES[state],
         interning.EVIDENCES[evidence],
         intern(native_state),
-        reason,
+        reason if attempts else "",
+        text_of(reason) if not attempts else (),
         attempts,
         first_at,
         first_at if started == first_started else optional_instant(started),
@@ -192,7 +203,7 @@ def run_facts(
 
 
 _SELECT_DEPENDENCIES = (
-    "SELECT d.upstream_id, d.downstream_id, d.origin, d.mode, d.engine_down, d.hold_lead_s, d.hold_for_s, d.condition,"
+    "SELECT d.upstream_id, d.downstream_id, d.origin, d.mode, d.engine_down, d.hold_for_s, d.condition,"
     " d.check_name, d.period, d.calendar, d.within_s, d.gate, d.need FROM dependency d JOIN job u ON u.id ="
     " d.upstream_id JOIN job w ON w.id = d.downstream_id WHERE NOT COALESCE(u.parent_id = w.parent_id AND d.origin ="
     " 'native' AND d.period = 'same', FALSE) ORDER BY d.upstream_id, d.downstream_id, d.origin"
@@ -207,7 +218,7 @@ def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[D
     for row in session.stream(_SELECT_DEPENDENCIES):
         upstream, downstream = jobs.get(row.upstream_id), jobs.get(row.downstream_id)
         if upstream is not None and downstream is not None:
-            rest = interning.dependency_fields(row.origin, row.mode, row.engine_down, row.hold_lead_s, row.hold_for_s)
+            rest = interning.dependency_fields(row.origin, row.mode, row.engine_down, row.hold_for_s)
             wants = _requirement(
                 row.condition, row.check_name, row.period, row.calendar, row.within_s, row.gate, row.need
             )
@@ -233,7 +244,7 @@ def _requirement(
 
 def load_services(session: Session) -> tuple[ServiceFacts, ...]:
     rows = session.rows(
-        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise,"
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, calendar, promise,"
         " ready FROM service WHERE NOT removed ORDER BY name"
     )
     return tuple(
@@ -251,9 +262,9 @@ def load_services(session: Session) -> tuple[ServiceFacts, ...]:
 
 _SELECT_TARGETS = (
     "SELECT t.id, t.changed_seq, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
-    " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skipped_text, t.skew_s,"
-    f" w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
-    " WHERE NOT t.removed AND NOT s.removed"
+    " t.error_fix, t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skipped_text,"
+    " t.skew_s, w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id ="
+    f" t.system_id{switches.JOIN_PAUSES} WHERE NOT t.removed AND NOT s.removed"
 )
 
 
@@ -382,10 +393,13 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
 
 
 _SENT_ACTIONS = (
-    f"SELECT a.run_id, a.job_id, a.verb, {SENT_BY} AS sent_by, a.why, a.sent_us, a.state, a.key FROM action a"
+    f"SELECT a.run_id, a.job_id, a.verb, {SENT_BY} AS sent_by, a.why, a.sent_us, a.state, a.key, a.origin FROM action a"
     " WHERE a.requested_us >= ?"
     " AND run_id IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
 )
+
+
+_POLICIES = "SELECT p.action_key, p.policy FROM {keys} JOIN policy_repair p ON p.action_key = k.a"
 
 
 def load_cancels(session: Session, since_us: int) -> dict[int, CancelFacts]:
@@ -399,6 +413,8 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
     rows = session.rows(
         f"{_SENT_ACTIONS} AND verb IN ('rerun', 'start', 'mark_ok', 'skip') ORDER BY sent_us", (since_us,)
     )
+    keys = [row.key for row in rows if row.origin == POLICY_ORIGIN]
+    policies = {row.action_key: row.policy for row in session.by_keys(_POLICIES, keys)}
     return {
         row.run_id: RepairFacts(
             row.job_id,
@@ -407,6 +423,7 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
             instant(row.sent_us),
             row.state in IN_FLIGHT_STATES,
             row.key if row.state == "unknown" else "",
+            policies.get(row.key, ""),
         )
         for row in rows
     }
@@ -428,6 +445,28 @@ def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int
             elif step.state == "verified" and step.verb not in (WAIT, *HOLD_VERBS) and is_bad_step(step):
                 planned.setdefault(step.run_id, PlannedRun(plan_id, False, plan_id in outdated, is_done=True))
     return planned
+
+
+def load_planned_restarts(open_steps: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+    """Bad run -> its job, of the reruns and starts that running plans have not finished. `open_steps`: of
+    `open_plan_steps`."""
+    return {
+        step.run_id: step.job_id
+        for steps in open_steps.values()
+        for step in steps
+        if step.plan_state == "running" and step.verb in STARTING and step.state in ("planned", "requested")
+        if is_bad_step(step)
+    }
+
+
+def load_planned_repairs(open_steps: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+    """Bad run -> its job, of the repairs that open plans have not finished. `open_steps`: of `open_plan_steps`."""
+    return {
+        step.run_id: step.job_id
+        for steps in open_steps.values()
+        for step in steps
+        if step.verb not in (WAIT, *HOLD_VERBS) and step.state in ("planned", "requested") and is_bad_step(step)
+    }
 
 
 _PLANS = (
@@ -456,10 +495,18 @@ def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
     return {row.run_id: ApprovalFacts(row.job_id, row.key) for row in rows}
 
 
+def load_open_actions(session: Session) -> dict[str, tuple[int, int]]:
+    """Key -> run id and job id, of the actions without a known outcome."""
+    rows = session.rows(
+        f"SELECT key, run_id, job_id FROM action WHERE state IN {IN_FLIGHT_STATES} AND run_id IS NOT NULL"
+    )
+    return {row.key: (row.run_id, row.job_id) for row in rows}
+
+
 _INCIDENTS = (
     "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.business_date, i.opened_us,"
-    " i.failed_since_us, i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
-    " i.flaps_since_us FROM {keys} JOIN incident i ON i.id = k.a WHERE +i.merged_into IS NULL"
+    " i.failed_since_us, i.fingerprint, i.title, i.reason, i.cause, i.cause_subject, i.closed_us, i.failure, i.flaps,"
+    " i.flaps_since_us, i.policy, i.policy_us FROM {keys} JOIN incident i ON i.id = k.a WHERE +i.merged_into IS NULL"
 )
 """`+`: SQLite would begin with the index of `merged_into`, in which nearly every incident is NULL."""
 _INCIDENT_MEMBERS = (
@@ -480,10 +527,24 @@ def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
     return from_row(
         IncidentFacts,
         row,
-        root_period_key=decode_name(row.root_period_key) or None,
+        cause=CauseRecord(
+            row.cause,
+            date.fromisoformat(row.business_date),
+            _root(row),
+            row.cause_subject,
+            FailureSignature.from_json(row.failure),
+        ),
+        flaps=Flaps(row.flaps, instant(row.flaps_since_us)) if row.flaps_since_us is not None else None,
         member_run_ids=frozenset(member.run_id for member in members),
         member_job_ids=frozenset(member.job_id for member in members),
-        business_date=date.fromisoformat(row.business_date),
+        fingerprint=IncidentFingerprint.from_json(row.fingerprint),
+        title=Title.from_json(row.title, is_past=row.closed_us is not None),
         affected_run_ids=frozenset(member.run_id for member in members if member.role in AFFECTED_ROLES),
-        shared=row.root_shared,
+        pending_repair=PendingRepair(row.policy, instant(row.policy_us)) if row.policy_us is not None else None,
     )
+
+
+def _root(row: Row) -> RootRun | RootTarget | None:
+    if row.root_job_id is not None:
+        return RootRun(row.root_job_id, decode_name(row.root_period_key))
+    return RootTarget(row.root_target_id) if row.root_target_id is not None else None

@@ -56,10 +56,10 @@ def is_rerun_missing(capabilities: str, missing: str) -> str:
 
 @lru_cache(maxsize=4096)
 def dependency_fields(
-    origin: str, mode: str, engine_down: str, lead_s: float, for_s: float
-) -> tuple[DependencyOrigin, DependencyMode, EngineDown, timedelta, timedelta]:
+    origin: str, mode: str, engine_down: str, for_s: float
+) -> tuple[DependencyOrigin, DependencyMode, EngineDown, timedelta]:
     enums = DependencyOrigin(origin), DependencyMode(mode), EngineDown(engine_down)
-    return *enums, timedelta(seconds=lead_s), timedelta(seconds=for_s)
+    return *enums, timedelta(seconds=for_s)
 
 
 @contextmanager

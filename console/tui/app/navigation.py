@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from console.config import key_table
 from console.domain.filter import field_term
-from console.tui.frame.console_app import ConsoleApp, Put
+from console.tui.frame.console_app import ConsoleApp, Propose
 from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import ActionIntent
 from console.tui.frame.screen import HeadwayScreen
@@ -167,10 +167,10 @@ class Navigator:
 
         self._app.push_screen(SendScreen(ActionConfirmation(order)))
 
-    def open_draft(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None:
+    def open_draft(self, propose: Propose, about: str, confirm_name: str) -> None:
         from console.tui.views.plans.proposal import DraftScreen
 
-        self._app.push_screen(DraftScreen(propose, about, confirm_name, wider))
+        self._app.push_screen(DraftScreen(propose, about, confirm_name))
 
     def open_plan(self, number: int) -> None:
         from console.tui.views.plans.progress import StartedScreen
@@ -234,8 +234,4 @@ def make_screen(where: str) -> HeadwayScreen:
             from console.tui.views.audit import AuditScreen
 
             return AuditScreen()
-        case "wallboard":
-            from console.tui.views.wallboard import WallboardScreen
-
-            return WallboardScreen()
     raise ValueError(f'no screen "{where}"; there are {", ".join(key_table.GLOBAL_SCREENS)}')

@@ -47,10 +47,10 @@ def run_console(
 ) -> int:
     """Runs the console until the user quits; returns its exit code.
 
-    `address` opens above the first screen. `after_first_paint` runs in a thread; `why_ended` returns why the engine
-    that it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of `headway
-    console serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`. `set_clock_waiting` stops
-    or resumes the clock of a demo.
+    `screen` is the first one, `address` opens above it. `after_first_paint` runs in a thread; `why_ended` returns why
+    the engine that it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of
+    `headway console serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`.
+    `set_clock_waiting` stops or resumes the clock of a demo.
     """
     gc.disable()  # garbage collection costs 25 ms of the imports; the app enables it after the first paint
     query_thread = store_thread(lambda: _open_reads(url))

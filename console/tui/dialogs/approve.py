@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from connectors.sdk.states import Verb
+from console.engine.api.requests import ApproveAction
 from console.timing.durations import format_duration
 from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
@@ -40,8 +41,8 @@ def open_approval(screen: HeadwayScreen, approval: ApprovalView) -> None:
         if yes:
             about = f"{verb_label(approval.verb)} {approval.job}"
             order, done = f"approve {about}", f"approved: {about} is checked again and sent"
-            key, digest = approval.key, approval.digest
-            send_order(screen, "approve", lambda requests: requests.approve(key, digest), order, done, "not approved")
+            request = ApproveAction(approval.key, approval.digest)
+            send_order(screen, "approve", lambda requests: requests.ask(request), order, done, "not approved")
 
     screen.board.push_screen(SendScreen(ApprovalConfirmation(approval)), answered)
 

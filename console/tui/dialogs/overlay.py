@@ -14,7 +14,6 @@ from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.widget import Widget
 
-from console.engine.api.documents import json_default
 from console.tui.frame import header_footer
 from console.tui.frame.console_app import ConsoleScreen
 from console.tui.frame.intent import ScreenCommand
@@ -65,7 +64,6 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
 
     def on_mount(self) -> None:
         self._tighten(self.app.size)  # before the first layout: the box never shrinks
-        self.pacer.hold()  # it is painted once it is as high as it shall be
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
         self.paint_frame()
 
@@ -79,8 +77,6 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
         is_higher = set_height is not None and height > set_height.value
         if growing and is_higher and not self.is_small:
             box.styles.height = height
-        else:
-            self.pacer.end_hold()
         self.fitted()
 
     def fitted(self) -> None: ...
@@ -160,6 +156,8 @@ class TextScreen(Overlay[None]):
 
 
 def record_screen(name: str, record: Any) -> TextScreen:
+    from console.engine.api.documents import json_default
+
     text = json.dumps(record, indent=2, default=json_default, ensure_ascii=False)
     return TextScreen(f"record of {name}", text, text)
 

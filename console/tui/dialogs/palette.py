@@ -33,6 +33,7 @@ from console.domain.incident import IncidentRow
 from console.domain.job import JobRow
 from console.domain.service import ServiceView
 from console.domain.system import TargetView
+from console.domain.text import render
 from console.store.queries.reader import Queries
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.overlay import Overlay
@@ -301,7 +302,7 @@ class JumpChoices(ChoiceSource):
         self.search_text = self.meant = ""
         """The search text, and the action of a lone alias of `JUMP_ALIASES`."""
         self._is_unknown = False
-        """True if nothing has the typed words in its name: its first line says so, and is not chosen."""
+        """True if no name contains the typed text: the first line reports that, and cannot be chosen."""
         self._awaited: set[str] = set()
         """Queries of the list without an answer yet."""
         self._is_entered = False
@@ -335,10 +336,11 @@ class JumpChoices(ChoiceSource):
 
     def _on_places(self, places: tuple[Any, ...]) -> None:
         services, incidents, targets, plans, ended = places
+        clock = self.box.board.ctx.zoned
         self.places = [
             *screen_choices(),
-            *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason,
-                            ("incident", view.id)) for view in incidents),
+            *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title.text(clock)}",
+                            render(view.reason, clock), ("incident", view.id)) for view in incidents),
             *(PaletteChoice("plan", f"{view.id} {view.title}", f"{view.status}, by {view.requester}",
                             ("plan", view.id)) for view in plans),
             *(PaletteChoice("service", view.title or view.name, view.name, ("service", view.name))

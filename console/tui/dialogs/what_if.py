@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from console.domain.forecast import WhatIfOutcome, WhatIfView, parse_what_if
 from console.domain.job import JobView
 from console.domain.probability import format_risk
+from console.engine.api.requests import ForecastScenarios
 from console.text.cleaning import clean_line
 from console.timing.durations import time_of_day
 from console.tui.dialogs.ask import AskScreen
@@ -131,10 +132,8 @@ class WhatIfScreen(Overlay[None]):
             else:
                 self._failed(answer.error)
 
-        questions = [way.request for way in ways]
-        self._asking = PendingRequest(
-            self, "what if", lambda requests: requests.what_if(self.job_id, questions), answered, self._failed
-        )
+        request = ForecastScenarios(self.job_id, tuple(way.request for way in ways))
+        self._asking = PendingRequest(self, "what if", lambda requests: requests.ask(request), answered, self._failed)
 
     def _failed(self, text: str) -> None:
         self.pane.show_runs([[("no forecast: ", "bad"), (clean_line(text), "plain")]])

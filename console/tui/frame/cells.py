@@ -12,6 +12,7 @@ from console.config import key_table
 from console.config.key_table import NO_REMAP, Remap
 from console.domain.service import ServiceView, is_unverified
 from console.domain.switches import SystemPause
+from console.domain.text import key_text, render
 from console.timing import formats
 from console.timing.durations import format_duration
 from console.tui.frame.clock_format import ZonedClock, ZoneMode, format_short
@@ -67,23 +68,16 @@ class RenderContext(NamedTuple):
 
     def period(self, key: str) -> str:
         """A period key with its instant, if it has one, as `stamp` writes it."""
-        return formats.localized(key, self.stamp)
+        return render(key_text(key), self.stamp)
 
     def zoned(self, at: datetime) -> str:
         """The instant in the selected zone, which the header names."""
         return self.due(at) + self.other_zone(at)
 
-    def localized(self, text: str, near: datetime | None = None, zone: str = "") -> str:
-        """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
-        the services' zone, or of `zone`, in the selected zone, which the header names. A time without a date is near
-        `near`."""
-
-        def shown(at: datetime, is_dated: bool = True) -> str:
-            return (self.due(at) if is_dated else f"{self.clock.local(at):%H:%M}") + self.other_zone(at)
-
-        return formats.clocks_in(
-            formats.localized(text, shown), ("UTC", self.clock.home, zone), near or self.now, shown
-        )
+    def localized(self, text: str) -> str:
+        """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z") in the selected zone, which
+        the header names."""
+        return formats.localized(text, self.zoned)
 
     def with_local_times(self, text: str) -> str:
         """The literal text, with its UTC times in the selected zone at the end."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 
-from textual import events
+from rich.console import Console
+from textual import constants, events
 from textual._styles_cache import StylesCache
 from textual.actions import ActionParseResult
 from textual.app import App
@@ -23,6 +24,7 @@ from textual.driver import Driver
 from textual.errors import NoWidget
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.theme import Theme
 
 from console.config import key_table
 from console.config.preferences import PersonalPreferences, effective_preferences, preferences_file
@@ -39,12 +41,12 @@ from console.tui.frame.intent import ActionIntent, ScreenCommand
 from console.tui.frame.resource_thread import ResourceThread, store_thread
 from console.tui.frame.service_groups import ServiceGrouping, prepare
 from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
-from console.tui.terminal.output import PaintPacer, TerminalBuffer
 from console.tui.terminal.signals import TerminalSignals
 from console.tui.widgets.bar import Bar, use_ascii_frames
-from console.tui.widgets.themes import selected_theme, theme_named
+from console.tui.widgets.themes import ansi_theme, selected_theme, theme_named
 
 if TYPE_CHECKING:
+    from console.domain.plan import StepKey
     from console.engine.api.client import EngineClient
     from console.engine.api.queue import RequestAnswer
     from console.store.queries.audit import ApprovalView
@@ -66,6 +68,8 @@ EngineRequests: TypeAlias = "EngineClient"
 """Requests to the engine; its module imports pydantic and is imported by the thread that owns the client."""
 Put: TypeAlias = "Callable[[EngineRequests], int]"
 """Sends a request; returns its number."""
+Propose: TypeAlias = "Callable[[EngineRequests, Collection[StepKey]], int]"
+"""Requests a plan without these steps; returns the request's number."""
 
 
 class EngineStartup:
@@ -167,7 +171,7 @@ class Navigation(Protocol):
     def open_lineage(self, job: str | int, blast: bool = False) -> None: ...
     def open_plan(self, number: int) -> None: ...
     def open_order(self, order: ActionIntent) -> None: ...
-    def open_draft(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None: ...
+    def open_draft(self, propose: Propose, about: str, confirm_name: str) -> None: ...
 
 
 def is_small(size: Size) -> bool:
@@ -187,10 +191,6 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
         if cls.WHERE:
             cls.BINDINGS = key_table.bindings(cls.WHERE)
         super().__init_subclass__(**options)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pacer = PaintPacer(self)
 
     def on_unmount(self) -> None:
         # its keys hold the painted lines of every widget, closed ones too: garbage collections of 0.1 s and more
@@ -236,10 +236,6 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
 
     def bar(self, name: str) -> Bar:
         return self.query_one(f"#{name}", Bar)
-
-    def _compositor_refresh(self) -> None:
-        if self.pacer.may_paint():
-            super()._compositor_refresh()
 
     def ask(
         self, key: str, question: Callable[[Queries], Any], then: Callable[[Any], None],
@@ -335,11 +331,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
         personal: PersonalPreferences | None = None,
         driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__(driver_class=driver_class)
+        terminal = Console(force_terminal=driver_class is not None, color_system=constants.COLOR_SYSTEM)  # type: ignore[arg-type]
+        self._has_16_colors = terminal.color_system == "standard"
+        super().__init__(driver_class=driver_class, ansi_color=self._has_16_colors or None)
         self.scroll_sensitivity_y = WHEEL_LINES
         self.personal = personal or PersonalPreferences(preferences_file())
-        theme = selected_theme(self.personal.theme)
-        self.register_theme(theme)
+        theme = self._shown_theme(selected_theme(self.personal.theme))
         self.set_reactive(ConsoleApp.theme, theme.name)  # before any CSS is read, so that it is read once
         self.stylesheet.set_variables(self.get_css_variables())
         self.query_thread = open_queries if isinstance(open_queries, ResourceThread) else store_thread(open_queries)
@@ -363,7 +360,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.tour = tour
         self.demo_pause = DemoPause(set_clock_waiting, self.deliver) if set_clock_waiting is not None else None
         """None outside of a demo."""
-        self.touched_at = time.monotonic()
         self.own = effective_preferences("", self.personal)
         """Keys and views: those of the config, overridden by the user's."""
         self._silent = 0  # ticks since then: none are counted while another program has the terminal
@@ -371,7 +367,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._on_painted = on_painted
         self._address = address
         self._signaller = TerminalSignals(self._write_codes, self._set_title)
-        self._gate = KeyQueue(self, super().on_event, self._needs_rows, self._show_waiting_keys)
+        self._keys = KeyQueue(self, super().on_event, self._needs_rows, self._show_waiting_keys)
         self.navigation = self.make_navigation(screen or "services")
         self.read_header()
 
@@ -426,18 +422,16 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.call_after_refresh(self._begin)
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent | events.Resize):
-            self.touched_at = time.monotonic()
         if isinstance(event, events.Key) and not event.is_forwarded:
-            if event.key in URGENT_KEYS or not is_small(self.size):
-                await self._gate.take(event)
-            return  # keys do nothing on a screen that is not shown
+            if event.key in URGENT_KEYS:
+                await super().on_event(event)
+            elif not is_small(self.size):  # keys do nothing on a screen that is not shown
+                self._keys.take(event)
+            return
         await super().on_event(event)
-        if isinstance(event, events.Key):
-            self._gate.back()
-        elif isinstance(event, events.MouseUp):
+        if isinstance(event, events.MouseUp):
             with suppress(NoWidget):
-                await self._gate.follow_click(self.screen.get_widget_at(event.x, event.y)[0])
+                self._keys.take(self.screen.get_widget_at(event.x, event.y)[0])
 
     def _needs_rows(self, key: str) -> bool:
         return isinstance(self.screen, ConsoleScreen) and self.screen.needs_rows(key)
@@ -447,7 +441,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.screen.show_waiting_keys(keys)
 
     def rows_arrived(self, screen: Screen[Any]) -> None:
-        self._gate.rows_arrived(screen)
+        self._keys.rows_arrived(screen)
 
     def watch_app_focus(self, focus: bool) -> None:
         """Textual focuses nothing on a screen that opens while the terminal is in the background."""
@@ -562,21 +556,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     # the terminal
 
-    @cached_property
-    def _shown(self) -> TerminalBuffer:
-        return TerminalBuffer()
-
-    def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        """Sends only the difference to what the terminal shows."""
-        super()._display(screen, self._shown.thinned(renderable, getattr(self._driver, "_writer_thread", None)))
-
-    def on_resize(self) -> None:
-        self.redraw()
-
-    def redraw(self) -> None:
-        self._shown.forget()
-        self.screen.refresh()
-
     def _write_codes(self, codes: str) -> None:
         if self._driver is not None:
             self._driver.write(codes)
@@ -587,8 +566,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
             set_title(text)
 
     def use_theme(self, name: str) -> None:
-        self.register_theme(theme_named(name))
-        self.theme = name
+        self.theme = self._shown_theme(theme_named(name)).name
+
+    def _shown_theme(self, theme: Theme) -> Theme:
+        theme = ansi_theme(theme) if self._has_16_colors else theme
+        self.register_theme(theme)
+        return theme
 
 
 def _header_of(reads: Queries) -> tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]:

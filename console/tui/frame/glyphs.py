@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
-from console.domain.plan_editing import FINISH_NOTES
 from console.domain.service import Timeliness
 
 
@@ -135,9 +134,8 @@ SIGNS: dict[str, Glyph] = {
 }
 
 OTHER_SIGNS = (
-    *(("finish", Glyph("!", "!", status, "warn", note)) for status, note in FINISH_NOTES.items()),
     ("finish", Glyph("‼", "W", "late", "bad", "after its deadline")),
-    ("finish", Glyph("✖", "X", "not delivered", "bad")),
+    ("finish", Glyph("✖", "X", "not by this plan", "bad", "it needs a job that the plan does not run")),
     ("act by", Glyph("passed", "passed", "no restart keeps the deadline any more", "bad")),
     ("left", Glyph("done", "done", "delivered", "ok")),
     ("deadline", Glyph("+", "+", "extended by a person", "plain")),

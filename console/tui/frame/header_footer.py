@@ -86,7 +86,7 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
         for target in view.unseen_targets
     ]  # fmt: skip
     for number, target in enumerate(unseen):
-        age = f" {format_short(ctx.now - target.last_ok)}" if target.last_ok is not None else ""
+        age = f" {format_short(ctx.now - target.since)}" if target.since is not None else ""
         text, statuses = f"{target.name} {target.status}{age}", {further.status for further in unseen[number:]}
         status = statuses.pop() if len(statuses) == 1 else "not seen"
         reserve = len(f"+9 {status} · ") if number + 1 < len(unseen) else 0
@@ -193,7 +193,7 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
     silenced = clean_line(silenced_text(view.silenced))
     suppressed = " ·".join(filter(None, [paused, silenced and f" {silenced}"]))
     if view.frozen:
-        verdict = ctx.localized(freeze_banner(view.frozen))
+        verdict = freeze_banner(view.frozen, ctx.zoned)
         return f" {verdict}{suppressed and f' ·{suppressed}'}"
     if suppressed:
         return f"{_shadow(view, ' · ')}{suppressed}"

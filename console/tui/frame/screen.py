@@ -127,7 +127,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     @property
     def is_frozen(self) -> bool:
         """True while no action is sent."""
-        return self.board.header is not None and bool(self.board.header.frozen)
+        return self.board.header is not None and self.board.header.frozen is not None
 
     @property
     def is_loading(self) -> bool:

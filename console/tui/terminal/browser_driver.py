@@ -1,40 +1,39 @@
 """The driver of a console in a browser: its terminal is at the other end of two pipes.
 
-A console whose server is gone exits. Escape is answered after 20 ms here too.
+Textual's own goes on when its server is gone; this one exits, and drops what it writes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from contextlib import suppress
 
-from textual.drivers import web_driver
+from textual.drivers.web_driver import WebDriver
 
-from console.tui.terminal.driver import POLL_SECONDS, exit_if_lost
+from console.tui.terminal.driver import exit_if_lost
+
+START, OUTPUT = b"__GANGLION__\n", b"D"
+"""Begin a console's output, and a packet of it."""
 
 
-class BrowserDriver(web_driver.WebDriver):
+class BrowserDriver(WebDriver):
     """Exits when its input is closed."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._input_reader.timeout = POLL_SECONDS
-        self._write = self._patient(self._write)
-
-    def set_title(self, text: str) -> None:
-        self.write_meta({"type": "title", "title": text})
 
     def run_input_thread(self) -> None:
         super().run_input_thread()
         exit_if_lost(self, self.exit_event)
 
-    @staticmethod
-    def _patient(write: Any) -> Any:
-        """Output after the pipe has closed is dropped, as on a lost line."""
+    def write(self, data: str) -> None:
+        with suppress(BrokenPipeError):
+            super().write(data)
 
-        def dropped(data: bytes) -> int:
-            try:
-                return int(write(data))
-            except BrokenPipeError:
-                return len(data)
+    def write_meta(self, data: dict[str, object]) -> None:
+        with suppress(BrokenPipeError):
+            super().write_meta(data)
 
-        return dropped
+
+def show_in_browser(text: str) -> None:
+    """Shows the text instead of a console that cannot start."""
+    data = f"\r\n  {text}\r\n".encode()
+    with suppress(BrokenPipeError):
+        os.write(1, START + OUTPUT + len(data).to_bytes(4, "big") + data)

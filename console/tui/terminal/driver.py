@@ -1,56 +1,25 @@
-"""The terminal driver: additions to Textual's own.
+"""The terminal driver: Textual's own, which also leaves cleanly on signals and when its terminal is lost.
 
-The terminal is restored on SIGTERM and SIGHUP; a console whose terminal is gone exits, also without a signal (`make`
-does not pass SIGHUP on); Escape is answered after 20 ms; the title is restored on exit.
+The title is restored on exit. A console whose terminal is gone exits also without a signal: `make` does not pass SIGHUP
+on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
-import errno
 import os
 import select
-import selectors
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from types import SimpleNamespace
 from typing import IO, Any
 
 from textual.driver import Driver
-from textual.drivers import linux_driver
+from textual.drivers.linux_driver import LinuxDriver
 
 from console.tui.terminal.signals import POP_TITLE, PUSH_TITLE, supports_titles
-
-POLL_SECONDS = 0.01
-BEHIND_SECONDS = 0.01
-"""A write that blocks for longer is slower than the painting."""
-
-
-class _EscapeSelector(selectors.SelectSelector):
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Raises OSError once the terminal is gone: Textual would read nothing from it, again and again."""
-        ready = super().select(POLL_SECONDS if timeout is None else min(timeout, POLL_SECONDS))
-        if any(is_hung_up(key.fd) for key, _ in ready):
-            raise OSError(errno.EIO, "the terminal is gone")
-        return ready
-
-
-def lenient_decoder(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
-    """A decoder in which a byte that is not of the encoding, as of a paste in Latin-1, is a character that no key
-    has; Textual's own would end the console."""
-    return partial(codecs.getincrementaldecoder(encoding), errors="replace")
-
-
-def is_hung_up(descriptor: int) -> bool:
-    state = select.poll()
-    state.register(descriptor, 0)  # a hang-up is always reported
-    return bool(state.poll(0))
 
 
 def exit_if_lost(driver: Driver, event: threading.Event) -> None:
@@ -64,56 +33,54 @@ def exit_if_lost(driver: Driver, event: threading.Event) -> None:
 
 
 class TerminalLine:
-    """The terminal's file; output after its loss is dropped."""
+    """The terminal's file; output after its loss is dropped, so that Textual's writer never stops."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
-        self._lost = False
-        self._busy_since: float | None = None
-
-    @property
-    def is_behind(self) -> bool:
-        since = self._busy_since
-        return since is not None and time.monotonic() - since > BEHIND_SECONDS
 
     def write(self, text: str) -> int:
-        return self._do(lambda: self._file.write(text)) or len(text)
+        self._do(lambda: self._file.write(text))
+        return len(text)
 
     def flush(self) -> None:
         self._do(self._file.flush)
 
-    def _do(self, what: Callable[[], int | None]) -> int | None:
-        if self._lost:
-            return None
-        self._busy_since = time.monotonic()
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def _do(self, output: Callable[[], object]) -> None:
         try:
-            return what()
-        except OSError:
-            self._lost = True
-            self._drop()
-            return None
-        finally:
-            self._busy_since = None
-
-    def _drop(self) -> None:
-        """Redirects it to /dev/null: else a last flush fails too, and the exit code is 120."""
-        with suppress(OSError):  # a file without a descriptor
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+            output()
+        except OSError:  # with /dev/null in its place a last flush does not fail too, with exit code 120
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
 
 
-def writable_terminal(errors: IO[str]) -> IO[str]:
-    """The terminal's own file: `errors`, unless that is redirected and the output is not."""
-    output = sys.__stdout__
-    return output if output is not None and output.isatty() and not errors.isatty() else errors
+class TerminalDriver(LinuxDriver):
+    """Textual's own driver, with a title, and a clean exit."""
 
+    _title = _stopped_title = ""
+    _is_started = False
 
-class TerminalDriver(linux_driver.LinuxDriver):
-    """Textual's own driver, polling the keyboard faster and exiting cleanly on signals."""
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        output = sys.__stdout__
+        is_redirected = output is not None and output.isatty() and not self._file.isatty()
+        self._file: Any = TerminalLine(output if is_redirected and output is not None else self._file)
+        threading.Thread(target=self._exit_when_hung_up, name="terminal-loss", daemon=True).start()
 
-    _title = ""
+    def _exit_when_hung_up(self) -> None:
+        state = select.poll()
+        state.register(self.fileno, 0)  # a hang-up is always reported
+        state.poll()
+        exit_if_lost(self, self.exit_event)
+
+    def run_input_thread(self) -> None:
+        """Reads keys until the console leaves. A byte that is not UTF-8, as of a paste in Latin-1, is dropped with
+        those that came with it: Textual's own would end the console."""
+        while not self.exit_event.is_set():
+            with suppress(UnicodeDecodeError, OSError):
+                super().run_input_thread()
 
     def set_title(self, text: str) -> None:
         if supports_titles(os.environ):
@@ -121,29 +88,25 @@ class TerminalDriver(linux_driver.LinuxDriver):
             self._title = text
 
     def start_application_mode(self) -> None:
-        if not isinstance(self._file, TerminalLine):  # it comes here again after a stop by Ctrl-Z
-            self._file: Any = TerminalLine(writable_terminal(self._file))
+        if self._is_started:  # SIGCONT follows SIGHUP too: a second thread would read from the lost terminal for ever
+            return
+        before = self._key_thread
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self._key_thread is before:  # in the background it stops until the next SIGCONT
+            return
+        self._is_started = True
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._app.exit, 128 + number)
-        if self._title:
-            text, self._title = self._title, ""
+        # amid a write Textual's own handler would wait for ever for the queue that this thread holds
+        loop.add_signal_handler(signal.SIGTSTP, self._sigtstp_application)
+        if text := self._stopped_title:  # it comes here again after a stop by Ctrl-Z
+            self._stopped_title = ""
             self.set_title(text)
 
     def stop_application_mode(self) -> None:
+        self._is_started = False
         if self._title:
             self.write(POP_TITLE)
+            self._stopped_title, self._title = self._title, ""
         super().stop_application_mode()
-
-    @property
-    def is_behind(self) -> bool:
-        return isinstance(self._file, TerminalLine) and self._file.is_behind
-
-    def run_input_thread(self) -> None:
-        quick = SimpleNamespace(SelectSelector=_EscapeSelector, EVENT_READ=selectors.EVENT_READ)
-        linux_driver.__dict__["selectors"] = quick
-        linux_driver.__dict__["getincrementaldecoder"] = lenient_decoder
-        with suppress(OSError):
-            super().run_input_thread()
-        exit_if_lost(self, self.exit_event)

@@ -28,7 +28,7 @@ def open_shell(app: App[int], command: Sequence[str], name: str) -> str:
     try:
         code = suspended(app, (*command, "system", "shell", name))
     except SuspendNotSupported:
-        return f"{_suspend_fault(app)} cannot open a session: headway system shell {name}"
+        return f"{_suspend_fault(app)} cannot open a session: headway system shell {shlex.quote(name)}"
     return f"back from {name}" if code == 0 else f"the session at {name} failed; see the terminal output"
 
 

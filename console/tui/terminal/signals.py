@@ -13,6 +13,7 @@ from console.config.signals import Signals
 from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.service import ServiceView
+from console.text.lists import listed
 
 PUSH_TITLE, POP_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 BELL = "\x07"
@@ -54,9 +55,8 @@ def window_title(header: HeaderView) -> str:
 
 
 def alert_text(incidents: Collection[int]) -> str:
-    names = ", ".join(incident_name(incident) for incident in sorted(incidents)[:3])
-    suffix = f" and {len(incidents) - 3} more" if len(incidents) > 3 else ""
-    return f"Headway: {names}{suffix} affect{'s' * (len(incidents) == 1)} a tier-1 service"
+    names = listed([incident_name(incident) for incident in sorted(incidents)], 3)
+    return f"Headway: {names} affect{'s' * (len(incidents) == 1)} a tier-1 service"
 
 
 def notification_codes(text: str, environment: Mapping[str, str]) -> str:

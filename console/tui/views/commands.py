@@ -14,6 +14,8 @@ from connectors.sdk.states import Verb
 from console.config import key_table
 from console.domain.ids import incident_name
 from console.domain.name_pattern import literal
+from console.domain.switches import format_freeze
+from console.engine.api.requests import AddSilence, ProposeRecovery
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.timing.durations import parse_duration
@@ -106,7 +108,7 @@ def quit_screen(screen: HeadwayScreen) -> None:
 
 
 def refresh_all(screen: HeadwayScreen) -> None:
-    screen.board.redraw()
+    screen.refresh()
     screen.board.reload()
 
 
@@ -239,7 +241,7 @@ def act_on_marked(screen: HeadwayScreen, verb: Verb, runs: Sequence[RunChoice]) 
     ids = [run.run_id for run in runs]
     name = f"{verb_label(verb)} {len(ids)}"
     about = f"{verb_label(verb)} {counted(len(ids), 'marked run')}"
-    screen.navigation.open_draft(lambda requests: requests.propose_bulk(ids, verb), about, name)
+    screen.navigation.open_draft(lambda requests, left_out: requests.propose_bulk(ids, verb, left_out), about, name)
 
 
 def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
@@ -281,15 +283,15 @@ def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
     """Opens the plan in progress of an incident, else a proposal, else says why there is nothing to send."""
 
     def found(answer: tuple[Any, Sequence[Any]]) -> None:
-        from console.domain.incident import blocked_reason, open_steps
+        from console.domain.incident import blocked_text, open_steps
 
         view, plans = answer
         if plans:
             screen.navigation.open_plan(plans[0].id)
         elif view.row.closed is not None or not open_steps(view):
-            screen.notice(blocked_reason(view), "warn")
+            screen.notice(blocked_text(view, screen.ctx.zoned), "warn")
         else:
-            _propose(screen, incident_id, view.row.root_job or view.row.title)
+            _propose(screen, incident_id, view.row.root_job or view.row.title.subject)
 
     screen.fetch_subject(
         "step",
@@ -301,10 +303,9 @@ def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
 def _propose(screen: HeadwayScreen, incident_id: int, cause: str) -> None:
     name = incident_name(incident_id)
     screen.navigation.open_draft(
-        lambda requests: requests.propose(incident_id),
+        lambda requests, left_out: requests.ask(ProposeRecovery(incident_id, leave_out=tuple(sorted(left_out)))),
         f"{name} {cause}",
         name,
-        lambda requests: requests.propose(incident_id, everything=True),
     )
 
 
@@ -376,7 +377,7 @@ def toggle_freeze(screen: HeadwayScreen) -> None:
     from console.tui.dialogs.palette import confirm
 
     if screen.board.header is not None and screen.board.header.frozen:
-        confirm(screen, screen.board.header.frozen, "Thaw", "actions are sent again",
+        confirm(screen, format_freeze(screen.board.header.frozen, screen.ctx.zoned), "Thaw", "actions are sent again",
                 lambda: _set_freeze(screen, "off", "thawed by hand"))  # fmt: skip
         return
 
@@ -411,10 +412,8 @@ def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
 
     def silence(length: str, why: str) -> None:
         seconds, done = parse_duration(length).total_seconds(), f"silenced for {length} ({SILENCE_HINT}): {shown}"
-        matchers = {by: literal(name)}
-        send_order(
-            screen, "silence", lambda requests: requests.silence(matchers, seconds, why), f"silence {shown}", done
-        )
+        request = AddSilence({by: literal(name)}, seconds, why)
+        send_order(screen, "silence", lambda requests: requests.ask(request), f"silence {shown}", done)
 
     says = "for how long? Its status stays on the screens"
     reason_says = "reason (recorded with each suppressed notification and in the audit)"

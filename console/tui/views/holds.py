@@ -8,7 +8,9 @@ from typing import Any
 
 from connectors.sdk.states import RunState, Verb
 from console.domain.hold import HoldView
+from console.domain.ids import utc_minute
 from console.domain.plan import PlanView
+from console.domain.text import render
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -51,7 +53,7 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
         (ctx.day(view.due) if view.due is not None else "all", "dim"),
         (view.held_by, "dim"),
         (view.kind_label, "dim"),
-        (f"{ctx.localized(view.explanation)}{seen}", "plain"),
+        (f"{render(view.explanation, ctx.zoned)}{seen}", "plain"),
     )
 
 
@@ -90,7 +92,7 @@ class HoldsScreen(HeadwayScreen):
 
         def lines(answer: Any, ctx: RenderContext, width: int, height: int) -> SegmentLines:
             title: list[Segment] = [(" HOLD ", "key"), (f"{hold.state_label} by {hold.held_by}", "strong")]
-            why: list[Segment] = [(f" {ctx.localized(hold.explanation)}", "plain")]
+            why: list[Segment] = [(f" {render(hold.explanation, ctx.zoned)}", "plain")]
             return [title, why, *job.lines(answer, ctx, width, height - 2)]
 
         return job._replace(key=("hold", hold.key), lines=lines)
@@ -124,4 +126,4 @@ class HoldsScreen(HeadwayScreen):
 
 
 def _filter_text(view: HoldView) -> str:
-    return f"{view.job} {view.explanation} {view.held_by} state:{view.state} system:{view.system}"
+    return f"{view.job} {render(view.explanation, utc_minute)} {view.held_by} state:{view.state} system:{view.system}"

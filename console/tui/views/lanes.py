@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
-from console.control.incidents.verdict import job_label
+from console.control.incidents.verdict.decision import job_label
 from console.domain.probability import format_risk
 from console.domain.service import RepairCase
 from console.domain.timeline import TimelineView
@@ -26,6 +26,8 @@ CLOCK = len("08:00")
 MARKS = {BarKind.RAN: "ran", BarKind.RUNS: "ran", BarKind.EXPECTED: "ahead", BarKind.FAN: "fan"}
 LEAST_RISK = 0.01
 LEAST_PATH, LEAST_SCALE, PATH_WIDE = 3, 20, 100
+DEADLINE_TIME = len("08:00")
+"""Cells of a path behind its last bar: the time of a deadline covers no bar."""
 BESIDE = 8
 """Cells from a deadline within which its time may be drawn."""
 
@@ -221,7 +223,7 @@ def drawn_at(night: TimelineView, at: datetime | None) -> DrawnNight:
 
 PATH_LABEL, WIDE_PATH_LABEL = 22, 32
 JOB_MARKS = 5
-"""Cells of a job's label beside its name."""
+"""Cells of a job's label in addition to its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +253,12 @@ def path_lines(
     names = [job_label(lane.name) for lane in shown if lane.service is None]
     longest = max((length_of([(name, "")]) for name in names), default=0) + JOB_MARKS
     label = WIDE_PATH_LABEL if width >= PATH_WIDE else max(PATH_LABEL, min(longest, width // 3))
-    scale = fitted_scale(min(start, ctx.now), end, max(LEAST_SCALE, width - label - 1))
+    cells = max(LEAST_SCALE, width - label - 1)
+    scale = replace(fitted_scale(min(start, ctx.now), end, cells - DEADLINE_TIME), width=cells)
     lines: list[list[Segment]] = [[(" " * label, "dim"), *ruler(scale, ctx)]]
     for lane in shown:
-        cells = lane_cells(lane, scale, ctx.now, ctx, marks if lane.name == marks.root else None)
-        lines.append([*lane_label(lane, label, ctx), *cells])
+        bars = lane_cells(lane, scale, ctx.now, ctx, marks if lane.name == marks.root else None)
+        lines.append([*lane_label(lane, label, ctx), *bars])
     return [*lines, legend] if legend else lines
 
 

@@ -52,12 +52,6 @@ class FilteredList(ScreenPart):
             ScreenCommand("problems", self.toggle_problems),
         ]
 
-    def mounted(self) -> None:
-        self.screen.pacer.hold()  # rows that are here already are painted once the grid has its size
-
-    def resized(self) -> None:
-        self.screen.pacer.release()
-
     def resumed(self) -> None:
         if not self.screen.is_typing:
             self.grid.focus()

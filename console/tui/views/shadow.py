@@ -9,7 +9,8 @@ from typing import Any
 
 from console.config import key_table
 from console.domain.incident import EventView
-from console.domain.switches import Modes
+from console.domain.switches import SHADOW_EVENTS, Modes
+from console.domain.text import render
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted
 from console.tui.frame.intent import ScreenCommand
@@ -24,7 +25,7 @@ MAX_EVENTS = 1_000
 
 def shadow_lines(events: Sequence[EventView], refused: int, modes: Modes, ctx: RenderContext) -> SegmentLines:
     lines: SegmentLines = [*_mode_text(modes), [], [("WOULD HAVE", "key")]]
-    kinds = Counter(" ".join(event.text.split()[2:3]) for event in events)
+    kinds = Counter(SHADOW_EVENTS[event.kind] for event in events)
     lines += [[(f"{number:>6,}  ", "strong"), (kind, "plain")] for kind, number in kinds.most_common()]
     if refused:
         lines.append([(f"{refused:>6,}  ", "strong"), ("sent actions that people requested", "plain")])
@@ -35,7 +36,7 @@ def shadow_lines(events: Sequence[EventView], refused: int, modes: Modes, ctx: R
         prefix = f"  the latest {MAX_EVENTS:,} of" if len(events) > MAX_EVENTS else " "
         lines += [[], [("EVENTS", "key"), (f"{prefix} {counted(len(events), 'time')}, newest first", "dim")]]
     for event in events[:MAX_EVENTS]:
-        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (ctx.localized(event.text), "plain")])
+        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (render(event.text, ctx.zoned), "plain")])
     return lines
 
 

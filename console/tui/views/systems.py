@@ -14,6 +14,8 @@ from console.domain.filter import field_term
 from console.domain.header import EngineShare
 from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
+from console.domain.text import render
+from console.engine.api.requests import ProbeSystem
 from console.store.queries.reader import Queries
 from console.timing.durations import format_duration, parse_duration
 from console.tui.frame.cells import (
@@ -126,7 +128,7 @@ def _problem_text(view: TargetView, ctx: RenderContext) -> Segment:
     if view.pause is not None:
         return paused_text(view.pause, ctx), "warn"
     if view.error:
-        return view.error, "bad"  # its kind is the status
+        return view.whole_error, "bad"  # its kind is the status
     return view.problem, "warn"
 
 
@@ -138,7 +140,7 @@ Labelled = list[tuple[str, str, str]]
 def system_lines(
     view: TargetView, drift: Sequence[DriftView], ctx: RenderContext, engines: Sequence[EngineShare] = ()
 ) -> SegmentLines:
-    verdict = ctx.localized(view.verdict(ctx.day))
+    verdict = view.verdict(ctx.day)
     lines: SegmentLines = [[(verdict, "warn" if view.pause is not None else "bad")], []] if verdict else []
     lines += labelled_lines([*_health_lines(view, ctx), *_reads(view, ctx)])
     lines += [[], [("CAN", "key")], *labelled_lines(_capability_lines(view))]
@@ -279,7 +281,9 @@ def probe(screen: HeadwayScreen, view: TargetView) -> None:
     def failed(reason: str) -> None:
         screen.notice(f"not probed: {reason}", "bad")
 
-    PendingRequest(screen, "probe", lambda requests: requests.probe(view.system, view.name), answered, failed)
+    PendingRequest(
+        screen, "probe", lambda requests: requests.ask(ProbeSystem(view.system, view.name)), answered, failed
+    )
 
 
 def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
@@ -287,8 +291,8 @@ def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
     if view.pause is not None:
         from console.tui.dialogs.palette import confirm
 
-        says = f"{view.pause.text}; the next poll refreshes it"
-        confirm(screen, f"polling of {system} is paused", "Resume polling", says,
+        text = f"{render(view.pause.text, screen.ctx.zoned)}; the next poll refreshes it"
+        confirm(screen, f"polling of {system} is paused", "Resume polling", text,
                 lambda: _send_pause(screen, system, 0.0, ""))  # fmt: skip
         return
     from console.tui.dialogs.ask import ask_length_and_reason, duration_fault
@@ -414,7 +418,7 @@ class SystemsScreen(HeadwayScreen):
         return [*title, *self._engine_runs(length_of(title))], self.list.title_marks()
 
     def _engine_runs(self, used: int) -> list[Segment]:
-        """Each engine if all fit beside the title, else how many and where they are listed."""
+        """Each engine if all fit into the line of the title, else how many and where they are listed."""
         many, shares = f"  {counted(len(self.engines), 'engine')}", engine_segments(self.engines)
         if not shares:
             return []
@@ -422,8 +426,8 @@ class SystemsScreen(HeadwayScreen):
         if used + length_of(runs) + length_of(self.list.title_marks()) < self.size.width:
             return runs
         failing = sum(style == "warn" for _, style in shares)
-        trouble = (f", {failing} failing", "warn")
-        return [(many, "dim"), *[trouble] * bool(failing), (f": {self.key_for('open')} lists them", "dim")]
+        warning = (f", {failing} failing", "warn")
+        return [(many, "dim"), *[warning] * bool(failing), (f": {self.key_for('open')} lists them", "dim")]
 
     def selected_name(self) -> str:
         return target_name(self.selected) if self.selected else ""

@@ -25,9 +25,8 @@ class FlatWidget(Widget):
         if any(self.styles.gutter):
             return super().render_lines(crop)
         lines = self.flat_lines(crop.line_range)
-        is_named = self.app.console.color_system != "standard"  # of sixteen colours the terminal says what they are
         for get_line_filter in self.get_line_filters():
-            if not (is_named and isinstance(get_line_filter, ANSIToTruecolor)):
+            if not isinstance(get_line_filter, ANSIToTruecolor):
                 lines = [strip.apply_filter(get_line_filter, self.background_colors[1]) for strip in lines]
         first, last = crop.column_span
         return lines if (first, last) == (0, self.size.width) else [strip.crop(first, last) for strip in lines]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from textual.widgets import Input
 
-from console.tui.widgets.paint import is_16_colors
-
 
 class Entry(Input):
     """An input without a frame."""
@@ -17,6 +15,4 @@ class Entry(Input):
     """
 
     def on_mount(self) -> None:
-        if is_16_colors(self.app):  # the nearest of sixteen to its ground is a grey on which a grey is not read
-            self.styles.background = self.app.theme_variables["background"]
         self.cursor_blink = False  # a blinking cursor is two repaints a second over an SSH line

@@ -338,7 +338,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         is_near = self.cursor in (before, index) or self.cursor < self.page
         if way in ("up", "top") and is_near and self.scroll_offset.y and not self._above():
             self.scroll_to(y=0, animate=False)
-        if way in ("down", "page_down", "bottom") and self.cursor == before:
+        if way == "bottom" or (way in ("down", "page_down") and self.cursor == before):
             self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def _above(self) -> bool:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
+from rich.color import Color as RichColor
 from rich.segment import Segment as RichSegment
 from rich.style import Style
-from textual.app import App
 from textual.color import Color
 from textual.strip import Strip
 from textual.widget import Widget
 
 from console.text.cleaning import clean_line
-from console.tui.widgets.themes import ansi_style
 
 
 def line_breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int, int]]:
@@ -141,15 +139,16 @@ class Palette:
     """The styles of one theme. Made from its variables once; component styles would be resolved for every widget."""
 
     def __init__(
-        self, variables: Mapping[str, str], plain: bool = False, few: bool = False, grey: bool = False
+        self, variables: Mapping[str, str], plain: bool = False, grey: bool = False, dark: bool = True
     ) -> None:
-        """`few`: for a terminal with sixteen colors. `grey`: for one without colors, where errors are as bright as
-        other text, and bold."""
-        self._plain, self._few, self._grey = plain, few, grey
+        """`grey`: for a terminal without colors, where errors are as bright as other text, and bold. `dark`: on a theme
+        of sixteen colors the bright ones are used."""
+        self._plain, self._grey, self._dark = plain, grey, dark
         self._colors = {name: Color.parse(variables[name]) for name in _VARIABLES}
         if grey:
             ink = self._colors["foreground"]
             self._colors |= dict.fromkeys(("primary", "secondary", "success", "warning", "error"), ink)
+        self._is_ansi = self._colors["background"].ansi is not None
         self._styles: dict[tuple[str, str], Style] = {}
 
     def style(self, name: str, background: str = "") -> Style:
@@ -161,9 +160,8 @@ class Palette:
 
     def _mixed(self, name: str, background: str) -> Style:
         variable, share, bold, own = INKS[name]
-        if self._few:
-            dark = self._colors["background"].brightness < 0.5
-            return ansi_style(name, background, dark, bold or background == "cursor" or None, self._grey)
+        if self._is_ansi:
+            return self._ansi_style(name, background)
         under, share_below = (own, 1.0) if own else _BACKGROUNDS[background]
         if self._grey and background == "cursor" and not own:
             share_below = GREY_CURSOR
@@ -174,10 +172,19 @@ class Palette:
             ink = _readable(ink, below)
         return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or background == "cursor" or None)
 
+    def _ansi_style(self, name: str, background: str) -> Style:
+        """A color of the terminal's own sixteen on its own background; marked parts swap the two, as no pair of them is
+        read everywhere."""
+        variable, _, bold, own = INKS[name]
+        below = own or {"cursor": "foreground", "alarm": "error"}.get(background, "")
+        number = self._colors[below or variable].ansi or 0
+        color = RichColor.default() if number < 0 else RichColor.from_ansi(number % 8 + (8 if self._dark else 0))
+        return Style(color=color, bold=bold or bool(below) or None, reverse=bool(below) or None)
+
     def strip(self, runs: Sequence[Segment], width: int, background: str = "", mark: bool = False) -> Strip:
         """One line of exactly `width` cells; neighbors of one style become one segment. `mark`: its last cell marks a
         change that a background alone would not show."""
-        if mark or (background == "lit" and self._plain):
+        if mark or (background == "lit" and (self._plain or self._is_ansi)):
             end = RichSegment(_CHANGED, self.style("strong", background))
             return Strip.join([self._line(runs, width - len(_CHANGED), background), Strip([end], len(_CHANGED))])
         return self._line(runs, width, background)
@@ -232,24 +239,19 @@ def _luminance(color: Color) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def is_16_colors(app: App[Any]) -> bool:
-    return app.console.color_system == "standard" and not app.is_headless
-
-
 def palette(widget: Widget) -> Palette:
     app = widget.app
     plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
-    few = is_16_colors(app)
-    kind = (app.theme, plain, few, app.no_color)
+    kind = (app.theme, plain, app.no_color)
     cached = _palettes.get(kind)
     if cached is None:
         variables = app.theme_variables or app.get_css_variables()
-        cached = _palettes[kind] = Palette(variables, plain, few, app.no_color)
+        cached = _palettes[kind] = Palette(variables, plain, app.no_color, app.current_theme.dark)
     return cached
 
 
 _VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
 _CHANGED = " *"
-_palettes: dict[tuple[str, bool, bool, bool], Palette] = {}
+_palettes: dict[tuple[str, bool, bool], Palette] = {}
 _PLAIN_INKS = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
 """ASCII replacements of our own typography."""

@@ -95,7 +95,7 @@ LIST_WIDTH = 120
 
 
 def list_share(width: int) -> int:
-    """The cells by which a list on a screen of `width` chooses its columns, with a preview beside it or not."""
+    """The cells by which a list on a screen of `width` chooses its columns, with a preview next to it or without."""
     return min(width, max(LIST_WIDTH, width * 5 // 8))
 
 

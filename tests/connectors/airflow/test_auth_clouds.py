@@ -22,6 +22,7 @@ from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from connectors.sdk.transport.sign_in import RENEWED_EARLY_SECONDS
 from tests.fakes.airflow import FakeAirflow
+from tests.rows import each_row
 
 URL = "https://abc.c1.eu-central-1.airflow.amazonaws.com"
 PRIVATE = rsa.generate_private_key(65537, 1024)
@@ -159,7 +160,7 @@ def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
     assert {"Authorization": "Bearer ya29.c.b0Aa"} == token.headers()
 
 
-@pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
+@each_row("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
 def test_an_invalid_key_is_refused_without_printing_it(key: str) -> None:
     connector = opened(behind(lambda _: False), _no_server, google={"key": {"env": "K"}}, secret=key)
     with pytest.raises(AccessRefused, match="does not refer to the key of a service account") as caught:

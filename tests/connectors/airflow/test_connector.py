@@ -32,6 +32,7 @@ from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 from tests.fakes.airflow_actions import recorded
 from tests.lab.venvs import AIRFLOWS
+from tests.rows import each_row
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -60,7 +61,7 @@ def test_an_account_or_a_token_is_enough() -> None:
     AirflowOptions.model_validate({"url": URL, "token": {"file": "/etc/headway/token"}})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change, text",
     [
         ({"password": None}, "both username and password, are needed"),
@@ -616,7 +617,7 @@ def test_a_dead_scheduler_is_reported_by_polls_and_is_checked_once_a_minute(monk
     for _ in range(2):
         assert connector.poll("", (), 5).stopped.startswith(text)
     assert 6 == len(answers)
-    monkeypatch.setattr("connectors.airflow.connector.HEALTH_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("connectors.sdk.scheduler_health.HEALTH_INTERVAL_SECONDS", 0.0)
     immediate = through(handle)
     for is_stopped in (False, False, True, True):
         assert is_stopped == immediate.poll("", (), 5).stopped.startswith(text)
@@ -631,7 +632,7 @@ def test_a_version_newer_than_the_tested_ones_is_used_with_a_warning(version: st
     assert warning in connector.probe(5).notes
 
 
-@pytest.mark.parametrize("version", ["3.0.6", "3.1.8", "3.3.2", "3.3.2+astro.1"])
+@each_row("version", ["3.0.6", "3.1.8", "3.3.2", "3.3.2+astro.1"])
 def test_a_supported_version_is_used_without_one(version: str) -> None:
     assert () == answering(night(), "/version", 200, {"version": version}).poll("", (), 5).warnings
 

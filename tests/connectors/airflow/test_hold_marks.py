@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-
 from connectors.airflow import parse
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.parse import action_mark, ending_verb, note_with_hold, note_with_mark
@@ -19,6 +17,7 @@ from tests.connectors.airflow.test_holds import held_night, hold, quiet_night, r
 from tests.corpus import HOSTILE
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow_actions import recorded
+from tests.rows import each_row
 
 KEY, OTHER = "headway-0123456789abcdef", "headway-fedcba9876543210"
 UNTIL = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
@@ -26,7 +25,7 @@ HOLD = HoldMark(KEY, "ada", UNTIL)
 LINE = "headway-hold id=headway-0123456789abcdef by=ada until=2026-11-20T06:30:00Z"
 
 
-@pytest.mark.parametrize("note", ["", "seen by Ada", "two\nlines\n", "  spaced  ", "\n", *HOSTILE[:60]])
+@each_row("note", ["", "seen by Ada", "two\nlines\n", "  spaced  ", "\n", *HOSTILE[:60]])
 def test_a_released_hold_leaves_every_note_as_it_was(note: str) -> None:
     held = note_with_hold(note, HOLD)
     assert held is not None
@@ -66,7 +65,7 @@ def test_the_mark_of_a_rerun_stays_beside_that_of_a_cancel() -> None:
     assert f"{action_mark(KEY, 'q2')}\nseen by Ada" == note_with_mark(action_mark(KEY, "q2"), note)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "native, term, was, state, message",
     [
         ("failed", "cancel", "Q", RunState.CANCELLED, "cancelled by Headway"),

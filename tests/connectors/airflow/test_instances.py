@@ -16,6 +16,7 @@ from connectors.sdk.states import RunState
 from tests.connectors.airflow.support import latest, night, opened
 from tests.connectors.airflow.test_poll import answering
 from tests.fakes.airflow import START, FakeAirflow
+from tests.rows import each_row
 
 CHECK, LOAD, COUNT = "load_orders.check", "load_orders.load", "stock_count.count"
 
@@ -70,7 +71,7 @@ def test_a_row_without_its_task_may_be_any_of_its_run() -> None:
     )
 
 
-@pytest.mark.parametrize("row", [None, "text", {}, {"dag_id": 7, "dag_run_id": "", "task_id": []}])
+@each_row("row", [None, "text", {}, {"dag_id": 7, "dag_run_id": "", "task_id": []}])
 def test_a_row_that_names_nothing_may_be_any(row: Any) -> None:
     fake, cursor, tasks = an_old_night()
     assert set() == deleted_jobs(fake, cursor, tasks, lambda _: [row])

@@ -21,6 +21,7 @@ from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunEvidence, RunState
 from tests.fakes.airflow_actions import recorded
+from tests.rows import each_row
 
 BASE = "https://airflow.example.com"
 SCHEDULED, MANUAL = 0, 1
@@ -74,7 +75,7 @@ def test_many_failed_tasks_are_named_up_to_twelve() -> None:
     assert run.message.endswith("t10, t11 and 988 more")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "native, state",
     [
         ("queued", RunState.QUEUED),
@@ -130,7 +131,7 @@ def test_the_attempt_that_we_made_is_known_by_its_mark(run_id: str, note: str, q
     assert key == action_of_run(run_id, note, queued_at)
 
 
-@pytest.mark.parametrize("native", [*parse.TASK_STATES, "awaiting_moon"])
+@each_row("native", [*parse.TASK_STATES, "awaiting_moon"])
 def test_every_task_state_is_mapped(native: str) -> None:
     raw = None if native == "none" else native
     item = task(task_row("transform", state=raw))
@@ -146,7 +147,7 @@ def test_a_task_is_a_job_below_its_dag_with_its_group_in_its_name() -> None:
     assert PERIOD.key == item.period_key
 
 
-@pytest.mark.parametrize("native", ["up_for_retry", None, "scheduled", "queued", "upstream_failed"])
+@each_row("native", ["up_for_retry", None, "scheduled", "queued", "upstream_failed"])
 def test_a_task_that_waits_does_not_show_the_start_of_the_try_before(native: str | None) -> None:
     assert None is task(task_row("transform", state=native)).started_at
 
@@ -177,7 +178,7 @@ def mapped(*changes: dict[str, Any]) -> Any:
 WELL = {"state": "success", "try_number": 1}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "states, state",
     [
         (["success", "success"], RunState.SUCCEEDED),
@@ -231,7 +232,7 @@ def test_an_asset_triggered_dag_has_a_description_and_no_schedule() -> None:
     assert Schedule("none", "", "UTC", "Triggered by assets") == schedule
 
 
-@pytest.mark.parametrize(
+@each_row(
     "summary, next_at, dialect",
     [
         ("0 2 * * *", "2026-11-21T02:00:00Z", "airflow"),
@@ -287,7 +288,7 @@ def test_an_expression_that_contradicts_airflows_next_run_is_not_used(
     assert expression == parse.parse_schedule(row, zone).expression
 
 
-@pytest.mark.parametrize(
+@each_row(
     "summary, zone, runs",
     [
         ("0 0 */1 * 5", "UTC", ["2026-11-26T00:00:00Z", "2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z"]),

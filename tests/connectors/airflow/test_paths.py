@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import httpx
-import pytest
 
 from connectors.airflow.client import task_path
+from tests.rows import each_row
 
 IDS = [
     "../../../auth/token", "..", ".", "dag/../other", "%2e%2e%2fx", "..%2f..", "a?b=c", "a#b", "//evil.example/x",
@@ -15,7 +15,7 @@ IDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("raw", IDS)
+@each_row("raw", IDS)
 def test_f55_an_id_is_one_part_of_the_path_and_leads_nowhere_else(raw: str) -> None:
     url = httpx.URL(f"https://airflow.example/api/v2{task_path(raw, raw, raw)}")
     parts = url.raw_path.decode().split("/")

@@ -27,6 +27,7 @@ from tests.connectors.airflow.test_requests import BY_VERSION
 from tests.fakes.airflow import START, FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 from tests.fakes.airflow_actions import recorded, stamp
+from tests.rows import each_row
 
 
 def answering(fake: FakeAirflow, change: Callable[[str, Any], Any]) -> AirflowConnector:
@@ -411,7 +412,7 @@ def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
     assert ["0", "80", "160"] == requests[:3]
 
 
-@pytest.mark.parametrize("cursor", ["no json", "[]", '{"runs": {"since": "yesterday"}, "tasks": {}}', "[" * 9999])
+@each_row("cursor", ["no json", "[]", '{"runs": {"since": "yesterday"}, "tasks": {}}', "[" * 9999])
 def test_a_cursor_that_cannot_be_read_brings_history_again_with_a_warning(cursor: str) -> None:
     fake = night()
     ended(fake)

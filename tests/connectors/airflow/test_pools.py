@@ -13,6 +13,7 @@ from tests.connectors.airflow.support import latest, latest_records, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 from tests.fakes.airflow_actions import recorded
+from tests.rows import each_row
 
 ON: dict[int, Callable[[FakeAirflow], Connector]] = {
     2: lambda fake: opened(fake, FakeAirflow2(fake).transport),
@@ -37,7 +38,7 @@ def test_a_full_pool_is_why_a_task_waits(version: int) -> None:
     assert (RunState.WAITING, "slot", "pool default_pool is full (2 slots)") == (task.state, task.reason, task.message)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "pool",
     [
         {**FULL, "open_slots": 1},

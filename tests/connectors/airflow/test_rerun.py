@@ -20,6 +20,7 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
+from tests.rows import each_row
 
 RUN = "scheduled__2026-11-20T04:00:00+00:00"
 CLEAR = f"/api/v2/dags/load_orders/dagRuns/{RUN.replace(':', '%3A').replace('+', '%2B')}/clear"
@@ -82,7 +83,7 @@ def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
     assert "clear the whole run" == connector.preview(rerun_spec(run), 5).verb
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change, text",
     [
         ({"state": "running", "start_date": "2026-11-20T04:00:01Z"}, "the run is running since 2026-11-20T04:00:01Z"),
@@ -330,7 +331,7 @@ def test_a_paused_dag_warns_that_it_queues_what_is_sent() -> None:
     assert "load_orders is paused: the run stays queued" in connector.preview(rerun_spec(run), 5).notes[0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "reply, error",
     [
         (httpx.Response(500, json={"detail": "database is locked"}), OutcomeUnknown),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from connectors.airflow import client_v2, parse
 from connectors.sdk.states import RunState
+from tests.rows import each_row
 
 RUN: dict[str, Any] = {
     "conf": {},
@@ -72,7 +71,7 @@ def test_a_dataset_run_is_known_by_its_id() -> None:
     assert ("dataset_triggered__x", "asset_triggered") == (run.period_key, run.context["run_type"])
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changed, key, formerly",
     [
         ({}, "manual__1#2", ""),
@@ -105,7 +104,7 @@ def test_the_queue_time_of_the_previous_try_is_not_reported() -> None:
     assert task_instance(state="scheduled").queued_at is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "schedule, summary",
     [
         ({"__type": "CronExpression", "value": "@daily"}, "0 0 * * *"),
@@ -142,7 +141,7 @@ def test_a_log_that_is_not_there_says_why() -> None:
     assert "No such file" == client_v2.translate_log_page(page)["missing"]
 
 
-@pytest.mark.parametrize("content", ["[('h', 'cut", "x" * 50, "(" * 500, "[1, ('a',)]", None, 5])
+@each_row("content", ["[('h', 'cut", "x" * 50, "(" * 500, "[1, ('a',)]", None, 5])
 def test_a_log_that_is_no_list_of_pairs_is_shown_verbatim(content: Any) -> None:
     page = client_v2.translate_log_page({"content": content, "continuation_token": "no token of ours"})
     assert isinstance(page["content"], list)

@@ -16,6 +16,7 @@ from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
 from tests.connectors.airflow.support import DUE, allowed, latest, night, opened, start
 from tests.fakes.airflow import FakeAirflow
+from tests.rows import each_row
 
 
 def quiet() -> tuple[FakeAirflow, AirflowConnector]:
@@ -111,7 +112,7 @@ def test_an_earlier_data_interval_is_reported_only_where_the_expression_explains
     assert expected == interval_start(row, datetime.fromisoformat(period))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "details, text",
     [
         ({"is_paused": True}, "stock_count is paused, not by Headway: the run would stay queued"),
@@ -175,7 +176,7 @@ def test_a_start_takes_the_conf_that_is_given() -> None:
     assert [{"region": "north"}] == [row["conf"] for row in fake.runs if row["dag_id"] == "stock_count"]
 
 
-@pytest.mark.parametrize("conf", [["a"], "region", {"much": "x" * 20_000}, {"at": {1, 2}}])
+@each_row("conf", [["a"], "region", {"much": "x" * 20_000}, {"at": {1, 2}}])
 def test_a_conf_that_cannot_be_sent_is_refused(conf: Any) -> None:
     connector = opened(night())
     refused = connector.preview(replace(start(), parameters={"conf": conf}), 5).refused

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.airflow.client_v2 import ChangeWindow
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,6 +57,6 @@ def test_no_row_is_left_out(ages: list[int], limit: int) -> None:
     assert set(range(len(times))) == walk(times, NOW - timedelta(days=1), limit)[0]
 
 
-@pytest.mark.parametrize("page", ["", "nonsense", "[]", '{"since": 5}', '{"offset": "x"}'])
+@each_row("page", ["", "nonsense", "[]", '{"since": 5}', '{"offset": "x"}'])
 def test_a_page_that_is_none_of_ours_is_the_first_one(page: str) -> None:
     assert ChangeWindow(NOW) == ChangeWindow.of(page, NOW)

@@ -24,6 +24,7 @@ from tests.connectors.eventbridge.test_eventbridge import keys
 from tests.connectors.glue.test_conformance import night as glue_night
 from tests.fakes.aws import FakeAws
 from tests.fakes.eventbridge import FakeScheduler
+from tests.rows import each_row
 
 __all__ = ["keys"]
 
@@ -97,7 +98,7 @@ def action_specs(case: Case, connector: Connector) -> Iterator[ActionSpec]:
             )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+@each_row("case", CASES, ids=lambda case: case.kind)
 def test_the_view_grant_allows_exactly_what_watching_needs(case: Case) -> None:
     fake = case.make()
     watch(fake.connector())
@@ -106,7 +107,7 @@ def test_the_view_grant_allows_exactly_what_watching_needs(case: Case) -> None:
     assert view - requested_actions(case.kind, fake) <= {"glue:GetJob"}, "rights that nothing needs"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+@each_row("case", CASES, ids=lambda case: case.kind)
 def test_with_view_alone_an_act_is_refused_and_its_right_is_named(case: Case) -> None:
     fake = case.make()
     view, act = actions(case.kind)
@@ -127,7 +128,7 @@ def test_with_view_alone_an_act_is_refused_and_its_right_is_named(case: Case) ->
     assert any(right.needed_for == "act" and right.held is None and right.fix for right in rights)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+@each_row("case", CASES, ids=lambda case: case.kind)
 def test_with_all_that_is_named_it_is_done(case: Case) -> None:
     fake = case.make()
     view, act = actions(case.kind)
@@ -137,7 +138,7 @@ def test_with_all_that_is_named_it_is_done(case: Case) -> None:
     assert requested_actions(case.kind, fake) <= view | act
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+@each_row("case", CASES, ids=lambda case: case.kind)
 def test_each_view_right_that_is_revoked_is_named_by_the_probe(case: Case) -> None:
     view, _ = actions(case.kind)
     for name in sorted(view - {"glue:GetJob"}):

@@ -4,7 +4,6 @@ lacks (attempts, a failing job) is also checked by botocore's Stubber."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import boto3
 import pytest
@@ -24,12 +23,13 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.batch.test_conformance import keys, night
 from tests.fakes.batch import ARN, OPTIONS, FakeBatch, milliseconds
+from tests.rows import each_row
 
 __all__ = ["keys"]
 
 
-@pytest.mark.parametrize("option", ["queues", "definitions"])
-@pytest.mark.parametrize("pattern", ["", "night queue", "a/b", "x" * 257])
+@each_row("option", ["queues", "definitions"])
+@each_row("pattern", ["", "night queue", "a/b", "x" * 257])
 def test_patterns_that_no_name_can_match_are_refused(option: str, pattern: str) -> None:
     with pytest.raises(ValidationError, match=f"{option}.0\n.*is not written like night-\\*"):
         BatchOptions.model_validate({"region": "eu-central-1", option: [pattern]})
@@ -156,11 +156,11 @@ def test_our_job_is_found_behind_a_page_that_is_empty(fake: FakeBatch, monkeypat
     connector, key = fake.connector(), new_key()
     preview = connector.preview(start("mart"), 20)
     connector.act(preview, key, 20)
-    whole, empty = BatchClient.listed, {"jobSummaryList": [], "nextToken": "2"}
+    whole, empty = BatchClient.listed, (list[AwsReply](), "2")
 
     def later(
         self: BatchClient, queue: str, term: str, value: str, size: int = 100, token: str | None = None
-    ) -> AwsReply:
+    ) -> tuple[list[AwsReply], str | None]:
         return whole(self, queue, term, value, size) if token else empty
 
     monkeypatch.setattr(BatchClient, "listed", later)
@@ -227,10 +227,9 @@ def test_pages_without_a_relevant_record_do_not_end_the_walk(fake: FakeBatch, mo
 
     def in_pieces(
         self: BatchClient, queue: str, term: str, value: str, size: int = 100, token: str | None = None
-    ) -> dict[str, Any]:
-        rows, number = listed(self, queue, term, value, 100)["jobSummaryList"], int(token or 0)
-        part = [rows[:1], [], [], [], rows[1:]][number]
-        return {"jobSummaryList": part, **({"nextToken": str(number + 1)} if number < 4 else {})}
+    ) -> tuple[list[AwsReply], str | None]:
+        rows, number = listed(self, queue, term, value, 100)[0], int(token or 0)
+        return [rows[:1], [], [], [], rows[1:]][number], str(number + 1) if number < 4 else None
 
     monkeypatch.setattr(BatchClient, "listed", in_pieces)
     reported, cursor, more = set[str](), "", True

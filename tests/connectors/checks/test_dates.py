@@ -7,11 +7,12 @@ from datetime import date
 import pytest
 
 from connectors.checks.queries import refuse_other_braces, refuse_unreadable_path, with_business_date
+from tests.rows import each_row
 
 DATE = date(2026, 11, 9)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("/in/{business_date}.csv", "/in/2026-11-09.csv"),
@@ -24,7 +25,7 @@ def test_the_business_date_is_substituted_where_referenced(text: str, expected: 
     assert expected == with_business_date(refuse_other_braces(text), DATE)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "{business_date.year}",
@@ -45,7 +46,7 @@ def test_braces_that_hold_anything_else_are_refused(text: str) -> None:
         refuse_other_braces(text)
 
 
-@pytest.mark.parametrize("path", ["a..b", ".a", "a[", "a[x]", "a.[0]", "a]"])
+@each_row("path", ["a..b", ".a", "a[", "a[x]", "a.[0]", "a]"])
 def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="leads nowhere"):
         refuse_unreadable_path(path)

@@ -23,6 +23,7 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
 from tests.fakes.control_m import FakeControlM, written
 from tests.fakes.described import Row
+from tests.rows import each_row
 
 KIND = registry.load("control_m")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["control_m"].read_text(encoding="utf-8"))
@@ -90,7 +91,7 @@ def failure(fake: FakeControlM) -> tuple[Row, RunRecord]:
     return row, walked(opened(fake))[0][f"{row['jobId']}.1"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, state",
     [
         ("Wait Event", RunState.WAITING),
@@ -261,7 +262,7 @@ def test_a_refused_rerun_says_what_control_m_says() -> None:
         connector.act(preview, new_key(), 10)
 
 
-@pytest.mark.parametrize("starts", [None, True, -1, "2", 1_000_000])
+@each_row("starts", [None, True, -1, "2", 1_000_000])
 def test_a_number_of_starts_that_is_none_is_skipped(starts: Any) -> None:
     fake = FakeControlM()
     fake.rows[0]["numberOfRuns"], fake.is_judged = starts, False
@@ -269,7 +270,7 @@ def test_a_number_of_starts_that_is_none_is_skipped(starts: Any) -> None:
     assert ([f"its number of attempts is '{starts}'"], 5) == ([item.reason for item in poll.skipped], len(poll.runs))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changes, reason",
     [
         (

@@ -20,6 +20,7 @@ from connectors.cron.wrapper import WrapperStart, read_record
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow
 from tests.connectors.cron.support import read_line
+from tests.rows import each_row
 
 RECORDINGS = Path(__file__).parents[2] / "recordings/cron"
 BOOT = "c2a52b64-7439-46a5-a0fb-351ce15ea38a"
@@ -140,8 +141,8 @@ BEGAN = datetime.fromtimestamp(1795163041, UTC) + timedelta(seconds=0.3)
 START = CronEvent(CronEventKind.CMD, BEGAN, "line", 38, None, "root", "true")
 
 
-@pytest.mark.parametrize("log_first", [True, False])
-@pytest.mark.parametrize("poll_between", [True, False])
+@each_row("log_first", [True, False])
+@each_row("poll_between", [True, False])
 def test_wrapper_and_log_report_one_attempt_in_any_order(log_first: bool, poll_between: bool) -> None:
     book = AttemptBook()
     for step in (0, 1):
@@ -320,8 +321,8 @@ def cancelled(book: AttemptBook, pid: int = 38, birth: str = "777", at: int = 17
     book.add_record(result, any_job)
 
 
-@pytest.mark.parametrize("end_comes_first", [True, False])
-@pytest.mark.parametrize("status, state", [(143, RunState.CANCELLED), (1, RunState.CANCELLED), (0, RunState.SUCCEEDED)])
+@each_row("end_comes_first", [True, False])
+@each_row("status, state", [(143, RunState.CANCELLED), (1, RunState.CANCELLED), (0, RunState.SUCCEEDED)])
 def test_run_that_we_ended_is_cancelled_unless_it_ended_well(
     end_comes_first: bool, status: int, state: RunState
 ) -> None:

@@ -18,6 +18,7 @@ from connectors.sdk.transport.script_output import ScriptSection
 from connectors.sdk.transport.ssh import CompletedCommand
 from tests.connectors.cron.support import connect, read_line
 from tests.fakes.ssh_local import ME, LocalHost
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TOOLS = (
@@ -71,7 +72,7 @@ def test_a_line_without_a_stamp_is_no_event() -> None:
     assert read_line("crond: USER root pid 18388 cmd echo hi", NOW, UTC) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, used, wrong",
     [
         ("10 3 * * *", "10 3 * * *", ()),
@@ -127,7 +128,7 @@ def test_a_crontab_of_another_owner_than_root_is_not_read() -> None:
     assert (tables.lines, tables.faults[0].fix) == ((), "chown root /etc/crontabs/etl")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "arguments, own",
     [
         ("crond\0-f\0-l\x008", False),

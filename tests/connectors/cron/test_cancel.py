@@ -23,6 +23,8 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.script_output import HostNow
 from tests.connectors.cron.support import Breaking, ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
+from tests.lab.process import HANGS_SECONDS
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 8, 20, tzinfo=UTC)
 UPTIME = 100000.0
@@ -60,7 +62,7 @@ def sessions(leader: int) -> list[int]:
 
 
 def wait(what: str, query: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS_SECONDS
     while not query():
         assert time.monotonic() < until, what
         time.sleep(0.05)
@@ -177,7 +179,7 @@ def process(seconds_after_start: float = 0, is_job: bool = True) -> CronProcesse
     return CronProcesses(29, 1, False, frozenset({37}), {38: 37} if is_job else {}, {38: ticks})
 
 
-@pytest.mark.parametrize("attempted, processes, text", [
+@each_row("attempted, processes, text", [
     (attempt(), process(), None),
     (attempt(), process(20), None),
     (attempt(), process(31), "did not start when this run did"),

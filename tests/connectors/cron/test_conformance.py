@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import pytest
 
 from connectors.cron.attempts import attempt_key
 from connectors.cron.connector import CONNECTOR, CronConnector
+from connectors.cron.log_files import LogPosition
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
@@ -200,7 +202,13 @@ def test_steady_poll_is_one_trip(local: LocalHost) -> None:
     second = connector.poll(first.cursor, (), 20)
     assert local.calls == before + 1
     assert first.inventory is not None
-    assert (second.inventory, second.cursor) == (None, first.cursor)
+    old, new = (json.loads(poll.cursor) for poll in (first, second))
+    log = LogPosition.from_json(old["log"])
+    later = LogPosition.from_json(new["log"])
+    assert log is not None
+    assert later is not None
+    assert log.since <= later.since, "the log is read up to then"
+    assert (second.inventory, new) == (None, {**old, "log": replace(log, since=later.since).as_json()})
 
 
 def test_changed_crontab_rides_on_the_next_poll(local: LocalHost) -> None:

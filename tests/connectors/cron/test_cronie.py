@@ -21,6 +21,7 @@ from connectors.sdk.states import RunEvidence, RunState
 from console.tui.frame.clock_format import ZonedClock
 from tests.connectors.cron.support import connect, read_line
 from tests.fakes.ssh_local import ME, LocalHost
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 8, 20, tzinfo=UTC)
 LOG = """\
@@ -83,7 +84,7 @@ def parsed_line(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str,
     return schedule.dialect, schedule.expression, schedule.text
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("RANDOM_DELAY=45\n10 3 * * * root a\n", ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)")),
@@ -123,7 +124,7 @@ def test_to_debians_cron_none_of_that_means_anything() -> None:
     assert parsed_line("6~15 3 * * * root a\n", CronDaemon.DEBIAN)[1] == "6 3 * * *", "it skips what follows the number"
 
 
-@pytest.mark.parametrize("times", ["*5 * * * *", "1@ * * * *", "** * * * *", "1-5/2/3 * * * *", "@Reboot", "@DAILY"])
+@each_row("times", ["*5 * * * *", "1@ * * * *", "** * * * *", "1-5/2/3 * * * *", "@Reboot", "@DAILY"])
 def test_nothing_may_follow_a_range_and_nicknames_are_small(times: str) -> None:
     (fault,) = read(f"{times} root a\n").faults
     assert fault.reason.partition(": ")[2].startswith("crond of cronie leaves this line out")
@@ -148,7 +149,7 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
     assert [fault.reason.partition(". ")[0] for fault in result.faults] == ["no such time: cron never runs this line"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, used",
     [
         ("6~15 * * * *", "6-15 * * * *"),
@@ -165,9 +166,7 @@ def test_a_number_that_it_picks_may_be_any_of_the_range(expression: str, used: s
     assert used == crontab.cronie_reading(expression)
 
 
-@pytest.mark.parametrize(
-    "expression", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"]
-)
+@each_row("expression", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
 def test_what_it_cannot_pick_from_is_refused(expression: str) -> None:
     with pytest.raises(TimeFieldError):
         crontab.cronie_reading(expression)
@@ -190,7 +189,7 @@ def test_only_root_may_keep_a_line_of_an_own_crontab_out_of_the_log() -> None:
     assert fault.reason.startswith("bad option: crond of cronie leaves this line out")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name, is_read",
     [("with.dots", True), ("load", True), (".hidden", False), ("#load#", False), ("load~", False), ("a.rpmnew", False)],
 )
@@ -211,7 +210,7 @@ def test_a_line_without_a_visible_name_is_found_again_by_its_hash_on_the_host(tm
     table = tmp_path / "table"
     table.write_text("-@daily root a b\n-*/15 * * * * root c\n~ 3 * * * root d\n")
     given = table.read_bytes()
-    done = subprocess.run(["sh", "-c", text], input=given, capture_output=True, timeout=20, check=True)
+    done = subprocess.run(["sh", "-c", text], input=given, capture_output=True, check=True)
     assert [line.raw for line in read(table.read_text()).lines] == ["a b", "c", "d"]
     assert done.stdout == b"1 - a b\n2 - c\n3 - d\n"
 

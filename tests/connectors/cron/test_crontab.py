@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.cron import inventory
@@ -11,6 +11,7 @@ from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_
 from connectors.sdk.records import Inventory
 from console.control.expectations.inventory import match_inventory
 from console.domain.inventory import KnownJob
+from tests.rows import each_row
 
 USERS = frozenset({"root", "etl"})
 
@@ -59,7 +60,7 @@ def test_nickname_and_reboot_are_lines() -> None:
     assert [(line.expression, line.user) for line in lines] == [("@daily", "root"), ("@reboot", "etl")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "raw, command, logged",
     [
         (r"echo a\%b \n \\ x%in%put", r"echo a%b \n \ x", r"echo a%b \n \ x"),
@@ -73,7 +74,7 @@ def test_command_and_its_text_in_the_log_are_what_cron_3_0_makes_of_them(raw: st
     assert logged == as_logged(command_of(raw))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "table, where, reason",
     [
         (system("0 1 * * * root /a\n0 1 * 13 * root /b\n"), "/etc/cron.d/jobs:2", "bad month"),
@@ -106,7 +107,7 @@ def test_one_error_disables_the_whole_file_with_place_and_fix(table: CrontabFile
     assert crontabs.faults[0].reason.startswith(f"{reason}: cron ignores this whole file. ")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, setting",
     [
         ("A=b", ("A", "b")),
@@ -186,7 +187,12 @@ def test_placeholder_of_debian_is_no_fault() -> None:
     assert crontabs.faults == ()
 
 
-@given(st.binary(max_size=300))
+TIMES = st.sampled_from((b"", b"* * * * * ", b"@daily\troot "))
+LINES = st.lists(st.tuples(TIMES, st.binary(max_size=60)).map(b"".join), max_size=6).map(b"\n".join)
+
+
+@example(b"* * * * * root \xe9cole\n")
+@given(LINES)
 def test_any_bytes_are_lines_or_faults(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     for table in (user(text), system(text)):
@@ -213,7 +219,7 @@ def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
     assert expected == [(item.dialect, item.zone) for item in result]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("1 3 * * * /a\n", "UTC"),
@@ -223,7 +229,7 @@ def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
         ("", "UTC"),
     ],
 )
-@pytest.mark.parametrize("daemon", [CronDaemon.CRONIE, CronDaemon.DEBIAN])
+@each_row("daemon", [CronDaemon.CRONIE, CronDaemon.DEBIAN])
 def test_the_main_zone_is_the_one_that_most_lines_name(daemon: CronDaemon, text: str, expected: str) -> None:
     lines = read_crontabs([replace(user(text), daemon=daemon)], USERS).lines
     assert expected == inventory.main_zone(lines, "UTC")
@@ -266,7 +272,7 @@ def test_installing_the_wrapper_changes_no_definition_and_another_shell_does() -
 NAMED = "# headway: always_fails\n*/3 * * * * exit 3\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "before, after, changed, new, removed",
     [
         (NAMED, "*/2 * * * * head -c 9 /dev/zero\n", [], ["db07:etl-head-c-9-zero"], ["db07:always_fails"]),
@@ -285,7 +291,7 @@ def test_a_line_lives_on_by_its_name_its_command_or_its_times_and_never_by_its_p
     assert (changed, new, removed) == compare_crontabs(before, after)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "command",
     [
         "mysqldump --password=hunter2geheim shop",

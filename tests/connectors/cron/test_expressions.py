@@ -3,15 +3,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.cron.expressions import TimeFieldError, plain_expression, read_times, schedule_text
 from connectors.sdk.records import Schedule
 from console.timing.schedule import next_instant, schedule_fault
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("10 3 * * *", "daily at 03:10"),
@@ -50,7 +51,7 @@ def test_a_schedule_is_described_or_printed_verbatim(expression: str, expected: 
     assert expected == schedule_text(expression)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("60 * * * *", "bad minute"),
@@ -80,7 +81,7 @@ def test_a_field_that_cron_refuses_is_refused_with_its_text(expression: str, exp
     assert expected == str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, expected",
     [
         ("*/5 1-5 1,2 jan mon-fri", "*/5 1-5 1,2 jan mon-fri"),
@@ -107,11 +108,24 @@ def test_what_debians_cron_reads_in_the_syntax_of_every_reader(expression: str, 
     assert expected == plain_expression(expression)
 
 
-FIELD = st.text("0123456789*,-/~.", min_size=1, max_size=6)
+ODD = st.text("0123456789*,-/~.", min_size=1, max_size=6)
 
 
-@given(st.lists(FIELD, min_size=5, max_size=5))
-def test_the_plain_expression_has_the_same_times(parts: list[str]) -> None:
+def field(low: int, high: int) -> st.SearchStrategy[str]:
+    """A field of a crontab, valid for most values."""
+    numbers = st.integers(low, high).map(str)
+    ranges = st.lists(st.integers(low, high), min_size=2, max_size=2).map(lambda ends: f"{min(ends)}-{max(ends)}")
+    steps = st.tuples(st.just("*") | ranges, st.integers(1, high).map(str)).map("/".join)
+    return st.lists(numbers | ranges | steps | st.just("*"), min_size=1, max_size=3).map(",".join)
+
+
+PARTS = st.tuples(field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7))
+
+
+@example(("*5", "**", "*/5*", "1@", "mon."))
+@example(("0", "0", "31", "2", "*"))
+@given(PARTS | st.tuples(ODD, ODD, ODD, ODD, ODD))
+def test_the_plain_expression_has_the_same_times(parts: tuple[str, ...]) -> None:
     expression = " ".join(parts)
     try:
         times = read_times(expression)
@@ -129,7 +143,7 @@ def test_the_plain_expression_has_the_same_times(parts: list[str]) -> None:
         assert following is None or times.due(following)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, local, expected",
     [
         ("10 3 * * *", datetime(2026, 11, 20, 3, 10, tzinfo=UTC), True),
@@ -153,7 +167,7 @@ def test_start_logged_late_belongs_to_the_latest_due_minute() -> None:
     assert times.minutes_since_due(datetime(2026, 11, 20, 7, 0, tzinfo=UTC)) is None
 
 
-@given(st.text(max_size=40))
+@given(st.text(max_size=40) | PARTS.map(" ".join))
 def test_any_text_is_times_or_a_bad_field(text: str) -> None:
     try:
         read_times(text)

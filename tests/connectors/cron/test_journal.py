@@ -162,7 +162,16 @@ def test_malformed_entries_are_skipped_and_reported(host: JournalHost) -> None:
     host.says("", 3, MESSAGE={"a": 1}, SYSLOG_PID=["x"])
     poll = connect(host).poll("", (), 20)
     assert pids(poll) == [2]
-    assert 2 == sum("an entry that cannot be read" in warning for warning in poll.warnings)
+    assert [True, True] == [item.is_new and "an entry that cannot be read" in item.reason for item in poll.skipped]
+
+
+@pytest.mark.parametrize("program", ["CRON", "cron", "crond"])
+def test_a_start_by_any_name_of_cron_is_one_and_of_an_unknown_form_is_skipped(host: JournalHost, program: str) -> None:
+    host.says(f"({ME}) CMD (/opt/load)", 7, program, at=time.time() - 60)
+    host.says(f"FILE /var/spool/cron/crontabs/{ME} USER {ME} PID 9 /opt/load", 8, program)
+    poll = connect(host).poll("", (), 20)
+    assert pids(poll) == [7]
+    assert ["an entry that cannot be read: a start of an unknown form"] == [item.reason for item in poll.skipped]
 
 
 def test_the_journal_comes_through_the_gate(host: JournalHost) -> None:

@@ -260,8 +260,8 @@ def polled(host: LocalHost) -> list[Poll]:
     return polls
 
 
-def started(at: datetime) -> str:
-    return f"{at.isoformat(timespec='seconds')} db07 CRON[4711]: ({ME}) CMD (/opt/extract)\n"
+def started(at: datetime, pid: int = 4711) -> str:
+    return f"{at.isoformat(timespec='seconds')} db07 CRON[{pid}]: ({ME}) CMD (/opt/extract)\n"
 
 
 def test_a_malformed_log_line_is_reported_as_skipped_and_the_rest_is_read(
@@ -291,6 +291,29 @@ def test_a_log_of_many_programs_skips_nothing(host: LocalHost) -> None:
     other = "systemd[1]: Started a session.\n"
     host.log.write_text(f"{now.isoformat()} db07 {other}{now:%b} {now.day:2} {now:%H:%M:%S} db07 {other}")
     assert [()] == [poll.skipped for poll in polled(host)]
+
+
+def test_a_log_that_is_rotated_at_each_look_is_no_page_that_comes_again_and_loses_nothing(host: LocalHost) -> None:
+    """The engine took it for a host that repeats its answers, and the host was lost."""
+    host.crontab.write_text("# headway: extract\n10 3 * * * /opt/extract\n")
+    now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+    host.log.write_text(started(now))
+    first = polled(host)[-1]
+    rotate(host, "rename")
+    later = now + timedelta(minutes=1)
+    host.log.write_text(started(later, 4712))
+    host.shim("stat", f"case $* in *'%i|%s|%w'*) echo '1|0|-' ;; *) exec {shutil.which('stat')} \"$@\" ;; esac\n")
+    connector, cursor = connect(host), first.cursor
+    for _ in range(3):
+        poll = connector.poll(cursor, (), 20)
+        assert (False, None, ()) == (poll.more and poll.cursor == cursor, poll.seen_until, poll.runs)
+        cursor = poll.cursor
+    assert not poll.more
+    host.shim("stat", f'exec {shutil.which("stat")} "$@"\n')
+    polls = [connector.poll(cursor, (), 20)]
+    while polls[-1].more:
+        polls.append(connector.poll(polls[-1].cursor, (), 20))
+    assert [later] == [run.started_at for poll in polls for run in poll.runs]
 
 
 @pytest.mark.deep

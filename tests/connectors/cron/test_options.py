@@ -11,6 +11,7 @@ from connectors.cron.options import CronOptions
 from connectors.sdk.transport.hosts import address, targets
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
+from tests.rows import each_row
 
 
 def options(**values: Any) -> CronOptions:
@@ -54,7 +55,7 @@ def test_a_pasted_key_is_refused_and_never_repeated(setting: str, value: str, tm
     assert "CANARY" not in "".join(faults)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "values",
     [
         {"hosts": []},

@@ -16,6 +16,7 @@ from connectors.cron.parse import HostAnswer, crontab_reply, crontabs, processes
 from connectors.cron.runs import CronCursor, HostPoll
 from connectors.sdk.errors import ConnectorError, SystemUnreachable
 from connectors.sdk.transport.script_output import ScriptSection, host_now, sections
+from tests.rows import each_row
 
 NONCE = "00112233"
 
@@ -53,7 +54,7 @@ def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
     assert processes(ScriptSection("PROC", "/usr/sbin/cron-f", b"crond 29 all\n")).level == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, expected",
     [
         ("program cronie\n", CronDaemon.CRONIE),
@@ -88,7 +89,7 @@ def test_the_host_reports_whose_cron_runs_or_would_be_started(
         (tmp_path / "crond").unlink()
         (tmp_path / "crond").symlink_to(tmp_path / "busybox")
     text = f'{script("collect.sh")}PATH={tmp_path}:/usr/bin:/bin name={runs} crond=\nwhich_program\necho "$program"\n'
-    done = subprocess.run(["sh"], input=text.encode(), capture_output=True, timeout=20, check=True)
+    done = subprocess.run(["sh"], input=text.encode(), capture_output=True, check=True)
     assert f"{expected}\n".encode() == done.stdout
 
 
@@ -96,7 +97,7 @@ def test_level_is_unknown_while_no_daemon_runs() -> None:
     assert processes(ScriptSection("PROC", "", b"crond  all\n")).level is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "daemon, link, file, expected",
     [
         ("Asia/Kathmandu", "/usr/share/zoneinfo/Europe/Berlin", "UTC", "Asia/Kathmandu"),
@@ -180,7 +181,7 @@ def test_every_user_of_the_systems_tables_that_exists_is_named(tmp_path: Path) -
     stub.chmod(0o755)
     text = f"N=n\n{script('collect.sh')}PATH={stub.parent}:/usr/bin:/bin sudo=\nnames\n"
     env = {"HEADWAY_ETC": str(tmp_path / "etc"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(["sh", "-c", text], capture_output=True, timeout=60, check=True, env=env)
+    done = subprocess.run(["sh", "-c", text], capture_output=True, check=True, env=env)
     assert done.stdout.decode().split("\n")[2:-1] == sorted([*many, *unusual])
 
 

@@ -15,6 +15,7 @@ from connectors.sdk.secrets import SecretStore
 from console.engine.polling.sanitize import sanitizer
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import LocalHost
+from tests.rows import each_row
 
 CANARY = "root:$6$canary"
 RUN = "1795164480.77"
@@ -91,7 +92,7 @@ def test_f55_the_output_of_a_run_is_read_also_where_the_spool_itself_is_a_link(h
     assert "said\n" == read(host, f"{spool}/me/out/{RUN}")
 
 
-@pytest.mark.parametrize("user", ["..", "../..", ".", "a/b", ""])
+@each_row("user", ["..", "../..", ".", "a/b", ""])
 def test_f55_a_name_that_is_a_path_has_no_output(user: str) -> None:
     assert not AttemptRef({}, f"/spool/{user}/out/{RUN}", ()).has_output("/spool")
 

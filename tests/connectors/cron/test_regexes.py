@@ -7,9 +7,8 @@ import time
 from itertools import product
 from types import ModuleType
 
-import pytest
-
 from connectors.cron import anacron, busybox, crontab, events, expressions, parse, wrapper
+from tests.rows import each_row
 
 MODULES: tuple[ModuleType, ...] = (anacron, busybox, crontab, events, expressions, parse, wrapper)
 PATTERNS = {
@@ -37,7 +36,7 @@ def seconds(pattern: re.Pattern[str], text: str) -> float:
     return time.process_time() - start
 
 
-@pytest.mark.parametrize("name", PATTERNS)
+@each_row("name", PATTERNS)
 def test_hostile_text_takes_time_in_proportion_to_its_length(name: str) -> None:
     """Any user of a watched host can write a comment into a crontab, or a line into the log: a slow expression would
     stop the whole engine."""

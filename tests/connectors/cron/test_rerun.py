@@ -17,6 +17,7 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.cron.support import HOSTILE, Breaking, connect
 from tests.deep import few
 from tests.fakes.ssh_local import ME, LocalHost
+from tests.lab.process import HANGS_SECONDS
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def ask(job: str, state: RunState = RunState.FAILED) -> ActionSpec:
 
 def ended(host: LocalHost, key: str) -> RunRecord:
     """The attempt made under `key`, once it has ended."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS_SECONDS
     while time.monotonic() < until:
         for run in connect(host).poll("", (), 20).runs:
             if run.action_key == key and not run.state.is_open:
@@ -71,7 +72,7 @@ def test_output_of_a_rerun_is_its_log(host: LocalHost) -> None:
     host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo erred >&2\n")
     _, attempt = rerun(host, "db07:talk")
     ref = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref)
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANGS_SECONDS
     while (text := connect(host).log(ref, None, 1000, 20).text) != "said\nerred\n":
         assert time.monotonic() < until, text
         time.sleep(0.05)
@@ -82,7 +83,7 @@ def test_a_log_that_is_followed_leaves_nothing_out_and_its_tail_says_so(host: Lo
     host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo more\n")
     _, attempt = rerun(host, "db07:talk")
     ref, cron = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref), connect(host)
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANGS_SECONDS
     while cron.log(ref, None, 1000, 20).text != "said\nmore\n":
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -127,7 +128,7 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
     connector = connect(host)
     preview = connector.preview(ask("db07:slow"), 20)
     connector.act(preview, new_key(), 20)
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANGS_SECONDS
     while not list(host.spool.rglob("pid")):
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -190,7 +191,7 @@ def test_a_running_rerun_is_running_at_the_first_poll_that_reads_it(
     host.crontab.write_text(f"# headway: slow\n10 3 * * * while [ ! -e {stop} ]; do sleep 0.05; done\n")
     connector, key = connect(host), new_key()
     connector.act(connector.preview(ask("db07:slow"), 20), key, 20)
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANGS_SECONDS
     while not (runs := list(host.spool.rglob("runs"))) or "\tS\t" not in runs[0].read_text():
         assert time.monotonic() < until
         time.sleep(0.02)

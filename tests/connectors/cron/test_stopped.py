@@ -16,6 +16,7 @@ from connectors.sdk.records import Poll
 from connectors.sdk.transport.ssh import CompletedCommand
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import LocalHost
+from tests.rows import each_row
 
 STOPPED_TEXT = "cron does not run on db07. Fix: systemctl start cron"
 
@@ -63,7 +64,7 @@ LINE = "10 3 * * * /opt/extract\n"
 WRAPPER = "Fix: install the wrapper: headway connector cron wrapper"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "daemon, level, program, unseen",
     [
         (7, 1, CronDaemon.DEBIAN, ("failures", "cron logs starts only")),

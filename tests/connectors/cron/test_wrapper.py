@@ -13,6 +13,7 @@ import pytest
 
 from connectors.cron.wrapper import CancelRecord, WrapperEnd, WrapperStart, read_record
 from tests.fakes.ssh_local import ME, WRAPPER
+from tests.lab.process import HANGS_SECONDS
 
 
 class Cron:
@@ -31,7 +32,7 @@ class Cron:
 
     def run(self, command: str, stdin: bytes = b"", **environment: str) -> tuple[int, bytes]:
         process = self.start(command, **environment)
-        out, _ = process.communicate(stdin, timeout=30)
+        out, _ = process.communicate(stdin)
         return process.returncode, out
 
     def records(self) -> list[WrapperStart | WrapperEnd | CancelRecord]:
@@ -54,7 +55,7 @@ def cron(tmp_path: Path) -> Iterator[Cron]:
 
 
 def wait_for(path: Path) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS_SECONDS
     while not path.exists():
         assert time.monotonic() < until, f"{path} never came"
         time.sleep(0.01)
@@ -99,7 +100,7 @@ def test_signal_to_the_wrapper_reaches_the_job_and_the_status_is_the_jobs(
     process = cron.start(f"trap 'exit 9' {number.name[3:]}; : >{ready}; while :; do sleep 0.02; done")
     wait_for(ready)
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate()
     assert process.returncode == 9
     end = cron.records()[-1]
     assert isinstance(end, WrapperEnd)
@@ -117,7 +118,7 @@ def test_wrapper_killed_with_its_job_leaves_a_start_without_an_end(cron: Cron, t
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for pid in (process.pid, *map(int, children)):
         os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.communicate()
     assert [type(record) for record in cron.records()] == [WrapperStart]
 
 
@@ -135,14 +136,14 @@ def test_disk_that_is_full_changes_nothing_for_the_job(cron: Cron) -> None:
     """No file may grow by a byte: what the wrapper cannot keep goes on to cron."""
     command = f"ulimit -f 0; trap '' XFSZ; exec /bin/sh {WRAPPER} -c 'seq 1 50000; exit 5'"
     environment = {"PATH": "/usr/bin:/bin", "HEADWAY_SPOOL": str(cron.spool)}
-    done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, check=False)
     assert done.returncode == 5
     assert done.stdout.endswith(b"50000\n")
 
 
 def test_anything_but_a_command_is_the_plain_shell(cron: Cron) -> None:
     argv = ["/bin/sh", str(WRAPPER), "-s"]
-    done = subprocess.run(argv, input=b"echo hi", capture_output=True, check=True, timeout=20)
+    done = subprocess.run(argv, input=b"echo hi", capture_output=True, check=True)
     assert done.stdout == b"hi\n"
 
 

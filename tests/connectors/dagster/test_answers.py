@@ -7,10 +7,13 @@ import pytest
 
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
+from connectors.dagster.connector import DagsterConnector
+from connectors.dagster.options import DagsterOptions
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 from tests.fakes.dagster import FakeDagster
+from tests.rows import each_row
 
 
 def client(kind: str, status: int) -> DagsterClient:
@@ -23,8 +26,8 @@ def client(kind: str, status: int) -> DagsterClient:
     return dagster_client
 
 
-@pytest.mark.parametrize("kind", ["PythonError", "SomethingNewError", "None"])
-@pytest.mark.parametrize("status", [200, 500])
+@each_row("kind", ["PythonError", "SomethingNewError", "None"])
+@each_row("status", [200, 500])
 def test_an_error_that_may_come_after_the_run_was_created_leaves_the_outcome_unknown(kind: str, status: int) -> None:
     with pytest.raises(OutcomeUnknown, match="Outcome unknown: checking Dagster"):
         client(kind, status).launch({})
@@ -45,3 +48,28 @@ def test_a_scheduled_run_that_is_executed_again_by_hand_belongs_to_the_run_that_
     assert [(None, ""), (None, first["runId"]), (None, first["runId"])] == [
         (run.period_key, run.again_of) for run in runs
     ]
+
+
+def test_a_dead_daemon_that_jobs_need_to_start_is_reported_by_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.sdk.scheduler_health.HEALTH_INTERVAL_SECONDS", 0.0)
+    fake = FakeDagster("load")
+    options = DagsterOptions(url="http://127.0.0.1:3000")
+    connector = DagsterConnector(options, lambda _: "", fake.transport)
+    reported = []
+    for dead in ((), ("SCHEDULER",), ("SENSOR",), ("SCHEDULER",), ("QUEUED_RUN_COORDINATOR", "SENSOR"), ()):
+        if dead == ("SENSOR",):
+            fake.schedule("load", "nightly")
+        fake.dead_daemons = set(dead)
+        reported.append(connector.poll("", (), 5).stopped)
+    fix = "Fix: start it again: dagster-daemon run"
+    no_start = f"the daemon SCHEDULER sends no heartbeat: no schedule starts a run. {fix}"
+    assert [
+        "", "", "", no_start,
+        f"the daemon QUEUED_RUN_COORDINATOR sends no heartbeat: no run leaves the queue. {fix}",
+        "",
+    ] == reported  # fmt: skip
+    fake.dead_daemons = {"SCHEDULER"}
+    assert no_start == connector.poll("", (), 5).stopped
+    fake.schedules.clear()
+    fake.broken = ["reports"]
+    assert no_start == connector.poll("", (), 5).stopped, "its schedule may be in the location that is not loaded"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from connectors.dagster.connector import DagsterConnector
 from connectors.dagster.options import DagsterOptions
 from connectors.dagster.parse import DagsterLimit, parse_limits, tightest_limit
 from tests.fakes.dagster import FakeDagster
+from tests.rows import each_row
 
 YAML = """\
 - key: database
@@ -24,7 +23,7 @@ YAML = """\
 """
 
 
-@pytest.mark.parametrize(
+@each_row(
     "payload, limits",
     [
         (None, ()),
@@ -42,9 +41,7 @@ def test_limits_are_those_of_the_instance_and_of_tags(payload: Any, limits: tupl
     assert limits == parse_limits(payload)
 
 
-@pytest.mark.parametrize(
-    "odd", ["!!int ''", "!!bool x", "!!timestamp x", "!!python/name:os.system", "2026-99-99", "~", "-1", "'01'"]
-)
+@each_row("odd", ["!!int ''", "!!bool x", "!!timestamp x", "!!python/name:os.system", "2026-99-99", "~", "-1", "'01'"])
 def test_a_value_that_is_no_limit_ends_nothing(odd: str) -> None:
     """YAML that a loader of values raises for, as IndexError or AttributeError."""
     text = f"- key: a\n  limit: {odd}\n- key: b\n  limit: 3\n  value: {odd}\n"
@@ -59,7 +56,7 @@ def test_merges_that_grow_without_end_are_not_made() -> None:
     assert (DagsterLimit(1, "a"),) == limits
 
 
-@pytest.mark.parametrize(
+@each_row(
     "tags, pool",
     [
         ({}, ("run queue", 25)),

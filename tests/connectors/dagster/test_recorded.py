@@ -26,6 +26,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.corpus import HOSTILE
 from tests.fakes.dagster import FakeDagster, recorded
 from tests.fakes.unsent import CROWDS
+from tests.rows import each_row
 
 URL = "https://dagster.example.com"
 ORDERS, STOCK = "load_orders", "stock_count"
@@ -36,6 +37,26 @@ DAGSTER = "lab/"
 def opened(fake: FakeDagster, transport: httpx.BaseTransport | None = None, **options: Any) -> DagsterConnector:
     chosen = DagsterOptions.model_validate({"url": URL, **options})
     return DagsterConnector(chosen, lambda reference: "right", transport or fake.transport, settle_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    "url, header",
+    [
+        (URL, ("Authorization", "Bearer right")),
+        ("https://acme.dagster.cloud/prod", ("Dagster-Cloud-Api-Token", "right")),
+    ],
+)
+def test_a_token_is_sent_in_the_header_that_its_server_reads(url: str, header: tuple[str, str]) -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(503)
+
+    connector = opened(FakeDagster(), httpx.MockTransport(answer), url=url, token={"env": "TOKEN"})
+    with pytest.raises(SystemUnreachable):
+        connector.probe(5)
+    assert header[1] == sent[0].headers[header[0]]
 
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
@@ -312,7 +333,7 @@ def plain(status: int, content: bytes, kind: str = "application/json", **headers
 PYTHON_ERROR = b'{"data": {"runsOrError": {"__typename": "PythonError", "message": "database is locked"}}}'
 
 
-@pytest.mark.parametrize(
+@each_row(
     "reply, error",
     [
         (plain(200, b"<html>Log in</html>", "text/html"), AccessRefused),

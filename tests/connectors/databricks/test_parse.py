@@ -14,6 +14,7 @@ from connectors.sdk.states import RunEvidence, RunState
 from console.timing.schedule import instants, schedule_fault
 from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, latest_records, opened, workspace
 from tests.corpus import HOSTILE
+from tests.rows import each_row
 
 
 def ended(code: str, result: str = "") -> dict[str, Any]:
@@ -22,7 +23,7 @@ def ended(code: str, result: str = "") -> dict[str, Any]:
     return {"state": old, "status": new}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "code, result, state, native",
     [
         ("SUCCESS", "SUCCESS", RunState.SUCCEEDED, "SUCCESS"),
@@ -67,7 +68,7 @@ def test_a_schedule_is_read_by_the_control_plane_and_an_unreadable_one_is_report
     assert "years are not expanded" in str(schedule_fault(odd))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings, text",
     [
         ({}, "started by hand or by another job"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from connectors.dbt.parse import NODE_STATES, parse_outcome
 from connectors.dbt.runs import read_project
 from connectors.sdk.states import RunState
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 27, 6, 5, tzinfo=UTC)
 
@@ -32,7 +31,7 @@ def test_a_node_that_dbt_reused_is_good() -> None:
     assert (RunState.SUCCEEDED, "1 reused, 1 success", []) == (outcome.state, outcome.native, outcome.unknown)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "statuses, is_good, state",
     [
         (["success", "eaten"], True, RunState.SUCCEEDED),

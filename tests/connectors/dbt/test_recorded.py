@@ -242,14 +242,6 @@ def test_a_run_that_was_thought_lost_is_what_its_log_says_of_its_end(etl01: DbtH
     assert {"": RunState.SUCCEEDED} == states(polled(etl01, lost.cursor))
 
 
-def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) -> None:
-    etl01.ran(fails=[ORDERS], ago=300)
-    etl01.ran(fails=[ORDERS])
-    connector = etl01.connected(projects={"shop": {"folder": str(etl01.shop.folder), "failed_nodes": "failed"}})
-    poll = connector.poll("", (), 20)
-    assert [RunState.FAILED] * 2 == [run.state for run in poll.runs if run.job == "etl01:shop"]
-
-
 def test_runs_between_two_polls_are_reported_without_nodes_and_with_a_notice(etl01: DbtHost) -> None:
     first = polled(etl01)
     lost = etl01.ran(fails=[ORDERS], ago=300)
@@ -439,9 +431,10 @@ def test_an_older_failed_run_is_retried_with_its_saved_state(etl01: DbtHost) -> 
 def test_a_run_without_saved_state_is_not_retried(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS], ago=300)
     connector = etl01.connected(
-        projects={"shop": {"folder": str(etl01.shop.folder), "dbt": str(etl01.shop.folder / "bin/fakedbt"), "keep": 0}}
+        projects={"shop": {"folder": str(etl01.shop.folder), "dbt": str(etl01.shop.folder / "bin/fakedbt")}}
     )
     [failed, *_] = connector.poll("", (), 20).runs
+    shutil.rmtree(etl01.folder / "home/states")
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state), 20)
     assert "the state of that run is not kept" in str(preview.refused)
     whole = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state, {"scope": "all"}), 20)

@@ -21,6 +21,7 @@ from tests.connectors.aws_world import AwsWorld, keys
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.emr import FakeEmr
 from tests.fakes.unsent import CROWDS
+from tests.rows import each_row
 
 __all__ = ["keys"]
 
@@ -110,7 +111,7 @@ def polled(connector: EmrConnector, cursor: str = "", *known: RunRecord) -> tupl
             return runs, cursor
 
 
-@pytest.mark.parametrize(
+@each_row(
     "native, state",
     [
         ("PENDING", RunState.QUEUED),

@@ -21,6 +21,7 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.aws_world import AwsWorld, keys
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.eventbridge import FakeScheduler
+from tests.rows import each_row
 
 __all__ = ["keys"]
 LISTS = ("ListSchedules",)
@@ -124,7 +125,7 @@ TARGETS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("target, text", TARGETS)
+@each_row("target, text", TARGETS)
 def test_what_it_starts_is_named_and_nothing_else_of_its_input(target: dict[str, Any], text: str) -> None:
     fake = FakeScheduler()
     fake.schedule("one", target)

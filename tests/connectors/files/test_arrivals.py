@@ -22,6 +22,7 @@ from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.call_limits import Deadline
 from tests.fakes.login import no_secret
+from tests.rows import each_row
 
 THREE = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 """03:00 in Berlin."""
@@ -177,7 +178,7 @@ def test_the_date_in_the_name_is_the_period() -> None:
     assert run.interval_start == datetime(2026, 11, 19, 11, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("hours, day", [(-3, 19), (-2, 20), (0, 20), (9, 20), (21, 20), (22, 21)])
+@each_row("hours, day", [(-3, 19), (-2, 20), (0, 20), (9, 20), (21, 20), (22, 21)])
 def test_without_a_date_a_file_is_of_the_last_expected_time_or_of_one_shortly_ahead(hours: int, day: int) -> None:
     folder = watched(path="/in/orders.csv")
     folder.at = THREE + timedelta(hours=hours, minutes=1)
@@ -314,7 +315,7 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
     os.close(os.open(fifo, os.O_WRONLY))  # lets the thread end
 
 
-@pytest.mark.parametrize(
+@each_row(
     "file, text",
     [
         ({"path": "/in/orders_%Y.csv", "at": "03:00"}, "its date is not a whole one"),
@@ -326,7 +327,7 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
         ({"path": "/in/%Y%m%d_%y.csv", "at": "03:00"}, "its file name has %Y twice; keep one date"),
         ({"path": "/in/", "at": "03:00"}, "write /in/orders_%Y%m%d"),
         ({"path": "/in/orders.csv"}, "Field required"),
-        ({"path": "/in/orders.csv", "at": "03:00", "stable": "soon"}, "is not a duration"),
+        ({"path": "/in/orders.csv", "at": "03:00", "early": "soon"}, "is not a duration"),
     ],
 )
 def test_a_wrong_file_is_refused_with_an_example(file: dict[str, Any], text: str) -> None:

@@ -14,6 +14,7 @@ from console.timing.schedule import instants, schedule_fault
 from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, opened, repository
 from tests.corpus import HOSTILE
 from tests.fakes.github import FakeGitHub
+from tests.rows import each_row
 
 
 def jobs(fake: FakeGitHub) -> dict[str, JobRecord]:
@@ -95,7 +96,7 @@ def test_any_text_is_a_definition_or_unreadable() -> None:
             assert isinstance(parse.parse_workflow(text), parse.GitHubWorkflow), ascii(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "shown, name",
     [
         ("build", "build"),

@@ -10,6 +10,7 @@ from connectors.github_actions import parse
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.states import RunEvidence, RunState
 from tests.corpus import HOSTILE
+from tests.rows import each_row
 
 ROW: dict[str, Any] = {
     "id": 7,
@@ -23,7 +24,7 @@ ROW: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, conclusion, state, native, reason",
     [
         ("queued", None, RunState.QUEUED, "queued", "slot"),
@@ -89,7 +90,7 @@ def test_any_text_is_a_record_or_unreadable() -> None:
         assert "" == run.native_url or odd.startswith("https://")
 
 
-@pytest.mark.parametrize("spoiled", [{"id": "7"}, {"id": 0}, {"path": None}, {"created_at": 3}, {"run_attempt": "x"}])
+@each_row("spoiled", [{"id": "7"}, {"id": 0}, {"path": None}, {"created_at": 3}, {"run_attempt": "x"}])
 def test_a_row_of_the_wrong_shape_is_unreadable(spoiled: dict[str, Any]) -> None:
     with pytest.raises(RecordUnreadable):
         parse.run_record({**ROW, "status": "queued", **spoiled}, "acme/etl")

@@ -14,6 +14,7 @@ from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
 from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, latest_records, opened, repository
 from tests.fakes.github import FakeGitHub
+from tests.rows import each_row
 
 
 def failed(event: str = "workflow_dispatch") -> tuple[FakeGitHub, int]:
@@ -126,7 +127,7 @@ def test_a_run_that_was_deleted_is_lost() -> None:
     assert (RunState.LOST, "deleted") == (run_record.state, run_record.native_state)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, headers, message, seconds",
     [
         (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "90"}, "API rate limit exceeded", 90),
@@ -154,7 +155,7 @@ def test_both_limits_say_when_to_come_back(
 
 def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
     fake, _ = failed()
-    connector = opened(fake, requests_kept=300)
+    connector = opened(fake)
     cursor = latest_records(connector)[1]
     fake.remaining = 301
     fake.start(STOCK)
@@ -163,19 +164,19 @@ def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
         for _ in range(3):
             connector.poll(cursor, (), 10)
 
-    with pytest.raises(SystemUnreachable, match="requests_kept = 300 are for people and actions"):
+    with pytest.raises(SystemUnreachable, match="of which 300 are for people and actions"):
         polls()
     assert connector.probe(10).reachable
 
 
 def test_a_list_that_ignores_its_window_is_not_accepted_as_history() -> None:
     fake, _ = failed()
-    fake.runs[0]["created"] -= timedelta(days=3)
+    fake.runs[0]["created"] -= timedelta(days=93)
 
     def deaf(request: httpx.Request) -> httpx.Response:
         return fake.handle(httpx.Request("GET", request.url.copy_remove_param("created"), headers=request.headers))
 
-    connector = opened(fake, httpx.MockTransport(deaf), history_days=1)
+    connector = opened(fake, httpx.MockTransport(deaf))
     with pytest.raises(SystemUnreachable, match="it ignores `created`"):
         connector.poll("", (), 10)
 

@@ -24,6 +24,7 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.polls import walked
 from tests.fakes.gitlab import PROJECT, FakeGitLab, written
+from tests.rows import each_row
 
 KIND = registry.load("gitlab")
 SETTINGS = {"url": "https://gitlab.example.com", "projects": [PROJECT], "token": {"env": "GITLAB_TOKEN"}}
@@ -443,7 +444,7 @@ def test_a_start_is_refused_with_the_reason_of_the_profile() -> None:
         opened(FakeGitLab()).preview(ActionSpec(Verb.START, run, RunState.MISSED), 5)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "child, state, message",
     [
         ("success", RunState.SUCCEEDED, ""),

@@ -34,6 +34,7 @@ from tests.fakes.google_services import (
     number_of,
     written,
 )
+from tests.rows import each_row
 
 SETTINGS = {"project": "acme", "location": "europe-west1"}
 RUNS_OF_AN_ODD_JOB = 4  # a job without an id hides its three runs, and a run of the other job is odd
@@ -167,7 +168,7 @@ class TestScheduler(HeldWorld):
     by_hand = {"state": "PAUSED"}, {"state": "ENABLED"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "kind, api, calls",
     [
         ("google_workflows", "workflows.v1", 1),

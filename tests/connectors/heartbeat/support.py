@@ -15,6 +15,7 @@ from connectors.heartbeat.options import HeartbeatOptions
 from connectors.sdk.conformance.world import closed_port
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.records import RunRecord
+from tests.lab.process import HANGS_SECONDS
 
 TOKENS = {"export": "export-0123456789abcdef", "mart": "mart-0123456789abcdef00"}
 
@@ -58,7 +59,7 @@ def latest_records(listener: PingListener, cursor: str = "") -> list[RunRecord]:
 
 
 def calling(listener: PingListener) -> socket.socket:
-    return socket.create_connection(listener.options.address, timeout=20)
+    return socket.create_connection(listener.options.address, timeout=HANGS_SECONDS)
 
 
 def raw_reply(listener: PingListener, request: bytes) -> str:

@@ -24,6 +24,7 @@ from connectors.heartbeat.parse import (
     token_digest,
 )
 from connectors.heartbeat.spool import Spool
+from tests.rows import each_row
 
 TOKEN = "0123456789abcdef"
 TOKENS = {"export": token_digest(TOKEN), "mart": token_digest("another-0123456789")}
@@ -215,7 +216,7 @@ def test_an_endpoint_that_could_not_write_for_a_while_was_closed(spool: Spool) -
 # what a request's line says
 
 
-@pytest.mark.parametrize(
+@each_row(
     "target, expected",
     [
         ("", PingRequest("export", PING_SUCCESS)),
@@ -240,7 +241,7 @@ def test_a_path_says_who_and_what(target: str, expected: PingRequest) -> None:
     assert expected == parse_ping("POST", f"/jobs/export{target}", f"Bearer {TOKEN}", TOKENS)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "method, target, authorization, status",
     [
         ("GET", "/", "", 404),

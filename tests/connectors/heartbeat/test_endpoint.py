@@ -87,7 +87,7 @@ def test_the_lines_of_the_page_report_a_run_whether_or_not_it_wrote_its_file(
     (tmp_path / "export.sh").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "export.sh").chmod(0o755)
     environment = {"PATH": os.environ["PATH"], "NIGHTLY_EXPORT_TOKEN": TOKENS["export"]}
-    subprocess.run(["bash"], input=lines.encode(), cwd=tmp_path, env=environment, check=True, timeout=60)
+    subprocess.run(["bash"], input=lines.encode(), cwd=tmp_path, env=environment, check=True)
     [run] = latest_records(ping_endpoint)
     assert is_notified == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
 
@@ -272,7 +272,7 @@ def test_an_endpoint_that_cannot_write_is_not_reported_as_not_listening(ping_end
 
 def test_an_endpoint_that_never_listened_says_so(tmp_path: Path) -> None:
     options = options_of(tmp_path)
-    with pytest.raises(SystemUnreachable, match="no engine listens at"):
+    with pytest.raises(SystemUnreachable, match="wrote nothing into it yet"):
         HeartbeatConnector(options, secret).poll("", (), 5)
     probe = HeartbeatConnector(options, secret).probe(5)
     assert (False, True) == (probe.reachable, probe.opens_with_engine)

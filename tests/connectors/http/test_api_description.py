@@ -13,6 +13,7 @@ from connectors.http.api_description import compare
 from connectors.http.options import HttpMapping
 from connectors.http.sign_in import SessionCall
 from connectors.sdk.field_mapping import PROFILE_PLACES
+from tests.rows import each_row
 
 PROFILE = """
 [jobs]
@@ -136,8 +137,8 @@ def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> N
     assert [] == compared(DESCRIPTIONS[format_name])
 
 
-@pytest.mark.parametrize("format_name", DESCRIPTIONS)
-@pytest.mark.parametrize(
+@each_row("format_name", DESCRIPTIONS)
+@each_row(
     "old, new, key, problem",
     [
         ("/jobs/-/runs", "/jobs/-/run", "runs.path", "GET /v1/{option.project}/jobs/-/run is not in the description"),
@@ -174,8 +175,8 @@ def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new
     assert problem in faults[key]
 
 
-@pytest.mark.parametrize("format_name", DESCRIPTIONS)
-@pytest.mark.parametrize(
+@each_row("format_name", DESCRIPTIONS)
+@each_row(
     "old, new, key",
     [
         ('next = "next"', 'next = "paging.next"', "runs.next"),
@@ -212,7 +213,7 @@ def test_a_login_is_compared_where_the_description_has_it(path: str, faults: lis
     assert faults == [".".join(key) for key, _ in result.faults]
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"paths": {}}', "a: [", '{"paths": {', '{"paths": {"/a": []}}'])
+@each_row("text", ["", "[1]", "{}", '{"paths": {}}', "a: [", '{"paths": {', '{"paths": {"/a": []}}'])
 def test_a_text_that_describes_no_api_is_refused_with_the_fix(text: str) -> None:
     with pytest.raises(ValueError, match=r"(has no operation|is neither JSON nor YAML|is not valid OpenAPI).*Fix: "):
         compared(text)
@@ -228,7 +229,7 @@ OBJECT = {"type": "object"}
 REF = {"$ref": "#/components/schemas/Run/properties/labels"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "labels, is_fault",
     [
         ({"type": ["object", "null"]}, False),
@@ -288,7 +289,7 @@ BUILDS = {"type": "array", "items": {"properties": {"number": {"type": "integer"
 JOB = {"properties": {"name": {"type": "string"}, "buildable": {"type": "boolean"}, "builds": BUILDS}}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "old, new, key",
     [
         ("", "", ""),
@@ -346,8 +347,8 @@ PAGED, BY_SERVER = 'query = { per_page = "{limit}", ', 'paging = "server"\nquery
 REQUIRED = {"per_page": "query", "X-Tenant": "header", "X-Any": "header", "User-Agent": "header"}
 
 
-@pytest.mark.parametrize("format_name", DESCRIPTIONS)
-@pytest.mark.parametrize(
+@each_row("format_name", DESCRIPTIONS)
+@each_row(
     "old, new, always, faults",
     [
         ("", "", ["x-tenant"], []),
@@ -391,7 +392,7 @@ def assert_named(schema: str, field_type: Any, replaced: str, place: str, proble
     assert problem in "".join(text for _, text in faults)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "field_type, key, problem",
     [
         ({"type": "string", "format": "date-time"}, "started", ""),
@@ -415,7 +416,7 @@ def test_a_field_of_a_type_that_a_profile_cannot_read_is_named(field_type: Any, 
     assert_named("Run", field_type, 'message = "labels.why"', f"runs.{key}", problem)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "field_type, key, problem",
     [
         ({"type": "string"}, "schedule", ""),
@@ -464,8 +465,8 @@ def described_query(format_name: str, name: str, schema: dict[str, Any]) -> str:
     return json.dumps(document) if format_name == "openapi 3" else str(yaml.safe_dump(document))
 
 
-@pytest.mark.parametrize("format_name", DESCRIPTIONS)
-@pytest.mark.parametrize(
+@each_row("format_name", DESCRIPTIONS)
+@each_row(
     "times, schema, problem",
     [
         ("iso", {"type": "string", "format": "date-time"}, ""),
@@ -495,8 +496,8 @@ def test_an_instant_is_sent_as_its_parameter_is_written(
     assert problem in str(faults)
 
 
-@pytest.mark.parametrize("format_name", DESCRIPTIONS)
-@pytest.mark.parametrize("maximum, is_fault", [(100, False), (99, True), (None, False)])
+@each_row("format_name", DESCRIPTIONS)
+@each_row("maximum, is_fault", [(100, False), (99, True), (None, False)])
 def test_the_rows_of_a_page_are_not_above_the_maximum(format_name: str, maximum: int | None, is_fault: bool) -> None:
     schema = {"type": "integer", **({"maximum": maximum} if maximum else {})}
     faults = compare(profile(), "https://api.example.com", described_query(format_name, "per_page", schema)).faults

@@ -13,6 +13,7 @@ from connectors.http.connector import HttpProfile
 from connectors.sdk import registry
 from tests.fakes import described
 from tests.fakes.described import Description
+from tests.rows import each_row
 
 SCHEMAS: dict[str, Any] = {
     "Run": {
@@ -76,7 +77,7 @@ def test_a_request_is_judged_by_its_parameters_and_its_body(api: Description) ->
     assert api.method("POST", "/runs/a") is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "kind, calls, faults",
     [
         ("azure_data_factory", 6, ["jobs.query.$skiptoken"]),

@@ -20,6 +20,7 @@ from connectors.sdk.conformance.world import HOOKS, new_key
 from connectors.sdk.contract import ActionAbsent, Connector
 from tests.connectors.http.test_mapped import settings
 from tests.fakes.homegrown import HomeGrown
+from tests.rows import each_row
 
 BY_FLAG = {"path": "/api/jobs/{job}", "query": {"on": "{enabled}", "note": "{note}"}, "note": "note"}
 BY_CALLS = {
@@ -286,7 +287,7 @@ def test_a_hold_whose_note_is_never_returned_is_not_found() -> None:
     assert () == connector.holds(5)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change, faults",
     [
         ({}, []),

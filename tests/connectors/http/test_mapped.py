@@ -56,6 +56,7 @@ from connectors.sdk.transport.http import HttpAnswerTooLarge
 from console.cli.connectors import TrialResult, trial_lines, try_target
 from tests.connectors.polls import walked
 from tests.fakes.homegrown import HomeGrown
+from tests.rows import each_row
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "http.md"
 EXAMPLE: dict[str, Any] = tomllib.loads(PAGE.read_text().partition("```toml\n")[2].partition("```")[0])
@@ -245,7 +246,7 @@ def test_jobs_are_read_as_the_config_says() -> None:
     assert not load.paused
 
 
-@pytest.mark.parametrize(
+@each_row(
     "path, needs, upstreams, reason",
     [
         ("needs", ["load", "stock"], ("load", "stock"), ""),
@@ -538,8 +539,8 @@ def names_and_runs(connector: HttpConnector) -> tuple[list[str], int, list[Poll]
     return names, len({identity(run) for poll in polls for run in poll.runs}), polls
 
 
-@pytest.mark.parametrize("oldest_first", [False, True])
-@pytest.mark.parametrize("first", [0, 1])
+@each_row("oldest_first", [False, True])
+@each_row("first", [0, 1])
 def test_pages_are_numbered_from_0_or_1(first: int, oldest_first: bool) -> None:
     """Of an API that counts from 0 the first page was lost in silence."""
     fake = Numbered(first)
@@ -577,9 +578,9 @@ def test_a_probe_names_a_page_0_that_is_not_read(jobs: int) -> None:
         assert [] == missing(by_number(Numbered(), transport=httpx.MockTransport(answer)))
 
 
-@pytest.mark.parametrize("beyond", [200, 400, 404, 416, 422])
-@pytest.mark.parametrize("place", ["{page}", "{offset}"])
-@pytest.mark.parametrize("most, jobs", [(3, 23), (3, 24), (3, 3), (10, 10), (10, 9), (10, 23), (10, 0)])
+@each_row("beyond", [200, 400, 404, 416, 422])
+@each_row("place", ["{page}", "{offset}"])
+@each_row("most, jobs", [(3, 23), (3, 24), (3, 3), (10, 10), (10, 9), (10, 23), (10, 0)])
 def test_a_server_that_gives_fewer_rows_a_page_than_requested_loses_none(
     most: int, jobs: int, place: str, beyond: int
 ) -> None:
@@ -627,8 +628,8 @@ def test_a_list_whose_pages_are_as_long_as_requested_takes_no_request_more() -> 
         assert ["/api/jobs 1"] == fake.pages
 
 
-@pytest.mark.parametrize("place, next_at", [("{page}", ""), ("{offset}", ""), ("{cursor}", "Link")])
-@pytest.mark.parametrize("most", [3, 4, 100])
+@each_row("place, next_at", [("{page}", ""), ("{offset}", ""), ("{cursor}", "Link")])
+@each_row("most", [3, 4, 100])
 def test_a_number_of_rows_is_that_of_all_pages_together(place: str, next_at: str, most: int) -> None:
     """Each page but a single one was reported as incomplete."""
     more = {"count": "total", **({"next": next_at, "next_query": "page"} if next_at else {})}
@@ -654,7 +655,7 @@ def test_a_refused_page_is_not_the_end_of_a_list_that_has_more_rows() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "next_at, next_query, reason",
     [
         ("Link", "page", ""),
@@ -685,7 +686,7 @@ def test_a_full_page_without_a_link_is_the_last_only_where_a_shorter_one_has_a_l
     assert 'no answer has the header "Link" (jobs.next)' in silent.skipped[0].reason
 
 
-@pytest.mark.parametrize(
+@each_row(
     "header, link",
     [
         ('<https://a/b?page=2>; rel="next"', "https://a/b?page=2"),
@@ -699,9 +700,9 @@ def test_a_full_page_without_a_link_is_the_last_only_where_a_shorter_one_has_a_l
     ],
 )
 def test_the_link_of_the_next_page_is_read_from_its_header(header: str, link: str) -> None:
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert link == next_link(header)
-    assert time.monotonic() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 @pytest.mark.parametrize("beyond", [400, 404])
@@ -831,7 +832,7 @@ GUIDE = PAGE.parents[1] / "adding-a-connector.md"
 GUIDE_EXAMPLES = [text.partition("```")[0] for text in GUIDE.read_text(encoding="utf-8").split("```toml\n")[1:]]
 
 
-@pytest.mark.parametrize("example", GUIDE_EXAMPLES)
+@each_row("example", GUIDE_EXAMPLES)
 def test_the_tables_of_the_guide_make_a_profile(example: str) -> None:
     tables = tomllib.loads(example)
     verbs = sorted({"rerun", "start", "cancel"} - {*tables.get("verbs", {})})
@@ -846,7 +847,7 @@ def test_the_tables_of_the_guide_make_a_profile(example: str) -> None:
     assert {*tables.get("verbs", {}), *({"log", "hold"} & {*tables}), *needs} == profile.capabilities()
 
 
-@pytest.mark.parametrize("call", [HttpJobsCall, HttpRunsCall, HttpPartsCall, HttpLogCall, HttpHoldCall, OAuth2Grant])
+@each_row("call", [HttpJobsCall, HttpRunsCall, HttpPartsCall, HttpLogCall, HttpHoldCall, OAuth2Grant])
 def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     """A new author met some of them in error texts only."""
     pages = PAGE.read_text(encoding="utf-8") + GUIDE.read_text(encoding="utf-8")
@@ -866,7 +867,7 @@ PARTS = {
 
 
 # -- what a mapping must say ------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
+@each_row(
     "change, text",
     [
         ({"states": {"done": "success"}}, 'is not a state that a source reports. Did you mean "succeeded"?'),
@@ -1046,7 +1047,7 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) 
     assert text in str(raised.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "path, value",
     [
         ("steps[type=end].state", "ok"),
@@ -1069,7 +1070,7 @@ RUNS = {"id": "id", "job": "job", "state": "state", "key": "key", "rows": "rows"
 STATES = {"done": "succeeded", "CC 0000": "succeeded", "CC *": "failed", "CC 0*": "partial", "input": "queued"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "row, native, state",
     [
         ({"code": "CC 0000", "phase": "output"}, "CC 0000", RunState.SUCCEEDED),
@@ -1202,7 +1203,7 @@ def test_lists_of_jobs_without_runs_are_read_in_as_many_polls_as_their_time_take
     assert [job["name"] for job in jobs] == sorted(set(listed))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "queued, began, finished, instants",
     [
         ("2026-10-25T01:50:00", "2026-10-25T02:50:00", "2026-10-25T02:10:00", ("00:50", "01:10")),
@@ -1275,7 +1276,7 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
 TIMED = MappedRunFields(id="id", job="job", state="state", started="at", duration="took", times="milliseconds")
 
 
-@pytest.mark.parametrize("took", [10**400, -(10**400), MAX_SECONDS * 1000, -1, float("nan"), float("inf")])
+@each_row("took", [10**400, -(10**400), MAX_SECONDS * 1000, -1, float("nan"), float("inf")])
 def test_a_duration_that_no_run_has_gives_no_end(took: float) -> None:
     at = round(datetime.now(UTC).timestamp() * 1000) - 5000
     row = {"id": 1, "job": "load", "state": "ok", "at": at, "took": took}
@@ -1359,8 +1360,8 @@ def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
     )
 
 
-@pytest.mark.parametrize("counts", ["attempts", "starts"])
-@pytest.mark.parametrize("ends", ["crashed", "done"])
+@each_row("counts", ["attempts", "starts"])
+@each_row("ends", ["crashed", "done"])
 def test_the_end_of_a_run_is_not_hidden_by_an_attempt_that_its_source_does_not_list(counts: str, ends: str) -> None:
     """A source that counts the queued attempt: it was keyed as the next one and stayed queued for ever. With a wrong
     attempt_counts, that attempt is closed."""
@@ -1490,8 +1491,8 @@ def test_a_run_that_is_listed_now_shows_a_wrong_path_where_the_one_before_was_de
         assert open_run.native_ref not in {run.native_ref for run in poll.runs}
 
 
-@pytest.mark.parametrize("status", [400, 403])
-@pytest.mark.parametrize("has_another", [False, True])
+@each_row("status", [400, 403])
+@each_row("has_another", [False, True])
 def test_a_refused_single_run_fails_no_poll(status: int, has_another: bool) -> None:
     """A listed run that is archived can be refused: each poll failed by it, and the cursor did not move."""
     fake = HomeGrown()
@@ -1514,9 +1515,7 @@ def test_a_refused_single_run_fails_no_poll(status: int, has_another: bool) -> N
         assert (False, [NOT_FOUND_ALONE]) == (poll.complete, [item.reason for item in poll.skipped])
 
 
-@pytest.mark.parametrize(
-    "status, why", [(400, "is a refusal"), (403, "is a refusal"), (405, "is a refusal"), (500, "is a fault")]
-)
+@each_row("status, why", [(400, "is a refusal"), (403, "is a refusal"), (405, "is a refusal"), (500, "is a fault")])
 def test_a_probe_names_the_right_to_one_run_where_its_request_fails(status: int, why: str) -> None:
     """It raised, or denied the right to the list, which it had just read."""
     fake = HomeGrown()
@@ -1628,7 +1627,7 @@ def rerun_in_place(fake: HomeGrown, connector: HttpConnector) -> tuple[dict[str,
     return row, preview
 
 
-@pytest.mark.parametrize("goes_on", ["waiting", "active", "crashed", "done"])
+@each_row("goes_on", ["waiting", "active", "crashed", "done"])
 def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes_on: str) -> None:
     """It was ActionAbsent, and could have been sent again."""
     fake = InPlace()
@@ -1840,8 +1839,8 @@ def _without(row: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in names}
 
 
-@pytest.mark.parametrize("verb", [Verb.RERUN, Verb.START])
-@pytest.mark.parametrize("is_in_one", [True, False])
+@each_row("verb", [Verb.RERUN, Verb.START])
+@each_row("is_in_one", [True, False])
 def test_a_key_that_the_list_does_not_show_is_read_from_the_run_alone(verb: Verb, is_in_one: bool) -> None:
     """The action was absent while its run was running, and could have been sent again."""
     fake = Terse()
@@ -1860,7 +1859,7 @@ def test_a_key_that_the_list_does_not_show_is_read_from_the_run_alone(verb: Verb
         assert f"run {fake.runs[-1]['id']} has no field request (runs.key)" in result.why
 
 
-@pytest.mark.parametrize(
+@each_row(
     "path, row, is_there",
     [
         ("a", {"a": None}, True),
@@ -1943,8 +1942,8 @@ def test_runs_that_were_deleted_while_a_token_expired_are_a_gap() -> None:
     assert "runs are kept for 1 days" in gap.reason
 
 
-@pytest.mark.parametrize("oldest_first", [False, True])
-@pytest.mark.parametrize("paused_days", [None, 40])
+@each_row("oldest_first", [False, True])
+@each_row("paused_days", [None, 40])
 def test_no_poll_asks_further_back_than_its_source_keeps_runs(oldest_first: bool, paused_days: int | None) -> None:
     """The first poll asked since 1970, which the API refused, and so in each poll."""
     fake, asked = HomeGrown(), list[str]()
@@ -1982,8 +1981,8 @@ class PiecewiseLog(HomeGrown):
         return httpx.Response(200, content=whole[first : first + 10], headers={"content-type": "text/plain"})
 
 
-@pytest.mark.parametrize("size", [0, 7, 10, 95, 100])
-@pytest.mark.parametrize("piece", [4, 33, 4096])
+@each_row("size", [0, 7, 10, 95, 100])
+@each_row("piece", [4, 33, 4096])
 def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) -> None:
     """Only the first piece was read, and nothing said that the rest is missing."""
     fake = PiecewiseLog()
@@ -2024,8 +2023,8 @@ def test_a_piece_of_a_log_that_is_too_long_is_read_on_from_where_it_was_cut(
         connector.log(RunRef("load", "", "1", "1"), None, 500, 5)
 
 
-@pytest.mark.parametrize("ends", ["empty", "same", "null"])
-@pytest.mark.parametrize("piece", [9, 33, 4096])
+@each_row("ends", ["empty", "same", "null"])
+@each_row("piece", [9, 33, 4096])
 def test_a_log_in_json_by_the_offset_of_its_bytes_is_read_to_its_end(piece: int, ends: str) -> None:
     """Its pieces end between characters, so the next offset is the one of the answer."""
     fake, whole = HomeGrown(), "zeile ä\n" * 12
@@ -2048,9 +2047,7 @@ def test_a_log_in_json_by_the_offset_of_its_bytes_is_read_to_its_end(piece: int,
     assert whole == log_in_pieces(connector, run, piece)
 
 
-@pytest.mark.parametrize(
-    "end, read", [("17", True), (17.0, True), ("", False), ("soon", None), (-1, None), (True, None)]
-)
+@each_row("end, read", [("17", True), (17.0, True), ("", False), ("soon", None), (-1, None), (True, None)])
 def test_the_next_byte_of_a_log_is_a_number_or_is_refused_with_its_place(end: object, read: bool | None) -> None:
     fake = HomeGrown()
     pieces = {"0": ("a" * 17, end), "17": ("b" * 5, None)}
@@ -2156,8 +2153,8 @@ NUMBERED = {
 }
 
 
-@pytest.mark.parametrize("stays", [True, False])
-@pytest.mark.parametrize("lines", [0, 1, 3, 10])
+@each_row("stays", [True, False])
+@each_row("lines", [0, 1, 3, 10])
 def test_a_log_by_the_numbers_of_its_lines_is_read_to_its_end(lines: int, stays: bool) -> None:
     """Only the first lines were read, and nothing said that the rest is missing."""
     fake = NumberedLog()
@@ -2195,8 +2192,8 @@ def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
     assert chunk.text.startswith("0123456789" * (int(match[1]) // 10) + "\n")
 
 
-@pytest.mark.parametrize("by", ["files", "parts"])
-@pytest.mark.parametrize("start", [None, "0"])
+@each_row("by", ["files", "parts"])
+@each_row("start", [None, "0"])
 def test_a_step_without_a_log_leaves_that_of_the_others(by: str, start: str | None) -> None:
     """The step that never began answers 404: the log of each failed run was refused as a whole."""
     fake, logs = HomeGrown(), {"load": "5 rows\n", "publish": "no route to host\n"}
@@ -2433,8 +2430,8 @@ class Plain(HomeGrown):
         return {"runs": page["runs"]} if self.leaves_out and page["paging"]["after"] is None else page
 
 
-@pytest.mark.parametrize("leaves_out", [True, False])
-@pytest.mark.parametrize("next_at", ["paging.after", "paging.afters"])
+@each_row("leaves_out", [True, False])
+@each_row("next_at", ["paging.after", "paging.afters"])
 def test_a_full_page_without_the_field_of_the_next_page_is_no_whole_list(next_at: str, leaves_out: bool) -> None:
     """A typo in next: later pages were lost in silence. The last page of some APIs has no such field."""
     fake = Plain()
@@ -2447,7 +2444,7 @@ def test_a_full_page_without_the_field_of_the_next_page_is_no_whole_list(next_at
     assert [is_typo] == [any(text in warning for warning in poll.warnings)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, times, fix",
     [
         (1795686000140, "iso", 'Fix: times = "milliseconds"'),
@@ -2473,7 +2470,7 @@ def test_an_instant_with_a_zone_is_read_among_numbers() -> None:
         instant_of("2026-11-26T09:40:01", "at", fields)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "document, log, problem",
     [
         ({"text": "one"}, {"text": "text"}, ""),

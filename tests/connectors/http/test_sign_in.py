@@ -28,6 +28,7 @@ from connectors.sdk.transport import sign_in
 from connectors.sdk.transport.sign_in import DEFAULT_LIFETIME_SECONDS, MAX_TOKEN_CHARACTERS, lifetime_of
 from tests.connectors.http.test_mapped import settings
 from tests.fakes.homegrown import HomeGrown
+from tests.rows import each_row
 
 TOKEN_URL = "https://login.example.com/{option.tenant}/oauth2/v2.0/token"
 OAUTH2: dict[str, Any] = {
@@ -157,7 +158,7 @@ def test_a_token_is_renewed_before_its_end_and_once_after_a_401(monkeypatch: pyt
     assert 4 == len(server.logins), "one renewal"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "lifetime, seconds",
     [
         (3599, 3599), ("3599", 3599), (0.5, 0.5), (None, None), (0, None), (-5, None), (True, None), ("soon", None),
@@ -204,7 +205,7 @@ HOSTILE: list[tuple[httpx.Response, type[ConnectorError], str]] = [
 ]
 
 
-@pytest.mark.parametrize("reply, error, text", HOSTILE)
+@each_row("reply, error, text", HOSTILE)
 def test_a_token_endpoint_that_misbehaves(reply: httpx.Response, error: type[ConnectorError], text: str) -> None:
     """It ends as an expected error, no secret is in it, and nothing reached the API."""
     os.environ["S"] = SECRET
@@ -263,10 +264,8 @@ def test_an_endless_token_ends_at_the_deadline_of_the_call() -> None:
         given = profile(sign_in="oauth2", oauth2={"token_url": "/token"})
         options = given.connector_kind().options.model_validate({"url": url, **CLIENT})
         connector = given.open_target(options, "api", lambda _: SECRET)
-        begun = time.monotonic()
-        with pytest.raises(SystemUnreachable):
+        with pytest.raises(SystemUnreachable, match=r"within (1|0\.\d+) s"):
             connector.poll("", (), 1)
-        assert time.monotonic() - begun < 5
         connector.close()
 
 
@@ -414,7 +413,7 @@ def test_aws_without_an_identity_is_refused_with_the_fix(monkeypatch: pytest.Mon
 OTHER_CLIENT = {"client_id": {"about": "Another client."}}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given, why",
     [
         ({"sign_in": "oauth2"}, 'oauth2 and sign_in = "oauth2" belong together'),

@@ -22,6 +22,7 @@ from connectors.sdk.errors import NotSupported, OutcomeUnknown, PermissionMissin
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from tests.fakes.jenkins import LOAD, LOG, MART, TIMER, FakeJenkins, cause_action, remote_cause
+from tests.rows import each_row
 
 KIND = registry.load("jenkins")
 PROFILE = HttpProfile.model_validate(
@@ -250,7 +251,7 @@ def test_a_job_that_cannot_be_disabled_is_not_held() -> None:
     assert not isinstance(connector.look_up(preview, key, 10), ActionFound)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "place, change, fault",
     [
         ("runs", {"path": "/view/{target}/api/json?tree=x%7B{end}%7D"}, r"{end} is {offset} and {limit} together"),
@@ -270,7 +271,7 @@ def test_a_bad_profile_gets_its_fault_and_fix(place: str, change: dict[str, Any]
         HttpProfile.model_validate({**document, place: {**document[place], **change}}, context={})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "call, change",
     [
         ("hold", {"query": {"description": "{note}", "token": "{option.trigger_token}"}}),
@@ -304,7 +305,7 @@ def test_a_rerun_that_is_merged_into_the_request_of_another_is_found_by_its_key(
 SERVER = SETTINGS["url"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, location, is_done",
     [
         (302, ".", True),

@@ -18,6 +18,7 @@ from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
 from connectors.sdk.errors import AccessRefused
 from tests.connectors.kubernetes.support import cluster, opened
 from tests.fakes.kubernetes import URL, FakeKubernetes
+from tests.rows import each_row
 
 
 def kubeconfig(folder: Path, user: dict[str, Any], **cluster_: Any) -> Path:
@@ -121,7 +122,7 @@ def test_opening_a_connector_reads_no_file_and_sends_nothing(tmp_path: Path) -> 
     CONNECTOR.open(options, CLUSTER_TARGET, lambda reference: "").close()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given, text",
     [
         ({}, "one of the three"),

@@ -12,6 +12,7 @@ from connectors.kubernetes import inventory, parse
 from connectors.kubernetes.parse import pods_by_job
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.states import RunEvidence, RunState
+from tests.rows import each_row
 
 Row = dict[str, Any]
 AT = "2026-11-20T03:00:01Z"
@@ -38,7 +39,7 @@ def run_with(job_: parse.KubernetesJob, *rows: Row) -> Any:
     return parse.run_record(job_, pods_by_job(rows).get("u1", ()))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, spec, state, native",
     [
         ({"conditions": [condition("Complete")]}, {}, RunState.SUCCEEDED, "Complete"),
@@ -130,7 +131,7 @@ def test_exit_code_is_that_of_the_container_that_failed() -> None:
     assert result.message == "limit reached; pod p1 (OOMKilled 137)"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name, annotations, period",
     [
         ("nightly-29919060", {}, datetime(2026, 11, 20, 3, 0, tzinfo=UTC)),
@@ -149,7 +150,7 @@ def test_the_instant_for_which_a_job_was_made(name: str, annotations: Row, perio
     assert job({}, name=name, annotations=annotations).at == period
 
 
-@pytest.mark.parametrize(
+@each_row(
     "meta, expected",
     [
         ({}, "etl/nightly"),
@@ -169,7 +170,7 @@ def test_a_recreated_job_of_the_same_name_is_another_attempt() -> None:
     assert parse.run_record(job({}, uid="u1")).attempt_key != parse.run_record(job({}, uid="u2")).attempt_key
 
 
-@pytest.mark.parametrize("meta", [{"uid": None}, {"name": ""}, {"namespace": 7}, {"creationTimestamp": "soon"}])
+@each_row("meta", [{"uid": None}, {"name": ""}, {"namespace": 7}, {"creationTimestamp": "soon"}])
 def test_row_that_cannot_be_read_says_what_is_wrong(meta: Row) -> None:
     with pytest.raises(RecordUnreadable, match=next(iter(meta))):
         parse.run_record(job({}, **meta))
@@ -183,25 +184,25 @@ def test_the_name_of_a_job_we_create_fits_into_a_label_with_the_whole_key() -> N
     assert parse.new_job_name("load-order.---y", key).startswith("load-order-headway")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "spec, expression, zone",
     [
-        ({"schedule": "0 3 * * *"}, "0 3 * * *", "Europe/Paris"),
+        ({"schedule": "0 3 * * *"}, "0 3 * * *", "UTC"),
         ({"schedule": "0 3 * * *", "timeZone": "Asia/Tokyo"}, "0 3 * * *", "Asia/Tokyo"),
         ({"schedule": "CRON_TZ=UTC 0 3 ? * *"}, "0 3 * * *", "UTC"),
-        ({"schedule": "@hourly"}, "@hourly", "Europe/Paris"),
-        ({"schedule": "*/5 */2 */2 * */3"}, "*/5 */2 1-31/2 * 0-6/3", "Europe/Paris"),
-        ({"schedule": "0 0 */1 * 5"}, "0 0 */1 * 5", "Europe/Paris"),
-        ({"schedule": "0 0 1,*/10 * ?"}, "0 0 1,1-31/10 * *", "Europe/Paris"),
+        ({"schedule": "@hourly"}, "@hourly", "UTC"),
+        ({"schedule": "*/5 */2 */2 * */3"}, "*/5 */2 1-31/2 * 0-6/3", "UTC"),
+        ({"schedule": "0 0 */1 * 5"}, "0 0 */1 * 5", "UTC"),
+        ({"schedule": "0 0 1,*/10 * ?"}, "0 0 1,1-31/10 * *", "UTC"),
     ],
 )
 def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:
-    schedule = parse.parse_schedule(spec, "Europe/Paris")
+    schedule = parse.parse_schedule(spec)
     assert (schedule.dialect, schedule.expression, schedule.zone) == ("kubernetes", expression, zone)
 
 
 def test_interval_has_no_clock_and_says_so() -> None:
-    schedule = parse.parse_schedule({"schedule": "@every 1h30m"}, "UTC")
+    schedule = parse.parse_schedule({"schedule": "@every 1h30m"})
     assert (schedule.dialect, schedule.text) == ("none", "@every 1h30m: an interval from its last start")
 
 
@@ -214,12 +215,12 @@ def test_cronjob_is_the_same_job_whatever_its_clock_and_pause() -> None:
         "jobTemplate": template,
     }
     row = {"metadata": {"name": "load", "namespace": "etl", "uid": "c"}, "spec": spec}
-    record = inventory.cronjob_record(row, "UTC")
+    record = inventory.cronjob_record(row)
     assert record.definition == "acme/load:2 -x; overlap: Forbid, starts up to 600 s late"
-    other = inventory.cronjob_record({**row, "spec": {**spec, "schedule": "0 4 * * *", "suspend": True}}, "UTC")
+    other = inventory.cronjob_record({**row, "spec": {**spec, "schedule": "0 4 * * *", "suspend": True}})
     assert (record.definition_hash, other.paused) == (other.definition_hash, True)
     template["spec"]["template"]["spec"]["containers"][0]["image"] = "acme/load:3"
-    assert inventory.cronjob_record(row, "UTC").definition_hash != record.definition_hash
+    assert inventory.cronjob_record(row).definition_hash != record.definition_hash
 
 
 def ended(name: str, code: int, at: str = "", **rest: str) -> dict[str, Any]:

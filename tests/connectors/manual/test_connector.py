@@ -16,6 +16,7 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
 from console.timing.schedule import instants
+from tests.rows import each_row
 
 OPTIONS = ManualOptions.model_validate(
     {"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "05:00", "title": "Finance signs off"}}}
@@ -101,7 +102,7 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
         connector.act(None, "k", 5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "step, text",
     [
         ({"at": "25:00"}, "is not a time of day"),
@@ -116,7 +117,7 @@ def test_an_invalid_step_is_reported(step: dict[str, Any], text: str) -> None:
         ManualOptions.model_validate({"steps": {"x": step}})
 
 
-@pytest.mark.parametrize("name", ["", " ", " sign", "sign\n", "si\x1b[2Jgn", "sign\u202e"])
+@each_row("name", ["", " ", " sign", "sign\n", "si\x1b[2Jgn", "sign\u202e"])
 def test_a_step_that_cannot_be_shown_or_typed_is_refused(name: str) -> None:
     """Its name is its id: lists show it, and people type it."""
     with pytest.raises(ValidationError, match="holds what cannot be shown or typed"):

@@ -38,6 +38,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.timing.schedule import instants, schedule_fault
 from tests.fakes.mysql_events import FakeClient, FakeEvents
 from tests.fakes.unsent import ELSEWHERE_OF_MYSQL, UNSENT_BY_A_DRIVER
+from tests.rows import each_row
 
 OPTIONS = MySqlEventsOptions(host="db", user="headway", log_table="ops.event_log")
 
@@ -421,7 +422,7 @@ def test_system_is_the_servers_zone(fake: FakeEvents) -> None:
     assert "America/New_York" == zone_name(row | {"time_zone": "America/New_York"}, cest, None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line, held",
     [
         ("GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION", True),
@@ -450,7 +451,7 @@ def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
         parse.run(fake.log[0] | {"event_schema": None, "event_name": None}, seen)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given, text",
     [
         ({"host": "db", "user": "u", "log_table": "event_log"}, "log_table"),

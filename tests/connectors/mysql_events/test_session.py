@@ -17,6 +17,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
+from tests.rows import each_row
 
 PLACE = "db:3306 as headway"
 
@@ -50,7 +51,7 @@ SORTED: list[tuple[int, type[ConnectorError]]] = [
 ]
 
 
-@pytest.mark.parametrize("number, expected", SORTED)
+@each_row("number, expected", SORTED)
 def test_each_error_is_sorted_by_what_happens_next(number: int, expected: type[ConnectorError]) -> None:
     error = session.sorted_error(pymysql.err.OperationalError(number, "the server's\nwords"), PLACE)
     assert expected is type(error)
@@ -63,7 +64,7 @@ def test_an_invalid_answer_of_such_a_server_is_requested_again(error: Exception)
     assert SystemUnreachable is type(session.sorted_error(OSError("connection reset"), PLACE))
 
 
-@pytest.mark.parametrize("number, expected", [
+@each_row("number, expected", [
     (1370, PermissionMissing), (1644, NotSupported), (1213, RateLimited),
     (2013, OutcomeUnknown), (1053, OutcomeUnknown), (1077, OutcomeUnknown), (0, OutcomeUnknown),
 ])  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 
 from connectors.mysql_events.session import MySqlLogin, MySqlSession, Tls
 from connectors.sdk.errors import ConnectorError
+from tests.lab.process import HANGS_SECONDS
 
 CLIENT_SSL = 0x800
 OFFERED = 0x00 | 0x200 | CLIENT_SSL | 0x8000 | 0x80000
@@ -50,7 +51,7 @@ class Server:
 
     def close(self) -> None:
         self._socket.close()
-        self._thread.join(20)
+        self._thread.join(HANGS_SECONDS)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from tests.connectors.polls import read_at_once
 from tests.connectors.sql.spoiled import spoiled
 from tests.fakes.oracle import LOAD, MART, FakeOracleScheduler, failure
 from tests.fakes.unsent import UNSENT_BY_A_DRIVER
+from tests.lab.process import HANGS_SECONDS
 
 KIND = registry.load("oracle_scheduler")
 OWN = "tests/connectors/sql/test_oracle.py"
@@ -63,7 +64,7 @@ class TestOracleScheduler(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
         yield
         for thread in threading.enumerate():
             if thread.name == "headway-oracle":
-                thread.join(10)
+                thread.join(HANGS_SECONDS)
 
     def connector(self) -> Connector:
         return opened()

@@ -9,6 +9,7 @@ from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.postgres import connection_parameters, targets
+from tests.rows import each_row
 
 
 def test_host_and_user_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +44,7 @@ def test_a_dsn_that_cannot_be_read_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given, text",
     [
         ({}, "either dsn, or host and user"),

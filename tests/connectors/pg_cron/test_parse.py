@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from tests.corpus import HOSTILE
 from tests.fakes.pg_cron import FakePgCron
+from tests.rows import each_row
 
 NIGHT = FakePgCron()
 BOOK = parse.PgCronJobNames().with_jobs(NIGHT.jobs)
@@ -94,7 +94,7 @@ def test_names_that_repeat_between_users_or_stand_for_numbers_stay_apart() -> No
     assert {2: "load", 7: "#7", 8: "b:load", 9: "b:#7"} == native_ids(rows)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "version, setting, expected",
     [
         ("1.4-1", None, "UTC"),
@@ -108,7 +108,7 @@ def test_the_zone_is_gmt_until_the_setting_exists(version: str, setting: str | N
     assert expected == parse.zone_of({"version": version, "timezone": setting})
 
 
-@pytest.mark.parametrize("text", ["Infinity", "-Infinity", "NaN", "99999999999999999", "-99999999999999", "x", ""])
+@each_row("text", ["Infinity", "-Infinity", "NaN", "99999999999999999", "-99999999999999", "x", ""])
 def test_times_outside_every_calendar_are_none_and_kept_as_text(text: str) -> None:
     row = NIGHT.runs[2] | {"started": text}
     run = parse.run(row, BOOK)
@@ -130,7 +130,7 @@ def test_rows_without_a_start_take_it_from_their_neighbours() -> None:
     assert known | {5: at(8, 30)} == parse.start_bounds(rows, at(23, 59), is_live=False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "schedule, zone, now, expected",
     [
         ("44 6 20 11 *", "UTC", at(6, 43), at(6, 44)),
@@ -186,7 +186,7 @@ def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
     assert isinstance(cursor_or_first(SequenceCursor(), text)[0].after, int)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "message, rows",
     [
         ("INSERT 0 42", {"rows": 42}), ("UPDATE 7\n", {"rows": 7}), ("COPY 0", {"rows": 0}), ("1 row", {"rows": 1}),

@@ -32,6 +32,7 @@ from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.fakes.pgagent import FakeClient, FakePgAgent
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def test_an_output_that_is_anothers_error_makes_nothing_red(fake: FakePgAgent) -
     assert (RunState.SUCCEEDED, "") == (run.state, run.message)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, kind, result, failed",
     [
         ("s", "s", 5, False), ("s", "s", 0, False), ("s", "s", -1, True), ("s", "b", 0, False), ("s", "b", 1, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_200_that_says_abort_is_a_refusal() -> None:
     acts = connector._acts
     assert isinstance(acts, RunRouter)
     with pytest.raises(NotSupported, match=r"Prefect answered ABORT: Run is already in terminal state"):
-        acts._changer.act(stale, new_key())
+        acts.act(replace(preview, plan=stale), new_key())
 
 
 def test_a_run_that_waits_is_cancelled_outright_and_a_flow_that_was_called_cannot_be_rerun() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from connectors.s3.connector import open_s3
 from connectors.s3.options import S3Options
 from connectors.sdk.errors import AccessRefused
+from tests.rows import each_row
 
 FILES = {"a": {"path": "/in/a.csv", "at": "04:00"}}
 
@@ -23,7 +24,7 @@ def test_the_page_shows_a_system_that_loads() -> None:
     assert ("acme-landing",) == S3Options.model_validate(system).buckets
 
 
-@pytest.mark.parametrize("bucket", ["Acme", "s3://acme", "acme/in", ""])
+@each_row("bucket", ["Acme", "s3://acme", "acme/in", ""])
 def test_what_is_no_name_of_a_bucket_is_refused(bucket: str) -> None:
     with pytest.raises(ValidationError, match="is not written like acme-landing"):
         S3Options.model_validate({"region": "eu-central-1", "buckets": [bucket], "files": FILES})

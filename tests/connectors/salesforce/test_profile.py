@@ -20,6 +20,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
 from tests.fakes.salesforce import LOAD, MART, FakeSalesforce, written
+from tests.rows import each_row
 
 KIND = registry.load("salesforce")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["salesforce"].read_text(encoding="utf-8"))
@@ -85,7 +86,7 @@ def endless(body: Any, times: int) -> Any:
     return body | {"done": False, "nextRecordsUrl": f"/services/data/v62.0/query/01gRO0000016PIAYA2-{times}"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, errors, state",
     [
         ("Holding", 0, RunState.WAITING),

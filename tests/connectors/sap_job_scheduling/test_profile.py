@@ -20,6 +20,7 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
 from tests.fakes.sap_job_scheduling import JOB, LOAD, MART, RUN_TEXT, FakeSapJobScheduling
+from tests.rows import each_row
 
 KIND = registry.load("sap_job_scheduling")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["sap_job_scheduling"].read_text(encoding="utf-8"))
@@ -101,7 +102,7 @@ def endless(body: Any, times: int) -> Any:
     return body | {"results": ((body["results"] or [{}]) * 100)[:100]}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "native, state",
     [
         ("RUNNING TRIGGERED", RunState.RUNNING),

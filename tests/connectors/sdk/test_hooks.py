@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-import pytest
-
 from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.conformance.faults import ANY_STATUS, NASTY
 from connectors.sdk.conformance.world import HOOKS
@@ -13,12 +11,13 @@ from connectors.sdk.registry import profiles
 from tests.connectors.page import ROOT, conformance_classes, played_by_kind
 from tests.connectors.played import COLUMNS, LIMITS, NO, hook_of
 from tests.lab.crowds import CROWDS
+from tests.rows import each_row
 
 WORLDS = [klass for klass in conformance_classes() if klass.__module__.startswith("tests.connectors.")]
 CROWDED = "tests/lab/test_crowds.py"
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda item: item.kind.kind)
+@each_row("world", WORLDS, ids=lambda item: item.kind.kind)
 def test_what_a_world_does_not_play_it_says(world: type[ConformanceWorld]) -> None:
     absent = {name for name in HOOKS if getattr(world, name) is getattr(ConformanceWorld, name)}
     message = {**world.unplayed, **world.elsewhere}
@@ -27,7 +26,7 @@ def test_what_a_world_does_not_play_it_says(world: type[ConformanceWorld]) -> No
     assert [] == [name for name, why in world.unplayed.items() if not 8 < len(why) < 100 or "\n" in why]
 
 
-@pytest.mark.parametrize("world", conformance_classes(), ids=lambda item: item.__name__)
+@each_row("world", conformance_classes(), ids=lambda item: item.__name__)
 def test_no_world_passes_over_anything_without_saying_so(world: type[ConformanceWorld]) -> None:
     """A test that is skipped inside a hook is a hole that no page shows."""
     ours = [entry for entry in world.__mro__ if entry.__module__.startswith("tests.")]

@@ -26,6 +26,7 @@ from connectors.sdk.marked_pause import (
 )
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import RunState, Verb
+from tests.rows import each_row
 
 KEY = "headway-0123456789"
 
@@ -38,7 +39,7 @@ def test_a_note_is_the_same_after_a_hold(note: str, separator: str) -> None:
     assert note == without_hold(held, KEY)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "parameters",
     [
         {},
@@ -78,7 +79,7 @@ def ask(verb: Verb, **parameters: str) -> ActionSpec:
     return ActionSpec(verb, RunRef(JOB, "", "", ""), RunState.PLANNED, parameters)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, plan, expected",
     [
         (FREE, HOLD, ActionAbsent),
@@ -164,7 +165,7 @@ def test_a_hold_whose_mark_is_there_may_be_released(now: PauseState) -> None:
     KUBE.check_release(now, RELEASE)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, why",
     [
         (FREE, None),
@@ -177,7 +178,7 @@ def test_a_preview_of_a_hold_says_who_was_first(now: PauseState, why: str | None
     assert why == KUBE.hold_refusal(JOB, now)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, why",
     [
         (HELD, None),

@@ -11,6 +11,7 @@ from tests.connectors.pgagent.test_recorded import connector_on as pgagent_on
 from tests.fakes.mysql_events import FakeEvents
 from tests.fakes.pg_cron import FakePgCron
 from tests.fakes.pgagent import FakePgAgent
+from tests.rows import each_row
 
 
 def without_an_agent() -> Connector:
@@ -37,7 +38,7 @@ def scheduler(term: str) -> Connector:
     return events_on(fake)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "connector, why, fix",
     [
         (without_an_agent(), "no pgAgent is connected", "start it again on its host"),

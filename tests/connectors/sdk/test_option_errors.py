@@ -22,6 +22,7 @@ from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.transport.script_output import ScriptSection
 from connectors.slurm import parse
 from connectors.slurm.parse import SlurmAnswer
+from tests.rows import each_row
 
 ROW = "\x1f".join(["7", "7", "RUNNING", "None", "1763600000", *["1763600001"] * 2, "1", "ann", "etl", "p", "", "", "x"])
 """Of squeue, less its last field."""
@@ -38,7 +39,7 @@ def patterns(schema: Any) -> Iterator[str]:
             yield from patterns(below)
 
 
-@pytest.mark.parametrize("kind", registry.kinds())
+@each_row("kind", registry.kinds())
 def test_no_option_is_judged_by_a_regular_expression_that_a_person_would_read(kind: str) -> None:
     class Lenient(GenerateJsonSchema):
         def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:

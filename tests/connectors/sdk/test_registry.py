@@ -18,6 +18,7 @@ from pydantic import BaseModel, Strict
 from connectors.pg_cron.connector import CONNECTOR
 from connectors.sdk import registry
 from connectors.sdk.states import Capability
+from tests.rows import each_row
 
 OURS = [
     "airflow",
@@ -76,7 +77,7 @@ def test_listing_the_kinds_imports_none_of_them() -> None:
     assert {"connectors.sdk"} == packages
 
 
-@pytest.mark.parametrize("kind", OURS)
+@each_row("kind", OURS)
 def test_each_kind_loads_and_explains_what_it_cannot_do(kind: str) -> None:
     result = registry.load(kind)
     assert kind == result.kind

@@ -20,15 +20,17 @@ from hypothesis import strategies as st
 
 from connectors.batch import parse as batch
 from connectors.cron import busybox
+from connectors.cron import client as cron_client
 from connectors.cron.crontab import CrontabFile, read_crontabs
 from connectors.dagster import parse as dagster
 from connectors.databricks import parse as databricks
+from connectors.dbt import host_program
 from connectors.dbt import parse as dbt
 from connectors.sdk import fields
-from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import LogChunk
-from connectors.sdk.secrets import MASK, SecretStore
+from connectors.sdk.secrets import MASK, SHORTEST_PART, SecretStore
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.http import HttpReply
 from connectors.slurm import parse as slurm
@@ -36,6 +38,7 @@ from console.engine.polling.sanitize import sanitize_log, sanitize_text
 from console.text.cleaning import clean
 from tests.deep import few
 from tests.properties import examples
+from tests.rows import each_row
 
 SECRET = "CAN\"ARY/'7ü&<x>+ y?"
 PLAIN = SECRET.encode()
@@ -99,12 +102,12 @@ def secrets() -> SecretStore:
     return secrets
 
 
-@pytest.mark.parametrize("name", FORMS)
+@each_row("name", FORMS)
 def test_a_secret_is_masked_in_every_usual_form(secrets: SecretStore, name: str) -> None:
     assert f"user={MASK};" == secrets.mask(f"user={FORMS[name]};")
 
 
-@pytest.mark.parametrize("escape", [str, json.dumps, html.escape, quote, repr])
+@each_row("escape", [str, json.dumps, html.escape, quote, repr])
 def test_a_secret_that_seems_escaped_itself_is_masked(escape: Callable[[str], str]) -> None:
     secrets = SecretStore()
     value = '50%41off\\n"&amp;<x'
@@ -112,8 +115,8 @@ def test_a_secret_that_seems_escaped_itself_is_masked(escape: Callable[[str], st
     assert "off" not in secrets.mask(f"user={escape(value)};")
 
 
-@pytest.mark.parametrize("lead", ["", "u", "us", "user:"])
-@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+@each_row("lead", ["", "u", "us", "user:"])
+@each_row("encode", [b64encode, urlsafe_b64encode])
 def test_a_secret_inside_of_base64_is_masked_but_for_its_last_characters(
     lead: str, encode: Callable[[bytes], bytes]
 ) -> None:
@@ -124,8 +127,8 @@ def test_a_secret_inside_of_base64_is_masked_but_for_its_last_characters(
     assert MASK in secrets.mask(text)
 
 
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("name", ["as it is", "JSON", "URL", "hex", "base64url"])
+@each_row("split", SPLITS)
+@each_row("name", ["as it is", "JSON", "URL", "hex", "base64url"])
 def test_a_secret_split_by_what_no_screen_shows_is_masked_before_and_after_cleaning(
     secrets: SecretStore, split: str, name: str
 ) -> None:
@@ -189,7 +192,7 @@ def od(text: bytes, options: str) -> str:
     return subprocess.run(["od", *options.split()], input=text, stdout=subprocess.PIPE, check=True).stdout.decode()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "written",
     [
         wrapped(LONG, 10), wrapped(b64encode(LONG.encode()).decode(), 12),
@@ -202,6 +205,7 @@ def od(text: bytes, options: str) -> str:
         wrapped(LONG, 8, '" + "'), wrapped(LONG, 8, "=\n"), ".".join(LONG), "\u00a0".join(LONG),
         json.dumps(wrapped(b64encode(LONG.encode()).decode(), 12)), quote(LONG.upper(), safe=""),
         "".join(f"\\{byte:03o}" for byte in LONG.encode()), "".join(f"\\0{byte:03o}" for byte in LONG.encode()),
+        ", ".join(f"0x{byte:02x}" for byte in LONG.encode()), ",\n  ".join(f"0x{byte:02x}" for byte in LONG.encode()),
         od(LONG.encode(), "-A n -c"), od(LONG.encode(), "-A n -t x1"),
         b85encode(LONG.encode()).decode(), b85encode(f"{LONG}\n".encode()).decode(), a85encode(LONG.encode()).decode(),
     ],
@@ -243,9 +247,9 @@ PREFIXES = (
 )
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize("lead", range(0, 16, 5))
-@pytest.mark.parametrize("program", DUMPS)
+@each_row("prefix", PREFIXES)
+@each_row("lead", range(0, 16, 5))
+@each_row("program", DUMPS)
 def test_the_lines_of_a_dump_that_hold_a_secret_are_masked(
     secrets: SecretStore, program: str, lead: int, prefix: str
 ) -> None:
@@ -283,7 +287,7 @@ def test_numbers_in_a_log_cost_no_more_than_words(secrets: SecretStore, line: st
         return time.process_time() - began
 
     seconds(line)
-    assert seconds(line) < 3 * max(seconds("some words and more of a log\n"), 0.01)
+    assert min(seconds(line) for _ in range(3)) < 3 * max(seconds("some words and more of a log\n"), 0.01)
 
 
 def test_what_is_around_a_secret_in_a_url_stays(secrets: SecretStore) -> None:
@@ -311,6 +315,110 @@ def test_a_secret_at_a_cut_is_masked_on_both_sides(secrets: SecretStore) -> None
         end = secrets.mask_part(f"{LONG[at:]} is the key", begins_cut=True, ends_cut=False)
         assert (f"the key is {MASK}", f"{MASK} is the key") == (begin, end)
     assert "nothing here" == secrets.mask_part("nothing here", begins_cut=True, ends_cut=True)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: quote(text, safe=""),
+        lambda text: json.dumps(text)[1:-1],
+        lambda text: "".join(f"\\u{ord(sign):04x}" for sign in text),
+        lambda text: json.dumps("".join(f"\\u{ord(sign):04x}" for sign in text))[1:-1],
+        lambda text: "".join(f"&#{ord(sign)};" for sign in text),
+        lambda text: "".join(f"\\{sign}" if not sign.isalnum() else sign for sign in text),
+        lambda text: "".join(f"\\{ord(sign):03o}" for sign in text),
+        lambda text: ", ".join(f"0x{octet:02x}" for octet in text.encode()),
+        " ".join,
+        str.upper,
+        lambda text: quote(text.upper(), safe=""),
+        "\n    ".join,
+        "\x1b[38;2;255;100;100m".join,
+    ],
+    ids=[
+        "URL",
+        "JSON",
+        "u",
+        "JSON in JSON",
+        "HTML",
+        "shell",
+        "octal",
+        "bytes",
+        "spaced",
+        "upper case",
+        "upper case in a URL",
+        "wrapped",
+        "colored",
+    ],
+)
+def test_an_escaped_secret_at_a_cut_is_masked_on_both_sides(secrets: SecretStore, write: Callable[[str], str]) -> None:
+    """All but the character at the cut was readable."""
+    secret = 'Secret/Key+ "q" 7Zw4TrU0pLm3'
+    secrets.add(secret)
+    written, least = write(secret), SHORTEST_PART
+    most = max(len(write(secret[:least])), len(write(secret[-least:]))) + len("&#x0005")
+    for at in range(1, len(written)):
+        begin = secrets.mask_part(f"the line is {written[:at]}", begins_cut=False, ends_cut=True)
+        end = secrets.mask_part(f"{written[at:]} was the line", begins_cut=True, ends_cut=False)
+        assert len(begin.removeprefix("the line is ").removeprefix(MASK)) < most, begin
+        assert len(end.removesuffix(" was the line").removesuffix(MASK)) < most, end
+        assert begin.startswith("the line is ")
+        assert end.endswith(" was the line")
+    assert f"{write('Secret')} ok" == secrets.mask_part(f"{write('Secret')} ok", begins_cut=True, ends_cut=False)
+
+
+@pytest.mark.parametrize(
+    "sign, write",
+    [
+        ("/", lambda text: quote(text, safe="")),
+        ("&", html.escape),
+        ("ü", lambda text: json.dumps(text)[1:-1]),
+        ("ü", lambda text: quote(text, safe="")),
+    ],
+    ids=["URL", "HTML", "JSON", "URL of UTF-8"],
+)
+def test_a_secret_whose_only_escape_is_cut_is_masked(
+    secrets: SecretStore, sign: str, write: Callable[[str], str]
+) -> None:
+    """Without another escape a page had only its plain text, in which no escape was torn."""
+    secrets.add(f"Zw4TrU0pLm3{sign}Qr8sTuVwXy51")
+    written = write(f"Zw4TrU0pLm3{sign}Qr8sTuVwXy51")
+    for at in range(11, len(written) - 12):
+        begin = secrets.mask_part(f"url {written[:at]}", begins_cut=False, ends_cut=True)
+        end = secrets.mask_part(f"{written[at:]} end", begins_cut=True, ends_cut=False)
+        assert (f"url {MASK}", f"{MASK} end") == (begin, end), written[:at]
+
+
+@each_row("around", ["", "a\tb ", "Größe 5 ", "\x1b[32mok\x1b[0m ", 'GET \\"x\\" ', "100%25 "])
+def test_words_around_the_first_letters_of_a_secret_stay(secrets: SecretStore, around: str) -> None:
+    """Any nine characters were taken for an escape that was cut."""
+    secrets.add("https://hooks.slack.com/services/T0AB/B0CD/Zw4TrU0pLm3Qr8sTuVw")
+    secrets.add("postgresql://etl:Zw4TrU0pLm3@dwh/reports")
+    for text in (f"{around}see https://ci/123", f"{around}postgresql is up"):
+        assert text == secrets.mask_part(text, begins_cut=False, ends_cut=True)
+    for text in (f"daily reports of {around}", f"bad reports of {around}"):
+        assert text == secrets.mask_part(text, begins_cut=True, ends_cut=False)
+
+
+def test_a_part_without_the_rest_of_a_secret_stays_as_it_is(secrets: SecretStore) -> None:
+    secrets.add(LONG)
+    beginning = quote(LONG[:-1])
+    for text in (f"{beginning} is within a line of %41 words", "%41%42 \\u0041 &#65;", f"%41{beginning[:5]}"):
+        assert text == secrets.mask_part(text, begins_cut=True, ends_cut=True)
+
+
+@pytest.mark.parametrize("line", ["some words and more of a log\n", json.dumps({"a": 'x\ny "ü"'})])
+def test_a_cut_costs_little_more_than_the_mask(secrets: SecretStore, line: str) -> None:
+    """Each length of each form was compared: a key of 3,000 characters took a third of a second."""
+    secrets.add("k".join(map(str, range(1000))))
+    text = (line * 10_000)[: 64 * 1024]
+
+    def seconds(is_cut: bool) -> float:
+        started = time.process_time()
+        secrets.mask_part(text, is_cut, is_cut)
+        return time.process_time() - started
+
+    seconds(True)
+    assert min(seconds(True) for _ in range(3)) < 3 * max(min(seconds(False) for _ in range(3)), 0.01)
 
 
 def test_outside_text_is_masked_before_it_is_cut() -> None:
@@ -350,16 +458,35 @@ def read_time(text: str) -> object:
     return raised.value
 
 
+def read_reply(text: str) -> object:
+    with pytest.raises(InvalidAnswer) as raised:
+        script_output.sections(text.encode(), "7f", "db07")
+    return raised.value
+
+
+def read_cut_message(text: str) -> object:
+    """Of a node, as the program on the host sends it."""
+    result = host_program.cut_result({"unique_id": "model.shop.a", "status": "error", "message": text})
+    return dbt.parse_outcome({"metadata": {"invocation_id": "7f"}, "results": [result]}, "shop")
+
+
+def read_cut_command(text: str) -> object:
+    """Of a run, as the program on the host sends it."""
+    value = {"metadata": {"invocation_id": "7f"}, "args": {"invocation_command": text}, "results": []}
+    return dbt.parse_outcome(host_program.cut_results(value), "shop")
+
+
 READERS: tuple[tuple[Callable[[str], object], int], ...] = (
     (read_dbt, 200), (read_batch, 4000), (read_databricks, 1000), (read_crontab, 80), (read_crontab, 200),
     (read_journal, 200),
     (lambda text: fields.skipped("x", RecordUnreadable("y"), text), 200),
     (lambda text: slurm.nothing_seen([text], "hpc"), 200),
-    (read_time, 60), (busybox.reads_it_as, 80),
+    (read_time, 60), (busybox.reads_it_as, 80), (cron_client.shown, 160), (read_reply, 120), (read_cut_message, 1000),
+    (read_cut_command, 500),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("read, limit", READERS)
+@each_row("read, limit", READERS)
 def test_no_connector_cuts_a_secret_before_it_is_masked(read: Callable[[str], object], limit: int) -> None:
     store = SecretStore()
     store.add(LONG)

@@ -11,6 +11,7 @@ from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionUn
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import instant_key
 from connectors.sdk.settle import send_timeout, sent_at, unless_in_flight
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 3, 20, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ def sent(seconds_ago: float) -> Preview:
     return Preview("clear", "clear it", "1 task", plan={SENT_AT: instant_key(NOW - timedelta(seconds=seconds_ago))})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "answer, seconds_ago, kind",
     [
         (ActionAbsent(), 10, ActionUnknown),

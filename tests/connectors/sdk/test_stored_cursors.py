@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from connectors.cron.runs import CronCursor
 from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.poll_result import PollResult
@@ -18,6 +16,7 @@ from tests.fakes.dbt import DbtHost
 from tests.fakes.slurm import SlurmHost
 from tests.fakes.ssh_local import LocalHost
 from tests.fakes.systemd import SystemdHost
+from tests.rows import each_row
 
 FORMER = '{"jrn": "s=1", "inv": "2"}'
 
@@ -38,17 +37,15 @@ def test_a_cursor_of_another_layout_is_not_mistaken_for_an_empty_one() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"journal": "s=1"}', '{"journal": "s=1", "added": 3}'])
+@each_row("text", ["", "{}", '{"journal": "s=1"}', '{"journal": "s=1", "added": 3}'])
 def test_a_cursor_with_a_field_that_is_known_is_read_without_a_warning(text: str) -> None:
     expected = Position("s=1" if "s=1" in text else "")
     assert (expected, ()) == cursor_or_first(Position(), text)
 
 
 def test_systemd_says_how_far_back_it_reads_again(tmp_path: Path) -> None:
-    poll = connect_systemd(SystemdHost(tmp_path / "db07"), history_hours=6).poll(FORMER, (), 20)
-    assert poll.warnings[0].endswith(
-        "its layout is not known: jrn, inv); history is read again from history_hours (6) back"
-    )
+    poll = connect_systemd(SystemdHost(tmp_path / "db07")).poll(FORMER, (), 20)
+    assert poll.warnings[0].endswith("its layout is not known: jrn, inv); history is read again from 14 days back")
 
 
 def test_slurm_says_how_far_back_it_reads_again(tmp_path: Path) -> None:
@@ -63,7 +60,7 @@ def test_cron_says_that_it_reads_its_log_again(tmp_path: Path) -> None:
     assert not any("cursor" in warning for warning in connector.poll("", (), 20).warnings)
 
 
-@pytest.mark.parametrize("part, value", [("nam", []), ("old", "x"), ("lvl", 1e999), ("hrd", 10**400), ("att", None)])
+@each_row("part, value", [("nam", []), ("old", "x"), ("lvl", 1e999), ("hrd", 10**400), ("att", None)])
 def test_cron_reads_a_cursor_with_a_part_of_another_type_as_unreadable(part: str, value: object) -> None:
     whole = json.loads(CronCursor().as_json())
     assert CronCursor.from_json(json.dumps(whole)) is not None

@@ -8,6 +8,7 @@ import yaml
 from connectors.github_actions.parse import parse_workflow
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.yaml_document import read_yaml
+from tests.rows import each_row
 
 LEVELS = 24
 MERGES = "\n".join(["a0: &a0 {k: v, l: v}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, LEVELS))])
@@ -15,8 +16,8 @@ ALIASES = "\n".join(["a0: &a0 [x, y]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" f
 LOADERS = (yaml.SafeLoader, yaml.CSafeLoader)
 
 
-@pytest.mark.parametrize("loader", LOADERS)
-@pytest.mark.parametrize(
+@each_row("loader", LOADERS)
+@each_row(
     "text, reason",
     [
         (MERGES, "its aliases repeat it more than 10 times"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,14 @@ from connectors.sdk.errors import InvalidAnswer
 from connectors.slurm import parse
 from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.inventory import RunLimits
-from connectors.slurm.options import JobSelection, SlurmOptions
 from tests.fakes.login import no_secret
 from tests.fakes.slurm import SlurmHost
+from tests.rows import each_row
 
 KNOWN = RunLimits({"normal": (None, None), "batch": (8, 3), "nightly": (2, None)}, {"main": "N/A", "small": "nightly"})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "partition, qos, pool",
     [
         ("main", "normal", ("", None)),
@@ -31,23 +30,6 @@ KNOWN = RunLimits({"normal": (None, None), "batch": (8, 3), "nightly": (2, None)
 )
 def test_a_job_is_in_the_tightest_pool_that_is_its(partition: str, qos: str, pool: tuple[str, int]) -> None:
     assert pool == KNOWN.tightest(partition, qos, "etl")
-
-
-@pytest.mark.parametrize("varying", ["(a+)+$", "(a|aa)+$", "a*a*a*", "(?:_?[0-9]*)*x", "(?=(a+)+)b", "(?P<n>(a*)*)?c"])
-def test_an_expression_that_may_take_too_long_on_a_name_is_refused(varying: str) -> None:
-    with pytest.raises(ValueError, match=r"may take too long on a name: .* Fix: write two"):
-        SlurmOptions(hosts=("hpc",), varying=varying)
-
-
-@pytest.mark.parametrize(
-    "varying", ["_20[0-9]{6}", "[-_]20[0-9]{6}", r"_\d+_run\d+", r"(_\d{8})?(-v[0-9]+)?$", "x{1000}", r"\.\d+|_[ap]m"]
-)
-def test_what_differs_from_run_to_run_is_cut_in_a_moment(varying: str) -> None:
-    selection = JobSelection(SlurmOptions(hosts=("hpc",), user="headway", key="k", varying=varying), "hpc")
-    began = time.process_time()
-    for name in ("_1" * 64, "1" * 128, "_" * 128, "a" * 128, "_20" * 42, "1" * 100_000):
-        assert len(selection.name_of(name)) <= len(name)
-    assert time.process_time() - began < 2
 
 
 @pytest.fixture

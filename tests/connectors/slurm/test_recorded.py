@@ -293,13 +293,6 @@ def test_of_scrontab_the_expression_is_the_schedule(hpc: SlurmHost) -> None:
     assert job.schedule.next_at is not None
 
 
-def test_names_that_carry_their_date_are_one_job(hpc: SlurmHost) -> None:
-    hpc.submit("load_20261119", "true")
-    hpc.submit("load_20261120", "true")
-    jobs = {job.title for job in connect(hpc, varying="_20[0-9]{6}").inventory("", 20).jobs}
-    assert {"good", "bad", "parts", "load"} == jobs
-
-
 def test_only_selected_jobs_are_watched(hpc: SlurmHost) -> None:
     hpc.submit("good", "true", user="bob")
     assert {"hpc:etl/good"} == {

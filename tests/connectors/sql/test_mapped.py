@@ -39,6 +39,7 @@ from connectors.sql.options import SqlOptions
 from connectors.sql.postgres import PostgresDatabase
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 from tests.present import present
+from tests.rows import each_row
 
 ROOT = Path(__file__).parents[3]
 
@@ -335,7 +336,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
     assert {Capability.RERUN, Capability.START, Capability.MARK, Capability.NATIVE_DEPENDENCIES} == set(lacked)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change, text",
     [
         ({"runs.query": "DELETE FROM x WHERE {cursor} IS NULL"}, "query is one SELECT"),
@@ -404,7 +405,7 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) 
     assert text in str(raised.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "query",
     [
         "SELECT id, limit_mib, t.limit FROM jobs t  -- LIMIT 5",

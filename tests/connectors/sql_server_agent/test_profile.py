@@ -40,6 +40,7 @@ from tests.connectors.polls import read_at_once
 from tests.connectors.sql.spoiled import spoiled
 from tests.fakes.sql_server import LOAD, MART, ZONE, FakeSqlServer, failure
 from tests.fakes.unsent import UNSENT_BY_A_DRIVER
+from tests.rows import each_row
 
 KIND = registry.load("sql_server_agent")
 SQL = registry.load("sql")
@@ -269,9 +270,7 @@ def test_a_missing_driver_names_its_install_line(fake: FakeSqlServer, monkeypatc
         opened(fake).poll("", (), 10)
 
 
-@pytest.mark.parametrize(
-    "dsn", ["postgresql://a:b@c/d", "mssql://host/msdb", "mssql://u:p@h:x/msdb", "mssql://u@h?tls=no"]
-)
+@each_row("dsn", ["postgresql://a:b@c/d", "mssql://host/msdb", "mssql://u:p@h:x/msdb", "mssql://u@h?tls=no"])
 def test_a_dsn_that_cannot_be_used_is_refused_without_showing_it(dsn: str) -> None:
     options = KIND.options.model_validate({"dsn": {"env": "MSDB"}, "zone": ZONE})
     with pytest.raises(AccessRefused, match="secret env MSDB") as raised:

@@ -19,6 +19,7 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.aws_world import keys
 from tests.connectors.step_functions.test_recorded import json_error, lost, not_sent, poll_all
 from tests.fakes.step_functions import FakeStates, answer
+from tests.rows import each_row
 
 __all__ = ["keys"]
 KEY = "headway-0123456789abcdef"
@@ -266,7 +267,7 @@ def test_a_deleted_state_machine_is_reported(fake: FakeStates) -> None:
         fake.connector().preview(hold_ask("mist"), 20)
 
 
-@pytest.mark.parametrize("description", ["", "the load", "the load ", " ", "größer … 🙂", "a | headway-hold | b"])
+@each_row("description", ["", "the load", "the load ", " ", "größer … 🙂", "a | headway-hold | b"])
 def test_a_description_is_the_same_after_our_mark(description: str) -> None:
     before = {"Name": "x", "State": "ENABLED"} | ({"Description": description} if description else {})
     held = schedules.with_mark(before, MARK)
@@ -279,7 +280,7 @@ def test_text_after_our_mark_is_preserved() -> None:
     assert "the load (ask Bob)" == schedules.without_mark(held)["Description"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "fields, over, turn",
     [
         ({}, False, ""),

@@ -22,6 +22,7 @@ from connectors.step_functions import log, parse
 from connectors.step_functions.options import StepFunctionsOptions
 from tests.corpus import HOSTILE
 from tests.fakes.step_functions import FakeStates
+from tests.rows import each_row
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"
 AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
@@ -37,7 +38,7 @@ EXECUTION: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, expected",
     [
         ("RUNNING", RunState.RUNNING),
@@ -154,7 +155,7 @@ def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
     assert isinstance(cursor_or_first(NewestFirstCursor(), text)[0], NewestFirstCursor)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given_options, text",
     [
         ({}, "region"),

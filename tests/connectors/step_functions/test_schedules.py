@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from connectors.sdk.aws.schedules import next_instant, unreadable
 from connectors.sdk.contract import HoldMark
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
 
@@ -27,7 +26,7 @@ def next_start_text(*row: dict[str, Any]) -> str:
     return f"{day} {at:%H:%M}"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, zone, expected",
     [
         ("cron(15 4 * * ? *)", "UTC", "20 04:15"),
@@ -85,7 +84,7 @@ def test_what_a_person_disabled_does_not_count_and_what_we_hold_does() -> None:
     assert "" == next_start_text()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression, begins, expected",
     [
         ("rate(1 hour)", "2026-11-19T00:10:00Z", "20 04:10"),
@@ -112,7 +111,7 @@ def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
     assert None is next_instant([{**schedule("cron(0 4 * * ? *)"), "FlexibleTimeWindow": window}], NOW)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "row, text",
     [
         (schedule("cron(0 4 * * ? *)"), ""),

@@ -266,15 +266,23 @@ def test_what_no_start_answered_is_no_mark_of_a_later_run(db07: SystemdHost) -> 
 
 
 @pytest.mark.parametrize(
-    "line", [b"{torn", b'{"__CURSOR": 7}', b'{"__CURSOR": "x", "__REALTIME_TIMESTAMP": "NaN"}', b"\xff\xfe", b"{}"]
+    "line, text",
+    [
+        (b"{torn", "an entry that cannot be read: Expecting property name enclosed in double quotes: line 1 column 2"),
+        (b'{"__CURSOR": 7}', "an entry that cannot be read: '__REALTIME_TIMESTAMP'"),
+        (b'{"__CURSOR": "x", "__REALTIME_TIMESTAMP": "NaN"}', "an entry that cannot be read: no instant"),
+        (b"\xff\xfe", "\udcff\udcfe"),
+        (b"{}", "an entry that cannot be read: '__CURSOR'"),
+    ],
 )
-def test_an_unreadable_line_is_skipped_and_the_rest_is_kept(db07: SystemdHost, line: bytes) -> None:
+def test_an_unreadable_line_is_skipped_and_the_rest_is_kept(db07: SystemdHost, line: bytes, text: str) -> None:
     with (db07.folder / "journal.jsonl").open("ab") as file:
         file.write(line + b"\n")
     db07.ran("backup")
     poll = polled(db07)
     assert {"backup.service": RunState.SUCCEEDED} == states(poll)
-    assert poll.skipped or poll.warnings
+    [reported] = [*(skipped.reason for skipped in poll.skipped), *poll.warnings]
+    assert text == reported.partition(" (char")[0]
 
 
 def test_a_page_that_is_cut_goes_on_where_it_was_cut(db07: SystemdHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.tables.options import TablesOptions
+from tests.rows import each_row
 
 DELTA = {"orders": {"delta": "/lake/orders"}}
 
@@ -21,7 +22,7 @@ def test_the_page_shows_a_system_that_loads() -> None:
     assert ["orders", "stock"] == list(TablesOptions.model_validate(system).tables)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given, text",
     [
         ({"tables": {"a": {}}}, "one of delta"),

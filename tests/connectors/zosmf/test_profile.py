@@ -22,6 +22,7 @@ from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import read_at_once
 from tests.fakes.zosmf import FakeZosmf, written
+from tests.rows import each_row
 
 KIND = registry.load("zosmf")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["zosmf"].read_text(encoding="utf-8"))
@@ -89,7 +90,7 @@ class TestZosmf(Reads, Logs, Deadlines, Cancels, Faults):
         self.fake.tick()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "retcode, status, state",
     [
         (None, "INPUT", RunState.QUEUED),
@@ -176,7 +177,7 @@ def test_without_its_header_each_request_is_refused() -> None:
         opened(FakeZosmf(), headers={}).poll("", (), 10)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change, reason",
     [
         ({"headers": {"X-Key": "two\nlines"}}, "the value of a header must be at most 200 printable"),

@@ -9,10 +9,9 @@ import pytest
 
 from connectors.sdk.states import Verb
 from console.control.access.authorization import (
-    OPERATIONS,
+    ACTIONS,
     AccessGranted,
     AccessRefusal,
-    Operation,
     approvers,
     authorize,
     role_of,
@@ -20,12 +19,15 @@ from console.control.access.authorization import (
 from console.domain.access import ActingRules, ActionSubject, PermissionRule, Person, Role
 from console.domain.request import RequestKind
 from console.domain.switches import switch_request
+from tests.rows import each_row
 
 ALICE = Person("alice", frozenset({"oncall"}))
 EXTRACT = ActionSubject("etl-hosts", "etl-hosts/extract", (("supply-plan", 2), ("daily-revenue", 1)), why="it failed")
 SCRATCH = ActionSubject("etl-hosts", "etl-hosts/scratch")
 ESTATE = ActionSubject()
 NO_RULES = ActingRules((), ())
+ROLES: dict[Verb | RequestKind, Role] = {**dict.fromkeys(Verb, Role.ACT), **{kind: kind.role for kind in RequestKind}}
+"""The role that each operation needs."""
 
 
 def may(
@@ -46,11 +48,11 @@ def reason(
     return decision.reason
 
 
-@pytest.mark.parametrize("role", [Role.NONE, Role.VIEW, Role.ACT, Role.APPROVE, Role.ADMIN], ids=lambda item: item.text)
+@each_row("role", [Role.NONE, Role.VIEW, Role.ACT, Role.APPROVE, Role.ADMIN], ids=lambda item: item.text)
 def test_a_role_permits_its_operations_and_those_of_lower_roles(role: Role) -> None:
     mine = PermissionRule("alice", role) if role else PermissionRule("bob", Role.ADMIN)
-    permitted = {name for name, operation in OPERATIONS.items() if role >= operation.role}
-    assert permitted == {name for name in OPERATIONS if may(name, EXTRACT, mine)}
+    permitted = {name for name, needed in ROLES.items() if role >= needed}
+    assert permitted == {name for name in ROLES if may(name, EXTRACT, mine)}
 
 
 @pytest.mark.parametrize("limit", [{"tiers": (2, 3, 4, 5)}, {"services": ("supply-*",)}], ids=str)
@@ -63,27 +65,34 @@ def test_a_whole_system_needs_a_permission_for_all_its_jobs(limit: dict[str, Any
 
 
 def test_without_any_permission_in_config_every_operation_is_permitted() -> None:
-    assert set(OPERATIONS) == {name for name in OPERATIONS if may(name, EXTRACT)}
+    assert set(ROLES) == {name for name in ROLES if may(name, EXTRACT)}
 
 
 def test_a_person_without_a_permission_may_do_nothing() -> None:
     others = PermissionRule("bob", Role.ADMIN), PermissionRule("group:finance", Role.ADMIN)
-    assert set() == {name for name in OPERATIONS if may(name, EXTRACT, *others)}
-
-
-def test_every_verb_and_every_kind_of_request_has_its_role() -> None:
-    assert {*Verb, *RequestKind} == set(OPERATIONS)
+    assert set() == {name for name in ROLES if may(name, EXTRACT, *others)}
 
 
 def test_viewing_needs_view_acting_act_and_releasing_admin() -> None:
-    roles = {
-        RequestKind.PREVIEW: Role.VIEW,
-        RequestKind.FREEZE: Role.ACT,
-        RequestKind.THAW: Role.ADMIN,
-        RequestKind.APPROVE: Role.APPROVE,
+    kinds = RequestKind
+    higher = {
+        Role.VIEW: {kinds.PREVIEW, kinds.LOG, kinds.COMPARE_LOGS, kinds.WHAT_IF, kinds.PROPOSE_PLAN},
+        Role.APPROVE: {kinds.APPROVE},
+        Role.ADMIN: {
+            kinds.THAW,
+            kinds.SHADOW_OFF,
+            kinds.RELAX_RERUN_SAFETY,
+            kinds.RESTORE,
+            kinds.DELETE_AUDIT,
+            kinds.RESUME_POLICY,
+            kinds.CLOSE_BREAKER,
+        },
     }
-    assert roles == {name: OPERATIONS[name].role for name in roles}
-    assert {Operation(Role.ACT, is_action=True)} == {OPERATIONS[verb] for verb in Verb}
+    acting = {*Verb, *RequestKind}.difference(*higher.values())
+    assert higher | {Role.ACT: acting} == {
+        role: {name for name, needed in ROLES.items() if needed is role} for role in Role if role
+    }
+    assert {*Verb, RequestKind.START_PLAN, RequestKind.RELEASE_NATIVELY} == set(ACTIONS)
 
 
 def test_a_group_and_everybody_are_named_like_a_person() -> None:
@@ -93,7 +102,7 @@ def test_a_group_and_everybody_are_named_like_a_person() -> None:
     assert may(RequestKind.LOG, EXTRACT, PermissionRule("*", Role.VIEW))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "permission, opens",
     [
         (PermissionRule("alice", Role.ACT, systems=("etl-hosts",)), True),
@@ -169,6 +178,15 @@ def test_a_tier_that_wants_an_approval_is_granted_on_condition() -> None:
     assert AccessGranted() == authorize(ALICE, RequestKind.PREVIEW, EXTRACT, (), rules)
 
 
+def test_a_policy_of_the_config_may_only_rerun_and_approval_tiers_need_a_person_all_the_same() -> None:
+    policy, rules = Person("policy retry-refused", is_repair_policy=True), ActingRules((1,), approval_tiers=(1,))
+    assert AccessGranted(needs_approval=True) == authorize(policy, Verb.RERUN, EXTRACT, (), rules)
+    assert AccessGranted() == authorize(policy, Verb.RERUN, SCRATCH, (), rules)
+    assert [*Verb][1:] == [
+        verb for verb in Verb if isinstance(authorize(policy, verb, SCRATCH, (), rules), AccessRefusal)
+    ]
+
+
 def test_one_person_may_request_so_much_an_hour_and_no_more() -> None:
     rules = ActingRules((), (), per_hour=20)
     assert may(Verb.RERUN, replace(EXTRACT, recent=19), rules=rules)
@@ -189,20 +207,21 @@ def test_config_s_modes_ask_for_so_much_an_hour_but_always_let_go() -> None:
     assert may(Verb.HOLD, replace(held, recent=199), person=policy, rules=rules)
 
 
-@pytest.mark.parametrize(
-    "name, value, verb",
+@each_row(
+    "name, value, kind, role",
     [
-        ("freeze", "on", RequestKind.FREEZE),
-        ("freeze", "off", RequestKind.THAW),
-        ("mode", "live", RequestKind.SHADOW_OFF),
-        ("system etl-hosts", "shadow", RequestKind.SHADOW_ON),
+        ("freeze", "on", RequestKind.FREEZE, Role.ACT),
+        ("freeze", "off", RequestKind.THAW, Role.ADMIN),
+        ("mode", "live", RequestKind.SHADOW_OFF, Role.ADMIN),
+        ("system etl-hosts", "shadow", RequestKind.SHADOW_ON, Role.ACT),
     ],
 )
-def test_a_switch_needs_the_permission_of_what_it_does(name: str, value: str, verb: Verb | RequestKind) -> None:
-    assert (verb, True) == (switch_request(name, value), verb in OPERATIONS)
+def test_a_switch_needs_the_role_of_what_it_does(name: str, value: str, kind: RequestKind, role: Role) -> None:
+    request = switch_request(name, value)
+    assert (kind, role) == (request, request.role)
 
 
-@pytest.mark.parametrize("name, value", [("freeze", "shadow"), ("freeze", "live"), ("mode", "on"), ("mode", "")])
+@each_row("name, value", [("freeze", "shadow"), ("freeze", "live"), ("mode", "on"), ("mode", "")])
 def test_a_switch_grants_no_permission_beyond_its_values(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         switch_request(name, value)
@@ -233,7 +252,7 @@ def test_only_the_requester_or_an_admin_may_withdraw_an_action() -> None:
     assert not may(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="alice"), PermissionRule("alice", Role.VIEW))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "verb, subject, opens",
     [
         (Verb.HOLD, replace(EXTRACT, modes=frozenset({"hold"})), True),
@@ -263,7 +282,7 @@ def test_a_person_who_is_called_like_headway_is_a_person() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "permissions, expected",
     [
         ((), "another person"),

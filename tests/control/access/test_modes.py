@@ -12,6 +12,7 @@ from console.control.evaluate import evaluate
 from console.domain.estate import Estate
 from console.domain.switches import Modes, SwitchState, parse_modes, switch_name
 from tests.factories import at, estate, feeds, job, run, service
+from tests.messages import written
 
 EXTRACT = job(1, "hosts/extract", "03:10", notify=("team",))
 LOAD = job(2, "warehouse/load", "04:00")
@@ -27,7 +28,7 @@ def night(modes: Modes, shadow_route: str = "quiet", **more: Any) -> Estate:
 def notified_routes(known: Estate) -> tuple[list[str], tuple[str, ...]]:
     """Routes that are notified, and those that are suppressed by a shadow."""
     [incident] = evaluate(known, at("03:20")).incidents
-    return [notice.route for notice in incident.notices], incident.in_shadow
+    return [notice.route for notice in incident.notices], incident.suppressions.in_shadow
 
 
 SHADOW = Modes(estate_live=False)
@@ -59,8 +60,8 @@ def test_without_a_shadow_route_nobody_is_notified() -> None:
 def test_the_shadow_route_lists_who_would_have_been_notified() -> None:
     [incident] = evaluate(night(SHADOW), at("03:20")).incidents
     [notice] = incident.notices
-    assert notice.title.startswith("Shadow: Supply 06:30 at risk: ")
-    assert notice.body.startswith(
+    assert written(notice).title.startswith("Shadow: Supply 06:30 at risk: ")
+    assert written(notice).body.startswith(
         "Shadow mode: this would have been sent to team, oncall.\n\nDo           headway recover {incident}\n"
     )
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from console.control.alerts.headline import LEAST_NAME
 from console.domain.alert import PUSH_LENGTH, AlertKind
 from tests.golden.alerts import _ESTATE, NIGHTS, Recorder
+from tests.messages import written
 from tests.properties import examples
 
 PLAYED = ("repeat and escalate", "not started", "too long, then late", "flapping", "in shadow", "repaired by a rerun")
@@ -37,12 +38,12 @@ def test_a_locked_phone_shows_the_service_and_its_deadline(night: str, service: 
     assert recorder.notices
     title = service.replace("-", " ").capitalize()[:LEAST_NAME].rstrip()
     for notice in recorder.notices:
-        assert re.search(r"(\[\{incident\}\]|\(\{incident\}, [^()]+\))$", notice.title), notice.title
-        assert 1 == notice.title.count("{incident}")
-        shown = notice.title[:PUSH_LENGTH]
-        assert title in shown, notice.title
+        assert re.search(r"(\[\{incident\}\]|\(\{incident\}, [^()]+\))$", written(notice).title), written(notice).title
+        assert 1 == written(notice).title.count("{incident}")
+        shown = written(notice).title[:PUSH_LENGTH]
+        assert title in shown, written(notice).title
         if notice.kind is AlertKind.RECOVERED:
-            assert "failed" not in notice.title
-            assert re.search(" safe$| safe | on time| delivered late| still ", shown), notice.title
+            assert "failed" not in written(notice).title
+            assert re.search(" safe$| safe | on time| delivered late| still ", shown), written(notice).title
         else:
-            assert re.search(CLOCK, shown), notice.title
+            assert re.search(CLOCK, shown), written(notice).title

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connectors.sdk.states import RunState, Verb
-from console.control.alerts.joint_repair import is_restartable, repair_step
-from console.control.incidents.correlation import causes_from_findings, match_incidents
-from console.control.incidents.root_cause import root_causes
-from console.control.incidents.verdict import step_text
+from console.control.alerts.joint_repair import repair_step
+from console.control.incidents.causes import find_causes
+from console.control.incidents.correlation import match_incidents
+from console.control.incidents.restart import is_restartable
+from console.control.incidents.verdict.text import step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import PUSH_LENGTH
 from console.domain.estate import EvaluationSettings, JobFacts, PlannedRun, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
+from tests.messages import written
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",))
 LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
@@ -22,7 +24,7 @@ LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
 
 def title(ledger: Ledger, clock: str) -> str:
     ledger.evaluate(clock)
-    return ledger.incident().notices[0].title
+    return written(ledger.incident().notices[0]).title
 
 
 def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = (), extract: JobFacts = EXTRACT) -> Ledger:
@@ -44,7 +46,7 @@ def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = (), extract: Jo
 def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
     ledger = failed(service("early", "03:50", LOAD), service("daily", "06:30", LOAD))
     assert title(ledger, "03:12").startswith("Daily 06:30 at risk: restart extract by 05:40 ")
-    rows = ledger.incident().notices[0].body.partition("SERVICE ")[2].splitlines()
+    rows = written(ledger.incident().notices[0]).body.partition("SERVICE ")[2].splitlines()
     assert ["Daily", "Early"] == [row.split()[0] for row in rows[1:3]]
 
 
@@ -53,6 +55,11 @@ def test_a_title_names_the_zone_of_its_deadline_if_another_service_has_another()
     night, daily = service("night", "07:30", LOAD, zone="Europe/Berlin"), service("daily", "06:30", LOAD)
     assert title(failed(night, daily), "03:12").startswith("Daily 06:30 UTC and 1 more at risk: restart extract by ")
     assert title(failed(daily, replace(daily, name="again")), "03:12").startswith("Daily 06:30 and 1 more at risk: ")
+
+
+def test_a_name_with_a_colon_stays_whole_in_a_title_without_a_service() -> None:
+    named = replace(EXTRACT, native_id="load: orders")
+    assert "hosts/load: orders failed, no service affected [{incident}]" == title(failed(extract=named), "03:12")
 
 
 def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
@@ -65,7 +72,7 @@ def test_what_headway_cannot_rerun_is_not_recovered_by_a_command_that_is_refused
     by_hand = replace(EXTRACT, cannot_rerun="a file is sent by its sender: ask there")
     ledger = failed(service("daily", "06:30", LOAD), extract=by_hand)
     title(ledger, "03:12")
-    [body] = [notice.body for notice in ledger.incident().notices]
+    [body] = [written(notice).body for notice in ledger.incident().notices]
     assert "a file is sent by its sender: ask there" in body
     assert "headway recover" not in body
 
@@ -74,19 +81,19 @@ def test_a_stopped_plan_is_resumed_also_where_headway_cannot_rerun_its_failed_jo
     ledger = failed(service("daily", "06:30", LOAD), extract=replace(EXTRACT, cannot_rerun="ask its sender"))
     ledger.estate = replace(ledger.estate, plans_by_run={1: PlannedRun(7, is_awaited=False)})
     title(ledger, "03:12")
-    assert "headway plan resume 7" in ledger.incident().notices[0].body
+    assert "headway plan resume 7" in written(ledger.incident().notices[0]).body
 
 
 def test_a_start_that_its_changed_schedule_moved_is_accepted_or_undone() -> None:
-    moved = replace(EXTRACT, seen_schedule=daily("05:10"), drift_since=at("03:00"))
-    ledger = Ledger(estate(moved, LOAD, feeds=feeds(moved, LOAD), services=[service("daily", "06:30", LOAD)]))
+    changed = replace(EXTRACT, seen_schedule=daily("05:10"), drift_since=at("03:00"))
+    ledger = Ledger(estate(changed, LOAD, feeds=feeds(changed, LOAD), services=[service("daily", "06:30", LOAD)]))
     ledger.evaluate("03:00")
     text = title(ledger, "05:20")
     assert text.startswith("Daily 06:30 at risk: accept or undo the change of extract ")
     [notice] = ledger.incident().notices
     accept = "headway system drift accept hosts/extract"
-    assert f"Do           {accept}\nBy hand      undo the change at its scheduler instead\n" in notice.body
-    assert (accept,) == notice.commands
+    assert f"Do           {accept}\nBy hand      undo the change at its scheduler instead\n" in written(notice).body
+    assert (accept,) == notice.message.commands
 
 
 def test_only_services_in_the_state_of_the_named_one_are_counted() -> None:
@@ -108,7 +115,7 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
     ledger.evaluate("03:56")
     [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
     assert ["first", "daily"] == [affected.service for affected in closed.services]
-    assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 will still miss (")
+    assert written(closed.notices[0]).title.startswith("Cause resolved: Daily 04:10 will still miss (")
 
 
 def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_not_yet_delivered() -> None:
@@ -119,8 +126,8 @@ def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_not_yet_deliv
     ledger.evaluate("03:36")
     notice = ledger.incident().notices[0]
     title = "Cause resolved: Daily 06:30 not yet delivered ({incident}, 23 min, attempt 2)"
-    assert title == notice.title == notice.plain_title
-    assert "\nDaily    06:30      not yet delivered\n" in notice.body
+    assert title == written(notice).title == written(notice).plain_title
+    assert "\nDaily    06:30      not yet delivered\n" in written(notice).body
 
 
 def test_a_resolved_message_to_an_owner_says_what_happened_and_not_that_a_forecast_is_missing() -> None:
@@ -130,8 +137,8 @@ def test_a_resolved_message_to_an_owner_says_what_happened_and_not_that_a_foreca
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.evaluate("03:36")
     [business] = [notice for notice in ledger.incident().notices if notice.style == "business"]
-    assert "Cause resolved: Daily 06:30 not yet delivered [{incident}]" == business.title
-    assert "no estimate" not in business.body
+    assert "Cause resolved: Daily 06:30 not yet delivered [{incident}]" == written(business).title
+    assert "no estimate" not in written(business).body
 
 
 def test_the_name_of_a_service_not_yet_delivered_is_whole_where_it_and_its_deadline_fit() -> None:
@@ -153,7 +160,7 @@ def test_the_end_of_a_cause_names_a_service_as_safe_only_if_that_is_known() -> N
     ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.evaluate("03:36")
-    assert "Resolved: Daily safe ({incident}, 23 min, attempt 2)" == ledger.incident().notices[0].title
+    assert "Resolved: Daily safe ({incident}, 23 min, attempt 2)" == written(ledger.incident().notices[0]).title
 
 
 def test_the_end_of_a_cause_has_a_service_and_its_state_in_50_characters() -> None:
@@ -168,7 +175,7 @@ def test_the_end_of_a_cause_has_a_service_and_its_state_in_50_characters() -> No
         ledger.evaluate("03:12")
         ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
         ledger.evaluate("03:36")
-        title = ledger.incident().notices[0].title
+        title = written(ledger.incident().notices[0]).title
         assert title.startswith(begin), title
         assert len(title.partition(" (")[0]) <= PUSH_LENGTH
 
@@ -184,24 +191,25 @@ def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_ri
     ledger.evaluate("03:22")
     [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
     assert Timeliness.NO_ESTIMATE is closed.services[0].timeliness
-    assert closed.notices[0].title.startswith("Cause resolved: Daily 06:30 still at risk (")
-    assert "\nDaily    06:30      at risk\n" in closed.notices[0].body
+    assert written(closed.notices[0]).title.startswith("Cause resolved: Daily 06:30 still at risk (")
+    assert "\nDaily    06:30      at risk\n" in written(closed.notices[0]).body
 
 
 def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs_it_and_its_probe() -> None:
     ledger = failed(service("daily", "03:40", LOAD))
     ledger.evaluate("03:12")
     ledger.evaluate("03:50")
-    ledger.target(2, failing_since=at("03:51"), error="refused. Fix: start it, then wait.", last_ok_at=at("03:50"))
+    error = {"error": "refused.", "error_fix": "start it, then wait."}
+    ledger.target(2, failing_since=at("03:51"), last_ok_at=at("03:50"), **error)
     ledger.evaluate("03:55")
     [notice] = [
-        notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_target_id
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.cause.target_id
     ]
-    assert notice.title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
+    assert written(notice).title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
     steps = "By hand      start it, then wait\nDo           headway system probe warehouse/warehouse\n"
-    assert f"  | refused.\n\n{steps}" in notice.body
-    assert "start it" not in notice.plain_body
-    assert ("headway system probe warehouse/warehouse",) == notice.commands
+    assert f"  | refused.\n\n{steps}" in written(notice).body
+    assert "start it" not in written(notice).plain_body
+    assert ("headway system probe warehouse/warehouse",) == notice.message.commands
 
 
 def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted() -> None:
@@ -210,7 +218,7 @@ def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted
     ledger.evaluate("03:50")
     ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
     ledger.evaluate("03:55")
-    [incident] = [incident for incident in ledger.decisions.incidents if incident.root_target_id]
+    [incident] = [incident for incident in ledger.decisions.incidents if incident.cause.target_id]
     assert () == incident.services
 
 
@@ -221,7 +229,7 @@ def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_res
     def step(kind: str, clock: str) -> str:
         ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12:50"), error="no route", error_kind=kind)
         index = EstateIndex(ledger.estate, at(clock))
-        matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+        matches = match_incidents(index, find_causes(index))
         [match] = [match for match in matches if is_restartable(index, match)]
         return step_text(repair_step(index, match))
 
@@ -233,19 +241,19 @@ def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_res
 def test_the_fix_of_a_host_that_does_not_answer_comes_before_the_restart_on_it() -> None:
     ledger = failed(service("daily", "03:40", EXTRACT))
     ledger.evaluate("03:12")
-    error = "refused. Fix: check that sshd runs there."
-    ledger.target(1, failing_since=at("03:38"), last_ok_at=at("03:38"), error=error, error_kind="unreachable")
+    error = {"error": "refused.", "error_fix": "check that sshd runs there.", "error_kind": "unreachable"}
+    ledger.target(1, failing_since=at("03:38"), last_ok_at=at("03:38"), **error)
     ledger.evaluate("03:41")
     [notice] = [
-        notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_job_id
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.cause.job_id
     ]
-    assert "restore etl-hosts/db07, then restart extract now" in notice.title
+    assert "restore etl-hosts/db07, then restart extract now" in written(notice).title
     steps = (
         "By hand      check that sshd runs there\nDo           headway system probe etl-hosts/db07\n"
         "Do           headway recover {incident}\n"
     )
-    assert steps in notice.body
-    assert "sshd" not in notice.plain_body
+    assert steps in written(notice).body
+    assert "sshd" not in written(notice).plain_body
 
 
 def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
@@ -256,7 +264,7 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     untold = replace(ledger.estate.notifications, notified={})
     ledger.estate = replace(ledger.estate, repairs={root.id: sent}, notifications=untold)
     assert title(ledger, "03:16").startswith("Daily 06:30 at risk: rerun of extract sent 03:15 [")
-    assert "headway recover" not in ledger.incident().notices[0].body
+    assert "headway recover" not in written(ledger.incident().notices[0]).body
     unknown = replace(sent, unknown="3f0a91c2")
     ledger.estate = replace(ledger.estate, repairs={root.id: unknown}, notifications=untold)
     text = "outcome of the rerun of extract unknown: check its scheduler, then headway action withdraw 3f0a91c2"
@@ -269,12 +277,12 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
 def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     assert title(ledger, "03:12")
-    first = ledger.incident().notices[0].body
+    first = written(ledger.incident().notices[0]).body
     ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2))
     untold = replace(ledger.estate.notifications, notified={})
     ledger.estate = replace(ledger.estate, notifications=untold)
     assert title(ledger, "03:23")
-    later = ledger.incident().notices[0].body
+    later = written(ledger.incident().notices[0]).body
     assert "Since          03:12 UTC\nPeriod         03:10 UTC\n" in first
     assert "Since          03:12 UTC\nBusiness date" in later
 
@@ -283,7 +291,7 @@ def test_a_period_that_is_the_time_of_the_failure_is_no_row_of_its_own() -> None
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 0))
     assert title(ledger, "03:12")
-    assert "Since          03:10 UTC\nBusiness date" in ledger.incident().notices[0].body
+    assert "Since          03:10 UTC\nBusiness date" in written(ledger.incident().notices[0]).body
 
 
 def test_the_end_names_services_of_one_title_once() -> None:
@@ -310,5 +318,5 @@ def test_the_end_for_owners_is_about_the_service_that_was_at_risk_and_not_about_
     ledger.run(LOAD, "03:12", RunState.SUCCEEDED, **ended("03:41", 5))
     ledger.evaluate("03:50")
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
-    [text] = [notice.title for notice in notices if notice.route == "biz"]
+    [text] = [written(notice).title for notice in notices if notice.route == "biz"]
     assert text.startswith("Resolved: Late 06:30 "), text

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
+
 from connectors.sdk.states import RunState, Verb
+from console.control.incidents.restart import rerun_of
+from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import AcknowledgementFacts, RouteRule
 from console.domain.decision import Notice
-from console.domain.estate import ApprovalFacts, JobFacts, PlanFacts, RepairFacts
+from console.domain.estate import ApprovalFacts, CancelFacts, JobFacts, PlanFacts, RepairFacts, RunFacts
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, job, minutes, service, target
+from tests.factories import at, estate, feeds, job, minutes, run, service, target
+from tests.messages import written
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",))
 REFUND = job(2, "hosts/refund", "03:10", expected=minutes(30), notify=("oncall",))
@@ -49,30 +54,30 @@ def test_failures_seen_together_are_one_message_that_names_both_restarts() -> No
     ledger.evaluate("03:12")
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     technical = [notice for notice in notices if notice.style == "technical"]
-    assert [f"{BOTH} (in 2 h 18 min) [{{incident}}]"] * 2 == [notice.title for notice in technical]
+    assert [f"{BOTH} (in 2 h 18 min) [{{incident}}]"] * 2 == [written(notice).title for notice in technical]
     [group] = {notice.group for notice in technical}
     assert group.startswith("oncall, joint ")
-    assert all("act by 05:30" in notice.body and "05:40" not in notice.body for notice in technical)
-    business = [notice for notice in notices if notice.style == "business"]
-    [group] = {notice.group for notice in business}
-    assert group.startswith("planning, joint ")
-    assert ["repair needed by 05:30" in notice.title for notice in business] == [True, True]
+    assert all("act by 05:30" in written(notice).body and "05:40" not in written(notice).body for notice in technical)
+    [business] = [notice for notice in notices if notice.style == "business"]
+    assert "repair needed by 05:30" in written(business).title
 
 
 def test_a_later_failure_replaces_the_first_instruction_and_agrees_with_it() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     ledger.evaluate("03:12")
-    assert ledger.incident().notices[0].title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
+    assert written(ledger.incident().notices[0]).title.startswith(
+        "Supply plan 06:30 at risk: restart extract by 05:40 "
+    )
     fails(ledger, REFUND, "no listener")
     ledger.evaluate("03:12:20")
     [second] = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
     ]
     assert "" == second.group
-    assert second.title.startswith(f"{BOTH} ")
-    assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
-    assert "Do           headway recover {incident}\nDo           headway recover INC-0001\n" in second.body
+    assert written(second).title.startswith(f"{BOTH} ")
+    assert written(second).body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
+    assert "Do           headway recover {incident}\nDo           headway recover INC-0001\n" in written(second).body
 
 
 def test_the_end_of_one_incident_names_the_restart_that_its_service_still_needs() -> None:
@@ -83,10 +88,10 @@ def test_the_end_of_one_incident_names_the_restart_that_its_service_still_needs(
     ledger.evaluate("03:14")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 5))
     end = technical_end(ledger, "03:22")
-    assert end.title.startswith("Cause resolved: Supply plan 06:30 still at risk ("), end.title
-    assert ["headway recover INC-0002"] == re.findall(r"^Do +(.*)$", end.body, re.M)
-    assert "Supply plan  06:30      at risk, act by 05:30" in end.body
-    assert "Good since" not in end.body
+    assert written(end).title.startswith("Cause resolved: Supply plan 06:30 still at risk ("), written(end).title
+    assert ["headway recover INC-0002"] == re.findall(r"^Do +(.*)$", written(end).body, re.M)
+    assert "Supply plan  06:30      at risk, act by 05:30" in written(end).body
+    assert "Good since" not in written(end).body
 
 
 def test_an_incident_that_closes_late_says_since_when_its_runs_were_good() -> None:
@@ -99,7 +104,7 @@ def test_an_incident_that_closes_late_says_since_when_its_runs_were_good() -> No
     ledger.run(EXTRACT, "03:15", RunState.SUCCEEDED, **ended("03:15", 2))
     ledger.evaluate("03:18")
     ledger.estate = replace(ledger.estate, plans_by_incident={})
-    body = technical_end(ledger, "03:40").body
+    body = written(technical_end(ledger, "03:40")).body
     assert re.search(r"^Good since +03:17 UTC$", body, re.M), body
 
 
@@ -115,8 +120,43 @@ def test_a_job_that_is_repaired_or_acknowledged_is_in_no_further_instruction() -
     [second] = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
     ]
-    assert second.title.startswith("Supply plan 06:30 at risk: restart refund by 05:30 ")
-    assert "Also restart" not in second.body
+    assert written(second).title.startswith("Supply plan 06:30 at risk: restart refund by 05:30 ")
+    assert "Also restart" not in written(second).body
+
+
+def test_a_day_needs_no_restart_of_a_run_that_is_repeated_or_was_cancelled_through_headway() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    fails(ledger, REFUND, "no listener")
+
+    def needed() -> dict[int | None, bool]:
+        ledger.evaluate("03:12")
+        decisions = ledger.decisions.incidents
+        return {decision.cause.job_id: day.needs_restart for decision in decisions for day in decision.services}
+
+    assert {EXTRACT.id: True, REFUND.id: True} == needed()
+    failed, before = ledger.state(REFUND, "03:10"), ledger.estate
+    ledger.estate = replace(before, cancels={failed.id: CancelFacts(REFUND.id, "ann", "stuck", at("03:11"))})
+    assert {EXTRACT.id: True, REFUND.id: False} == needed()
+    repair = RepairFacts(REFUND.id, Verb.RERUN, "ann", at("03:12"), in_flight=True)
+    ledger.estate = replace(before, repairs={failed.id: repair})
+    assert {EXTRACT.id: True, REFUND.id: False} == needed()
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.SUCCEEDED])
+def test_a_restart_is_over_once_its_own_attempt_has_ended_though_its_action_is_not_settled(state: RunState) -> None:
+    """A success on stale data needs a restart as a failure does."""
+    attempt = run(1, LOAD, "04:00", state, started_at=at("04:10"))
+    sent = RepairFacts(LOAD.id, Verb.RERUN, "ann", at("04:09"), in_flight=True)
+
+    def repeated(run_facts: RunFacts, repair: RepairFacts) -> bool:
+        seen = replace(estate(LOAD, runs=[run_facts], targets=[target(2)]), repairs={1: repair})
+        return rerun_of(EstateIndex(seen, at("04:20")), run_facts) is not None
+
+    assert not repeated(attempt, sent)
+    assert repeated(replace(attempt, state=RunState.RUNNING), sent)
+    assert repeated(attempt, replace(sent, sent_at=at("04:15")))
+    assert not repeated(attempt, replace(sent, sent_at=at("04:15"), in_flight=False))
 
 
 def test_failures_below_different_services_leave_alone() -> None:
@@ -129,7 +169,9 @@ def test_failures_below_different_services_leave_alone() -> None:
     ledger.evaluate("03:12")
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     assert {""} == {notice.group for notice in notices}
-    assert [False, False] == ["extract and refund" in notice.title for notice in notices if notice.style == "technical"]
+    assert [False, False] == [
+        "extract and refund" in written(notice).title for notice in notices if notice.style == "technical"
+    ]
 
 
 def test_an_unreachable_system_has_no_act_by_of_a_restart_elsewhere() -> None:
@@ -139,10 +181,9 @@ def test_an_unreachable_system_has_no_act_by_of_a_restart_elsewhere() -> None:
     ledger.evaluate("03:12")
     away = next(incident for incident in ledger.decisions.incidents if "no route" in incident.reason)
     assert ["06:00"] == [f"{service.act_by:%H:%M}" for service in away.services]
-    technical, business = away.notices
-    assert "does not answer, fix by 06:00" in technical.title
-    assert "repair needed by 06:00" in business.title
-    assert ["act by 06:00"] * 2 == [text for notice in away.notices for text in re.findall("act by .{5}", notice.body)]
+    [technical] = away.notices  # the owner of the service knows of it by the other incident
+    assert "does not answer, fix by 06:00" in written(technical).title
+    assert ["act by 06:00"] == re.findall("act by .{5}", written(technical).body)
 
 
 def test_jobs_of_one_short_name_are_named_in_full() -> None:
@@ -155,7 +196,7 @@ def test_jobs_of_one_short_name_are_named_in_full() -> None:
     fails(ledger, second, "no listener")
     ledger.evaluate("03:12")
     titles = [
-        notice.title
+        written(notice).title
         for incident in ledger.decisions.incidents
         for notice in incident.notices
         if notice.style == "technical"
@@ -174,8 +215,8 @@ def test_the_services_that_need_both_restarts_are_those_that_both_affect() -> No
     [second] = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
     ]
-    assert "Refunds" in second.body
-    assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
+    assert "Refunds" in written(second).body
+    assert written(second).body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
 
 
 def test_restarts_for_two_services_are_two_messages() -> None:
@@ -197,7 +238,7 @@ def test_restarts_for_two_services_are_two_messages() -> None:
     groups: dict[str, set[str]] = {}
     for notice in notices:
         if notice.style == "technical":
-            groups.setdefault(notice.group, set()).add(notice.title.partition(" 0")[0])
+            groups.setdefault(notice.group, set()).add(written(notice).title.partition(" 0")[0])
     assert [{"Pricing"}, {"Supply plan"}] == sorted(groups.values(), key=min)
 
 
@@ -213,9 +254,9 @@ def test_while_one_of_two_restarts_runs_the_message_names_the_other_alone() -> N
     [second] = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
     ]
-    assert second.title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
-    assert "\nDo           headway recover INC-0001\n" in second.body
-    assert "recover {incident}" not in second.body
+    assert written(second).title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
+    assert "\nDo           headway recover INC-0001\n" in written(second).body
+    assert "recover {incident}" not in written(second).body
 
 
 def slower(ledger: Ledger, job: JobFacts, expected: int) -> None:
@@ -228,7 +269,7 @@ def technical(ledger: Ledger) -> list[tuple[str, str]]:
     notices = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
     ]
-    return [(notice.title.partition(" (in")[0], notice.body.partition("\n")[0]) for notice in notices]
+    return [(written(notice).title.partition(" (in")[0], written(notice).body.partition("\n")[0]) for notice in notices]
 
 
 def test_an_act_by_that_moves_forward_materially_is_notified_once() -> None:
@@ -297,9 +338,9 @@ def test_a_rerun_that_awaits_approval_is_to_be_approved() -> None:
     slower(ledger, LOAD, 60)
     ledger.evaluate("04:00")
     [notice] = [notice for notice in ledger.incident().notices if notice.style == "technical"]
-    assert notice.title.startswith("Update: Supply plan 06:30 at risk: approve the rerun of extract by 05:10 ")
-    assert "\nDo           headway action approve 3f0a91c2\n" in notice.body
-    assert "headway recover" not in notice.body
+    assert written(notice).title.startswith("Update: Supply plan 06:30 at risk: approve the rerun of extract by 05:10 ")
+    assert "\nDo           headway action approve 3f0a91c2\n" in written(notice).body
+    assert "headway recover" not in written(notice).body
 
 
 def test_an_act_by_of_a_later_service_is_no_news_while_the_first_stays() -> None:

@@ -19,6 +19,8 @@ from console.forecast.finish_times import forecast
 from console.timing import maintenance
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, job, minutes, run, service, target
+from tests.reasons import why_of, zoned
+from tests.rows import each_row
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10", notify=("oncall",))
 LOAD = job(2, "warehouse/load", "04:00", target_id=2)
@@ -33,10 +35,10 @@ def until_four(**who: tuple[str, ...]) -> Declared:
 def state_in_maintenance(declared: Declared, now: str, of: JobFacts = EXTRACT) -> tuple[RunState, str]:
     host = target(last_ok_at=at(now), seen_until=at(now))
     expected_run = expect_runs(estate(of, targets=[host], declared=declared), at(now)).runs[0]
-    return expected_run.state, expected_run.reason
+    return expected_run.state, why_of(expected_run, at(now))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "who",
     [
         {"targets": ("etl-hosts/db07",)},
@@ -59,16 +61,16 @@ def test_an_end_on_another_day_is_shown_with_its_date() -> None:
 
 def test_it_is_missed_once_the_maintenance_and_its_grace_are_over() -> None:
     assert RunState.PLANNED == state_in_maintenance(until_four(), "04:04")[0]
-    text = "nothing in the log by 04:05 UTC; in maintenance until 04:00 UTC: kernel patches"
+    text = "no start in the log by 04:05 UTC; in maintenance until 04:00 UTC: kernel patches"
     assert (RunState.MISSED, text) == state_in_maintenance(until_four(), "04:06")
 
 
 @pytest.mark.parametrize("who", [{"targets": ("etl-hosts/db08",)}, {"systems": ("etl",)}, {"jobs": ("warehouse/*",)}])
 def test_what_it_does_not_name_is_missed_as_ever(who: dict[str, tuple[str, ...]]) -> None:
-    assert (RunState.MISSED, "nothing in the log by 03:15 UTC") == state_in_maintenance(until_four(**who), "03:30")
+    assert (RunState.MISSED, "no start in the log by 03:15 UTC") == state_in_maintenance(until_four(**who), "03:30")
 
 
-@pytest.mark.parametrize("clock, until", [("21:59", None), ("22:00", "04:00"), ("03:59", "04:00"), ("04:00", None)])
+@each_row("clock, until", [("21:59", None), ("22:00", "04:00"), ("03:59", "04:00"), ("04:00", None)])
 def test_a_maintenance_recurs_in_the_windows_of_its_calendar(clock: str, until: str | None) -> None:
     recurring = Declared(
         calendars=(NIGHTLY,), maintenance=(MaintenanceWindow("backup", jobs=("*",), calendar="nightly"),)
@@ -106,12 +108,23 @@ def test_an_incident_in_maintenance_is_recorded_and_not_notified() -> None:
     first = night.evaluate("03:30")
     assert 1 == len(first.incidents)
     assert () == first.incidents[0].notices
-    assert first.incidents[0].event.endswith("; suppressed: in maintenance until 04:00 UTC: kernel patches")
+    assert zoned(first.incidents[0].event).endswith("; suppressed: in maintenance until 04:00 UTC: kernel patches")
     again = night.evaluate("03:40")
     assert ([()], [""]) == (
         [incident.notices for incident in again.incidents],
-        [incident.event for incident in again.incidents],
+        [zoned(incident.event) for incident in again.incidents],
     )
+
+
+def test_the_timeline_has_the_date_of_a_maintenance_that_ends_on_another_day() -> None:
+    patches = MaintenanceWindow("kernel patches", targets=("etl-hosts/db07",), since=at("03:00"), until=at("00:00", 1))
+    incident = ledger(Declared(maintenance=(patches,))).evaluate("03:30").incidents[0]
+    assert zoned(incident.event, at("03:30")).endswith(
+        "; suppressed: in maintenance until 21 Nov 00:00 UTC: kernel patches"
+    )
+    assert ["in maintenance until 21 Nov 00:00 UTC: kernel patches"] == [
+        notice.why for notice in incident.suppressions.notices
+    ]
 
 
 def test_an_incident_that_outlives_its_maintenance_is_notified_then() -> None:
@@ -119,7 +132,7 @@ def test_an_incident_that_outlives_its_maintenance_is_notified_then() -> None:
     night.evaluate("03:30")
     after = night.evaluate("04:01").incidents[0]
     assert [AlertKind.OPENED] == [notice.kind for notice in after.notices]
-    assert "notified now: its maintenance has ended" == after.event
+    assert "notified now: its maintenance has ended" == zoned(after.event)
     assert [()] == [incident.notices for incident in night.evaluate("04:02").incidents]
 
 
@@ -208,7 +221,7 @@ PLAN = service("supply", "06:30", EXTRACT, ready=("rows",), notify=("oncall",))
 OTHER = service("other", "06:30", LOAD, ready=("rows",))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "services, who, is_quiet",
     [
         ([PLAN], {"systems": ("dwh",)}, True),
@@ -230,8 +243,8 @@ def test_a_failed_check_in_maintenance_is_not_notified_while_it_lasts(
     ledger.estate = replace(ledger.estate, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (result_span,))})
     ledger.evaluate("03:23")
     incident = ledger.incident()
-    assert ("check", not is_quiet) == (incident.cause, bool(incident.notices))
-    assert is_quiet == incident.event.endswith("suppressed: in maintenance until 04:00 UTC: kernel patches")
+    assert ("check", not is_quiet) == (incident.cause.kind, bool(incident.notices))
+    assert is_quiet == zoned(incident.event).endswith("suppressed: in maintenance until 04:00 UTC: kernel patches")
     ledger.evaluate("04:01")
     assert is_quiet == bool(ledger.incident().notices)
 
@@ -254,4 +267,4 @@ def test_a_shared_root_is_not_notified_while_all_its_jobs_are_in_maintenance() -
             )
         ledger.evaluate("03:13")
         incident = ledger.incident()
-        assert (True, is_notified) == (bool(incident.root_shared), bool(incident.notices)), incident
+        assert (True, is_notified) == (incident.cause.kind == "shared", bool(incident.notices)), incident

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
@@ -12,6 +11,9 @@ from console.domain.decision import IncidentDecision
 from console.domain.estate import EvaluationSettings, JobFacts, RunFacts
 from tests.control.ledger import ended
 from tests.factories import at, estate, feeds, job, minutes, run, service
+from tests.messages import written
+from tests.reasons import evidence_of, title_of, zoned
+from tests.rows import each_row
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
@@ -25,18 +27,16 @@ def notified_incident(
     root: JobFacts = EXTRACT, tail: str = "", settings: EvaluationSettings | None = None, **more: Any
 ) -> IncidentDecision:
     facts: dict[str, Any] = {
-        "runs": [failed(root)],
+        "runs": [replace(failed(root), tail=tail)],
         "feeds": feeds(root, LOAD),
         "services": [service("daily", "06:30", LOAD)],
     }
-    decisions = evaluate(
-        estate(root, LOAD, settings=settings, **(facts | more)), at("03:20"), log_tails={7: tail} if tail else {}
-    )
+    decisions = evaluate(estate(root, LOAD, settings=settings, **(facts | more)), at("03:20"))
     (incident,) = decisions.incidents
     return incident
 
 
-@pytest.mark.parametrize(
+@each_row(
     "of_job, of_service, expected",
     [
         ((), (), [("oncall", "technical")]),
@@ -63,16 +63,16 @@ def test_without_a_route_for_the_root_and_a_default_the_services_are_notified_of
 
 def test_without_any_route_nobody_is_notified_and_the_incident_remains() -> None:
     incident = notified_incident(settings=EvaluationSettings())
-    assert ((), "opened: hosts/extract failed") == (incident.notices, incident.event)
+    assert ((), "opened: hosts/extract failed") == (incident.notices, zoned(incident.event))
 
 
 def test_deadlines_are_shown_in_the_zone_of_their_service_with_its_label() -> None:
     (notice,) = notified_incident(
         services=[service("daily", "07:30", LOAD, zone="Europe/Berlin", title="Daily revenue")]
     ).notices
-    assert "SERVICE        DUE (CET)  STATUS\nDaily revenue  07:30      at risk, act by 06:40\n" in notice.body
-    assert "Daily revenue  green by 07:00; estimated from declared duration\n" in notice.body
-    assert "Daily revenue 07:30 at risk: restart extract by 06:40 (in 2 h 20 min) [{incident}]" == notice.title
+    assert "SERVICE        DUE (CET)  STATUS\nDaily revenue  07:30      at risk, act by 06:40\n" in written(notice).body
+    assert "Daily revenue  the cause must be green by 07:00; estimated from declared duration\n" in written(notice).body
+    assert "Daily revenue 07:30 at risk: restart extract by 06:40 (in 2 h 20 min) [{incident}]" == written(notice).title
 
 
 def test_owner_and_runbook_come_from_the_job_else_from_the_first_service() -> None:
@@ -86,19 +86,22 @@ def test_owner_and_runbook_come_from_the_job_else_from_the_first_service() -> No
 
 def test_what_is_missing_takes_no_room() -> None:
     (notice,) = notified_incident(services=[]).notices
-    assert "hosts/extract failed, no service affected [{incident}]" == notice.title
-    assert [] == [text for text in ("Owner", "Runbook", "SERVICE", "log", "not set", "–") if text in notice.body]
+    assert "hosts/extract failed, no service affected [{incident}]" == written(notice).title
+    assert [] == [
+        text for text in ("Owner", "Runbook", "SERVICE", "log", "not set", "–") if text in written(notice).body
+    ]
 
 
 def test_the_tail_of_a_failed_task_is_that_of_its_dag() -> None:
     task = job(3, "hosts/extract.publish", parent_id=1)
     runs = [run(6, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2)), run(7, task, "03:10", RunState.FAILED)]
-    decisions = evaluate(estate(EXTRACT, task, runs=runs), at("03:20"), log_tails={7: "KeyError: 'amount'"})
-    assert "  | KeyError: 'amount'\n" in decisions.incidents[0].notices[0].body
+    runs[1] = replace(runs[1], tail="KeyError: 'amount'")
+    decisions = evaluate(estate(EXTRACT, task, runs=runs), at("03:20"))
+    assert "  | KeyError: 'amount'\n" in written(decisions.incidents[0].notices[0]).body
 
 
 def test_only_the_end_of_a_long_log_is_sent() -> None:
-    body = notified_incident(tail="\n".join(f"line {number}" for number in range(100))).notices[0].body
+    body = written(notified_incident(tail="\n".join(f"line {number}" for number in range(100))).notices[0]).body
     assert "  | line 99\n" in body
     assert "line 79\n" not in body
     assert "  | line 80\n" in body
@@ -116,27 +119,31 @@ def test_hostile_names_and_logs_leave_nothing_that_acts_on_a_terminal() -> None:
     )
     (notice,) = incident.notices
     message = (
-        notice.title + notice.body.replace("\n", "") + incident.title + incident.reason + incident.event + incident.key
+        written(notice).title
+        + written(notice).body.replace("\n", "")
+        + title_of(incident)
+        + evidence_of(incident)
+        + zoned(incident.event)
+        + incident.key
     )
     assert [] == [name for name in message if not (name.isprintable() or name == "\ufffd")]
-    assert "\n" not in notice.title
+    assert "\n" not in written(notice).title
 
 
 def test_an_update_says_what_is_new_and_a_recovery_why_it_is_over() -> None:
     first = notified_incident()
-    assert "failed" not in first.notices[0].title + first.notices[0].body
-    assert "Rate           headway alert rate {alert} yes|no\n" in first.notices[0].body
+    assert "failed" not in written(first.notices[0]).title + written(first.notices[0]).body
 
 
 def test_link_texts_contain_no_text_of_a_job() -> None:
     runs = [failed(EXTRACT, message="SECRET of the customer", native_state="ODD WORD")]
     (notice,) = notified_incident(runs=runs, tail="SECRET in its log").notices
-    assert "SECRET of the customer" in notice.title + notice.body
-    plain = notice.plain_title + notice.plain_body
+    assert "SECRET of the customer" in written(notice).title + written(notice).body
+    plain = written(notice).plain_title + written(notice).plain_body
     assert [] == [text for text in ("SECRET", "ODD WORD", "  | ") if text in plain]
-    assert "Daily 06:30 at risk: restart extract by " in notice.plain_title
+    assert "Daily 06:30 at risk: restart extract by " in written(notice).plain_title
     for text in ("Daily    06:30      at risk", "act by", "Open         headway incident {incident}"):
-        assert text in notice.plain_body
+        assert text in written(notice).plain_body
 
 
 def test_of_many_causes_that_affect_one_tier_1_service_the_first_notification_alone_is_urgent() -> None:

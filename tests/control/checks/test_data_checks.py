@@ -17,7 +17,6 @@ from console.domain.check import (
     Check,
     CheckCriteria,
     CheckHistory,
-    CheckSeverity,
     CheckState,
     Comparator,
     Comparison,
@@ -28,12 +27,13 @@ from console.domain.check import (
 from console.domain.estate import Estate
 from console.domain.settings import Declared
 from tests.factories import NIGHT, at
+from tests.rows import each_row
 
 THURSDAYS = [2950, 3020, 3100, 3130, 3155, 3180, 3220, 3300, 3410]
 
 
-def check(severity: CheckSeverity = CheckSeverity.FAIL, **parameters: Any) -> Check:
-    return Check("supply-rows", "sql", "table supply.rows", CheckCriteria(**parameters), severity=severity)
+def check(**parameters: Any) -> Check:
+    return Check("supply-rows", "sql", "table supply.rows", CheckCriteria(**parameters))
 
 
 def weeks(counts: list[int], business_date: date = NIGHT) -> list[PastRowCount]:
@@ -126,7 +126,7 @@ def test_missing_and_retyped_columns_are_named_and_short_type_names_are_known() 
     assert verdict(measurement, columns=(("id", "BIGINT"),)) == (CheckState.PASSED, "1 column as expected")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "question, there",
     [
         ("varchar(20)", "character varying(20)"),
@@ -162,7 +162,7 @@ def test_a_file_that_is_not_there_is_not_judged_further() -> None:
     assert (state, text) == (CheckState.FAILED, "5 bytes, fewer than 10")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "how, to, value, holds",
     [
         (Comparator.EQUALS, 3, 3.0, True),
@@ -218,7 +218,7 @@ def test_a_check_that_passed_lately_is_ready_since_it_passed() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "estate, text",
     [
         (world(), "check supply-rows: not run for 2026-11-19 yet"),
@@ -272,8 +272,3 @@ def test_a_failing_check_delays_the_date_since_its_jobs_were_done() -> None:
 def test_a_band_without_data_delays_no_service() -> None:
     estate = world(failing("05:31", "05:40", CheckState.LEARNING))
     assert all_proved_at(estate, ["supply-rows"], NIGHT, at("05:30")) == at("05:31")
-
-
-def test_a_check_that_only_warns_delays_no_service() -> None:
-    estate = world(failing("05:31", "05:40"), severity=CheckSeverity.WARN)
-    assert all_proved_at(estate, ["supply-rows"], NIGHT, at("05:30")) == at("05:30")

@@ -42,8 +42,10 @@ class BufferedEstate:
     """Share of jobs that fail on 10 to 25 % of nights."""
     near: float = 0.0
     """Share of lone jobs that start shortly after another ends, and are never harmed by it."""
+    targets: int = 1
+    """A line is on one of them."""
     loaded: Range = (0.0, 1.0)
-    """Share of nights on which all jobs take 1.8 times as long, and fail so many times as often."""
+    """Share of nights on which all jobs of a target take 1.8 times as long, and fail so many times as often."""
     monday: float = 1.0
     """How much longer all jobs take on Mondays."""
     hourly: float = 0.0
@@ -60,6 +62,7 @@ class _Job:
     clock: float
     minutes: float
     fail: float
+    target: int
     upstream: _Job | None = None
     harm: float = 0.0
     buffer: float = 60.0
@@ -79,12 +82,12 @@ def generate(knobs: BufferedEstate, seed: int) -> tuple[list[JobNights], set[tup
     """The jobs with their nights, and the true pairs (upstream, downstream) by name."""
     rng = np.random.default_rng(seed)
     jobs = list(_jobs(knobs, rng))
-    is_loaded = rng.random(knobs.nights) < knobs.loaded[0]
+    is_loaded = rng.random((knobs.targets, knobs.nights)) < knobs.loaded[0]
     middle = knobs.nights // 2 + int(rng.integers(-5, 6))
     histories = []
     for job in jobs:
-        runs = tuple(_runs(job, knobs, is_loaded, middle, rng))
-        histories.append(JobNights(job.number + 1, job.name, "cron", runs))
+        runs = tuple(_runs(job, knobs, is_loaded[job.target], middle, rng))
+        histories.append(JobNights(job.number + 1, job.name, job.target, runs))
     pairs = {(job.upstream.name, job.name) for job in jobs if job.upstream}
     return [histories[number] for number in rng.permutation(len(jobs))], pairs
 
@@ -95,7 +98,8 @@ def _jobs(knobs: BufferedEstate, rng: np.random.Generator) -> Iterator[_Job]:
 
     def made(clock: float, minutes: float) -> _Job:
         fail = rng.uniform(0.1, 0.25) if rng.random() < knobs.flaky else rng.uniform(*knobs.fail)
-        return _Job(int(next(numbers)), clock, minutes, float(fail))
+        number = int(next(numbers))
+        return _Job(number, clock, minutes, float(fail), number % knobs.targets)
 
     def clock_after(minutes: float) -> float:
         return float(ceil(minutes / knobs.clock_minutes) * knobs.clock_minutes)
@@ -112,6 +116,7 @@ def _jobs(knobs: BufferedEstate, rng: np.random.Generator) -> Iterator[_Job]:
             ends = above.clock + max(above.change, 0.0) + above.minutes * rng.uniform(1.2, 1.8) + 2
             job = made(ends if is_hourly else clock_after(ends), rng.uniform(5, 15 if is_hourly else 50))
             job.upstream, job.harm, job.is_hourly, job.weekdays = above, rng.uniform(*knobs.harm), is_hourly, weekdays
+            job.target = above.target
             above.late = rng.uniform(0.02, 0.08) if is_hourly else rng.uniform(*knobs.late)
             above.buffer = job.clock - above.clock - above.minutes
             lined.append(above := job)

@@ -18,6 +18,7 @@ KINDS = {
     "as usual": ESTATE,
     "common clocks": replace(ESTATE, clock_minutes=60),
     "loaded nights that harm": replace(ESTATE, loaded=(0.12, 4.0)),
+    "loaded targets that harm": replace(ESTATE, targets=4, loaded=(0.08, 8.0)),
     "mondays": replace(ESTATE, monday=1.5),
     "neighbors never harmed": replace(ESTATE, near=0.8, alone=60),
     "flaky": replace(ESTATE, flaky=0.3),
@@ -33,8 +34,9 @@ def suggested(jobs: list[JobNights], known: Collection[tuple[int, int]] = ()) ->
 
 
 def nightly(
-    number: int, name: str, hour: int, minutes: int, late: Collection[int] = (), harmed: Collection[int] = ()
-) -> JobNights:
+    number: int, name: str, hour: int, minutes: int, late: Collection[int] = (), harmed: Collection[int] = (),
+    target_id: int = 1,
+) -> JobNights:  # fmt: skip
     """Thirty nights: on the late ones it takes two hours more, on the harmed ones it fails."""
     runs = []
     for night in range(30):
@@ -42,7 +44,7 @@ def nightly(
         start = datetime(day.year, day.month, day.day, hour, tzinfo=ZONE)
         end = start + timedelta(minutes=minutes + 120 * (night in late))
         runs.append(NightRun(day, start, end, night not in harmed, 1))
-    return JobNights(number, f"cron/{name}", "cron", tuple(runs))
+    return JobNights(number, f"cron/{name}", target_id, tuple(runs))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,12 @@ def test_violated_nights_without_harm_are_no_evidence() -> None:
 def test_a_night_on_which_all_is_late_and_all_fails_joins_no_jobs() -> None:
     jobs = [nightly(hour, f"job{hour}", hour, 50, late=LATE, harmed=LATE) for hour in range(1, 8)]
     assert set() == suggested(jobs)
+
+
+def test_a_night_on_which_all_of_one_target_is_late_and_fails_joins_no_jobs_of_it() -> None:
+    jobs = [nightly(hour, f"job{hour}", hour, 50, late=LATE, harmed=LATE) for hour in range(1, 8)]
+    others = [nightly(10 + hour, f"other{hour}", hour, 50, target_id=2) for hour in range(1, 10)]
+    assert set() == suggested([*jobs, *others])
 
 
 def test_an_upstream_that_failed_in_time_says_nothing() -> None:
@@ -140,4 +148,4 @@ def test_few_nights_and_no_ended_run_suggest_nothing() -> None:
     assert set() == suggested(generate(replace(ESTATE, nights=4), 100)[0])
     assert set() == suggested([])
     open_run = NightRun(FIRST, datetime(2026, 9, 1, tzinfo=ZONE), None, False, 1)
-    assert set() == suggested([JobNights(1, "a", "cron", (open_run,)), JobNights(2, "b", "cron", ())])
+    assert set() == suggested([JobNights(1, "a", 1, (open_run,)), JobNights(2, "b", 1, ())])

@@ -12,6 +12,7 @@ from console.control.snapshot.incremental import changed_jobs
 from console.domain.estate import RunFacts
 from console.domain.finding import DetectionRule
 from tests.factories import at, estate, job, minutes, run, target
+from tests.reasons import source_text
 
 AGENT = job(1, "agents/summarise", "03:10", budget_time=minutes(20), budget_cost=5.0)
 
@@ -21,11 +22,11 @@ def budget_findings(clock: str, *runs: RunFacts, costs: dict[int, float] | None 
     seen = target(last_ok_at=at(clock), seen_until=at(clock))
     made = replace(estate(replace(AGENT, **more), runs=runs, targets=[seen]), costs=costs or {})
     findings = current_findings(EstateIndex(made, at(clock))).findings
-    return [finding.with_source for finding in findings if finding.rule is DetectionRule.OVER_BUDGET]
+    return [source_text(finding) for finding in findings if finding.rule is DetectionRule.OVER_BUDGET]
 
 
 RUNNING = run(1, AGENT, "03:10", RunState.RUNNING)
-SOURCE = "declared in config, the job's budget"
+SOURCE = "declared in config as the budget"
 
 
 def test_what_goes_on_beyond_its_time_is_over_budget_from_then_on() -> None:

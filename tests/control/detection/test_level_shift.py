@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from console.forecast.usual import level_shift
+from tests.rows import each_row
 
 
 def nights(seed: int, count: int = 60, spread: float = 0.08) -> list[float]:
     return list(480.0 * np.exp(spread * np.random.default_rng(seed).standard_normal(count)))
 
 
-@pytest.mark.parametrize("factor", [1.5, 0.6])
-@pytest.mark.parametrize("since", [3, 5, 14])
+@each_row("factor", [1.5, 0.6])
+@each_row("since", [3, 5, 14])
 def test_a_level_that_moved_is_found_to_the_night(factor: float, since: int) -> None:
     times = nights(since)
     times[-since:] = [factor * time for time in times[-since:]]

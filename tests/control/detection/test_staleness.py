@@ -5,14 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunEvidence, RunState
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.estate import JobFacts, RunFacts
 from tests.control.ledger import ended
 from tests.factories import at, estate, feeds, job, minutes, run, target
+from tests.rows import each_row
 
 U, D, E = job(1, "s/u", "03:10"), job(2, "s/d", "04:00"), job(3, "s/e", "05:00", target_id=2)
 TASK = job(4, "s/u.publish", parent_id=1)
@@ -33,7 +32,7 @@ def good(of: JobFacts, clock: str, began: str = "", takes: float = 10, **more: A
     return run(of.id, of, clock, RunState.SUCCEEDED, **ended(began or clock, takes), **more)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "upstream, expected",
     [
         (good(U, "03:10"), set()),
@@ -147,7 +146,7 @@ def test_a_chain_of_thousands_is_judged_without_recursion() -> None:
 HOURLY = job(6, "s/hourly", Schedule("debian-cron", "10 * * * *"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "later, began, expected",
     [
         (good(HOURLY, "04:10"), "04:20", set()),

@@ -88,7 +88,7 @@ def test_a_failure_on_a_date_without_a_promise_affects_no_service() -> None:
     promised = service("supply", "06:30", extract, calendar="closed", notify=("oncall",))
     red = run(7, extract, "03:10", RunState.FAILED, ended_at=at("03:12"))
     decisions = evaluate(estate(extract, services=[promised], runs=[red], declared=DECLARED), at("03:20"))
-    [mine] = [incident for incident in decisions.incidents if incident.root_run_id == 7]
+    [mine] = [incident for incident in decisions.incidents if incident.members[0].run_id == 7]
     assert ((), Timeliness.NO_PROMISE) == (mine.services, decisions.service_days[-1].timeliness)
 
 

@@ -16,6 +16,8 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.hold import HoldFacts, HoldState
 from tests.factories import NIGHT, at, daily, estate, job, run, target
+from tests.reasons import why_of
+from tests.rows import each_row
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"))
 KEY = "2026-11-20T03:10:00Z"
@@ -35,13 +37,13 @@ def tonight(expectations: Expectations) -> ExpectedRun:
 
 def verdict_of(expectations: Expectations) -> tuple[RunState, RunEvidence, str]:
     due = tonight(expectations)
-    return due.state, due.evidence, due.reason
+    return due.state, due.evidence, why_of(due, due.period_at)
 
 
 def test_an_accepted_schedule_is_laid_out_with_instant_and_business_date() -> None:
     expectations = of("02:30")
     assert [KEY, "2026-11-21T03:10:00Z"] == [run.period_key for run in expectations.runs]
-    assert ExpectedRun(1, KEY, at("03:10"), NIGHT, RunState.PLANNED, INFERRED, "") == tonight(expectations)
+    assert ExpectedRun(1, KEY, at("03:10"), NIGHT, RunState.PLANNED, INFERRED, ()) == tonight(expectations)
     assert at("03:15:15") == expectations.next_at
 
 
@@ -50,14 +52,14 @@ def test_nothing_is_expected_of_the_time_before_a_schedule_was_accepted() -> Non
         1, "etl-hosts/db07:extract", "03:10", accepted_at=at("03:30"))).runs]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     "now, seen, expected",
     [
         ("03:12", "03:12", (RunState.PLANNED, INFERRED, "")),
         ("03:14:59", "03:14:59", (RunState.PLANNED, INFERRED, "")),
         ("03:20", "03:14", (RunState.PLANNED, INFERRED, "")),
-        ("03:15", "03:15", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
-        ("05:00", "03:15", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+        ("03:15", "03:15", (RunState.MISSED, INFERRED, "no start in the log by 03:15 UTC")),
+        ("05:00", "03:15", (RunState.MISSED, INFERRED, "no start in the log by 03:15 UTC")),
     ],
 )
 def test_a_run_is_missed_once_an_evaluation_after_its_grace_proves_that_it_never_started(
@@ -73,7 +75,7 @@ def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed(
     assert [INFERRED] == [run.evidence for run in later]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "since, until, expected",
     [
         (
@@ -86,8 +88,8 @@ def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed(
             "03:13",
             (RunState.PLANNED, STALE, "evidence is incomplete until 03:13 UTC: it is unknown whether it started"),
         ),
-        ("02:00", "03:09", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
-        ("03:16", "03:30", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+        ("02:00", "03:09", (RunState.MISSED, INFERRED, "no start in the log by 03:15 UTC")),
+        ("03:16", "03:30", (RunState.MISSED, INFERRED, "no start in the log by 03:15 UTC")),
     ],
 )
 def test_what_was_due_while_evidence_was_lost_is_never_missed(
@@ -133,7 +135,7 @@ def test_a_pause_or_removal_after_its_grace_is_not_the_reason() -> None:
     later = job(
         1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("04:00"), gone_since=at("04:00")
     )
-    assert (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC") == verdict_of(of("05:00", job=later))
+    assert (RunState.MISSED, INFERRED, "no start in the log by 03:15 UTC") == verdict_of(of("05:00", job=later))
     assert (RunState.PLANNED, STALE) == verdict_of(
         of("05:00", job=later, seen_until=at("03:00"), last_ok_at=at("03:00"))
     )[:2]
@@ -168,7 +170,7 @@ def test_a_plan_ahead_that_a_new_accepted_schedule_no_longer_names_goes() -> Non
 
 def test_an_unchanged_record_is_not_reported_again() -> None:
     first = of("03:16")
-    rows = [run(number, EXTRACT, expected_run.period_at, expected_run.state, reason=expected_run.reason)
+    rows = [run(number, EXTRACT, expected_run.period_at, expected_run.state, why=expected_run.why)
             for number, expected_run in enumerate(first.runs, start=1)]  # fmt: skip
     assert () == of("03:16", *rows).runs
     assert () == of("04:30", *rows).runs
@@ -241,7 +243,7 @@ def verdicts_by_time(now: str, hold: HoldFacts, of_job: JobFacts = EXTRACT) -> d
     whole = estate(of_job, targets=[target(last_ok_at=at(now), seen_until=at(now))])
     expectations = expect_runs(replace(whole, holds=(hold,)), at(now))
     return {
-        f"{run.period_at:%H:%M}": (run.state, run.reason) for run in expectations.runs if run.business_date == NIGHT
+        f"{run.period_at:%H:%M}": (run.state, why_of(run)) for run in expectations.runs if run.business_date == NIGHT
     }
 
 
@@ -278,8 +280,8 @@ def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
     assert "not started (hold headway-0123456789): the start after it replaces it" == after["04:10"][1]
 
 
-@pytest.mark.parametrize(
-    "kind, text", [("cron", "nothing in the log"), ("heartbeat", "no report"), ("slurm", "no run"), ("http", "no run")]
+@each_row(
+    "kind, text", [("cron", "no start in the log"), ("heartbeat", "no report"), ("slurm", "no run"), ("http", "no run")]
 )
 def test_a_missing_start_is_named_as_its_kind_reports_starts(kind: str, text: str) -> None:
     """An inbound endpoint has no log in which a run could be missing."""
@@ -302,7 +304,7 @@ def test_a_start_that_moved_is_missed_after_the_time_at_which_its_source_starts_
     text = "starts 05:00 UTC by its changed schedule"
     for now in ("03:20", "05:04"):
         assert (RunState.PLANNED, INFERRED, text) == verdict_of(of(now, job=LATER))
-    missed = f"nothing in the log by 05:05 UTC; {LATER.drift_reason}; {text}"
+    missed = f"no start in the log by 05:05 UTC; {LATER.drift_reason}; {text}"
     assert (RunState.MISSED, INFERRED, missed) == verdict_of(of("05:05", job=LATER))
 
 

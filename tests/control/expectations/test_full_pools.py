@@ -17,6 +17,8 @@ from console.domain.estate import Estate, RunFacts
 from console.domain.history import RunHistory, SuccessfulRun, build_history
 from console.domain.settings import Declared, DeclaredPool, JobPool
 from tests.factories import NIGHT, at, estate, job, run, service, target
+from tests.reasons import why_of
+from tests.rows import each_row
 
 A, B, C = (job(number, f"etl/{name}", "03:10", accepted_at=at("02:00")) for number, name in enumerate("abc", 1))
 KEY = "2026-11-20T03:10:00Z"
@@ -31,7 +33,7 @@ def seen(now: str, *runs: RunFacts, declared: Declared = LIC) -> Estate:
 def verdict_of_c(result: Estate, now: str, memory: EvaluationMemo | None = None) -> tuple[RunState, str]:
     """What is expected of C."""
     runs = expect_runs(result, at(now), memory).runs
-    return next((run.state, run.reason) for run in runs if run.job_id == C.id and run.period_key == KEY)
+    return next((run.state, why_of(run)) for run in runs if run.job_id == C.id and run.period_key == KEY)
 
 
 def ran(number: int, began: str, ended: str | None) -> RunFacts:
@@ -51,12 +53,12 @@ def retries(began: str, ended: str | None) -> RunFacts:
         ("03:20", (ran(1, "03:10", None),), RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a"),
         ("03:20", (ran(1, "03:10", "03:18"),), RunState.PLANNED, "lic had a free slot at 03:18 UTC"),
         ("03:24", (ran(1, "03:10", "03:18"),), RunState.MISSED,
-         "nothing in the log by 03:23 UTC; lic had a free slot at 03:18 UTC"),
+         "no start in the log by 03:23 UTC; lic had a free slot at 03:18 UTC"),
         ("03:24", (ran(1, "03:10", "03:18"), ran(2, "03:19", None)), RunState.PLANNED,
          "waits for a slot of lic: 1 of 1"),
-        ("03:20", (ran(1, "03:10", "03:14"),), RunState.MISSED, "nothing in the log by 03:15 UTC"),
+        ("03:20", (ran(1, "03:10", "03:14"),), RunState.MISSED, "no start in the log by 03:15 UTC"),
         ("03:24", (retries("03:10", "03:18"),), RunState.MISSED,
-         "nothing in the log by 03:23 UTC; lic had a free slot"),
+         "no start in the log by 03:23 UTC; lic had a free slot"),
         ("03:24", (retries("03:10", None),), RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a"),
         ("03:14", (ran(1, "03:10", None),), RunState.PLANNED, ""),
     ],
@@ -103,7 +105,7 @@ def test_the_walk_through_a_long_day_of_a_full_pool_reads_each_of_its_runs_a_few
             for number in range(2000)]  # fmt: skip
     full_pools = FullPools(replace(estate(A, *clerks, runs=runs), declared=LIC), {A.id: runs}, at("22:00"))
     waits = [full_pools.put_off(job, GraceEnd(at("12:10") + timedelta(seconds=job.id))) for job in clerks]
-    assert all("lic had a free slot at" in grace_end.text for grace_end in waits)
+    assert all("lic had a free slot at " in grace_end.text for grace_end in waits)
     assert count < 10 * len(clerks) * len(runs)
 
 
@@ -162,13 +164,13 @@ def late_starter(minutes: int, nights: int = 30) -> RunHistory:
     return build_history(runs)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "minutes, nights, now, state, text",
     [
         (8, 30, "03:22", RunState.PLANNED, "usually starts 8m later"),
-        (8, 30, "03:23", RunState.MISSED, "nothing in the log by 03:23 UTC; usually starts 8m later"),
-        (8, 4, "03:16", RunState.MISSED, "nothing in the log by 03:15 UTC"),
-        (2, 30, "03:16", RunState.MISSED, "nothing in the log by 03:15 UTC"),
+        (8, 30, "03:23", RunState.MISSED, "no start in the log by 03:23 UTC; usually starts 8m later"),
+        (8, 4, "03:16", RunState.MISSED, "no start in the log by 03:15 UTC"),
+        (2, 30, "03:16", RunState.MISSED, "no start in the log by 03:15 UTC"),
     ],
 )
 def test_what_starts_later_every_night_is_waited_for_until_then_and_its_grace(
@@ -189,7 +191,7 @@ def test_the_lag_of_a_clock_is_not_awaited_twice(minutes: int, end: str, text: s
     known = replace(seen(end, declared=Declared()), history={C.id: late_starter(minutes)})
     host = replace(known.targets[C.target_id], behind=timedelta(hours=1))
     state, reason = verdict_of_c(replace(known, targets={C.target_id: host}), end)
-    assert (RunState.MISSED, f"nothing in the log by {end} UTC; {text}") == (state, reason)
+    assert (RunState.MISSED, f"no start in the log by {end} UTC; {text}") == (state, reason)
 
 
 def test_what_starts_every_few_minutes_and_usually_late_is_missed_too() -> None:
@@ -198,4 +200,4 @@ def test_what_starts_every_few_minutes_and_usually_late_is_missed_too() -> None:
     result = replace(result, jobs={C.id: often}, history={C.id: late_starter(11)})
     missed = [run for run in expect_runs(result, at("04:30")).runs if run.state is RunState.MISSED]
     assert missed
-    assert "usually starts 11m later" in missed[0].reason
+    assert "usually starts 11m later" in why_of(missed[0])

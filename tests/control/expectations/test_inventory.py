@@ -6,7 +6,6 @@ import random
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from connectors.sdk.records import Inventory, JobRecord, Schedule
 from console.control.expectations.inventory import match_inventory
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, KnownJob
 from tests.factories import at, daily
+from tests.rows import each_row
 
 
 def known(number: int, native_id: str, **changes: Any) -> KnownJob:
@@ -134,7 +134,7 @@ UNREAD = Schedule("none", text="its schedules cannot be read: no right")
 BARE = Schedule("none")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "before, after, drift",
     [
         (BARE, RATE, "no schedule became EventBridge Scheduler: rate(1 day)"),

@@ -6,7 +6,6 @@ import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from connectors.sdk.states import RunState
 from console.timing.business_dates import assign_periods, business_date_of
 from console.timing.schedule import instants, seen_instant
 from tests.factories import at, daily, job, record
+from tests.rows import each_row
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
 QUARTERS = job(2, "etl-hosts/db07:quarters", Schedule("debian-cron", "*/15 * * * *"))
@@ -28,7 +28,7 @@ def keys(records: list[RunRecord], assigned: dict[tuple[str, str], str] | None =
     return [run.period_key for run in assign_periods(records, JOBS, assigned or {})]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "instant, interval_start, zone, cutoff, expected",
     [
         (datetime(2026, 11, 20, 3, 12, tzinfo=UTC), None, "UTC", NOON, 19),
@@ -60,8 +60,8 @@ def test_a_late_start_is_the_late_run_of_its_period() -> None:
     assert ["2026-11-20T03:10:00Z"] == keys([record("db07:extract", at("09:40"))])
 
 
-@pytest.mark.parametrize("job", ["db07:extract", "db07:monthly"])
-@pytest.mark.parametrize(
+@each_row("job", ["db07:extract", "db07:monthly"])
+@each_row(
     "start, is_waiting, is_late_run",
     [("01T23:10:00", False, False), ("01T23:10:00", True, True), ("01T15:00:00", False, True)],
 )
@@ -146,7 +146,7 @@ def early(
     return [run.period_key for run in assign_periods(records, JOBS, assigned or {}, began or {}, may_start_early=True)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "start, expected",
     [
         ("03:06:18", EXPORT[0]),
@@ -188,7 +188,7 @@ def test_a_start_on_time_joins_the_run_that_somebody_began_just_before_its_clock
     assert ["start:2026-11-20T03:10:01Z"] == early(by_clock, assigned=assigned, began=on_time)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "start, is_used, expected",
     [
         ("03:14:30", False, "2026-11-20T03:00:00Z"),
@@ -223,7 +223,7 @@ def moved(start: datetime, before: str, after: str, *, zone: str = "UTC", **assi
     return run.period_key
 
 
-@pytest.mark.parametrize(
+@each_row(
     "start, before, after, expected",
     [
         ("20T04:04:01", "5 4 * * *", "4 4 * * *", "20T04:05:00"),

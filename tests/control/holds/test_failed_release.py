@@ -10,13 +10,16 @@ import pytest
 
 from connectors.sdk.states import RunState, Verb
 from console.control.expectations.expected_runs import expect_runs
-from console.control.snapshot.holds import held_start_reason
+from console.control.snapshot.holds import held_start_of
 from console.domain.decision import HoldDecision
 from console.domain.hold import HoldReason, HoldState
+from console.domain.ids import utc_minute
 from console.domain.switches import Modes, SwitchState
+from console.domain.text import render
 from tests.control.holds.test_state_machine import failed, reason, repaired
 from tests.control.stage import EXTRACT, LOAD, Stage
 from tests.factories import at
+from tests.reasons import zoned
 
 NO_RIGHT = "no right to do this"
 
@@ -131,7 +134,9 @@ def test_no_start_is_promised_of_what_cannot_be_let_go() -> None:
 
 
 def held_reason(stage: Stage) -> str:
-    return held_start_reason(replace(stage.estate, holds=stage._facts()), LOAD.id, at("04:00"), stage.now)
+    held = replace(stage.estate, holds=stage._facts())
+    start = held_start_of(held, LOAD.id, at("04:00"), stage.now)
+    return "" if start is None else render(start.text, utc_minute)
 
 
 def test_an_upstream_that_failed_again_is_awaited_and_notified_once() -> None:
@@ -141,10 +146,10 @@ def test_an_upstream_that_failed_again_is_awaited_and_notified_once() -> None:
     )
     repaired(stage, "05:30")
     stage.until("05:20")
-    assert (HoldState.HELD, f"until {EXTRACT.name} is good") == (stage.hold().state, stage.hold().text)
+    assert (HoldState.HELD, f"until {EXTRACT.name} is good") == (stage.hold().state, zoned(stage.hold().text))
     stage.until("07:00")
     assert (HoldState.HELD, [NO_RIGHT]) == (stage.hold().state, stage.notified)
-    assert stage.hold().text.endswith(NO_RIGHT)
+    assert zoned(stage.hold().text).endswith(NO_RIGHT)
 
 
 def test_a_release_stopped_by_a_freeze_pages_nobody() -> None:

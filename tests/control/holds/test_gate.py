@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from connectors.sdk.states import RunState
 from console.control.holds.gate import GateStatus, GateVerdict, judge_gate
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
@@ -21,6 +19,7 @@ from console.domain.dependency import (
     UpstreamView,
 )
 from console.domain.settings import NOTHING_DECLARED, Declared
+from tests.rows import each_row
 
 ACCEPTED = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -30,7 +29,7 @@ SATURDAYS = replace(DAILY, expression="17 16 * * 6")
 
 
 def gate_verdict(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateVerdict:
-    upstream = UpstreamView(1, "etl/extract", clock, "", "", "", False)
+    upstream = UpstreamView(1, "etl/extract", clock, "", "", (), False)
     return judge_gate(GateView(2, business_date, now, (upstream,)), True, now)
 
 
@@ -46,8 +45,8 @@ def test_a_date_on_which_a_known_schedule_has_no_instant_is_good() -> None:
     assert GateStatus.SATISFIED == gate_status("2026-11-23", SATURDAYS)
 
 
-@pytest.mark.parametrize("business_date", ["0001-01-01", "2020-01-01", "2026-11-18"])
-@pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
+@each_row("business_date", ["0001-01-01", "2020-01-01", "2026-11-18"])
+@each_row("clock", [DAILY, SATURDAYS])
 def test_a_date_before_the_schedule_was_known_is_unknown(business_date: str, clock: ScheduleView) -> None:
     assert GateStatus.UNKNOWN == gate_status(business_date, clock)
     assert "before its schedule was known" in gate_verdict(business_date, clock).text
@@ -66,8 +65,8 @@ def test_a_due_start_without_a_run_is_unknown() -> None:
     assert GateStatus.UNKNOWN == gate_status("2026-11-22", late)
 
 
-@pytest.mark.parametrize("business_date", ["2026-11-25", "2027-02-28", "9999-12-31"])
-@pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
+@each_row("business_date", ["2026-11-25", "2027-02-28", "9999-12-31"])
+@each_row("clock", [DAILY, SATURDAYS])
 def test_a_date_further_ahead_than_is_expected_is_waited_for(business_date: str, clock: ScheduleView) -> None:
     assert GateVerdict(GateStatus.WAITING, "etl/extract is not expected so far ahead") == gate_verdict(
         business_date, clock
@@ -97,19 +96,19 @@ def test_what_only_events_start_is_waited_for() -> None:
 
 
 def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
-    good = UpstreamView(1, "etl/extract", DAILY, "p", RunState.SUCCEEDED, "", False)
+    good = UpstreamView(1, "etl/extract", DAILY, "p", RunState.SUCCEEDED, (), False)
     assert GateStatus.SATISFIED == judge_gate(GateView(2, "2020-01-01", NOW, (good,)), False, NOW).status
 
 
 def test_a_run_that_closes_the_gate_is_named() -> None:
-    red = UpstreamView(1, "etl/extract", DAILY, "p1", RunState.MISSED, "no run by 16:22", False)
+    red = UpstreamView(1, "etl/extract", DAILY, "p1", RunState.MISSED, ("no run by 16:22",), False)
     view = GateView(2, "2026-11-22", NOW, (red,))
     assert GateVerdict(GateStatus.RED, "etl/extract is missed (run p1: no run by 16:22)") == judge_gate(view, True, NOW)
-    going = replace(view, upstreams=(replace(red, state=RunState.RUNNING, reason=""),))
+    going = replace(view, upstreams=(replace(red, state=RunState.RUNNING, reason=()),))
     assert GateVerdict(GateStatus.WAITING, "etl/extract is running (run p1)") == judge_gate(going, True, NOW)
 
 
-EXTRACT = UpstreamView(1, "etl/extract", DAILY, "p1", RunState.SUCCEEDED, "", False)
+EXTRACT = UpstreamView(1, "etl/extract", DAILY, "p1", RunState.SUCCEEDED, (), False)
 STOCK = replace(EXTRACT, job_id=2, job="etl/stock", state=RunState.FAILED)
 DATE = "2026-11-22"
 
@@ -133,7 +132,7 @@ def test_a_gate_of_several_is_open_with_so_many_of_them() -> None:
     assert GateStatus.WAITING == judged(*one_comes).status
 
 
-@pytest.mark.parametrize(
+@each_row(
     "upstream, condition, expected",
     [
         (STOCK, UpstreamCondition.COMPLETION, GateVerdict(GateStatus.SATISFIED, "etl/stock has ended: it is failed")),
@@ -154,7 +153,7 @@ def test_a_gate_goes_by_the_condition(
 
 def past(day: int, state: RunState = RunState.SUCCEEDED) -> UpstreamRun:
     at = datetime(2026, 11, day, 16, 17, tzinfo=UTC)
-    return UpstreamRun(f"p{day}", f"2026-11-{day:02}", at, state, "", False)
+    return UpstreamRun(f"p{day}", f"2026-11-{day:02}", at, state, (), False)
 
 
 def test_a_gate_reads_the_run_of_the_period_that_is_meant() -> None:

@@ -18,6 +18,7 @@ from console.domain.settings import Declared
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, Stage, hold_edge
 from tests.factories import NIGHT, at, job
+from tests.reasons import why_of, zoned
 
 STOCK = job(3, "etl-hosts/db07:stock", "03:20")
 
@@ -42,8 +43,8 @@ def test_a_gate_of_two_holds_until_one_of_them_is_good() -> None:
     night.when("04:10", lambda: night.run(STOCK, "03:20", RunState.SUCCEEDED, **ended("04:00", 10)))
     night.until("04:05")
     text = f"until any of {EXTRACT.name} and {STOCK.name} is good"
-    assert text == night.hold().text
-    assert night.state(LOAD, "04:00").reason == f"held by Headway {text} (hold {night.hold().key})"
+    assert text == zoned(night.hold().text)
+    assert why_of(night.state(LOAD, "04:00")) == f"held by Headway {text} (hold {night.hold().key})"
     night.until("05:00")
     [(began, by)] = night.started()
     assert ("headway", True) == (by, at("04:10") <= began <= at("04:15"))
@@ -80,11 +81,11 @@ def test_what_runs_on_a_failure_is_let_go_and_not_started_once_its_upstream_is_g
     night.when(good, lambda: night.extract_ends(RunState.SUCCEEDED, "03:10", good))
     night.until("04:30")
     text = f"not needed: {EXTRACT.name} has not failed"
-    assert (HoldState.RELEASED, text, None) == (night.hold().state, night.hold().text, night.source.mark)
+    assert (HoldState.RELEASED, text, None) == (night.hold().state, zoned(night.hold().text), night.source.mark)
     assert [] == night.started()
     assert f"{LOAD.name} was released and not started; {text}" in night.events
     run = night.state(LOAD, "04:00")
-    assert (RunState.SKIPPED, f"{text} (hold {night.hold().key})") == (run.state, run.reason)
+    assert (RunState.SKIPPED, f"{text} (hold {night.hold().key})") == (run.state, why_of(run))
     night.until("12:30")
     assert ([], ()) == (night.started(), night.estate.incidents)
 
@@ -122,7 +123,7 @@ def test_a_check_holds_until_it_was_seen_to_pass() -> None:
 
     night.when("04:10", looked)
     night.until("04:05")
-    assert "until check file passes" == night.hold().text
+    assert "until check file passes" == zoned(night.hold().text)
     night.until("04:20")
     [(began, _)] = night.started()
     assert timedelta(0) <= began - at("04:10") <= timedelta(minutes=5)

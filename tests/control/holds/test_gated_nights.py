@@ -56,12 +56,12 @@ def test_both_red_feeds_are_causes_and_the_service_is_at_risk_until_one_is_back(
     ledger.run(EU, "03:00", FAILED, **ended("03:00", 2))
     ledger.run(US, "03:10", FAILED, **ended("03:10", 2))
     decisions = ledger.evaluate("03:20")
-    assert [1, 2] == sorted(incident.root_job_id or 0 for incident in decisions.incidents)
+    assert [1, 2] == sorted(incident.cause.job_id or 0 for incident in decisions.incidents)
     assert Timeliness.AT_RISK == ledger.day("daily").timeliness
     ledger.run(US, "03:10", DONE, **ended("03:30", 10))
     ledger.evaluate("03:45")
     assert Timeliness.ON_TIME == ledger.day("daily").timeliness
-    assert [1] == [incident.root_job_id for incident in ledger.decisions.incidents if not incident.closed]
+    assert [1] == [incident.cause.job_id for incident in ledger.decisions.incidents if not incident.closed]
 
 
 def test_what_waits_for_an_end_is_delivered_complete_below_a_red_one() -> None:
@@ -180,7 +180,7 @@ def test_a_host_out_of_reach_makes_no_data_complete(last_seen: RunState, data_st
     timeliness = Timeliness.BREACHED if last_seen is FAILED else Timeliness.MET
     assert (timeliness, data_state) == service_timeliness(ledger)
     if last_seen is FAILED:
-        assert 1 == sum(incident.root_job_id == eu.id for incident in ledger.decisions.incidents)
+        assert 1 == sum(incident.cause.job_id == eu.id for incident in ledger.decisions.incidents)
     ledger.target(1, failing_since=None, error="")
     ledger.run(eu, "03:10", DONE, **ended("03:10", 2))
     ledger.evaluate("06:40")

@@ -19,6 +19,7 @@ from console.timing.schedule import last_instant
 from tests.control.stage import LOAD, TAKES, Stage, hold_edge
 from tests.factories import at, daily, minutes
 from tests.properties import examples
+from tests.reasons import why_of, zoned
 
 STANDING_HOLD = hold_edge(engine_down=EngineDown.CLOSED)
 
@@ -135,7 +136,7 @@ def test_a_start_due_before_the_schedule_moved_stays_pending_and_is_missed_when_
     stage.until("05:30")
     [run] = [run for run in stage.estate.runs if run.job_id == LOAD.id and run.period_at == at("04:00")]
     assert RunState.MISSED is run.state
-    assert "not good" in run.reason
+    assert "not good" in why_of(run)
 
 
 def test_a_schedule_that_moved_and_is_not_accepted_moves_no_hold() -> None:
@@ -151,7 +152,7 @@ def test_what_nothing_starts_any_more_is_let_go_and_not_started() -> None:
     assert (None, HoldState.RELEASED, "its source named no start that came due while it was held") == (
         stage.source.mark,
         stage.hold().state,
-        stage.hold().text,
+        zoned(stage.hold().text),
     )
 
 

@@ -12,15 +12,19 @@ from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.holds.warnings import empty_hold_warning
 from console.control.services.status import services_missed_by_hold
+from console.control.snapshot.holds import held_start_of
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.hold import HoldFacts, HoldState
+from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.service import Timeliness
+from console.domain.text import At, Text, render
 from console.forecast.forecaster import Forecaster
+from console.timing.formats import zoned_time
 from tests.factories import NIGHT, at, estate, job, minutes, run, service
 from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
 from tests.reasons import reason_of
+from tests.rows import each_row
 
 BY_SUMS, BY_SIMULATION = None, Forecaster()
 EVERY = pytest.mark.parametrize("foresee", [BY_SUMS, BY_SIMULATION], ids=["sums", "simulation"])
@@ -120,36 +124,54 @@ def test_the_only_deliverer_of_a_service_that_runs_every_ten_minutes(foresee: Fo
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "job_id, until, costs",
     [
-        (2, "09:50", ["Daily will miss 06:30 UTC"]),
+        (2, "09:50", [("Daily will miss ", At(at("06:30")))]),
         (2, "04:50", []),
-        (3, "06:00", ["Daily will miss 06:30 UTC"]),
+        (3, "06:00", [("Daily will miss ", At(at("06:30")))]),
         (1, "09:50", []),  # it has run
         (9, "09:50", []),
     ],
 )
-def test_what_a_hold_would_cost_is_known_before_it_is_placed(job_id: int, until: str, costs: list[str]) -> None:
+def test_what_a_hold_would_cost_is_known_before_it_is_placed(job_id: int, until: str, costs: list[Text]) -> None:
     apart = job(9, "dwh/other", "05:00", expected=minutes(5))
     seen = estate(EXTRACT, LOAD, MART, apart, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE])
     assert costs == services_missed_by_hold(seen, job_id, at(until), at("03:40"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "job_id, until, warned",
-    [(9, "04:50", True), (9, "05:10", False), (2, "03:55", True), (2, "04:01", False), (8, "04:50", False)],
+    [
+        (9, "04:50", [("dwh/other", "05:00")]),
+        (9, "05:10", []),
+        (2, "03:55", [("warehouse/load", "04:00")]),
+        (2, "04:01", []),
+        (8, "04:50", []),
+    ],
 )
-def test_a_hold_that_ends_before_the_next_start_holds_nothing(job_id: int, until: str, warned: bool) -> None:
+def test_a_hold_that_ends_before_the_next_start_holds_nothing(
+    job_id: int, until: str, warned: list[tuple[str, str]]
+) -> None:
     apart = job(9, "dwh/other", "05:00", expected=minutes(5))
     no_clock = job(8, "dwh/by-hand", Schedule("none", "", "UTC"))
     seen = estate(EXTRACT, LOAD, MART, apart, no_clock, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE])
-    texts = empty_hold_warning(seen, job_id, at(until), at("03:40"))
-    assert warned is bool(texts)
-    assert all("ends before the next start" in text and text.endswith("it holds no start") for text in texts)
+    assert [
+        (f"the hold ends before the next start of {name}, ", At(at(clock)), ": it holds no start")
+        for name, clock in warned
+    ] == empty_hold_warning(seen, job_id, at(until), at("03:40"))
 
 
 def test_what_is_missed_already_is_no_price_of_another_hold() -> None:
     seen = replace(estate(EXTRACT, LOAD, MART, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE]),
                    holds=(held("09:50"),))  # fmt: skip
     assert [] == services_missed_by_hold(seen, 3, at("09:50"), at("03:40"))
+
+
+def test_a_hold_that_cannot_be_released_says_until_when_in_the_zone_of_its_reader() -> None:
+    refused = ("the scheduler is closed until ", At(at("05:00")))
+    stuck = held("03:00", reason=HoldReason.RELEASE_FAILED, detail=refused)
+    start = held_start_of(replace(estate(EXTRACT, LOAD), holds=(stuck,)), LOAD.id, at("04:00"), at("03:40"))
+    assert start is not None
+    text = render(start.text, lambda at: zoned_time(at, "Europe/Berlin"))
+    assert "held by mara, it cannot be released: the scheduler is closed until 06:00 CET (hold headway-1)" == text

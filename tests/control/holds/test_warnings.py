@@ -21,11 +21,12 @@ from console.domain.promise import DeadlineRule
 from console.domain.settings import DependencySetting, EstateSettings, ServiceSetting, SystemSetting
 from tests.control.stage import hold_edge
 from tests.factories import at, estate, feeds, job, service
+from tests.rows import each_row
 
 EXTRACT = job(1, "hosts/extract", "03:10")
 
 
-@pytest.mark.parametrize("starts, count", [("04:00", 0), ("03:10", 0), ("02:00", 1), ("14:00", 1)])
+@each_row("starts, count", [("04:00", 0), ("03:10", 0), ("02:00", 1), ("14:00", 1)])
 def test_a_downstream_that_starts_before_its_upstream_is_reported(starts: str, count: int) -> None:
     load = job(2, "warehouse/load", starts)
     assert count == len(list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))))
@@ -117,9 +118,7 @@ def test_a_watch_only_job_is_not_reported() -> None:
 MORNING = job(1, "dwh/mart", "11:00")
 
 
-@pytest.mark.parametrize(
-    "deadline, cutoff, count", [("13:00", 12, 1), ("13:00", 0, 0), ("11:30", 12, 0), ("23:00", 12, 1)]
-)
+@each_row("deadline, cutoff, count", [("13:00", 12, 1), ("13:00", 0, 0), ("11:30", 12, 0), ("23:00", 12, 1)])
 def test_a_deadline_on_the_day_before_its_jobs_start_is_reported(deadline: str, cutoff: int, count: int) -> None:
     mart = replace(MORNING, cutoff=time(cutoff))
     daily = service("daily", deadline, mart, cutoff=time(cutoff))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
 from console.control.incidents.changes import MOST, compare_runs
-from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import RunComparison
 from console.domain.history import LastGoodRun
 from console.text.cleaning import clean_line
 from tests.control.ledger import ended
-from tests.factories import at, estate, job, run
+from tests.factories import at, job, run
+from tests.reasons import dated
+from tests.rows import each_row
 
 EXTRACT = job(1, "hosts/extract", "03:10")
 FAILED = run(7, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
@@ -24,11 +23,11 @@ GOOD = at("03:20", day=-1)
 
 
 def shown_changes(**past: Any) -> tuple[str, ...]:
-    facts = replace(estate(EXTRACT, runs=[FAILED]), pasts={7: LastGoodRun(**{"good_at": GOOD, **past})})
-    return compare_runs(EstateIndex(facts, at("03:20")), [FAILED], "UTC").lines
+    known = {FAILED.id: LastGoodRun(**{"good_at": GOOD, **past})}
+    return tuple(map(dated, compare_runs({EXTRACT.id: EXTRACT}, known, [(FAILED.id, EXTRACT.id)]).lines))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "past, text",
     [
         ({}, "nothing that Headway saw had changed since its last success, 2026-11-19 03:20 UTC"),
@@ -62,7 +61,7 @@ def test_a_change_is_shown_with_both_values(past: dict[str, Any], text: str) -> 
     assert (text,) == shown_changes(**past)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "past",
     [
         {"booted_at": at("02:50", day=-3), "target": "x"},
@@ -87,16 +86,16 @@ def test_a_plain_number_that_differs_is_a_change() -> None:
 
 
 def test_without_its_history_no_change_is_reported() -> None:
-    assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT, runs=[FAILED]), at("03:20")), [FAILED], "UTC")
-    assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT), at("03:20")), [], "UTC")
+    jobs = {EXTRACT.id: EXTRACT}
+    assert RunComparison() == compare_runs(jobs, {}, [(FAILED.id, EXTRACT.id)])
+    assert RunComparison() == compare_runs(jobs, {}, [])
 
 
 def shown_changes_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
     """Of three jobs that blame the same, each with its past."""
-    jobs = [job(number, f"hosts/j{number}", "03:10") for number in (1, 2, 3)]
-    runs = [run(number, job, "03:10", RunState.FAILED, **ended("03:10", 2)) for number, job in enumerate(jobs, 1)]
+    jobs = {number: job(number, f"hosts/j{number}", "03:10") for number in (1, 2, 3)}
     known = {number: LastGoodRun(**{"good_at": GOOD, **past}) for number, past in enumerate(pasts, 1)}
-    return compare_runs(EstateIndex(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs, "UTC").lines
+    return tuple(map(dated, compare_runs(jobs, known, [(number, number) for number in jobs]).lines))
 
 
 def test_the_change_shared_by_most_failed_jobs_comes_first() -> None:

@@ -3,7 +3,6 @@ judged as within the whole."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -13,10 +12,10 @@ from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import components_of, part_with
 from console.domain.decision import IncidentDecision
-from console.domain.settings import Declared, IncidentGrouping
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, target
 from tests.properties import examples
+from tests.reasons import number_of, title_of
 
 REFUSED = 'FATAL: password authentication failed for user "etl"'
 DISCONNECTED = 'connection to server at "db09", port 5432 failed: Connection refused'
@@ -34,9 +33,9 @@ def groups(incidents: tuple[IncidentDecision, ...]) -> set[tuple[object, ...]]:
     """Root and affected runs of each open incident."""
     return {
         (
-            incident.cause,
-            incident.root_job_id,
-            incident.root_shared,
+            incident.cause.kind,
+            incident.cause.job_id,
+            incident.cause.subject,
             frozenset(member.job_id for member in incident.members),
         )
         for incident in incidents
@@ -88,22 +87,13 @@ def test_fewer_than_the_threshold_or_further_apart_are_incidents_of_their_own() 
         assert count == len(ledger.decisions.incidents)
 
 
-def test_config_says_how_many_are_many() -> None:
-    ledger = Ledger(estate(*JOBS))
-    ledger.estate = replace(ledger.estate, declared=Declared(incidents=IncidentGrouping(shared_jobs=2)))
-    for number in (1, 2):
-        fail(ledger, number, REFUSED)
-    ledger.evaluate("03:14")
-    assert "user etl is refused" in [incident.title for incident in ledger.decisions.incidents]
-
-
 def test_the_end_of_a_log_is_used_where_there_is_no_message() -> None:
     ledger = Ledger(estate(*JOBS))
     for number in (1, 3, 5):
         ledger.run(JOBS[number - 1], "03:10", RunState.FAILED, tail=f"begin\n{DISCONNECTED}\n", **ended("03:10", 1))
     ledger.evaluate("03:14")
     assert {"connection:db09:5432"} == {
-        incident.root_shared for incident in ledger.decisions.incidents if incident.root_shared
+        incident.cause.subject for incident in ledger.decisions.incidents if incident.cause.kind == "shared"
     }
 
 
@@ -117,8 +107,8 @@ def test_a_shared_root_that_returns_is_the_same_incident_with_one_notification_e
         for late in (timedelta(minutes=2), timedelta(minutes=3)):
             incidents = ledger.evaluate(f"{at(clock) + late:%H:%M}").incidents
             entries += [
-                (incident.incident_id, notice.kind.value) for incident in incidents for notice in incident.notices
+                (number_of(incident), notice.kind.value) for incident in incidents for notice in incident.notices
             ]
-            titles += [incident.title for incident in incidents if incident.closed]
+            titles += [title_of(incident) for incident in incidents if incident.closed]
     assert ["user etl was refused"] == titles
     assert [(None, "opened"), (1, "recovered"), (1, "updated")] == entries

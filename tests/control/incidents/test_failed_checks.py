@@ -13,7 +13,8 @@ from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, job, service
-from tests.reasons import reason_of
+from tests.messages import written
+from tests.reasons import close_text, evidence_of, reason_of, title_of
 
 PUBLISH = job(1, "etl-hosts/db07:publish", "03:10")
 OTHER = job(2, "etl-hosts/db07:other", "03:10")
@@ -73,14 +74,14 @@ def test_a_failing_check_is_a_root_cause_and_is_notified_once() -> None:
     check_ran(ledger, failed("03:22", "03:22"))
     ledger.evaluate("03:23")
     incident, day = ledger.incident(), ledger.day("supply-plan")
-    assert "check supply-rows: 12 rows, fewer than 100" == incident.title == incident.reason
-    assert (incident.cause, incident.root_check, incident.failed_since) == ("check", "supply-rows", at("03:22"))
+    assert "check supply-rows: 12 rows, fewer than 100" == title_of(incident) == evidence_of(incident)
+    assert (incident.cause.kind, incident.cause.subject, incident.failed_since) == ("check", "supply-rows", at("03:22"))
     assert [("supply-plan", Timeliness.AT_RISK)] == [
         (service.service, service.timeliness) for service in incident.services
     ]
     [notice] = incident.notices
-    assert (AlertKind.OPENED, True) == (notice.kind, "\nWhere          table supply.rows\n" in notice.body)
-    assert "12 rows" not in notice.plain_title + notice.plain_body
+    assert (AlertKind.OPENED, True) == (notice.kind, "\nWhere          table supply.rows\n" in written(notice).body)
+    assert "12 rows" not in written(notice).plain_title + written(notice).plain_body
     assert (day.timeliness, day.cause, day.data_state) == (Timeliness.AT_RISK, "check supply-rows", "failed")
     check_ran(ledger, failed("03:22", "03:27")._replace(text="13 rows, fewer than 100"))
     ledger.evaluate("03:28")
@@ -91,7 +92,7 @@ def test_a_check_that_cannot_be_measured_delays_the_service_too() -> None:
     ledger = night()
     check_ran(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, text="dwh: no answer within 30 s"))
     ledger.evaluate("03:23")
-    assert "check supply-rows: not measured: dwh: no answer within 30 s" == ledger.incident().title
+    assert "check supply-rows: not measured: dwh: no answer within 30 s" == title_of(ledger.incident())
 
 
 def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None:
@@ -111,12 +112,12 @@ def test_a_check_that_never_ran_is_the_cause_once_the_deadline_is_over() -> None
     assert () == ledger.decisions.incidents
     ledger.evaluate("06:31")
     incident, day = ledger.incident(), ledger.day("supply-plan")
-    assert "check supply-rows: not run since its jobs were done" == incident.title
+    assert "check supply-rows: not run since its jobs were done" == title_of(incident)
     assert [AlertKind.OPENED] == [notice.kind for notice in incident.notices]
     assert (Timeliness.BREACHED, "check supply-rows") == (day.timeliness, day.cause)
     check_ran(ledger, passed("06:40", "06:40"))
     ledger.evaluate("06:41")
-    assert "it passes: 120 rows" == ledger.incident().close_reason
+    assert "the check passes: 120 rows" == close_text(ledger.incident())
 
 
 def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
@@ -126,10 +127,13 @@ def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
     check_ran(ledger, failed("03:22", "03:52"), passed("03:57", "03:57"))
     ledger.evaluate("03:58")
     incident, day = ledger.incident(), ledger.day("supply-plan")
-    assert (incident.closed, incident.close_reason) == (True, "it passes: 120 rows")
+    assert (incident.closed, close_text(incident)) == (True, "the check passes: 120 rows")
     [notice] = incident.notices
-    assert (AlertKind.RECOVERED, True) == (notice.kind, "\n  | it passes: 120 rows\n" in f"\n{notice.body}")
-    assert "120 rows" not in notice.plain_title + notice.plain_body
+    assert (AlertKind.RECOVERED, True) == (
+        notice.kind,
+        "\n  | the check passes: 120 rows\n" in f"\n{written(notice).body}",
+    )
+    assert "120 rows" not in written(notice).plain_title + written(notice).plain_body
     assert (day.timeliness, day.delivered_at) == (Timeliness.MET, at("03:57"))
 
 
@@ -140,10 +144,10 @@ def test_an_incident_of_a_check_is_over_when_no_service_waits_for_it() -> None:
     ledger.estate = replace(ledger.estate, services=(replace(ledger.estate.services[0], ready=()),))
     ledger.evaluate("03:24")
     incident = ledger.incident()
-    assert (incident.closed, incident.close_reason) == (True, "no service waits for it")
+    assert (incident.closed, close_text(incident)) == (True, "no service waits for it")
     [notice] = incident.notices
-    assert "Closed: check supply-rows, no service waits for it [{incident}]" == notice.title
-    assert "Closed: check supply-rows [{incident}]" == notice.plain_title
+    assert "Closed: check supply-rows, no service waits for it [{incident}]" == written(notice).title
+    assert "Closed: check supply-rows [{incident}]" == written(notice).plain_title
 
 
 def test_one_check_that_delays_two_services_is_one_incident() -> None:

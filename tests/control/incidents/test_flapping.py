@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
 from console.domain.alert import AlertingSettings, QuietHours, RouteRule
+from console.domain.decision import ReopenedIncident
 from console.domain.estate import DependencyFacts, EvaluationSettings
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, service
+from tests.messages import written
 from tests.properties import examples
 
 OFTEN = job(1, "hosts/often", "03:00", expected=minutes(2), notify=("oncall",))
@@ -48,7 +50,7 @@ class Night:
         decisions = self.ledger.evaluate(f"{now:%H:%M:%S}")
         self._put_off = [pair for pair in self._put_off if pair not in leaving]
         for incident in decisions.incidents:
-            if incident.reopened:  # the store takes back what was put off
+            if isinstance(incident.incident, ReopenedIncident):  # the store takes back what was put off
                 self._put_off = []
             for notice in incident.notices:
                 (self._put_off if notice.not_before else leaving).append((notice.not_before or now, notice.kind.value))
@@ -72,7 +74,7 @@ class Night:
         return [
             (suppression.stage, suppression.why, suppression.until)
             for incident in self.ledger.decisions.incidents
-            for suppression in incident.suppressed
+            for suppression in incident.suppressions.notices
         ]
 
 
@@ -108,7 +110,7 @@ def test_a_route_notified_of_the_end_and_not_of_the_return_is_not_notified_a_sec
     night = flapping()
     assert [] == night.green("03:50")
     (over,) = night.ledger.decisions.incidents
-    assert ["resolved again before it was stable"] == [why for _, why in over.dropped]
+    assert ["resolved again before it was stable"] == [why for _, why in over.suppressions.dropped]
     assert ([], "recovered") == (night.evaluate(at("04:20")), night.sent[-1][1])
 
 
@@ -116,7 +118,9 @@ def test_one_notification_says_that_it_stays_failed() -> None:
     night = flapping()
     assert [] == night.evaluate(at("04:09"))
     assert ["updated"] == night.evaluate(at("04:10"))
-    assert night.ledger.incident().notices[0].body.startswith("Red 3 times since 03:00 UTC, now since 03:40 UTC.\n")
+    assert written(night.ledger.incident().notices[0]).body.startswith(
+        "Red 3 times since 03:00 UTC, now since 03:40 UTC.\n"
+    )
     assert [] == night.evaluate(at("04:40"))
 
 
@@ -132,7 +136,7 @@ def test_a_service_affected_for_the_first_time_is_notified_at_once() -> None:
     night = flapping()
     night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
     assert ["updated"] == night.evaluate(at("03:42"))
-    assert "Red 3 times" in night.ledger.incident().notices[0].body
+    assert "Red 3 times" in written(night.ledger.incident().notices[0]).body
 
 
 @pytest.mark.parametrize("notify", ["oncall", "supply"])
@@ -144,11 +148,11 @@ def test_a_service_at_risk_that_was_notified_as_safe_is_notified_at_once_and_so_
         first = "updated" if night.sent else "opened"
         assert {first} == set(night.red(failed))
         notices = {notice.route: notice for notice in night.ledger.incident().notices}
-        assert "Daily 04:12 at risk: " in notices[notify].title
+        assert "Daily 04:12 at risk: " in written(notices[notify]).title
         assert {"recovered"} == set(night.green(repaired))
     technical = night.ledger.incident().notices[0]
-    assert "Resolved: Daily safe" in technical.title
-    assert "\nRed 3 times since 03:55 UTC, green since 04:05 UTC.\n" in technical.body
+    assert "Resolved: Daily safe" in written(technical).title
+    assert "\nRed 3 times since 03:55 UTC, green since 04:05 UTC.\n" in written(technical).body
 
 
 def test_what_changes_for_those_who_know_of_the_risk_waits_unless_a_deadline_comes_first() -> None:

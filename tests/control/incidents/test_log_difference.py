@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.text import normalize
 from console.text.cleaning import clean
-from console.text.normalize import LINES, SHOWN, log_difference
+from console.text.normalize import LINES, SHOWN, error_line, log_difference
 
 GOOD = """\
 2026-11-19 03:10:01,120 INFO [pid 4711] connecting to db07
@@ -39,6 +41,15 @@ def test_without_a_new_error_line_the_first_that_there_is_is_named() -> None:
     assert "" == log_difference("hello", "").first_error
 
 
+def test_a_line_that_reports_only_the_consequence_is_the_first_error_where_nothing_else_is() -> None:
+    assert "load failed with exit code 1" == log_difference("done\nload failed with exit code 1", "done").first_error
+
+
+@pytest.mark.parametrize("summary", ["Tasks: 3 ok, 0 failed", "failed: 0", "error=0, failed=0"])
+def test_a_count_of_no_failures_is_no_error(summary: str) -> None:
+    assert "ORA-00942 bad" == error_line(f"ORA-00942 bad\n{summary}")
+
+
 def test_the_same_line_more_often_is_new_as_often_as_it_is_more() -> None:
     difference = log_difference("retry 1\nretry 2\nretry 3\n", "retry 1\n")
     assert ("retry 2", "retry 3") == difference.new
@@ -50,10 +61,10 @@ def test_hostile_lines_are_cleaned() -> None:
 
 
 def test_a_huge_log_takes_a_bounded_time_and_is_counted() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     difference = log_difference("\n".join(f"{letter}{'x' * 400}" for letter in "abcdefghij" * 5000), "y\n" * 50_000)
     assert (SHOWN, LINES) == (len(difference.new), difference.new_count)
-    assert time.perf_counter() - began < 20
+    assert time.thread_time() - began < 20
 
 
 LOGS = st.lists(st.text(max_size=30), max_size=30).map("\n".join)
@@ -69,3 +80,17 @@ def test_a_log_does_not_differ_from_itself(log: str) -> None:
 def test_what_is_new_here_is_what_is_missing_there(one: str, other: str) -> None:
     here, there = log_difference(one, other), log_difference(other, one)
     assert (here.new_count, here.missing_count) == (there.missing_count, there.new_count)
+
+
+def test_the_lines_above_one_that_no_other_outdoes_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation reads the log of each open incident: with all 60 lines of 5,000 logs it lasted seconds longer."""
+    read = list[str]()
+    precision = normalize._precision
+
+    def noted(line: str) -> int:
+        read.append(line)
+        return precision(line)
+
+    monkeypatch.setattr(normalize, "_precision", noted)
+    log = "\n".join([*(f"loading part {number}" for number in range(60)), "ERROR: no such table", "exit status 1"])
+    assert ("ERROR: no such table", ["exit status 1", "ERROR: no such table"]) == (error_line(log), read)

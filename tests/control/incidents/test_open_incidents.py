@@ -15,6 +15,7 @@ from console.domain.alert import AlertKind
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, target
 from tests.properties import examples
+from tests.reasons import number_of
 
 REFUSED = 'FATAL: password authentication failed for user "etl"'
 ERRORS = (REFUSED, "exit 1")
@@ -41,10 +42,10 @@ def test_every_failed_job_is_notified_once_by_one_incident(night: list[list[tupl
                        started_at=at(clock), ended_at=at(clock))  # fmt: skip
         incidents = ledger.evaluate(f"03:{12 + 5 * step:02}").incidents
         newest = iter(
-            range(ledger.newest - sum(incident.incident_id is None for incident in incidents) + 1, ledger.newest + 1)
+            range(ledger.newest - sum(number_of(incident) is None for incident in incidents) + 1, ledger.newest + 1)
         )
         for incident in incidents:
-            alert_kinds[incident.incident_id or next(newest)] += [notice.kind for notice in incident.notices]
+            alert_kinds[number_of(incident) or next(newest)] += [notice.kind for notice in incident.notices]
         _belongs_to_one_incident(ledger)
     for kinds in alert_kinds.values():
         assert [AlertKind.OPENED] == kinds[:1]
@@ -62,7 +63,9 @@ def _belongs_to_one_incident(ledger: Ledger) -> None:
     ]
     assert red <= set().union(*job_ids)
     roots = [
-        (incident.root_job_id, incident.root_shared) for incident in ledger.decisions.incidents if not incident.closed
+        (incident.cause.job_id, incident.cause.subject)
+        for incident in ledger.decisions.incidents
+        if not incident.closed
     ]
     assert len(roots) == len(set(roots))
     assert len(ledger.estate.incidents) == len(roots)

@@ -54,7 +54,7 @@ def repaired(ledger: Ledger, facts: JobFacts, minute: int) -> None:
 def open_incidents(decisions: Decisions) -> Open:
     """Cause, root, failed runs, and affected services."""
     return {
-        (incident.cause, incident.root_job_id, incident.business_date,
+        (incident.cause.kind, incident.cause.job_id, incident.cause.business_date,
          frozenset(member.job_id for member in incident.members if member.role in ("root", "red", "stale")),
          frozenset(service.service for service in incident.services))
         for incident in decisions.incidents if not incident.closed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,20 +13,22 @@ import pytest
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from console.control.evaluate import evaluate
-from console.control.incidents.correlation import parse_last_notification
 from console.control.incidents.decisions import event_text
 from console.control.snapshot import downstream
-from console.control.snapshot.failures import Blame, identity_title
+from console.control.snapshot.failures import Blame, identity_titles
 from console.control.snapshot.reachability import NO_STATUS_PAST, NO_STATUS_REASONS
 from console.domain.alert import AlertKind
-from console.domain.decision import Decisions, IncidentDecision
+from console.domain.decision import Decisions, IncidentDecision, NewIncident
 from console.domain.estate import CancelFacts, JobFacts
 from console.domain.finding import DetectionRule
+from console.domain.incident_record import RootRun
 from console.domain.service import Timeliness
-from console.domain.settings import Declared, IncidentGrouping
 from console.domain.switches import SystemPause
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
+from tests.messages import written
+from tests.reasons import close_text, evidence_of, number_of, title_of, why_of, zoned
+from tests.rows import each_row
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", daily("04:00", "airflow"), expected=minutes(30), target_id=2, kind="airflow")
@@ -78,7 +80,7 @@ def test_a_message_of_several_lines_is_shown_on_one() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, message="orders is empty\nCONTEXT:  line 3", **ended("03:10", 5))
     ledger.evaluate("03:20")
-    assert "orders is empty · CONTEXT:  line 3" == ledger.incident().reason
+    assert "orders is empty · CONTEXT:  line 3" == evidence_of(ledger.incident())
 
 
 def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
@@ -86,7 +88,7 @@ def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5))
     decisions = ledger.evaluate("03:20")
-    assert ["hosts/other failed", "hosts/extract failed"] == [incident.title for incident in decisions.incidents]
+    assert ["hosts/other failed", "hosts/extract failed"] == [title_of(incident) for incident in decisions.incidents]
     assert [[], ["daily"]] == [[service.service for service in incident.services] for incident in decisions.incidents]
 
 
@@ -134,14 +136,15 @@ def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
     silent(ledger, "04:05:50", seen="03:06")
     first = ledger.evaluate("04:06").incidents[0]
-    assert ("run:warehouse/load@2026-11-20T04:00:00Z", LOAD.id) == (first.key, first.root_job_id)
+    assert ("run:warehouse/load@2026-11-20T04:00:00Z", LOAD.id) == (first.key, first.cause.job_id)
     ledger.target(1, failing_since=None)
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, exit_code=1))
     decisions = ledger.evaluate("04:07")
     incident = ledger.incident()
-    assert (first.key, EXTRACT.id, 1) == (incident.key, incident.root_job_id, incident.incident_id)
+    assert (first.key, EXTRACT.id, 1) == (incident.key, incident.cause.job_id, number_of(incident))
     assert {1: "root", 2: "red", 3: "threatened"} == roles(incident)
-    assert ([("oncall", AlertKind.UPDATED)], "root cause is hosts/extract") == (notices(decisions), incident.event)
+    assert [("oncall", AlertKind.UPDATED)] == notices(decisions)
+    assert "root cause is hosts/extract" == zoned(incident.event)
     assert at("03:12") == incident.failed_since
     assert [] == notices(ledger.evaluate("04:08"))
 
@@ -156,7 +159,7 @@ def test_a_job_that_failed_before_its_upstream_is_a_symptom_only_if_it_fails_wit
     ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1), exit_code=1)
     ledger.run(load, "03:15", RunState.FAILED, **ended("03:15", 2), message=message)
     decisions = ledger.evaluate("03:20")
-    roots = {incident.root_job_id for incident in decisions.incidents if not incident.closed}
+    roots = {incident.cause.job_id for incident in decisions.incidents if not incident.closed}
     assert roots == ({OFTEN.id, load.id} if message == "relation stockgone does not exist" else {OFTEN.id})
 
 
@@ -165,11 +168,11 @@ def test_a_merge_names_the_root_cause_only_if_it_was_not_notified() -> None:
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
     ledger.evaluate("03:13")
     merged = replace(ledger.incident(), merges={2: "warehouse/load"})
-    before = parse_last_notification(merged.fingerprint)
-    text = "INC-0002 (warehouse/load) turned out to be a symptom of it"
-    assert text == event_text(merged, before)
-    other = replace(before, root="warehouse/load")
-    assert f"root cause is hosts/extract; {text}" == event_text(merged, other)
+    before = merged.fingerprint.notified
+    text = "INC-0002 (warehouse/load) has the same cause"
+    assert text == zoned(event_text(merged, before))
+    other = before._replace(cause="warehouse/load")
+    assert f"root cause is hosts/extract; {text}" == zoned(event_text(merged, other))
 
 
 def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_again_after_it() -> None:
@@ -198,7 +201,7 @@ def test_an_incident_stays_open_while_what_its_runs_read_is_out_of_reach(lost: s
     else:
         silent(ledger, "04:17")
     for clock in ("04:18", "04:30"):
-        assert [False] == [incident.closed for incident in ledger.evaluate(clock).incidents if incident.root_job_id]
+        assert [False] == [incident.closed for incident in ledger.evaluate(clock).incidents if incident.cause.job_id]
     ledger.target(1, pause=None, failing_since=None)
     ledger.run(extract, "03:10", RunState.SUCCEEDED, **ended("03:10", 90))
     assert not ledger.evaluate("04:41").incidents[0].closed
@@ -215,11 +218,11 @@ def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
     ledger.evaluate("04:06")
     silent(ledger, "04:11:50", seen="03:06")
     ledger.run(late, "04:10", RunState.FAILED, **ended("04:10", 1))
-    assert [LOAD.id, late.id] == [incident.root_job_id for incident in ledger.evaluate("04:12").incidents]
+    assert [LOAD.id, late.id] == [incident.cause.job_id for incident in ledger.evaluate("04:12").incidents]
     ledger.target(1, failing_since=None)
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
     decisions = ledger.evaluate("04:13")
-    assert [(1, EXTRACT.id)] == [(incident.incident_id, incident.root_job_id) for incident in decisions.incidents]
+    assert [(1, EXTRACT.id)] == [(number_of(incident), incident.cause.job_id) for incident in decisions.incidents]
     assert 1 == len(ledger.estate.incidents)
 
 
@@ -230,8 +233,8 @@ def test_a_failed_task_is_notified_with_its_dag() -> None:
     ledger.run(TASK, "04:00", RunState.FAILED, **ended("04:00", 4))
     ledger.evaluate("04:06")
     incident = ledger.incident()
-    assert (LOAD.id, "failed task: publish") == (incident.root_job_id, incident.reason)
-    assert "warehouse/load failed: task publish" == incident.title
+    assert (LOAD.id, "failed task: publish") == (incident.cause.job_id, evidence_of(incident))
+    assert "warehouse/load failed: task publish" == title_of(incident)
     assert {2: "root", 3: "threatened"} == roles(incident)
 
 
@@ -246,19 +249,17 @@ def test_the_task_that_failed_is_named_before_one_that_it_blocked() -> None:
     ledger.run(failed, "04:00", RunState.FAILED, **ended("04:00", 4))
     ledger.run(blocked, "04:00", RunState.BLOCKED, **ended("04:00", 4))
     ledger.evaluate("04:06")
-    assert "warehouse/load failed: task orders" == ledger.incident().title
+    assert "warehouse/load failed: task orders" == title_of(ledger.incident())
 
 
-@pytest.mark.parametrize(
-    "state", [RunState.RETRYING, RunState.RUNNING, RunState.UNKNOWN, RunState.PARTIAL, RunState.SKIPPED]
-)
+@each_row("state", [RunState.RETRYING, RunState.RUNNING, RunState.UNKNOWN, RunState.PARTIAL, RunState.SKIPPED])
 def test_what_is_not_proved_red_is_no_incident(state: RunState) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", state, started_at=at("03:10"))
     assert () == ledger.evaluate("03:14").incidents
 
 
-@pytest.mark.parametrize(
+@each_row(
     "state, title",
     [
         (RunState.FAILED, "hosts/extract failed: exit 3"),
@@ -272,7 +273,7 @@ def test_every_failed_end_is_an_incident_with_its_own_text(state: RunState, titl
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", state, **ended("03:10", 1, exit_code=3))
     ledger.evaluate("03:14")
-    assert title == ledger.incident().title
+    assert title == title_of(ledger.incident())
 
 
 @pytest.mark.parametrize(
@@ -287,7 +288,7 @@ def test_without_an_exit_status_the_title_says_what_the_source_says(details: dic
     ledger = night(MART, deps=[])
     ledger.run(MART, "05:00", RunState.FAILED, **ended("05:00", 1), **details)
     ledger.evaluate("05:02")
-    assert title == ledger.incident().title
+    assert title == title_of(ledger.incident())
 
 
 def test_an_incident_of_a_job_that_is_watched_no_more_is_closed() -> None:
@@ -297,7 +298,7 @@ def test_an_incident_of_a_job_that_is_watched_no_more_is_closed() -> None:
     ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, jobs={OTHER.id: OTHER})
     ledger.evaluate("03:15")
-    assert (True, "hosts/extract") == (ledger.incident().closed, ledger.incident().fingerprint.split('"')[1])
+    assert (True, "hosts/extract") == (ledger.incident().closed, ledger.incident().fingerprint.root)
 
 
 def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() -> None:
@@ -305,7 +306,7 @@ def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() ->
     ledger.evaluate("03:00")
     ledger.evaluate("03:16")
     incident = ledger.incident()
-    assert "hosts/extract did not start: nothing in the log by 03:15 UTC" == incident.title
+    assert "hosts/extract did not start: no start in the log by 03:15 UTC" == title_of(incident)
     assert (at("03:10"), ledger.state(EXTRACT, "03:10").state) == (incident.failed_since, RunState.MISSED)
 
 
@@ -315,7 +316,7 @@ def test_a_removal_that_is_accepted_closes_the_incident_of_what_was_missed() -> 
     job_facts = replace(EXTRACT, schedule=Schedule("none"), accepted_at=at("03:30"), gone_since=at("02:10"))
     ledger.estate = replace(ledger.estate, jobs={1: job_facts})
     ledger.evaluate("03:31")
-    assert "the new schedule is accepted: no run is missing" == ledger.incident().close_reason
+    assert "the new schedule is accepted: no run is missing" == close_text(ledger.incident())
 
 
 def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
@@ -324,11 +325,11 @@ def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
     ledger.evaluate("03:02")
     ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1))
     again = ledger.evaluate("03:17")
-    assert (("oncall", 1), []) == (("oncall", ledger.incident().incident_id), notices(again))
-    assert "2026-11-20T03:15:00Z" == ledger.incident().root_period_key
+    assert (("oncall", 1), []) == (("oncall", number_of(ledger.incident())), notices(again))
+    assert RootRun(OFTEN.id, "2026-11-20T03:15:00Z") == ledger.incident().cause.root
     ledger.run(OFTEN, "03:30", RunState.SUCCEEDED, **ended("03:30", 1))
     closed = ledger.evaluate("03:32")
-    assert "superseded: a later run of the same job went well" == ledger.incident().close_reason
+    assert "a later run of the same job succeeded" == close_text(ledger.incident())
     assert [("oncall", AlertKind.RECOVERED)] == notices(closed)
 
 
@@ -350,8 +351,8 @@ def test_a_rerun_of_an_older_run_repairs_a_newer_failure_that_started_before_it(
     ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, ended_at=at("03:18"))
     ledger.evaluate("03:19")
     assert (Timeliness.MET, at("03:18")) == (ledger.day("board").timeliness, ledger.day("board").delivered_at)
-    assert (True, "superseded: a later run of the same job went well") == (
-        ledger.incident().closed, ledger.incident().close_reason)  # fmt: skip
+    assert (True, "a later run of the same job succeeded") == (
+        ledger.incident().closed, close_text(ledger.incident()))  # fmt: skip
 
 
 def test_a_failure_that_started_after_the_rerun_of_an_older_run_stays_red() -> None:
@@ -389,7 +390,7 @@ def test_a_job_that_proves_starts_only_is_not_missed_any_more_once_it_starts_aga
     ledger.evaluate("02:59")
     ledger.run(blind, "03:00", RunState.UNKNOWN, started_at=at("03:00"))
     ledger.evaluate("03:21")
-    assert "hosts/often did not start: nothing in the log by 03:20 UTC" == ledger.incident().title
+    assert "hosts/often did not start: no start in the log by 03:20 UTC" == title_of(ledger.incident())
     ledger.run(blind, "03:30", RunState.UNKNOWN, started_at=at("03:30"))
     ledger.evaluate("03:31")
     assert ledger.incident().closed
@@ -404,9 +405,9 @@ def test_a_repaired_root_stays_open_until_its_red_follower_is_green_too() -> Non
     ledger.evaluate("04:16")
     incident = ledger.incident()
     assert (1, EXTRACT.id, False, ()) == (
-        incident.incident_id, incident.root_job_id, incident.closed, incident.notices)  # fmt: skip
+        number_of(incident), incident.cause.job_id, incident.closed, incident.notices)  # fmt: skip
     title = "warehouse/load failed; its upstream hosts/extract is green again since 04:15 UTC"
-    assert (title, {1: "repaired", 2: "root", 3: "threatened"}) == (incident.title, roles(incident))
+    assert (title, {1: "repaired", 2: "root", 3: "threatened"}) == (title_of(incident), roles(incident))
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:30", 5))
     ledger.evaluate("04:36")
     assert ledger.incident().closed
@@ -424,11 +425,11 @@ def test_a_failure_that_is_superseded_while_its_target_is_unreachable_is_noted()
     ledger.run(EXTRACT, "03:30", RunState.FAILED, **ended("03:30", 2), exit_code=4)
     ledger.run(EXTRACT, "03:35", RunState.SUCCEEDED, **ended("03:35", 2))
     ledger.run(OTHER, "03:35", RunState.SUCCEEDED, **ended("03:35", 2))
-    incidents = {incident.root_target_id: incident for incident in ledger.evaluate("03:45").incidents}
+    incidents = {incident.cause.target_id: incident for incident in ledger.evaluate("03:45").incidents}
     failure = "hosts/extract failed at 03:32 UTC: exit 4"
     line = f"not notified: {failure}; a later run succeeded before its target was reachable again"
-    assert (True, (line,)) == (incidents[1].closed, incidents[1].superseded)
-    assert () == incidents[None].superseded
+    assert (True, (line,)) == (incidents[1].closed, tuple(map(zoned, incidents[1].suppressions.superseded)))
+    assert () == incidents[None].suppressions.superseded
 
 
 def test_a_start_missed_while_its_target_was_out_of_reach_is_no_other_error() -> None:
@@ -439,13 +440,13 @@ def test_a_start_missed_while_its_target_was_out_of_reach_is_no_other_error() ->
     ledger.evaluate("03:40")
     ledger.target(1, failing_since=None, error="", error_kind="")
     decisions = ledger.evaluate("03:44")
-    text = "nothing in the log by 03:35 UTC; etl-hosts/db07 was out of reach since 03:05 UTC"
-    assert (RunState.MISSED, text) == (ledger.state(OFTEN, "03:30").state, ledger.state(OFTEN, "03:30").reason)
-    failed = next(incident for incident in decisions.incidents if incident.root_job_id == OFTEN.id)
-    assert ((), False) == (failed.notices, "another error" in failed.event)
+    text = "no start in the log by 03:35 UTC; etl-hosts/db07 was out of reach since 03:05 UTC"
+    assert (RunState.MISSED, text) == (ledger.state(OFTEN, "03:30").state, why_of(ledger.state(OFTEN, "03:30")))
+    failed = next(incident for incident in decisions.incidents if incident.cause.job_id == OFTEN.id)
+    assert ((), False) == (failed.notices, "another error" in zoned(failed.event))
     ledger.evaluate("03:51")
-    assert "failed with another error: hosts/often" in ledger.incident().event
-    assert "nothing in the log by 03:50 UTC" == ledger.state(OFTEN, "03:45").reason
+    assert "failed again, with another error: hosts/often" in zoned(ledger.incident().event)
+    assert "no start in the log by 03:50 UTC" == why_of(ledger.state(OFTEN, "03:45"))
 
 
 def test_a_run_that_its_host_lost_is_no_other_error_and_the_earlier_error_stays() -> None:
@@ -456,13 +457,13 @@ def test_a_run_that_its_host_lost_is_no_other_error_and_the_earlier_error_stays(
     silent(ledger, "03:16", seen="03:15")
     ledger.evaluate("03:25")
     ledger.target(1, failing_since=None, error="", error_kind="")
-    incident = next(found for found in ledger.evaluate("03:29").incidents if found.root_job_id == OFTEN.id)
-    missed = "nothing in the log by 03:20 UTC; etl-hosts/db07 was out of reach since 03:16 UTC"
-    assert (f"{missed}; before that it failed: exit 22: error: 503", ()) == (incident.reason, incident.notices)
+    incident = next(found for found in ledger.evaluate("03:29").incidents if found.cause.job_id == OFTEN.id)
+    missed = "no start in the log by 03:20 UTC; etl-hosts/db07 was out of reach since 03:16 UTC"
+    assert (f"{missed}; before that it failed: exit 22: error: 503", ()) == (evidence_of(incident), incident.notices)
     ledger.run(OFTEN, "03:15", RunState.LOST, started_at=at("03:15"), message="process 4065 is gone")
     ledger.evaluate("03:29:30")
     reason = "process 4065 is gone; before that it failed: exit 22: error: 503"
-    assert (reason, ()) == (ledger.incident().reason, ledger.incident().notices)
+    assert (reason, ()) == (evidence_of(ledger.incident()), ledger.incident().notices)
 
 
 def test_a_run_lost_long_after_an_outage_that_it_outlived_is_another_error() -> None:
@@ -477,8 +478,8 @@ def test_a_run_lost_long_after_an_outage_that_it_outlived_is_another_error() -> 
     ledger.run(EXTRACT, "03:14", RunState.LOST, **lost)
     ledger.evaluate("07:00")
     incident = ledger.incident()
-    assert (1, "killed by the OOM killer") == (len(incident.notices), incident.reason)
-    assert incident.event.startswith("failed with another error: hosts/extract")
+    assert (1, "killed by the OOM killer") == (len(incident.notices), evidence_of(incident))
+    assert zoned(incident.event).startswith("failed again, with another error: hosts/extract")
 
 
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
@@ -494,7 +495,7 @@ def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_inci
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:20", 5))
     incidents = ledger.evaluate("04:26").incidents
     assert [(OTHER.id, False), (EXTRACT.id, True)] == [
-        (incident.root_job_id, incident.closed) for incident in incidents
+        (incident.cause.job_id, incident.closed) for incident in incidents
     ]
     assert ledger.state(LOAD, "04:00").stale_read
 
@@ -506,8 +507,8 @@ def test_a_follower_that_fails_after_a_clean_start_is_a_cause_of_its_own() -> No
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
     decisions = ledger.evaluate("04:06")
-    assert [(1, True), (None, False)] == [(incident.incident_id, incident.closed) for incident in decisions.incidents]
-    assert LOAD.id == decisions.incidents[1].root_job_id
+    assert [(1, True), (None, False)] == [(number_of(incident), incident.closed) for incident in decisions.incidents]
+    assert LOAD.id == decisions.incidents[1].cause.job_id
 
 
 @pytest.mark.parametrize("clock, number, suffix", [("05:20", 1, ""), ("05:22", None, "#3")])
@@ -522,20 +523,8 @@ def test_a_root_red_again_within_two_hours_reopens_its_incident_and_later_opens_
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended(clock, 0))
     ledger.evaluate("05:23")
     incident = ledger.incident()
-    assert (number, f"{first}{suffix}", at(clock)) == (incident.incident_id, incident.key, incident.failed_since)
+    assert (number, f"{first}{suffix}", at(clock)) == (number_of(incident), incident.key, incident.failed_since)
     assert [AlertKind.UPDATED if number else AlertKind.OPENED] == [notice.kind for notice in incident.notices]
-
-
-def test_without_a_time_to_reopen_each_failure_is_an_incident_of_its_own() -> None:
-    ledger = night(EXTRACT, deps=[])
-    ledger.estate = replace(ledger.estate, declared=Declared(incidents=IncidentGrouping(reopen_within=timedelta(0))))
-    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    ledger.evaluate("03:14")
-    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 1))
-    ledger.evaluate("03:21")
-    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:21", 0))
-    ledger.evaluate("03:22")
-    assert ledger.incident().incident_id is None
 
 
 def test_what_fails_again_on_repaired_data_is_split_from_the_incident_that_it_was_a_symptom_of() -> None:
@@ -547,15 +536,15 @@ def test_what_fails_again_on_repaired_data_is_split_from_the_incident_that_it_wa
     ledger.run(LOAD, "04:00", RunState.FAILED, exit_code=3, **ended("04:20", 5))
     closed, new = ledger.evaluate("04:26").incidents
     assert (1, True, {1: "root", 3: "threatened"}) == (
-        closed.incident_id,
+        number_of(closed),
         closed.closed,
         {**roles(closed), 3: "threatened"},
     )
-    assert (None, 1, LOAD.id) == (new.incident_id, new.split_from, new.root_job_id)
-    assert "opened: warehouse/load failed: exit 3; split from INC-0001" == new.event
+    assert (NewIncident(split_from=1), LOAD.id) == (new.incident, new.cause.job_id)
+    assert "opened: warehouse/load failed: exit 3; split from INC-0001" == zoned(new.event)
     assert ("", [LOAD.id]) == (
-        ledger.evaluate("04:27").incidents[0].event,
-        [incident.root_job_id for incident in ledger.decisions.incidents],
+        zoned(ledger.evaluate("04:27").incidents[0].event),
+        [incident.cause.job_id for incident in ledger.decisions.incidents],
     )
 
 
@@ -564,7 +553,7 @@ def test_a_failure_of_another_night_is_another_incident() -> None:
     yesterday = run(90, EXTRACT, at("03:10", day=-1), RunState.FAILED)
     ledger.estate = replace(ledger.estate, runs=(yesterday,))
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    assert [18, 19] == [incident.business_date.day for incident in ledger.evaluate("03:14").incidents]
+    assert [18, 19] == [incident.cause.business_date.day for incident in ledger.evaluate("03:14").incidents]
 
 
 def test_an_incident_whose_root_is_watched_no_more_is_closed_and_says_so() -> None:
@@ -573,7 +562,7 @@ def test_an_incident_whose_root_is_watched_no_more_is_closed_and_says_so() -> No
     ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, runs=(), jobs={})
     ledger.evaluate("03:15")
-    assert "it is watched no more: the config names it no longer" == ledger.incident().close_reason
+    assert "no longer watched: the config no longer names it" == close_text(ledger.incident())
 
 
 def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovered() -> None:
@@ -582,11 +571,11 @@ def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovere
     ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, runs=(), jobs={1: replace(EXTRACT, accepted_at=at("03:12"))})
     decisions = ledger.evaluate("03:15")
-    assert "out of view: its root is older than 48 h and was not seen green" == ledger.incident().close_reason
+    assert "its failure is older than 48 h, and no success was seen" == close_text(ledger.incident())
     assert [("oncall", AlertKind.UPDATED)] == notices(decisions)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "kind, text",
     [("refused", "refuses Headway"), ("broken", "cannot be read"), ("failing", "answers with a fault"),
      ("limited", "limits our requests")],
@@ -596,7 +585,7 @@ def test_a_target_that_answers_otherwise_is_not_reported_as_silent(kind: str, te
     ledger.evaluate("02:00")
     silent(ledger, "03:00", error_kind=kind)
     ledger.evaluate("03:01")
-    assert f"etl-hosts/db07 {text}" == ledger.incident().title
+    assert f"etl-hosts/db07 {text}" == title_of(ledger.incident())
 
 
 def test_a_target_that_does_not_answer_is_one_incident_with_its_affected_services() -> None:
@@ -607,7 +596,7 @@ def test_a_target_that_does_not_answer_is_one_incident_with_its_affected_service
     decisions = ledger.evaluate("03:01")
     incident = ledger.incident()
     assert ("etl-hosts/db07 does not answer", "target", 1, "timed out") == (
-        incident.title, incident.cause, incident.root_target_id, incident.reason)  # fmt: skip
+        title_of(incident), incident.cause.kind, incident.cause.target_id, evidence_of(incident))  # fmt: skip
     assert "target:etl-hosts/db07@2026-11-20T03:00:00Z" == incident.key
     assert [("daily", at("06:10"), Timeliness.AT_RISK)] == [
         (service.service, service.act_by, service.timeliness) for service in incident.services
@@ -632,11 +621,11 @@ def test_an_incident_explained_by_a_silent_target_keeps_its_key_and_gets_the_tar
     ledger.evaluate("02:00")
     silent(ledger, "03:59:50", seen="03:05")
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 0.2))
-    assert [LOAD.id] == [incident.root_job_id for incident in ledger.evaluate("04:00:20").incidents]
+    assert [LOAD.id] == [incident.cause.job_id for incident in ledger.evaluate("04:00:20").incidents]
     ledger.evaluate("04:01")
     incident = ledger.incident()
     assert ("run:warehouse/load@2026-11-20T04:00:00Z", 1, "root cause is etl-hosts/db07") == (
-        incident.key, incident.root_target_id, incident.event)  # fmt: skip
+        incident.key, incident.cause.target_id, zoned(incident.event))  # fmt: skip
 
 
 def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red() -> None:
@@ -649,10 +638,10 @@ def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red(
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 5))
     decisions = ledger.evaluate("04:07")
     assert [(True, "it works again"), (False, "")] == [
-        (incident.closed, incident.close_reason) for incident in decisions.incidents
+        (incident.closed, close_text(incident)) for incident in decisions.incidents
     ]
-    assert "etl-hosts/db07 did not answer" == decisions.incidents[0].title
-    assert LOAD.id == decisions.incidents[1].root_job_id
+    assert "etl-hosts/db07 did not answer" == title_of(decisions.incidents[0])
+    assert LOAD.id == decisions.incidents[1].cause.job_id
 
 
 def test_every_predicate_and_status_reason_has_a_past_form() -> None:
@@ -660,7 +649,7 @@ def test_every_predicate_and_status_reason_has_a_past_form() -> None:
     assert NO_STATUS_REASONS.keys() == NO_STATUS_PAST.keys()
     pairs = [(rule.predicate, rule.past_predicate) for rule in DetectionRule]
     pairs += [(reason, NO_STATUS_PAST[kind]) for kind, reason in NO_STATUS_REASONS.items()]
-    pairs += [(identity_title(f"{blame}:x"), identity_title(f"{blame}:x", is_past=True)) for blame in Blame]
+    pairs += [identity_titles(f"{blame}:x") for blame in Blame]
     assert [("ended too soon", "ended too soon")] == [pair for pair in pairs if pair[0] == pair[1]]
     is_present = re.compile(r"\b(is|has|cannot|does|fails|starts|refuses|answers|limits|overlaps|responds)\b")
     assert not [past for _, past in pairs if is_present.search(past)]
@@ -688,7 +677,7 @@ def test_a_notified_service_stays_notified_until_the_incident_closes() -> None:
         (service.service, service.timeliness) for service in closed.services
     ]
     assert [(True, EXTRACT.id), (False, MART.id)] == [
-        (incident.closed, incident.root_job_id) for incident in (closed, opened)
+        (incident.closed, incident.cause.job_id) for incident in (closed, opened)
     ]
 
 
@@ -699,7 +688,8 @@ def test_a_newly_affected_service_is_one_update() -> None:
     more = [*ledger.estate.services, service("early", "05:30", LOAD)]
     ledger.estate = replace(ledger.estate, services=tuple(more))
     decisions = ledger.evaluate("03:21")
-    assert ([("oncall", AlertKind.UPDATED)], "also affects early") == (notices(decisions), ledger.incident().event)
+    assert [("oncall", AlertKind.UPDATED)] == notices(decisions)
+    assert "also affects early" == zoned(ledger.incident().event)
 
 
 def test_a_run_that_a_person_calls_good_repairs_no_other() -> None:
@@ -718,7 +708,7 @@ def test_a_run_that_a_person_calls_good_repairs_no_other() -> None:
     alone.evaluate("03:05")
     alone.run(OTHER, "03:00", RunState.SUCCEEDED, evidence=RunEvidence.ASSERTED, **ended("03:21", 0))
     alone.evaluate("03:22")
-    assert "marked OK by a person, and no affected run is red or stale" == alone.incident().close_reason
+    assert "marked OK by a person, and no affected run is red or stale" == close_text(alone.incident())
 
 
 def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
@@ -734,11 +724,11 @@ def test_a_cancel_through_headway_names_requester_and_reason() -> None:
     ledger = night()
     cancelled(ledger, EXTRACT, "03:10")
     ledger.evaluate("03:13")
-    assert "hosts/extract was cancelled by root through Headway: stuck" == ledger.incident().title
-    assert ledger.incident().reason.startswith("cancelled by root through Headway: stuck")
+    assert "hosts/extract was cancelled by root through Headway: stuck" == title_of(ledger.incident())
+    assert evidence_of(ledger.incident()).startswith("cancelled by root through Headway: stuck")
     ledger.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:20"), ended_at=at("03:21"), exit_code=1)
     ledger.evaluate("03:22")
-    assert "hosts/extract failed: exit 1" == ledger.incident().title
+    assert "hosts/extract failed: exit 1" == title_of(ledger.incident())
 
 
 def test_a_cancel_that_affects_a_service_pages_nobody_before_the_service_is_nearly_lost() -> None:
@@ -747,15 +737,17 @@ def test_a_cancel_that_affects_a_service_pages_nobody_before_the_service_is_near
     cancelled(ledger, EXTRACT, "03:10")
     assert [] == notices(ledger.evaluate("03:13"))
     assert [("cancelled", "root cancelled it through Headway; notified before a service misses its deadline")] == [
-        (suppression.stage, suppression.why) for suppression in ledger.incident().suppressed
+        (suppression.stage, suppression.why) for suppression in ledger.incident().suppressions.notices
     ]
-    [until] = {suppression.until for suppression in ledger.incident().suppressed}
+    [until] = {suppression.until for suppression in ledger.incident().suppressions.notices}
     assert until is not None
     assert until == min(service.act_by for service in ledger.incident().services if service.act_by) - minutes(30)
     assert [] == notices(ledger.evaluate(f"{until - minutes(1):%H:%M}"))
     decisions = ledger.evaluate(f"{until + minutes(1):%H:%M}")
     assert [("oncall", AlertKind.OPENED)] == notices(decisions)
-    assert "hosts/extract was cancelled by root through Headway" in decisions.incidents[0].notices[0].plain_title
+    assert (
+        "hosts/extract was cancelled by root through Headway" in written(decisions.incidents[0].notices[0]).plain_title
+    )
 
 
 def test_a_cancel_is_not_notified_when_its_rerun_succeeds_and_notified_when_it_fails() -> None:
@@ -774,7 +766,7 @@ def test_a_cancel_that_affects_nothing_pages_nobody_until_the_job_fails_by_itsel
     cancelled(ledger, OTHER, "03:00")
     decisions = ledger.evaluate("03:05")
     assert ("hosts/other was cancelled by root through Headway: stuck", []) == (
-        ledger.incident().title,
+        title_of(ledger.incident()),
         notices(decisions),
     )
     ledger.run(OTHER, "03:00", RunState.RUNNING, started_at=at("03:10"))
@@ -794,7 +786,7 @@ def test_a_missed_run_that_a_person_skipped_is_over(is_removed: bool) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.evaluate("03:10")
     ledger.evaluate("03:30")
-    assert "did not start" in ledger.incident().title
+    assert "did not start" in title_of(ledger.incident())
     runs = (replace(run, state=RunState.SKIPPED, evidence=RunEvidence.ASSERTED) for run in ledger.estate.runs)
     ledger.estate = replace(ledger.estate, runs=tuple(runs))
     if is_removed:
@@ -802,7 +794,7 @@ def test_a_missed_run_that_a_person_skipped_is_over(is_removed: bool) -> None:
         ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: job_facts})
     ledger.evaluate("03:41")
     assert ledger.incident().closed
-    assert ledger.incident().close_reason == "skipped by a person, and no affected run is red or stale"
+    assert close_text(ledger.incident()) == "skipped by a person, and no affected run is red or stale"
 
 
 def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_names_the_repaired_error(
@@ -815,11 +807,14 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     ledger.run(revenue, "04:30", RunState.FAILED, started_at=at("04:30"), ended_at=at("04:31"),
                message="division by zero")  # fmt: skip
     ledger.evaluate("04:32")
-    assert "dwh/refresh_revenue failed: division by zero" == ledger.incident().title
+    assert "dwh/refresh_revenue failed: division by zero" == title_of(ledger.incident())
     ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("04:40"), ended_at=at("04:41"))
     ledger.evaluate("04:42")
     read = "read data before warehouse/load_orders finished"
-    assert (f"dwh/refresh_revenue {read}", f"it {read}") == (ledger.incident().title, ledger.incident().reason)
+    assert (f"dwh/refresh_revenue {read}", f"it {read}") == (
+        title_of(ledger.incident()),
+        evidence_of(ledger.incident()),
+    )
     awaited = [member.job_id for member in ledger.incident().members if member.role == "awaited"]
     assert [load.id] == awaited, "what its restart waits for is a member, not a part of a sentence"
     ledger.run(load, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("05:00"))
@@ -832,10 +827,12 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("05:10"), ended_at=at("05:11"))
     ledger.evaluate("05:12")
     closed = ledger.incident()
-    assert (True, False) == (closed.closed, "rerun it" in closed.title + closed.reason), "no advice once it is closed"
+    assert (True, False) == (closed.closed, "rerun it" in title_of(closed) + evidence_of(closed)), (
+        "no advice once it is closed"
+    )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "proof, log, reason",
     [
         (
@@ -856,7 +853,7 @@ def test_the_error_of_a_job_that_reports_only_an_exit_code_is_a_line_of_its_log(
     ledger.run(extract, "03:10", RunState.FAILED, exit_code=3, tail=log, **ended("03:10", 5))
     ledger.evaluate("03:20")
     separator = ", " if reason.startswith("no log") else ": "
-    assert f"exit 3{separator}{reason}".removesuffix(": ") == ledger.incident().reason
+    assert f"exit 3{separator}{reason}".removesuffix(": ") == evidence_of(ledger.incident())
 
 
 def test_a_run_that_is_lost_without_an_end_is_red_since_its_start_and_not_since_its_slot() -> None:

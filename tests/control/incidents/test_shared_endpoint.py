@@ -10,14 +10,16 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import part_with
-from console.domain.alert import AlertingSettings, AlertKind, InhibitRule, SilenceFacts
+from console.domain.alert import AlertKind, SilenceFacts
 from console.domain.calendar import MaintenanceWindow
-from console.domain.decision import Decisions
+from console.domain.decision import Decisions, ReopenedIncident
 from console.domain.estate import TargetFacts
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import Modes, switch_name
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
+from tests.reasons import close_text, evidence_of, number_of, title_of, why_of, zoned
+from tests.rows import each_row
 
 ARRIVAL = job(1, "deliveries/db07:stock.csv", "03:10", expected=minutes(5), kind="files")
 CRON = job(2, "cron-db07/db07:load", "03:20", expected=minutes(5), target_id=2)
@@ -63,8 +65,8 @@ def both_down() -> Ledger:
 def test_two_kinds_of_targets_on_a_host_that_is_down_are_one_incident_with_one_notification() -> None:
     ledger = both_down()
     incident = ledger.incident()
-    assert ("deliveries/db07 does not answer", 1) == (incident.title, incident.root_target_id)
-    assert f"also unreachable: cron-db07/db07; {NO_ROUTE}" == incident.reason
+    assert ("deliveries/db07 does not answer", 1) == (title_of(incident), incident.cause.target_id)
+    assert f"also unreachable: cron-db07/db07; {NO_ROUTE}" == evidence_of(incident)
     assert {"stock", "load"} == {affected.service for affected in incident.services}
     assert [AlertKind.OPENED] == notified(ledger.decisions)
     ledger.evaluate("03:30")
@@ -80,26 +82,26 @@ def test_a_target_that_becomes_unreachable_later_joins_the_open_incident_at_once
     silent(ledger, 2, "03:09:50")
     decisions = ledger.evaluate("03:10")
     incident = ledger.incident()
-    assert (1, "also unreachable: cron-db07/db07") == (incident.incident_id, incident.event.partition("; ")[2])
-    assert incident.event.startswith("also affects load")
+    assert (1, "also unreachable: cron-db07/db07") == (number_of(incident), zoned(incident.event).partition("; ")[2])
+    assert zoned(incident.event).startswith("also affects load")
     assert [AlertKind.UPDATED] == notified(decisions)
 
 
 def test_long_names_of_further_targets_are_one_event() -> None:
     names = [f"{number}{'x' * 79}" for number in (2, 3, 4)]
-    beside = [target(number, "hosts", name, endpoint="db07:22") for number, name in enumerate(names, 2)]
+    further = [target(number, "hosts", name, endpoint="db07:22") for number, name in enumerate(names, 2)]
     jobs = [job(number, f"hosts/load_{number}", "05:00", target_id=number) for number in (2, 3, 4)]
     services = [service(f"of_{known.id}", "07:00", known) for known in jobs]
-    ledger = Ledger(estate(ARRIVAL, *jobs, targets=[FILES, *beside], services=services))
+    ledger = Ledger(estate(ARRIVAL, *jobs, targets=[FILES, *further], services=services))
     ledger.evaluate("03:00")
     silent(ledger, 1, "03:01")
     ledger.evaluate("03:02")
     for number in (2, 3, 4):
         silent(ledger, number, "03:02:10")
     ledger.evaluate("03:03")
-    assert f"also unreachable: hosts/{names[0]}" in ledger.incident().event
+    assert f"also unreachable: hosts/{names[0]}" in zoned(ledger.incident().event)
     ledger.evaluate("03:04")
-    assert "" == ledger.incident().event
+    assert "" == zoned(ledger.incident().event)
 
 
 def test_it_stays_open_for_the_target_that_is_still_unreachable() -> None:
@@ -107,19 +109,19 @@ def test_it_stays_open_for_the_target_that_is_still_unreachable() -> None:
     answers(ledger, 1)
     decisions = ledger.evaluate("03:05")
     incident = ledger.incident()
-    assert (1, 2, False) == (incident.incident_id, incident.root_target_id, incident.closed)
-    assert ("cron-db07/db07 does not answer", NO_ROUTE) == (incident.title, incident.reason)
-    assert ("cause is now: cron-db07/db07 does not answer", []) == (incident.event, notified(decisions))
+    assert (1, 2, False) == (number_of(incident), incident.cause.target_id, incident.closed)
+    assert ("cron-db07/db07 does not answer", NO_ROUTE) == (title_of(incident), evidence_of(incident))
+    assert ("cause is now: cron-db07/db07 does not answer", []) == (zoned(incident.event), notified(decisions))
     silent(ledger, 1, "03:06")
     ledger.evaluate("03:06:10")
     assert (1, f"also unreachable: deliveries/db07; {NO_ROUTE}") == (
-        ledger.incident().incident_id,
-        ledger.incident().reason,
+        number_of(ledger.incident()),
+        evidence_of(ledger.incident()),
     )
     answers(ledger, 1)
     answers(ledger, 2)
     decisions = ledger.evaluate("03:08")
-    assert (True, "it works again") == (ledger.incident().closed, ledger.incident().close_reason)
+    assert (True, "it works again") == (ledger.incident().closed, close_text(ledger.incident()))
     assert [AlertKind.RECOVERED] == notified(decisions)
 
 
@@ -132,10 +134,10 @@ def test_it_stays_open_for_a_target_that_has_only_begun_to_fail() -> None:
     silent(ledger, 2, "03:04:50")
     ledger.evaluate("03:05")
     assert (1, 2, False) == (
-        ledger.incident().incident_id, ledger.incident().root_target_id, ledger.incident().closed)  # fmt: skip
+        number_of(ledger.incident()), ledger.incident().cause.target_id, ledger.incident().closed)  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     "targets, kinds",
     [
         ((FILES, replace(CRONTAB, endpoint="db07:2222"), ETL), ("unreachable", "unreachable")),
@@ -152,7 +154,7 @@ def test_targets_with_other_endpoints_or_that_answer_are_incidents_of_their_own(
     for number, kind in enumerate(kinds, 1):
         silent(ledger, number, "03:01", kind)
     incidents = ledger.evaluate("03:10").incidents
-    assert {(1, False), (2, False)} == {(incident.root_target_id, incident.closed) for incident in incidents}
+    assert {(1, False), (2, False)} == {(incident.cause.target_id, incident.closed) for incident in incidents}
 
 
 def test_two_open_incidents_of_one_endpoint_become_the_older() -> None:
@@ -165,7 +167,7 @@ def test_two_open_incidents_of_one_endpoint_become_the_older() -> None:
     for number in (1, 2):
         ledger.target(number, endpoint="db07:22")
     ledger.evaluate("03:11")
-    assert (1, [2]) == (ledger.incident().incident_id, [*ledger.incident().merges])
+    assert (1, [2]) == (number_of(ledger.incident()), [*ledger.incident().merges])
 
 
 def test_a_start_missed_on_either_target_names_the_outage() -> None:
@@ -174,8 +176,8 @@ def test_a_start_missed_on_either_target_names_the_outage() -> None:
     for number in (1, 2):
         answers(ledger, number)
     ledger.evaluate("03:31")
-    reason = ledger.state(CRON, "03:20").reason
-    assert "nothing in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:01 UTC" == reason
+    reason = why_of(ledger.state(CRON, "03:20"))
+    assert "no start in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:01 UTC" == reason
 
 
 def test_a_part_with_one_of_the_targets_knows_the_closed_outage_of_the_other() -> None:
@@ -187,18 +189,18 @@ def test_a_part_with_one_of_the_targets_knows_the_closed_outage_of_the_other() -
     answers(ledger, 1)
     answers(ledger, 2)
     ledger.evaluate("03:23")
-    assert [1] == [incident.root_target_id for incident in ledger.estate.closed]
+    assert [1] == [incident.cause.target_id for incident in ledger.estate.closed]
     ledger.target(2, last_ok_at=at("03:25:10"), seen_until=at("03:25:10"))
     part = part_with(ledger.estate, [CRON.id])
     assert {CRON.id} == part.jobs.keys()
     whole, alone = (evaluate(known, at("03:25:10")).expected for known in (ledger.estate, part))
     [missed] = [due for due in whole if due.job_id == CRON.id]
     assert (missed,) == alone
-    assert "nothing in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:21 UTC" == missed.reason
+    assert "no start in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:21 UTC" == why_of(missed)
 
 
-@pytest.mark.parametrize("kind", ["unreachable", "refused"])
-@pytest.mark.parametrize("is_over", [False, True])
+@each_row("kind", ["unreachable", "refused"])
+@each_row("is_over", [False, True])
 def test_a_start_missed_on_a_target_that_answered_is_its_own_error(kind: str, is_over: bool) -> None:
     ledger = night()
     ledger.run(CRON, "02:20", RunState.FAILED, **ended("02:20", 1), exit_code=3)
@@ -208,9 +210,9 @@ def test_a_start_missed_on_a_target_that_answered_is_its_own_error(kind: str, is
     if is_over:
         answers(ledger, 1)
     ledger.evaluate("03:26")
-    assert "nothing in the log by 03:25 UTC" == ledger.state(CRON, "03:20").reason
-    failed = next(incident for incident in ledger.decisions.incidents if incident.root_job_id == CRON.id)
-    assert "failed with another error: cron-db07/db07:load" in failed.event
+    assert "no start in the log by 03:25 UTC" == why_of(ledger.state(CRON, "03:20"))
+    failed = next(incident for incident in ledger.decisions.incidents if incident.cause.job_id == CRON.id)
+    assert "failed again, with another error: cron-db07/db07:load" in zoned(failed.event)
 
 
 def test_a_start_missed_on_a_target_that_was_silent_too_is_no_other_error() -> None:
@@ -224,9 +226,9 @@ def test_a_start_missed_on_a_target_that_was_silent_too_is_no_other_error() -> N
         answers(ledger, number)
     for clock in ("03:23", "03:26", "03:27"):
         ledger.evaluate(clock)
-        failed = next(incident for incident in ledger.decisions.incidents if incident.root_job_id == CRON.id)
-        assert "another error" not in failed.event
-    assert ledger.state(CRON, "03:20").reason.endswith("deliveries/db07 was out of reach since 03:18 UTC")
+        failed = next(incident for incident in ledger.decisions.incidents if incident.cause.job_id == CRON.id)
+        assert "another error" not in zoned(failed.event)
+    assert why_of(ledger.state(CRON, "03:20")).endswith("deliveries/db07 was out of reach since 03:18 UTC")
 
 
 @pytest.mark.parametrize("answering", [(), (1,), (1, 2)])
@@ -253,7 +255,7 @@ def test_a_part_knows_the_targets_without_jobs_at_its_endpoints() -> None:
         evaluate(known, at("03:05")).incidents for known in (ledger.estate, part_with(ledger.estate, [CRON.id]))
     )
     assert whole == alone
-    assert [2] == [incident.root_target_id for incident in whole]
+    assert [2] == [incident.cause.target_id for incident in whole]
 
 
 def test_what_fails_on_either_target_while_it_is_unreachable_belongs_to_the_incident() -> None:
@@ -272,7 +274,7 @@ def test_what_fails_on_either_target_while_it_is_unreachable_belongs_to_the_inci
     ledger.run(load, "03:30", RunState.FAILED, **ended("03:30", 1), message="no input")
     ledger.evaluate("03:32")
     by_root = {
-        (incident.root_target_id, incident.root_job_id): {known.job_id: known.role for known in incident.members}
+        (incident.cause.target_id, incident.cause.job_id): {known.job_id: known.role for known in incident.members}
         for incident in ledger.decisions.incidents
     }
     assert {(1, None), (None, often.id)} == by_root.keys()
@@ -314,47 +316,9 @@ def test_silences_of_each_system_suppress_the_outage_of_both(patterns: tuple[str
     silent(ledger, 1, "03:01")
     silent(ledger, 2, "03:01:12")
     assert [] == notified(ledger.evaluate("03:02"))
-    suppressed = {(known.stage, known.until) for known in ledger.incident().suppressed}
+    suppressed = {(known.stage, known.until) for known in ledger.incident().suppressions.notices}
     number = 1 + patterns.index("*") if "*" in patterns else 1
     assert {("silence", at("08:00") + minutes(number))} == suppressed
-
-
-RULE_BY = (("system", "etl"),)
-
-
-@pytest.mark.parametrize(
-    "what, equal, is_inhibited",
-    [
-        ((("system", "*"),), (), True),
-        ((("system", "deliveries"),), (), False),
-        ((("service", "load"),), (), True),
-        ((("system", "*"),), ("system",), False),
-    ],
-)
-def test_a_rule_inhibits_the_outage_that_it_fits_for_each_target(
-    what: tuple[tuple[str, str], ...], equal: tuple[str, ...], is_inhibited: bool
-) -> None:
-    ledger = night(declared=Declared(alerting=AlertingSettings(inhibit=(InhibitRule(RULE_BY, what, equal),))))
-    ledger.evaluate("03:00")
-    silent(ledger, 3, "03:00:10")
-    ledger.evaluate("03:00:50")
-    silent(ledger, 1, "03:01")
-    silent(ledger, 2, "03:01:12")
-    ledger.evaluate("03:02")
-    joint = next(incident for incident in ledger.decisions.incidents if incident.root_target_id == 1)
-    assert ([] if is_inhibited else [AlertKind.OPENED]) == [notice.kind for notice in joint.notices]
-
-
-@pytest.mark.parametrize("system", ["deliveries", "cron-db07"])
-def test_an_outage_of_several_targets_inhibits_by_each_of_them(system: str) -> None:
-    rule = InhibitRule((("system", system),), (("system", "etl"),))
-    ledger = night(declared=Declared(alerting=AlertingSettings(inhibit=(rule,))))
-    ledger.evaluate("03:00")
-    silent(ledger, 1, "03:01")
-    silent(ledger, 2, "03:01:12")
-    ledger.evaluate("03:02")
-    silent(ledger, 3, "03:02:10")
-    assert [] == notified(ledger.evaluate("03:03"))
 
 
 def test_an_endpoint_that_is_down_again_reopens_its_incident() -> None:
@@ -364,8 +328,9 @@ def test_an_endpoint_that_is_down_again_reopens_its_incident() -> None:
     ledger.evaluate("03:05")
     silent(ledger, 2, "03:06")
     ledger.evaluate("03:08")
-    assert (1, 2, True) == (
-        ledger.incident().incident_id, ledger.incident().root_target_id, ledger.incident().reopened)  # fmt: skip
+    incident = ledger.incident()
+    assert isinstance(incident.incident, ReopenedIncident)
+    assert (1, 2) == (number_of(incident), incident.cause.target_id)
 
 
 def test_the_outage_is_live_if_one_of_its_systems_is() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
 from dataclasses import replace
-from datetime import time
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -16,15 +16,13 @@ from console.control.snapshot.incremental import part_with
 from console.domain.alert import AlertKind
 from console.domain.decision import Decisions, IncidentDecision, ServiceDayVerdict
 from console.domain.estate import LastVerdict
-from console.domain.forecast import PeakForecast
+from console.domain.history import UNKNOWN, SuccessfulRun, build_history
 from console.domain.service import Timeliness
 from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
-from tests.forecast.test_back_test import DAILY, estate_of, pasts, slow
-from tests.forecast.test_back_test import EXTRACT as FIRST
-from tests.forecast.test_back_test import LOAD as SECOND
-from tests.reasons import reason_of
+from tests.messages import written
+from tests.reasons import close_text, evidence_of, reason_of, title_of
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", Schedule("none"), target_id=2, expected=minutes(20))
@@ -54,15 +52,13 @@ def test_a_start_that_is_missing_is_notified_before_the_deadline_and_not_again_a
     assert ledger.decisions.next_at <= at("06:11")
     ledger.evaluate("06:11")
     incident, day = ledger.incident(), ledger.day("supply-plan")
-    assert ("undelivered", "undelivered", "undelivered:warehouse/load@2026-11-19") == (
-        incident.cause, incident.rule, incident.key,
-    )  # fmt: skip
+    assert ("undelivered", "undelivered:warehouse/load@2026-11-19") == (incident.cause.kind, incident.key)
     assert [("supply-plan", NIGHT)] == [(service.service, service.business_date) for service in incident.services]
     assert (Timeliness.WILL_MISS, "warehouse/load", None) == (day.timeliness, day.cause, day.act_by)
     assert [AlertKind.OPENED] == kinds(ledger)
     ledger.evaluate("06:31")
     assert (Timeliness.BREACHED, []) == (ledger.day("supply-plan").timeliness, kinds(ledger))
-    assert ledger.incident().title == (
+    assert title_of(ledger.incident()) == (
         "Supply plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
     )
 
@@ -123,7 +119,11 @@ def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
     ledger.run(LOAD, "06:15", RunState.FAILED, started_at=at("06:15"), ended_at=at("06:16"), attempt=1, exit_code=1)
     ledger.evaluate("06:17")
     incident = ledger.incident()
-    assert ("run", "", "warehouse/load failed: exit 1") == (incident.cause, incident.rule, incident.title)
+    assert ("run", "", "warehouse/load failed: exit 1") == (
+        incident.cause.kind,
+        incident.cause.subject,
+        title_of(incident),
+    )
     assert [AlertKind.UPDATED] == kinds(ledger)
 
 
@@ -131,13 +131,13 @@ def test_a_date_affected_by_a_failure_already_has_its_cause() -> None:
     ledger = night()
     ends(ledger, RunState.FAILED)
     ledger.evaluate("03:31")
-    assert ["run"] == [incident.cause for incident in ledger.decisions.incidents]
+    assert ["run"] == [incident.cause.kind for incident in ledger.decisions.incidents]
     ledger.evaluate("06:31")
-    assert ["run"] == [incident.cause for incident in ledger.decisions.incidents]
+    assert ["run"] == [incident.cause.kind for incident in ledger.decisions.incidents]
     ends(ledger, RunState.SUCCEEDED, "06:40")
     ledger.evaluate("06:41")
     ledger.evaluate("06:50")
-    assert (["run"], []) == ([incident.cause for incident in ledger.decisions.incidents], kinds(ledger))
+    assert (["run"], []) == ([incident.cause.kind for incident in ledger.decisions.incidents], kinds(ledger))
 
 
 def test_a_failure_repaired_in_time_does_not_hide_that_the_rest_was_not_started() -> None:
@@ -186,7 +186,7 @@ def test_a_late_date_that_is_not_continued_after_the_repair_is_notified_after_a_
     assert [] == kinds(ledger)
     ledger.evaluate("06:56")
     assert [AlertKind.UPDATED] == kinds(ledger)
-    assert ledger.incident().title == (
+    assert title_of(ledger.incident()) == (
         "Supply plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
     )
     ledger.evaluate("07:20")
@@ -199,7 +199,7 @@ def test_a_late_date_that_is_not_continued_after_the_repair_is_notified_after_a_
 def notified_at(ledger: Ledger, clock: str) -> list[tuple[str, str, str]]:
     ledger.evaluate(clock)
     return [
-        (notice.kind.value, notice.route, notice.plain_title)
+        (notice.kind.value, notice.route, written(notice).plain_title)
         for incident in ledger.decisions.incidents
         for notice in incident.notices
     ]
@@ -213,9 +213,9 @@ def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its
     ledger.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:30"), attempt=1, **failed)
     first = notified_at(ledger, "03:31")
     error = ledger.estate.incidents[0].reason
-    assert error == "template missing"
+    assert error == ("template missing",)
     assert [("opened", "oncall"), ("opened", "biz")] == [pair[:2] for pair in first]
-    late = "Update: Supply plan 06:30 breached, expected "
+    late = "Update: Supply plan 06:30 late, expected "
     assert [("updated", "biz")] == [
         (kind, to) for kind, to, text in notified_at(ledger, "06:31") if text.startswith(late)
     ]
@@ -224,8 +224,9 @@ def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its
         message="",
     )  # fmt: skip
     ledger.run(LOAD, "06:40", RunState.RUNNING, started_at=at("06:40"))
+    updates = [("updated", "biz", "Update: Supply plan 06:30 late, expected 07:00 [{incident}]")]
     for clock in ("06:41", "06:50", "06:58"):
-        assert [] == notified_at(ledger, clock)
+        assert (updates if clock == "06:41" else []) == notified_at(ledger, clock)
         (incident,), day = ledger.estate.incidents, ledger.day("supply-plan")
         assert (Timeliness.BREACHED, "hosts/extract") == (day.timeliness, day.cause)
         assert incident.reason == error, "it was replaced by what it waits for, and lost for its end"
@@ -234,7 +235,7 @@ def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its
     assert ("recovered", "biz", "Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]") in last
     assert {("recovered", "oncall"), ("recovered", "biz")} == {pair[:2] for pair in last}
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
-    [body] = [notice.body for notice in notices if notice.route != "biz"]
+    [body] = [written(notice).body for notice in notices if notice.route != "biz"]
     assert "\nError          template missing\n" in body
     assert ((), []) == (ledger.estate.incidents, notified_at(ledger, "07:10"))
 
@@ -275,9 +276,31 @@ def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=minutes(5))})
     ledger.evaluate("06:12")
     incident = ledger.incident()
-    assert (True, "Supply plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
+    assert (True, "Supply plan: expected 06:17 UTC") == (incident.closed, close_text(incident))
     was = "Supply plan was expected after its deadline 06:30 UTC, and nothing failed; it waited for warehouse/load"
-    assert was == incident.reason
+    assert was == title_of(incident)
+
+
+def test_a_day_of_which_nothing_is_known_any_more_closes_it_with_the_reason() -> None:
+    ledger = night()
+    ledger.evaluate("06:11")
+    ledger.run(LOAD, "06:12", RunState.UNKNOWN, started_at=at("06:12"), ended_at=at("06:13"))
+    ledger.evaluate("06:14")
+    incident = ledger.incident()
+    unproved = "Supply plan: warehouse/load has run; its source does not prove how it ended"
+    assert (True, unproved) == (incident.closed, close_text(incident))
+    [notice] = map(written, incident.notices)
+    assert f"Closed: warehouse/load: undelivered, {unproved} [{{incident}}]" == notice.title
+
+
+def test_a_day_without_an_estimate_closes_it_without_advice() -> None:
+    ledger = night()
+    ledger.evaluate("06:11")
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=None)})
+    ledger.evaluate("06:12")
+    incident = ledger.incident()
+    reason = "Supply plan: no estimate: warehouse/load has 0 runs, an estimate needs 5"
+    assert (True, reason) == (incident.closed, close_text(incident))
 
 
 def test_a_part_of_the_estate_comes_to_the_same() -> None:
@@ -297,14 +320,37 @@ def test_a_schedule_that_cannot_meet_the_promise_is_notified_when_its_night_begi
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
-def slow_extraction(
-    now: str, deadline: time = time(6, 10), peaks: Sequence[PeakForecast] = (), **more: Any
-) -> Decisions:
+FIRST = job(1, "etl/extract", "03:10", accepted_at=at("12:00", day=-3))
+SECOND, MART = job(2, "dwh/load"), job(3, "dwh/mart")
+NIGHTS = 40
+
+
+def past_nights() -> dict[int, list[SuccessfulRun]]:
+    """By job its runs: of about 30, 40 and 50 minutes, one after the other from 03:10."""
+    drawn = random.Random(7)
+    runs: dict[int, list[SuccessfulRun]] = {1: [], 2: [], 3: []}
+    for back in range(NIGHTS, 0, -1):
+        begins = at("03:10") - timedelta(days=back)
+        day = (NIGHT - timedelta(days=back)).toordinal()
+        for job_id, usual in enumerate((30.0, 40.0, 50.0), 1):
+            ended = begins + minutes(usual * drawn.uniform(0.8, 1.25))
+            delay = 0.0 if job_id == FIRST.id else UNKNOWN
+            seconds = (ended - begins).total_seconds()
+            runs[job_id].append(SuccessfulRun(back * 10 + job_id, int(begins.timestamp()), int(ended.timestamp()),
+                seconds, delay, UNKNOWN, 1, UNKNOWN, "", day))  # fmt: skip
+            begins = ended
+    return runs
+
+
+def slow_extraction(now: str, deadline: time = time(6, 10), **more: Any) -> Decisions:
     """It took 130 minutes instead of 30; the load goes on, and the mart is what delivers. `more`: of the extraction."""
-    seen = estate_of(pasts(slow(5, 30.0)))
-    first = replace(seen.jobs[FIRST.id], **more)
-    promised = replace(DAILY, deadline=deadline)
-    seen = replace(seen, jobs={**seen.jobs, first.id: first}, services=(promised,), peaks={DAILY.name: peaks})
+    history = {job_id: build_history(runs) for job_id, runs in past_nights().items()}
+    first = replace(FIRST, **more)
+    links = [*feeds(first, SECOND), *feeds(SECOND, MART)]
+    promised = replace(service("daily", "06:30", MART), deadline=deadline)
+    durations = {job_id: tuple(of.takes) for job_id, of in history.items()}
+    seen = estate(first, SECOND, MART, feeds=links, services=[promised], durations=durations)
+    seen = replace(seen, history=history)
     runs = (
         run(1, FIRST, "03:10", started_at=at("03:10"), ended_at=at("05:20")),
         run(2, SECOND, "05:20", RunState.RUNNING, period_at=None, business_date=NIGHT),
@@ -314,7 +360,7 @@ def slow_extraction(
 
 def lost_by_the_extraction(now: str, **more: Any) -> tuple[IncidentDecision, ServiceDayVerdict]:
     decisions = slow_extraction(now, **more)
-    (incident,) = (incident for incident in decisions.incidents if incident.business_date == NIGHT)
+    (incident,) = (incident for incident in decisions.incidents if incident.cause.business_date == NIGHT)
     return incident, next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
@@ -323,9 +369,9 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     now: str, status: str
 ) -> None:
     incident, day = lost_by_the_extraction(now)
-    assert ("undelivered:dwh/mart@2026-11-19", "undelivered") == (incident.key, incident.rule)
-    assert incident.title.startswith(f"Daily {status}")
-    assert incident.title.endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
+    assert ("undelivered:dwh/mart@2026-11-19", "undelivered") == (incident.key, incident.cause.kind)
+    assert title_of(incident).startswith(f"Daily {status}")
+    assert title_of(incident).endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
     assert "etl/extract" == day.cause
     assert (
         now > "06:10"
@@ -333,7 +379,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     )
     assert reason_of(day).endswith("; cause: etl/extract")
     (notice,) = incident.notices
-    assert ": extract has not finished, expected 07:" in notice.plain_title
+    assert ": extract has not finished, expected 07:" in written(notice).plain_title
 
 
 def test_the_owner_of_the_job_that_lost_the_minutes_is_notified_of_its_part() -> None:
@@ -342,21 +388,13 @@ def test_the_owner_of_the_job_that_lost_the_minutes_is_notified_of_its_part() ->
     assert [("etl-team", "technical")] == [(notice.route, notice.style) for notice in incident.notices]
 
 
-CALM = [PeakForecast(0.05, was_late=False, is_published=False)] * 30
-
-
-@pytest.mark.parametrize("peaks, is_reported", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])
-def test_a_service_at_risk_is_notified_once_the_alarm_is_within_its_budget(
-    peaks: Sequence[PeakForecast], is_reported: bool
-) -> None:
-    decisions = slow_extraction("05:30", time(7, 7), peaks)
+def test_a_service_at_risk_is_notified_from_its_first_day_on() -> None:
+    decisions = slow_extraction("05:30", time(7, 7))
     (day,) = (service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
     assert Timeliness.AT_RISK is day.timeliness, reason_of(day)
-    tonight = [incident for incident in decisions.incidents if incident.business_date == NIGHT]
-    assert is_reported is bool(tonight)
-    for incident in tonight:
-        assert incident.title.startswith("Daily may be delivered after its deadline 07:07 UTC because of etl/extract")
-        assert [AlertKind.OPENED] == [notice.kind for notice in incident.notices]
+    (incident,) = (incident for incident in decisions.incidents if incident.cause.business_date == NIGHT)
+    assert title_of(incident).startswith("Daily may be delivered after its deadline 07:07 UTC because of etl/extract")
+    assert [AlertKind.OPENED] == [notice.kind for notice in incident.notices]
 
 
 def moved_night(starts: str, name: str = "warehouse/load", title: str = "Supply plan") -> Ledger:
@@ -373,7 +411,7 @@ def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered
     assert [AlertKind.OPENED] == kinds(ledger)
     text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
     incident = ledger.incident()
-    assert [f"{text}: its changed schedule starts it 08:35 UTC"] * 2 == [incident.title, incident.reason]
+    assert (f"{text}: its changed schedule starts it 08:35 UTC", "") == (title_of(incident), evidence_of(incident))
     assert "warehouse/load starts 08:35 UTC by its changed schedule" in reason_of(ledger.day("supply-plan"))
 
 
@@ -390,7 +428,7 @@ def test_a_start_moved_to_an_earlier_minute_that_has_passed_is_offered_at_once()
     ledger.evaluate("02:59")
     assert [AlertKind.OPENED] == kinds(ledger)
     text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
-    assert f"{text}: its changed schedule starts it 21 Nov 02:57 UTC" == ledger.incident().title
+    assert f"{text}: its changed schedule starts it 21 Nov 02:57 UTC" == title_of(ledger.incident(), at("02:59"))
     day = ledger.day("supply-plan")
     assert Timeliness.WILL_MISS is day.timeliness
     assert "warehouse/load starts 21 Nov 02:57 UTC by its changed schedule" in reason_of(day)
@@ -433,10 +471,12 @@ def test_a_moved_start_whose_upstream_still_runs_is_not_offered() -> None:
     ledger = Ledger(estate(early, load, feeds=feeds(early, load), services=[plan]))
     ledger.run(early, "02:30", RunState.RUNNING, started_at=at("02:30"))
     ledger.evaluate("03:15")
-    assert [] == [incident.title for incident in ledger.decisions.incidents if "start warehouse/load" in incident.title]
+    assert [] == [
+        title_of(incident) for incident in ledger.decisions.incidents if "start warehouse/load" in title_of(incident)
+    ]
     ledger.run(early, "02:30", RunState.SUCCEEDED, started_at=at("02:30"), ended_at=at("04:00"))
     ledger.evaluate("04:01")
-    assert ": start warehouse/load now: its changed schedule starts it 08:35 UTC" in ledger.incident().title
+    assert ": start warehouse/load now: its changed schedule starts it 08:35 UTC" in title_of(ledger.incident())
 
 
 def test_a_moved_start_that_does_not_decide_the_finish_is_not_offered() -> None:
@@ -449,7 +489,7 @@ def test_a_moved_start_that_does_not_decide_the_finish_is_not_offered() -> None:
     ledger = Ledger(estate(extract, small, slow, mart, feeds=edges, services=[plan]))
     ledger.run(extract, "03:10", RunState.RUNNING, started_at=at("03:10"))
     ledger.evaluate("03:15")
-    assert "start hosts/small" not in ledger.incident().title
+    assert "start hosts/small" not in title_of(ledger.incident())
 
 
 def test_a_moved_start_on_the_critical_path_is_offered_behind_one_with_slack() -> None:
@@ -461,16 +501,16 @@ def test_a_moved_start_on_the_critical_path_is_offered_behind_one_with_slack() -
     plan = service("supply-plan", "06:30", mart)
     ledger = Ledger(estate(small, load, mart, feeds=[*feeds(small, mart), *feeds(load, mart)], services=[plan]))
     ledger.evaluate("03:15")
-    assert ": start hosts/load now" in ledger.incident().title
+    assert ": start hosts/load now" in title_of(ledger.incident())
 
 
 def test_the_offer_of_a_start_is_whole_however_long_the_names_are() -> None:
     name = f"warehouse/{'load_orders_' * 25}"
     ledger = moved_night("08:35", name, "Supply plan of all regions " * 20)
     ledger.evaluate("03:11")
-    incident = ledger.incident()
-    assert incident.reason.endswith(f": start {name} now: its changed schedule starts it 08:35 UTC")
-    assert len(incident.reason) < len(name) + 200
+    title = title_of(ledger.incident())
+    assert title.endswith(f": start {name} now: its changed schedule starts it 08:35 UTC")
+    assert len(title) < len(name) + 200
 
 
 @pytest.mark.parametrize("further", [RunState.RUNNING, RunState.FAILED])
@@ -516,5 +556,5 @@ def test_a_second_start_of_a_date_that_fails_has_an_act_by(is_load_moved: bool) 
     ledger.run(extract, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:12"))
     ledger.evaluate("03:13")
     [notice] = ledger.incident().notices
-    assert notice.title.startswith("Supply plan 06:30 at risk: restart extract by ")
-    assert "\nJOB   START (UTC)  EFFECT\nload  03:30        reads stale data" in notice.body
+    assert written(notice).title.startswith("Supply plan 06:30 at risk: restart extract by ")
+    assert "\nJOB   START (UTC)  EFFECT\nload  03:30        reads stale data" in written(notice).body

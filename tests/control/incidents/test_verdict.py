@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from console.control.incidents.verdict import (
+from console.control.incidents.verdict.decision import (
     RepairStep,
-    fix_text,
+    ResumePlan,
+    cause_label,
     incident_verdict,
     job_label,
+)
+from console.control.incidents.verdict.text import (
+    fix_text,
     late_text,
     next_start_text,
     saved_text,
     step_text,
+    verdict_action,
+    verdict_text,
 )
-from console.domain.incident import AffectedServiceView, blocked_reason, open_reason
-from console.domain.reason import NativeStart, StartEffect, from_json, to_json
+from console.domain.ids import utc_minute
+from console.domain.incident import (
+    AffectedServiceView,
+    IncidentView,
+    blocked_by,
+    blocked_text,
+    open_reason,
+)
+from console.domain.message import title_text
+from console.domain.reason import NativeStart, NoRunToRepeat, StartEffect, StepsUnderWay, from_json, to_json
 from console.domain.service import RepairCase
+from console.engine.api.documents import json_text, verdict_document
+from tests.rows import each_row
 from tests.tui.fake_reads import incident
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
@@ -30,7 +48,11 @@ def clock(at: datetime) -> str:
     return f"{at:%H:%M}"
 
 
-@pytest.mark.parametrize(
+def verdict_of(view: IncidentView) -> str:
+    return verdict_text(incident_verdict(view, (), NOW, is_frozen=False), NOW, clock)
+
+
+@each_row(
     "job, label",
     [
         ("etl-hosts/db07:extract_orders", "extract_orders"),
@@ -45,20 +67,32 @@ def test_a_job_is_named_without_its_system_and_host(job: str, label: str) -> Non
     assert job_label(job) == label
 
 
+@pytest.mark.parametrize(
+    "cause, label",
+    [("etl-hosts/db07:extract_orders", "extract_orders"), ("cron/db07", "db07"), ("db07:5432", "db07:5432")],
+)
+def test_a_shared_cause_keeps_its_whole_name(cause: str, label: str) -> None:
+    assert label == cause_label(cause)
+
+
+def fix_line(*given: Any) -> str:
+    return title_text(fix_text(*given))
+
+
 def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     act_by = NOW + timedelta(minutes=54)
-    assert fix_text("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
+    assert fix_line("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
     end = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=3, minutes=50), NOW, clock)
-    late = fix_text("restart extract_orders", None, NOW, clock, end)
+    late = fix_line("restart extract_orders", None, NOW, clock, end)
     assert late == "restart extract_orders now, expected 07:13, 10 min late"
     usual = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=5), NOW, clock, RepairCase.USUAL)
     assert usual == ", expected 07:13 if repaired as usual", "a plan assumes a restart now, and may say 07:06"
     assert late_text(NOW, NOW, NOW, clock) == ""
     assert late_text(NOW, NOW - timedelta(minutes=9), NOW, clock) == ", 9 min late so far", "the estimate has passed"
-    assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
-    passed = fix_text("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
+    assert fix_line("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
+    passed = fix_line("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
     assert passed == "restart extract_orders now, act-by 04:07 has passed"
-    assert fix_text("restart x", act_by, act_by, clock) == "restart x now, act-by 04:07 has passed"
+    assert fix_line("restart x", act_by, act_by, clock) == "restart x now, act-by 04:07 has passed"
 
 
 def test_the_step_is_by_hand_where_its_system_has_no_rerun() -> None:
@@ -67,7 +101,7 @@ def test_the_step_is_by_hand_where_its_system_has_no_rerun() -> None:
         step_text(RepairStep("etl-hosts/db07:extract_orders", can_rerun=True, is_missed=True)) == "start extract_orders"
     )
     by_hand = step_text(RepairStep("lake/load_orders", can_rerun=False))
-    assert fix_text(by_hand, NOW + timedelta(minutes=54), NOW, clock) == (
+    assert fix_line(by_hand, NOW + timedelta(minutes=54), NOW, clock) == (
         "run load_orders by hand in lake by 04:07 (in 54 min)"
     )
 
@@ -77,7 +111,7 @@ def unreachable(*services: AffectedServiceView) -> str:
     act_by = min((service.act_by for service in services if service.act_by is not None), default=None)
     row = replace(incident().row, act_by=act_by)
     view = replace(incident(), row=row, members=(), services=services, unreachable="etl-hosts/db07")
-    return incident_verdict(view, (), NOW, clock, is_frozen=False).text
+    return verdict_of(view)
 
 
 def test_a_host_out_of_reach_endangers_also_the_service_whose_run_may_still_go_on() -> None:
@@ -92,17 +126,50 @@ def test_a_host_out_of_reach_endangers_also_the_service_whose_run_may_still_go_o
     assert unreachable(sooner) == "Restore etl-hosts/db07 now, Segments due 05:13"
 
 
+def test_a_start_that_a_stopped_scheduler_missed_is_made_up_for_by_hand_after_the_last_one_in_time() -> None:
+    load, act_by = incident().members[1], NOW + HOUR
+    missed = replace(load, role="red", state="missed", stale_read=False, target="cron/db07")
+    planned = replace(missed, role="threatened", state="planned", run_id=9, period=act_by)
+    services = tuple(replace(service, act_by=act_by) for service in incident().services[:1])
+    row = replace(incident().row, cause="target", root_job="cron/db07", act_by=act_by)
+    view = replace(incident(), row=row, members=(missed, planned), services=services, unreachable="cron/db07")
+    assert verdict_of(view) == "Restore cron/db07 by 04:13 (in 1 h), saves Supply plan"
+    late = replace(view, members=(missed, replace(planned, period=act_by + HOUR)))
+    by_hand = "Restore cron/db07, then start load_orders by 04:13 (in 1 h), saves Supply plan"
+    assert verdict_of(late) == by_hand
+    unneeded = replace(missed, job="etl-hosts/db07:extract_orders")
+    assert verdict_of(replace(late, members=(unneeded, *late.members))) == by_hand
+
+
+def test_a_shared_cause_is_fixed_and_no_restart_of_its_first_failed_run_is_named() -> None:
+    """The services wait for other runs than the first: its restart would save nothing."""
+    first, load, mart = incident().members[:3]
+    members = tuple(replace(run, role="red", state="failed", stale_read=False) for run in (first, load, mart))
+    row = replace(incident().row, cause="shared", root_job="credential:user etl", act_by=NOW + HOUR)
+    services = tuple(replace(service, act_by=NOW + HOUR) for service in incident().services)
+    view = replace(incident(), row=row, members=members, services=services)
+    assert verdict_of(view) == "Fix user etl by 04:13 (in 1 h), saves Supply plan, Daily revenue"
+    rerun = replace(view, members=(members[0], replace(members[1], rerun_sent=NOW), members[2]))
+    assert verdict_of(rerun).startswith("Rerun of load_orders sent 03:13"), "the run that they wait for is repeated"
+    unneeded = replace(view, members=(replace(members[0], rerun_sent=NOW), *members[1:]))
+    assert verdict_of(unneeded).startswith("Fix user etl by 04:13")
+    database = replace(view, row=replace(row, root_job="connection:db07:5432"))
+    assert verdict_of(database).startswith("Fix db07:5432 by 04:13")
+    repaired = replace(view, members=(replace(members[1], role="root"), members[2]))
+    assert verdict_of(repaired).startswith("Restart load_orders by 04:13"), "once the cause is fixed"
+
+
 def test_an_incident_of_a_host_names_the_command_that_probes_it() -> None:
     view = replace(incident(), row=replace(incident().row, root_run_id=None), members=(), unreachable="etl-hosts/db07")
     fix = "Fix: restore it, then headway system probe etl-hosts/db07"
-    assert blocked_reason(view) == f"etl-hosts/db07 does not answer: nothing to rerun. {fix}"
-    assert blocked_reason(replace(view, unreachable="")) == "its root cause is not a run: nothing to rerun"
+    assert blocked_text(view, utc_minute) == f"etl-hosts/db07 does not answer: nothing to rerun. {fix}"
+    assert blocked_by(replace(view, unreachable="")) == NoRunToRepeat()
 
 
 def test_an_incident_names_a_job_that_runs_in_two_periods_once() -> None:
     first = replace(incident().members[0], state="running")
     view = replace(incident(), members=(first, replace(first, run_id=99, period_key="2026-11-20T02:11:00Z")))
-    assert blocked_reason(view) == f"no step to send now: it waits for {first.job}"
+    assert blocked_by(view) == StepsUnderWay((first.job,))
 
 
 def test_what_it_saves_names_two_and_counts_the_others() -> None:
@@ -117,13 +184,12 @@ def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> No
     root, load = view.members[:2]
     start = replace(load, role="closing", state="planned", period=NOW + timedelta(minutes=3))
     closing = replace(view, members=(root, load, start))
-    verdict = incident_verdict(closing, (), NOW, clock, is_frozen=False)
-    assert verdict.text == "Load_orders starts next 03:16 and closes it: nothing to restart"
-    assert not verdict.needs_sending
-    assert not any("red or stale" in line for line in open_reason(closing))
+    assert verdict_of(closing) == "Load_orders starts next 03:16 and closes it: nothing to restart"
+    assert not incident_verdict(closing, (), NOW, is_frozen=False).needs_sending
+    assert [] == list(open_reason(closing))
     begun = replace(closing, members=(root, load, replace(start, state="running")))
-    assert "estart extract_orders" in incident_verdict(begun, (), NOW, clock, is_frozen=False).text
-    assert "estart extract_orders" in incident_verdict(view, (), NOW, clock, is_frozen=False).text
+    assert "estart extract_orders" in verdict_of(begun)
+    assert "estart extract_orders" in verdict_of(view)
 
 
 def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() -> None:
@@ -131,3 +197,43 @@ def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() ->
     assert next_start_text([start], NOW, clock) == " before 04:13 (next start of load)"
     assert next_start_text([replace(start, is_last=True)], NOW, clock) == " before 04:13 (last start of load in time)"
     assert from_json(to_json(replace(start, is_last=True))) == replace(start, is_last=True)
+
+
+def test_a_verdict_for_programs_has_its_fields_beside_its_text() -> None:
+    """A script waits for the act-by, or restarts the jobs, without reading the sentence."""
+    now = NOW - HOUR
+    verdict = incident_verdict(incident(), (), now, is_frozen=True)
+    document = json.loads(json_text(verdict_document(verdict, now)))
+    assert document["text"].startswith("Frozen, thaw first: Restart extract_orders by 2026-11-20 02:58Z")
+    [restart] = document["step"]["instruction"]["jobs"]
+    assert ("restart", "etl-hosts/db07:extract_orders") == (document["step"]["kind"], restart["job"])
+    assert {"kind": "act_by", "at": "2026-11-20T02:58:00Z"} == document["until"]
+    assert (True, None, ["Supply plan", "Daily revenue"]) == (
+        document["is_frozen"], document["outlook"], document["saves"]
+    )  # fmt: skip
+
+
+def test_a_job_that_a_stopped_plan_holds_is_resumed_with_the_plan() -> None:
+    """By the hold itself: its reason, however it is worded, decides nothing."""
+    view = incident()
+    root = replace(view.members[0], state="held", reason=("held by someone: headway plan resume 9 (hold x)",))
+    held = replace(view, members=(root,), holding_plan=7)
+    verdict = incident_verdict(held, (), NOW, is_frozen=False)
+    assert verdict.step == ResumePlan("etl-hosts/db07:extract_orders", 7)
+    assert verdict_of(held).startswith("extract_orders is held by plan 7: headway plan resume 7, Supply plan 05:30")
+    other = incident_verdict(replace(held, holding_plan=None), (), NOW, is_frozen=False)
+    assert not isinstance(other.step, ResumePlan)
+
+
+@pytest.mark.parametrize("width", ["whole", "short"])
+def test_the_time_left_and_the_name_of_the_next_start_are_arguments(width: str) -> None:
+    """A service "Daily (in EU region)" keeps its name: nothing is cut out of the text."""
+    first, *others = incident().services
+    start = NativeStart("load", NOW + HOUR, StartEffect.RERUN_AFTER, reads_stale=True)
+    region = replace(first, title="Daily by 06:30 (in EU region)", act_by=None, timeliness="at_risk", reasons=(start,))
+    view = replace(incident(), row=replace(incident().row, act_by=None), services=(region, *others[1:]))
+    verdict = incident_verdict(view, (), NOW, is_frozen=False)
+    action = verdict_action(verdict, NOW, clock, countdown=width == "whole", names_start=width == "whole")
+    end = " before 04:13 (next start of load)" if width == "whole" else " before 04:13"
+    assert action == ("Restart extract_orders", end)
+    assert "Daily by 06:30 (in EU region) due " in verdict_text(verdict, NOW, clock, countdown=False)

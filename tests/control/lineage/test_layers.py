@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from console.control.explain.lineage_layout import FOLDED, LayoutRequest, LineageLayout, lay_out
@@ -67,6 +67,7 @@ def test_what_is_joined_is_what_an_edge_joins(edges: list[tuple[int, int]], want
 
 
 @examples(200)
+@example([(0, job) for job in range(1, 7)], LayoutRequest(focus=0, up=0, down=1, most=2, keep=frozenset({3, 4, 5})))
 @given(EDGES, LAYOUTS)
 def test_a_layer_has_a_limit_until_it_is_expanded_and_pinned_jobs_are_folded_last(
     edges: list[tuple[int, int]], wanted: LayoutRequest

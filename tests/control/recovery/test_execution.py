@@ -20,7 +20,6 @@ from console.domain.plan import (
     StepProgress,
     StepRun,
     is_outdated,
-    steps_before,
 )
 from tests.factories import at, minutes
 
@@ -75,16 +74,16 @@ def test_the_first_failed_step_stops_the_plan_and_nothing_more_is_requested() ->
     red = step(1, state="requested", action_state="failed", action_text="exit 1")
     progress = plan(red, step(2, 1), step(3, system="other"))
     assert [("failed", 1), ("plan", "stopped")] == moves(progress)
-    further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
-    assert ChangePlanState("stopped", f"step 1, s/j1: exit 1; {further}") == next_moves(progress, NOW)[-1]
+    further = "headway plan resume 1 (requests failed steps again), or plan abort"
+    assert ChangePlanState("stopped", "step 1, s/j1: exit 1", further) == next_moves(progress, NOW)[-1]
 
 
 def test_only_a_wait_that_depends_on_steps_to_come_makes_a_plan_outdated() -> None:
     """Resuming runs again what a wait depends on, also through another step; another branch does not repair it."""
-    for after, is_replaced in (((1,), False), ((2,), True), ((4,), True)):
-        wait = step(3, *after, verb="wait", run=RED)
-        other = step(4, 2, verb="release")
-        progress = plan(step(1, state="verified"), step(2, state="failed"), wait, other, state="stopped")
+    for after, is_replaced in (((1,), False), ((2,), True), ((3,), True)):
+        wait = step(4, *after, verb="wait", run=RED)
+        other = step(3, 2, verb="release")
+        progress = plan(step(1, state="verified"), step(2, state="failed"), other, wait, state="stopped")
         assert bool(progress.outdated) is is_replaced, after
 
 
@@ -92,14 +91,18 @@ def test_only_a_wait_that_depends_on_steps_to_come_makes_a_plan_outdated() -> No
     st.lists(st.tuples(st.sampled_from(["planned", "verified"]), st.booleans(), st.sets(st.integers(1, 6))), max_size=6)
 )
 def test_a_plan_is_outdated_by_the_steps_before_its_waits(drawn: Any) -> None:
-    """Also where steps wait for each other in a circle, or for a step that is not in the plan."""
+    """A step waits for earlier ones: also where they wait in a circle, or for a step that is not in the plan."""
     steps = [
         step(place, *after, state=state, verb="wait" if is_wait else "rerun")
         for place, (state, is_wait, after) in enumerate(drawn, start=1)
     ]
     pending = {each.place for each in steps if each.verb == "rerun" and each.state == "planned"}
     waits = [each for each in steps if each.verb == "wait" and each.state == "planned"]
-    assert is_outdated(steps) is any(pending & steps_before(steps, wait) for wait in waits)
+    before: dict[int, set[int]] = {}
+    for each in steps:
+        near = {place for place in each.after if place < each.place}
+        before[each.place] = near.union(*(before[place] for place in near))
+    assert is_outdated(steps) is any(pending & before[wait.place] for wait in waits)
 
 
 def test_a_step_that_ends_in_the_same_turn_is_not_to_come() -> None:
@@ -107,8 +110,8 @@ def test_a_step_that_ends_in_the_same_turn_is_not_to_come() -> None:
     good = step(1, state="requested", action_state="verified", action_text="succeeded")
     red = step(2, state="requested", action_state="failed", action_text="exit 1")
     stopped = next_moves(plan(good, red, step(3, 1, verb="wait", run=RED)), NOW)[-1]
-    further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
-    assert ChangePlanState("stopped", f"step 2, s/j2: exit 1; {further}") == stopped
+    further = "headway plan resume 1 (requests failed steps again), or plan abort"
+    assert ChangePlanState("stopped", "step 2, s/j2: exit 1", further) == stopped
 
 
 def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
@@ -178,15 +181,6 @@ def test_at_most_so_many_writes_as_the_plan_allows_are_in_flight_at_a_system() -
     assert [("RequestStep", 1), ("RequestStep", 3)] == moves(plan(*three))
     assert [("RequestStep", 1), ("RequestStep", 2), ("RequestStep", 3)] == moves(plan(*three, at_once=2))
     assert [("RequestStep", 3)] == moves(plan(step(1, state="requested", action_state="sent"), *three[1:]))
-
-
-def test_a_wait_begins_when_its_turn_comes_and_is_kept_once_begun() -> None:
-    slow = step(1, wait_s=300.0)
-    [move] = next_moves(plan(slow), NOW)
-    assert BeginWait(slow, NOW + minutes(5)) == move
-    begun = plan(replace(slow, due=NOW + minutes(5)))
-    assert [] == moves(begun, NOW + minutes(4))
-    assert [("RequestStep", 1)] == moves(begun, NOW + minutes(5))
 
 
 def test_a_step_waits_for_somebody_elses_action_on_its_run() -> None:

@@ -16,7 +16,9 @@ DAILY = service("daily", "06:30", LOAD, title="Daily revenue")
 
 
 def _step(place: int, job_id: int, verb: str = "rerun") -> DraftStep:
-    return DraftStep(place, verb, job_id, f"job {job_id}", "hosts", job_id, "2026-11-19", "failed", "it ended failed")
+    return DraftStep(
+        place, verb, job_id, f"job {job_id}", "hosts", job_id, "2026-11-19", "failed", ("it ended failed",)
+    )
 
 
 def _proposed_plan(*steps: DraftStep, tier: int = 1) -> PlanDraft:

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.expectations.expected_runs import expect_runs
-from console.control.incidents.verdict import Verdict, step_verdict
+from console.control.incidents.verdict.decision import FixCause, Verdict, step_verdict
 from console.control.recovery.proposal import propose_recovery
 from console.control.recovery.savings import AffectedDays
 from console.control.services.status import service_days
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.incident import AffectedServiceView
-from console.domain.plan import WAIT, PlanDraft, PlanRefused
-from console.domain.plan_editing import (
-    ASSERTED,
-    AT_RISK,
-    IF_GOOD,
-    LATE,
-    NEVER,
-    ON_TIME,
-    PARTIAL,
-    UNKNOWN,
-    DraftChanges,
-    PlanOutlook,
-    VariantFinish,
-    apply_changes,
-    plan_outlook,
-    step_starts,
-)
+from console.domain.plan import AT_RISK, LATE, NO_FINISH, NOT_BY_PLAN, ON_TIME, WAIT, PlanDraft, StepKey
 from console.domain.service import Timeliness
 from console.domain.settings import Declared, DeclaredPool
 from console.forecast.finish_times import ServiceForecast, SimulateDays
@@ -53,6 +37,7 @@ from tests.control.recovery.test_proposal import DAILY, DEPS, EXTRACT, FAILED, L
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
 from tests.forecast.test_simulation import past
 from tests.properties import examples
+from tests.reasons import zoned
 from tests.tui.views.runs.test_durations import render_context
 
 TAKES = [40.0, 60.0, 90.0]
@@ -72,13 +57,9 @@ def ledger(due: time = time(7, 45)) -> Ledger:
 
 def proposed(of: Ledger) -> PlanDraft:
     [incident] = of.estate.incidents
-    draft = propose_recovery(of.estate, incident.id, at(NOW), can, simulate=Forecaster(), simulate_plan=Forecaster)
+    draft = propose_recovery(of.estate, incident.id, at(NOW), can, simulate=Forecaster)
     assert draft is not None
     return draft
-
-
-def cells(outlook: PlanOutlook) -> dict[str, VariantFinish]:
-    return {way.name: way.finishes[0] for way in outlook.variants}
 
 
 def test_as_planned_a_day_is_as_what_if_has_it_with_its_root_restarted_now() -> None:
@@ -86,25 +67,22 @@ def test_as_planned_a_day_is_as_what_if_has_it_with_its_root_restarted_now() -> 
     restarted = WhatIf(EXTRACT.id, Counterfactual.RESTARTED, at(NOW))
     days = evaluate(night.estate, at(NOW), foresee=Forecaster(restarted)).service_days
     then = next(service_day for service_day in days if service_day.business_date == NIGHT)
-    whole, *_ = proposed(night).finishes
+    [day] = proposed(night).days
     assert then.p_late is not None
-    assert ("daily", str(NIGHT), 0) == (whole.service, whole.business_date, whole.done)
-    assert then.p_late == pytest.approx(whole.late, abs=0.01)
-    assert 0.02 < whole.late < 0.98
-    assert then.late_at == datetime.fromisoformat(whole.at), "at a risk of 10 % by then in nine of ten cases"
-    assert then.expected_at == datetime.fromisoformat(whole.expected), "the plan shows the finish that services show"
+    assert day.late is not None
+    assert ("daily", str(NIGHT)) == (day.service, day.business_date)
+    assert then.p_late == pytest.approx(day.late, abs=0.01)
+    assert 0.02 < day.late < 0.98
+    assert then.expected_at == day.expected, "the plan shows the finish that services show"
 
 
 @pytest.mark.parametrize("due, status", [(time(11, 30), ON_TIME), (time(7, 25), AT_RISK), (time(7), LATE)])
 def test_a_finish_that_was_simulated_says_how_likely_it_is_late(due: time, status: str) -> None:
-    finish = cells(plan_outlook(proposed(ledger(due)), DraftChanges()))["as planned"]
-    assert finish.late is not None
-    assert (status, status) == (
-        finish.status,
-        ON_TIME if finish.late <= 0.1 else LATE if finish.late > 0.5 else AT_RISK,
-    )
-    assert finish.at is not None
-    assert (finish.at <= datetime.combine(date(2026, 11, 20), due, at(NOW).tzinfo)) == (finish.late <= 0.5)
+    [day] = proposed(ledger(due)).days
+    assert day.late is not None
+    assert (status, status) == (day.finish, ON_TIME if day.late <= 0.1 else LATE if day.late > 0.5 else AT_RISK)
+    assert day.expected is not None
+    assert (day.expected <= day.deadline) == (day.late <= 0.5)
 
 
 def test_no_step_saves_a_service_that_the_plan_finishes_late() -> None:
@@ -116,10 +94,8 @@ def test_no_step_saves_a_service_that_the_plan_finishes_late() -> None:
         ]
 
     night = ledger(time(11, 30))
-    for simulate_plan, labels in ((Forecaster, {"saves"}), (simulate_late, {"too late"})):
-        plan = propose_recovery(
-            night.estate, night.estate.incidents[0].id, at(NOW), can, simulate=Forecaster(), simulate_plan=simulate_plan
-        )
+    for simulate, labels in ((Forecaster, {"saves"}), (simulate_late, {"too late"})):
+        plan = propose_recovery(night.estate, night.estate.incidents[0].id, at(NOW), can, simulate=simulate)
         assert plan is not None
         assert labels == {save.label for step in plan.steps for save in step.saves}
 
@@ -129,20 +105,21 @@ def verdict_of(night: Ledger, now: str) -> Verdict:
     days = [item for item in evaluate(night.estate, at(now), foresee=Forecaster()).service_days if item.cause]
     services = [
         AffectedServiceView(
-            day.service, "", 2, "UTC", day.deadline, day.act_by, day.green_by, day.expected_at, day.timeliness.value,
-            None, (), p_late=day.p_late, business_date=day.business_date.isoformat(),
+            name=day.service, title="", tier=2, zone="UTC", business_date=day.business_date.isoformat(),
+            deadline=day.deadline, timeliness=day.timeliness.value, act_by=day.act_by, green_by=day.green_by,
+            expected=day.expected_at, p_late=day.p_late, basis=None,
         )
         for day in days
     ]  # fmt: skip
     act_by = min((day.act_by for day in days if day.act_by is not None), default=None)
-    return step_verdict("restart extract", act_by, services, at(now), render_context().hm)
+    return step_verdict(FixCause("extract"), act_by, services, at(now))
 
 
-def shown_services(plan: PlanDraft, outlook: PlanOutlook, label: str) -> set[str]:
+def shown_services(plan: PlanDraft, label: str) -> set[str]:
     """The services behind this label in the summary that a person confirms."""
-    lines = ["".join(text for text, _ in line) for line in summary_lines(plan, outlook, render_context())]
+    lines = ["".join(text for text, _ in line) for line in summary_lines(plan, render_context())]
     reported = [line.removeprefix(label) for line in lines if line.startswith(label)]
-    return {day.service for day in outlook.days if any(re.search(rf"\b{day.shown_title}\b", line) for line in reported)}
+    return {day.service for day in plan.days if any(re.search(rf"\b{day.shown_title}\b", line) for line in reported)}
 
 
 PLANNED = st.fixed_dictionaries(
@@ -154,19 +131,13 @@ PLANNED = st.fixed_dictionaries(
         "can_hold": st.booleans(),
     }
 )
-CHANGED = st.builds(
-    DraftChanges,
-    waits=st.dictionaries(st.integers(1, 3), st.integers(0, 3 * 3600).map(float), max_size=2),
-    alternatives=st.dictionaries(st.just(1), st.sampled_from(["skip", "mark-ok", "all"]), max_size=1),
-    leave_out=st.frozensets(st.integers(1, 3), max_size=1),
-)
 
 
 @examples(60)
-@example({"now": "03:14", "due": time(6), "later": 0, "takes": [5.0, 61.0], "can_hold": False}, DraftChanges())
-@given(PLANNED, st.just(DraftChanges()) | CHANGED)
+@example({"now": "03:14", "due": time(6), "later": 0, "takes": [5.0, 61.0], "can_hold": False}, frozenset())
+@given(PLANNED, st.frozensets(st.integers(1, 3), max_size=1))
 def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_saved_services(
-    planned: dict[str, Any], changes: DraftChanges
+    planned: dict[str, Any], left_out: frozenset[int]
 ) -> None:
     """At 03:37 of the demo the confirmation saved one service less than the verdict above it and its own finishes."""
     now, due = planned["now"], planned["due"]
@@ -181,22 +152,22 @@ def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_s
     seen = estate(*jobs, runs=runs, feeds=[DEPS[0], DEPS[2]], services=services, durations=durations)
     night = Ledger(replace(seen, history=history))
     night.evaluate(now)
-    plan = propose_recovery(
-        night.estate, night.estate.incidents[0].id, at(now), can_start if planned["can_hold"] else can,
-        simulate=Forecaster(), simulate_plan=Forecaster,
-    )  # fmt: skip
-    assert plan is not None
-    try:
-        draft = apply_changes(plan, changes)
-    except PlanRefused:
-        return
-    outlook = plan_outlook(plan, changes)
-    present = next((way.finishes for way in outlook.variants if way.is_present), ())
-    by_status = {day.service: finish.status for day, finish in zip(outlook.days, present, strict=True)}
+
+    def propose(left_out: frozenset[StepKey]) -> PlanDraft:
+        plan = propose_recovery(
+            night.estate, night.estate.incidents[0].id, at(now), can_start if planned["can_hold"] else can,
+            left_out=left_out, simulate=Forecaster,
+        )  # fmt: skip
+        assert plan is not None
+        return plan
+
+    plan = propose(frozenset(step.key for step in propose(frozenset()).steps if step.place in left_out))
+    by_status = {day.service: day.finish for day in plan.days}
     expected = {label: {name for name, status in by_status.items() if status in statuses} for label, statuses in LABELS}
     labels = ("saves ", "may save ", "does not save ")
-    assert expected == {label: shown_services(draft, outlook, label) for label in labels}
-    if changes == DraftChanges():
+    assert expected == {label: shown_services(plan, label) for label in labels}
+    assert all((day.expected is None) == (day.finish in (NOT_BY_PLAN, NO_FINISH)) for day in plan.days)
+    if not left_out:
         verdict = verdict_of(night, now)
         assert not {*verdict.saves} & expected["does not save "], verdict
         days = evaluate(night.estate, at(now), foresee=Forecaster()).service_days
@@ -207,75 +178,36 @@ def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_s
 
 LABELS = (
     ("saves ", (ON_TIME,)),
-    ("may save ", (AT_RISK, UNKNOWN)),
-    ("does not save ", (LATE, NEVER, PARTIAL, ASSERTED, IF_GOOD)),
+    ("may save ", (AT_RISK, NO_FINISH)),
+    ("does not save ", (LATE, NOT_BY_PLAN)),
 )
 
 
-def test_what_was_not_simulated_is_marked_as_a_sum() -> None:
-    plan = proposed(ledger())
-    outlook = plan_outlook(plan, DraftChanges(waits={1: 600.0}))
-    finishes = cells(outlook)
-    assert (None, "about ") == (finishes["as changed"].late, outlook.sign(finishes["as changed"]))
-    assert (NEVER, "") == (finishes["nothing done"].status, outlook.sign(finishes["nothing done"]))
-    assert "" == outlook.sign(finishes["as planned"])
-    assert finishes["as planned"].late is not None
-    assert not plan_outlook(replace(plan, finishes=()), DraftChanges()).is_mixed
-
-
-def test_a_sum_beside_what_was_simulated_is_as_much_later_as_its_wait_and_never_earlier() -> None:
-    plan = proposed(ledger(time(11, 30)))
-    whole = cells(plan_outlook(plan, DraftChanges()))["as planned"]
-    assert whole.at is not None
-    waits = {
-        seconds: cells(plan_outlook(plan, DraftChanges(waits={1: seconds})))["as changed"] for seconds in (0.5, 3600.0)
-    }
-    assert [whole.at + timedelta(seconds=seconds) for seconds in waits] == [finish.at for finish in waits.values()]
-    assert ON_TIME == waits[3600.0].status
-    assert LATE == cells(plan_outlook(plan, DraftChanges(waits={1: 6 * 3600.0})))["as changed"].status
-    far = replace(plan, finishes=tuple(replace(finish, expected="2026-11-20T10:00:00Z") for finish in plan.finishes))
-    assert at("10:00") == cells(plan_outlook(far, DraftChanges(only=frozenset({1, 2, 3}))))["as changed"].at
-
-
-def test_with_a_step_skipped_the_day_is_there_earlier_and_in_part() -> None:
-    plan = proposed(ledger(time(11, 30)))
-    finishes = cells(plan_outlook(plan, DraftChanges(), 3))
-    skipped, whole = finishes["3 skip"], finishes["as planned"]
-    assert skipped.at is not None
-    assert whole.at is not None
-    assert skipped.at < whole.at
-    assert (PARTIAL, " partial, under 1 %") == (skipped.status, skipped.text)
-    assert ", under 1 %" == whole.text
-    chosen = cells(plan_outlook(plan, DraftChanges(alternatives={3: "skip"})))["as changed"]
-    assert skipped == chosen
-    assert plan == PlanDraft.read(plan.as_json())
-
-
-def test_a_plan_without_a_simulation_has_sums() -> None:
+def test_a_plan_without_a_simulation_has_no_finish() -> None:
     night = ledger()
     draft = propose_recovery(night.estate, night.estate.incidents[0].id, at(NOW), can)
     assert draft is not None
-    assert () == draft.finishes
+    assert [(None, None)] == [(day.expected, day.late) for day in draft.days]
+
+
+def test_a_simulated_draft_survives_json() -> None:
+    plan = proposed(ledger())
+    assert plan == PlanDraft.read(json.loads(json.dumps(plan.as_json())))
 
 
 def test_each_rerun_of_a_plan_begins_as_late_as_its_system_begins_it() -> None:
-    """A red, a stale and a red run, one after another: simulated and summed, three times 65 s."""
+    """A red, a stale and a red run, one after another: three times 65 s."""
     entries = []
     for start_within in (timedelta(), timedelta(seconds=65)):
         night = ledger(time(11, 30))
         slow = {number: replace(job, start_within=start_within) for number, job in night.estate.jobs.items()}
         night.estate = replace(night.estate, jobs=slow)
         draft = proposed(night)
-        sums = cells(plan_outlook(draft, DraftChanges(waits={1: 1.0})))["as changed"]
-        [finish] = (finish for finish in draft.finishes if finish.done == 0)
-        ends = [end for end in step_starts(draft.steps).values() if end is not None]
-        entries.append((datetime.fromisoformat(finish.at), sums.at, max(ends)))
-    (simulated, summed, last_start), (later, later_summed, later_start) = entries
-    assert summed is not None
-    assert later_summed is not None
+        [day] = draft.days
+        assert day.expected is not None
+        entries.append(day.expected)
+    simulated, later = entries
     assert timedelta(minutes=3) <= later - simulated <= timedelta(minutes=4), "whole minutes"
-    assert timedelta(minutes=3) <= later_summed - summed <= timedelta(minutes=4)
-    assert 2 * 65 == later_start - last_start
 
 
 def point(phase: int, **more: Any) -> NightPoint:
@@ -283,7 +215,7 @@ def point(phase: int, **more: Any) -> NightPoint:
 
 
 def test_what_a_plan_holds_waits_for_what_it_reads_and_not_for_a_start_before() -> None:
-    planned = PlanOutcome(at(NOW), frozenset(), frozenset({1}), frozenset())
+    planned = PlanOutcome(at(NOW), frozenset(), frozenset({1}))
     due = at("05:30").timestamp()
     rerun = point(JobPhase.WAITS, upstreams=(4, 2, 3), rule=RerunRule(4, (2, 3)), due=due)
     night_point = planned(rerun)
@@ -293,7 +225,7 @@ def test_what_a_plan_holds_waits_for_what_it_reads_and_not_for_a_start_before() 
 
 
 def test_what_is_red_and_no_step_of_the_plan_is_repaired_as_repairs_go_here() -> None:
-    planned = PlanOutcome(at(NOW), frozenset({1}), frozenset(), frozenset())
+    planned = PlanOutcome(at(NOW), frozenset({1}), frozenset())
     red = point(JobPhase.FAILED, end=1.0)
     assert (JobPhase.WAITS, at(NOW).timestamp()) == (planned(red).phase, planned(red).earliest)
     other = replace(red, job_id=9)
@@ -332,10 +264,7 @@ def test_a_plan_that_only_waits_shows_the_finish_of_the_forecast() -> None:
     forecasts = Forecaster()(EstateIndex(hung.estate, at(NOW)), service_days(EstateIndex(hung.estate, at(NOW))))
     [day] = (forecast for forecast in forecasts if forecast.business_date == NIGHT)
     assert day.odds is not None
-    assert [(day.odds.late, instant_key(round_up_to_minute(day.odds.by)))] == [
-        (finish.late, finish.at) for finish in draft.finishes
-    ]
-    saves = [(save.saved, save.text) for step in draft.steps for save in step.saves]
+    assert day.finish is not None
+    assert [(day.odds.late, round_up_to_minute(day.finish.p50))] == [(save.late, save.expected) for save in draft.days]
+    saves = [(save.saved, zoned(save.text)) for step in draft.steps for save in step.saves]
     assert [(None, "26 % risk of being late")] == saves, "the incident says the same"
-    way = next(variant for variant in plan_outlook(draft, DraftChanges()).variants if variant.is_present)
-    assert way.finishes[0].at is not None

@@ -18,6 +18,7 @@ from console.domain.history import RunHistory
 from console.domain.job import Safety
 from console.domain.promise import Promise, ServiceObjective
 from tests.factories import at, estate, feeds, job, minutes, run, service
+from tests.rows import each_row
 
 WELL: dict[str, Any] = {"owner": "team", "runbook": "wiki", "rerun": Safety.SAFE, "expected": minutes(10)}
 EXTRACT = job(1, "hosts/extract", "03:10", **WELL)
@@ -66,7 +67,7 @@ def test_a_job_that_delivers_and_reports_its_rows_has_no_gap() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changes, level, what",
     [
         ({"owner": ""}, "medium", "owner"),

@@ -210,7 +210,7 @@ def test_an_earlier_moment_shows_the_forecast_of_that_time() -> None:
     """What was notified by then, not what was notified later, nor what usual times make of it afterwards."""
     expected = (
         PublishedForecast(at("02:00"), 0.01, at("05:00"), at("05:40")),
-        PublishedForecast(at("03:05"), 0.31, at("06:10"), at("06:45")),
+        PublishedForecast(at("03:05"), 0.41, at("06:10"), at("06:45")),
         PublishedForecast(at("03:18"), 0.8, at("06:40"), at("07:00")),
     )
     replayed = replace(night(job(1, ran("03:00", None)), job(2)), published={0: expected})

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from console.domain.estate import JobFacts, ServiceFacts
 from console.timing.business_dates import business_date_of
 from console.timing.zones import instant_at
 from tests.factories import estate, job, minutes, run, service, target
+from tests.rows import each_row
 
 ZONES = st.sampled_from(
     ["UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago"]
@@ -59,7 +59,7 @@ def test_a_daily_run_counts_for_the_first_deadline_after_it_or_check_names_the_s
         assert counted - starts_at <= timedelta(hours=26)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "zone, scheduler_zone, start, deadline, expected",
     [
         ("America/New_York", "Europe/Berlin", "2026-11-20T14:00", "09:00", "2026-11-20T09:00"),

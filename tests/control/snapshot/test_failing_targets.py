@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.control.snapshot.failing_targets import TargetEnds
+from console.control.snapshot.failing_targets import SHARED_WITHIN, TargetEnds
 from console.control.snapshot.incremental import build_cache, part_with
 from console.domain.estate import Estate, EstateChanges, RunFacts
-from console.domain.settings import IncidentGrouping
 from tests.factories import at, estate, job, minutes, run, service, target
+from tests.rows import each_row
 
 JOBS = tuple(job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in range(1, 13))
 IDS = {job.id for job in JOBS}
@@ -33,7 +32,7 @@ def ended(failed: int, good: int) -> Estate:
     return estate(*JOBS, targets=[target(1)], runs=tuple(runs))
 
 
-@pytest.mark.parametrize("failed, good, together", [(5, 0, IDS), (5, 1, IDS), (5, 2, {1}), (5, 7, {1}), (4, 0, {1})])
+@each_row("failed, good, together", [(5, 0, IDS), (5, 1, IDS), (5, 2, {1}), (5, 7, {1}), (4, 0, {1})])
 def test_jobs_of_a_target_are_judged_together_only_while_most_of_what_ends_there_fails(
     failed: int, good: int, together: set[int]
 ) -> None:
@@ -53,7 +52,7 @@ def test_one_failure_among_many_good_runs_is_judged_alone_after_a_change_as_well
 
 def test_failed_tasks_of_one_dag_are_no_burst() -> None:
     runs = tuple(run(job.id, job, "03:10", RunState.FAILED) for job in (DAG, *TASKS))
-    assert frozenset() == TargetEnds(estate(DAG, *TASKS, targets=[target(2)], runs=runs)).failing(IncidentGrouping())
+    assert frozenset() == TargetEnds(estate(DAG, *TASKS, targets=[target(2)], runs=runs)).failing()
 
 
 def test_a_part_with_nearly_all_failures_of_a_busy_target_is_decided_as_within_the_whole() -> None:
@@ -91,9 +90,9 @@ def test_updates_find_what_a_full_evaluation_finds(snapshots: list[list[tuple[ob
         snapshot = replace(none, runs=tuple(sorted(runs.values(), key=lambda run: run.job_id)))
         ends.update(snapshot, IDS)
         fresh = TargetEnds(snapshot)
-        assert fresh.failing(IncidentGrouping()) == ends.failing(IncidentGrouping())
+        assert fresh.failing() == ends.failing()
         assert (fresh._good.get(1, []), fresh._red.get(1, {})) == (ends._good.get(1, []), ends._red.get(1, {}))
-        assert bool(ends.failing(IncidentGrouping())) == _by_counting(list(runs.values()))
+        assert bool(ends.failing()) == _by_counting(list(runs.values()))
 
 
 def _run(number: int, of: object, state: RunState, minute: int) -> RunFacts:
@@ -110,7 +109,7 @@ def _by_counting(runs: list[RunFacts]) -> bool:
     for first, last in spans:
         assert first is not None
         assert last is not None
-        if last - first <= IncidentGrouping().shared_within:
+        if last - first <= SHARED_WITHIN:
             within = [run for run in ends if run.ended_at is not None and first <= run.ended_at <= last]
             red = [run for run in within if run.state.is_red]
             if len(red) >= max(5, 0.8 * len(within)) and len({run.job_id for run in ends if run.state.is_red}) >= 5:

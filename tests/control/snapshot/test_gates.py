@@ -23,6 +23,7 @@ from console.domain.settings import Declared
 from console.timing.calendars import counts, month_end_dates
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, wanting
+from tests.rows import each_row
 
 A, B, C = job(1, "s/a", "03:00"), job(2, "s/b", "03:10"), job(3, "s/c", "03:20")
 D, E = job(4, "s/d", "04:00"), job(5, "s/e", "05:00")
@@ -49,7 +50,7 @@ def stale(of: EstateIndex) -> set[int]:
 ANY, TWO = gate(1, D, A, B, C), gate(2, D, A, B, C)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "deps, runs, expected",
     [
         (ANY, [red(A, "03:00"), red(B, "03:10"), good(C, "03:20")], set()),
@@ -68,7 +69,7 @@ def test_a_gate_of_several_is_good_with_so_many_of_them(
     assert expected == stale(index(*runs, good(D, "04:00"), deps=deps))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "condition, upstream, expected",
     [
         (UpstreamCondition.COMPLETION, red(A, "03:00"), set()),
@@ -92,7 +93,7 @@ def test_a_rerun_of_what_had_ended_does_not_make_stale_what_waited_for_its_end()
     assert set() == stale(index(again, good(D, "04:00"), deps=deps))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "deps, runs, remaining, text",
     [
         (ANY, [red(A, "03:00"), red(B, "03:10"), good(C, "03:20")], [], ""),

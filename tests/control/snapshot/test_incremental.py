@@ -10,13 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.sdk.states import RunState, Verb
+from connectors.sdk.states import STOPPED, RunState, Verb
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import build_cache, changed_jobs, part_with
 from console.domain.alert import (
     AcknowledgementFacts,
     AlertingSettings,
-    InhibitRule,
     OnCallShift,
     RotaRule,
     RouteRule,
@@ -36,6 +35,9 @@ from console.domain.estate import (
     RepairFacts,
 )
 from console.domain.hold import HoldFacts, HoldState
+from console.domain.incident_record import CauseRecord, IncidentFingerprint, RootRun
+from console.domain.job import Safety
+from console.domain.policy import Policy, PolicyCondition, PolicyMatch
 from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
 from console.domain.service import service_of_instance
 from console.domain.settings import Declared, DeclaredPool
@@ -69,6 +71,10 @@ GATED = replace(
 """The same jobs, with a gate of two, a loop through the previous period, and one that waits for an end."""
 POOLED = replace(WHOLE, declared=Declared(pools=(DeclaredPool("host", ("etl-hosts/db07:*",), 1),)))
 """The same jobs, of which those of the first host share one slot, the one alone too: no service waits for that."""
+POLICIES = (
+    Policy("soon", "rerun", PolicyMatch(services=("two",)), PolicyCondition(act_by_within=minutes(60))),
+    Policy("any", "rerun"),
+)
 STATES = st.sampled_from([RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.RUNNING, RunState.UNKNOWN])
 EVENTS = st.lists(
     st.tuples(st.sampled_from(range(len(JOBS))), STATES, st.booleans()), min_size=0, max_size=5
@@ -112,8 +118,12 @@ def play(nights: list[list[tuple[int, RunState, bool]]], begins: Estate = WHOLE)
 def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tuple[int, RunState, bool]]]) -> None:
     for whole, clock in play(nights):
         everything = evaluate(whole, at(clock))
+        parts: list[Estate] = []
         for job_facts in JOBS:
             part = part_with(whole, [job_facts.id])
+            if part in parts:  # jobs of one component have the same part
+                continue
+            parts.append(part)
             jobs, services = set(part.jobs), {service.name for service in part.services}
             assert decided_about(everything, jobs, services) == decided_about(evaluate(part, at(clock)), jobs, services)
 
@@ -128,11 +138,12 @@ def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(
         for job_facts in (A, D):
             part = part_with(whole, [job_facts.id])
             jobs, services = set(part.jobs), {service.name for service in part.services}
-            assert decided_about(everything, jobs, services) == decided_about(evaluate(part, at(clock)), jobs, services)
+            alone = evaluate(part, at(clock))
+            assert decided_about(everything, jobs, services) == decided_about(alone, jobs, services)
             ours = [
                 judgement for judgement in everything.judgements if judgement.run_id in {run.id for run in part.runs}
             ]
-            assert set(ours) == set(evaluate(part, at(clock)).judgements)
+            assert set(ours) == set(alone.judgements)
 
 
 @pytest.mark.deep
@@ -188,6 +199,17 @@ def test_a_new_run_touches_its_job_and_a_host_that_falls_silent_all_of_its_own()
     assert set() == changed_jobs(WHOLE, WHOLE)
 
 
+def test_the_second_poll_that_reads_a_stop_touches_the_jobs_of_its_target() -> None:
+    """It alone proves the stop: time does not, and nothing else changes."""
+    stop = replace(HOSTS[1], failing_since=at("03:00"), last_ok_at=at("03:00"), error_kind=STOPPED)
+    before, second, third = (
+        replace(WHOLE, targets={**WHOLE.targets, 2: replace(stop, last_ok_at=at(clock))})
+        for clock in ("03:00", "03:00:15", "03:00:30")
+    )
+    assert {4, 5, 6} == changed_jobs(before, second)
+    assert set() == changed_jobs(second, third)
+
+
 def test_a_changed_config_touches_everything() -> None:
     assert changed_jobs(WHOLE, replace(WHOLE, services=WHOLE.services[:1])) is None
 
@@ -225,12 +247,17 @@ def test_a_repair_or_cancel_that_was_sent_or_ended_touches_its_job() -> None:
     assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: repair, 3: repair})), "two runs repaired alike"
     assert {2} == changed_jobs(WHOLE, replace(WHOLE, cancels={1: CancelFacts(2, "root", "stuck", at("03:15"))}))
     assert {2} == changed_jobs(WHOLE, replace(WHOLE, approvals={1: ApprovalFacts(2, "3f0a91c2")}))
+    assert {2} == changed_jobs(WHOLE, replace(WHOLE, open_actions={"key": (1, 2)}))
+    second = replace(WHOLE, open_actions={"key": (1, 2), "key2": (1, 2)})
+    assert {2} == changed_jobs(replace(WHOLE, open_actions={"key": (1, 2)}), second), (
+        "a person's after that of a policy"
+    )
 
 
 def test_a_plan_that_moves_touches_a_job_of_each_component_of_its_incident() -> None:
     known = IncidentFacts(
-        1, "run:a1", A.id, "2026-11-20T03:10:00Z", None, frozenset(), NIGHT, at("03:11"), at("03:11"), "",
-        member_job_ids=frozenset({A.id, B.id}),
+        1, "run:a1", CauseRecord("run", NIGHT, RootRun(A.id, "2026-11-20T03:10:00Z")), frozenset(), at("03:11"),
+        at("03:11"), IncidentFingerprint(), member_job_ids=frozenset({A.id, B.id}),
     )  # fmt: skip
     before = replace(WHOLE, incidents=(known,))
     planned = replace(before, plans_by_incident={1: PlanFacts(7, "running", 2, 4)})
@@ -262,11 +289,6 @@ ENDING = st.sampled_from([RunState.SUCCEEDED, RunState.FAILED, RunState.FAILED, 
 LIVELY = (*JOBS, STEP, SUBMITTED, WELCOME)
 BEGINS = (*DUES, "03:35", "03:00", "03:12")
 """When each of LIVELY begins."""
-RULES = (
-    InhibitRule((("system", "etl-hosts"),), (("job", "etl-hosts/*:alone"),)),
-    InhibitRule((("system", "crm"),), (("job", "etl-hosts/*"),)),
-    InhibitRule((("service", "one"),), (("service", "two"),)),
-)
 ANSWERS: dict[str, Any] = {"failing_since": None, "error": "", "error_kind": ""}
 SILENT: dict[str, Any] = {
     "failing_since": at("03:00"), "error": "no route", "error_kind": "unreachable", "seen_until": at("03:00"),
@@ -288,9 +310,8 @@ THINGS = st.one_of(
 def lively(draw: st.DrawFn) -> Estate:
     """With or without what holds notices back or explains them, keeps a service waiting, or joins lines of work."""
     repeat_every = draw(st.sampled_from([None, minutes(20)]))
-    oncall = RouteRule("oncall", group_wait=minutes(draw(st.sampled_from([0, 5]))), repeat_every=repeat_every)
-    rules = draw(st.lists(st.sampled_from(RULES), unique=True, max_size=2))
-    alerting = AlertingSettings(routes=(oncall,), inhibit=tuple(rules))
+    oncall = RouteRule("oncall", repeat_every=repeat_every)
+    alerting = AlertingSettings(routes=(oncall,))
     step = feeds(STEP, draw(st.sampled_from([D, E])))
     ends = DeadlineRule(after_start=minutes(60), of=SUBMITTED.name, of_id=SUBMITTED.id, key="customer")
     ready = draw(st.sampled_from([(), ("rows",)]))
@@ -299,14 +320,14 @@ def lively(draw: st.DrawFn) -> Estate:
     crm = replace(target(3, "crm", "crm"), **draw(st.sampled_from([ANSWERS, SILENT])))
     return replace(
         WHOLE,
-        jobs={job.id: replace(job, budget_cost=2.0) for job in LIVELY},
+        jobs={job.id: replace(job, budget_cost=2.0, rerun=Safety.SAFE) for job in LIVELY},
         targets={**{number: replace(known, endpoint=endpoint) for number, known in WHOLE.targets.items()}, 3: crm},
         dependencies=(*WHOLE.dependencies, *feeds(SUBMITTED, WELCOME), *step),
         services=(
             service("one", "06:30", C, ready=ready, tier=tier), service("two", "07:00", E, tier=2),
             service("onboarding", "00:00", WELCOME, promise=Promise(ends), tier=2),
         ),
-        declared=Declared(alerting=alerting, checks=(Check("rows", "sql", "table rows"),)),
+        declared=Declared(alerting=alerting, checks=(Check("rows", "sql", "table rows"),), policies=POLICIES),
     )  # fmt: skip
 
 
@@ -359,6 +380,7 @@ def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
         {judgement for judgement in decisions.judgements if judgement.run_id in runs},
         {service_day for service_day in decisions.service_days if service_of_instance(service_day.service) in names},
         {change for change in decisions.findings if change.finding.job_id in part.jobs},
+        {repair for repair in decisions.policy_repairs.values() if repair.job_id in part.jobs},
         {incident.key: incident for incident in decisions.incidents if incident.key in keys or _is_of(incident, part)},
     )
 
@@ -366,8 +388,8 @@ def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
 def _is_of(incident: IncidentDecision, part: Estate) -> bool:
     checks = {name for service in part.services for name in service.ready}
     return (
-        incident.root_check in checks
-        or incident.root_target_id in {job.target_id for job in part.jobs.values()}
+        (incident.cause.kind == "check" and incident.cause.subject in checks)
+        or incident.cause.target_id in {job.target_id for job in part.jobs.values()}
         or any(member.job_id in part.jobs for member in incident.members)
     )
 
@@ -387,6 +409,7 @@ def news(decisions: Decisions, part: Estate) -> tuple[object, ...]:
             if service_of_instance(service_day.service) not in names
         },
         {change for change in decisions.findings if change.finding.job_id not in part.jobs},
+        {repair for repair in decisions.policy_repairs.values() if repair.job_id not in part.jobs},
         {incident.key: incident for incident in decisions.incidents if incident.key not in own},
     )
 
@@ -444,7 +467,7 @@ def test_an_acknowledgement_touches_its_incident_and_a_silence_or_a_shift_all(
     ):
         ledger.run(at_work, due, state, **ended(due, 5))
     ledger.evaluate("03:40")
-    [incident_id] = [incident.id for incident in ledger.estate.incidents if incident.root_job_id == A.id]
+    [incident_id] = [incident.id for incident in ledger.estate.incidents if incident.cause.job_id == A.id]
     later = respond(ledger.estate, incident_id)
     for before, after in ((ledger.estate, later), (later, ledger.estate)):
         assert touched == changed_jobs(before, after)

@@ -20,18 +20,22 @@ from connectors.sdk.contract import ActionAbsent, ActionUnknown
 from connectors.sdk.errors import OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import RunState, Verb
-from console.config.sections import JobSettings, SystemConfig
+from console.config.sections import SystemConfig
 from console.domain.ids import new_action_key
+from console.domain.job import Safety
+from console.domain.settings import JobSetting
 from console.engine.actions.state_machine import LOOKUPS
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.keyed_executor import KeyedExecutor
 from console.store.db.session import Row, SqliteAdapter
+from console.timing.clock import real_now
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
 
-SECONDS = 10.0
+SECONDS = HANGS_SECONDS
 
 
 def fail(bench: Bench, scheduler: FakeScheduler, job: str = "extract") -> int:
@@ -190,7 +194,7 @@ def test_an_unknown_outcome_stays_unknown_and_a_person_is_notified_once(
 
 def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     key = unable(bench, monkeypatch)
-    bench.scheduler.attempt("extract", "late", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "late", RunState.SUCCEEDED, real_now(), action_key=key, period_key=None)
     bench.poller.poll_once(bench.fence)
     again(bench)
     again(bench)
@@ -248,7 +252,7 @@ def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(tmp_path, scheduler)
-    never = replace(config, jobs={**config.jobs, "fake/extract": JobSettings(rerun="never")})
+    never = replace(config, jobs={**config.jobs, "fake/extract": JobSetting("fake/extract", rerun=Safety.NEVER)})
     with running_bench(tmp_path, scheduler, never) as bench:
         key = ask(bench, fail(bench, scheduler))
         bench.parts.actions.step(bench.fence)
@@ -268,7 +272,7 @@ def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Ben
     run_id = fail(bench, bench.scheduler)
     key = ask(bench, run_id)
     bench.parts.actions.step(bench.fence)
-    bench.scheduler.attempt("extract", "extract-2", RunState.RUNNING, present(), action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "extract-2", RunState.RUNNING, real_now(), action_key=key, period_key=None)
     bench.poller.poll_once(bench.fence)
     age(bench, key, 23)
     bench.parts.actions.step(bench.fence)
@@ -347,7 +351,7 @@ def test_a_start_that_its_scheduler_still_has_after_hours_is_unknown_and_not_ove
 def test_a_start_that_is_late_is_verified_all_the_same(by_minute: Bench) -> None:
     key = unstarted(by_minute)
     assert "unknown" == state_and_text(by_minute, key)[0]
-    by_minute.scheduler.attempt("extract", "late", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+    by_minute.scheduler.attempt("extract", "late", RunState.SUCCEEDED, real_now(), action_key=key, period_key=None)
     by_minute.poller.poll_once(by_minute.fence)
     again(by_minute)
     again(by_minute)
@@ -480,7 +484,7 @@ def test_what_a_busy_thread_turned_away_is_due_once_it_is_free_again() -> None:
     lanes.close()
 
 
-def test_a_request_to_an_idle_engine_is_sent_by_its_next_tick(bench: Bench) -> None:
+def test_a_request_to_an_idle_engine_is_sent(bench: Bench) -> None:
     run_id = fail(bench, bench.scheduler)
     sent, over = threading.Event(), threading.Event()
     bench.scheduler.on_act = lambda _: sent.set()

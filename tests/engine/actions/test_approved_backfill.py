@@ -13,14 +13,18 @@ import pytest
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState
-from console.config.sections import ActingSettings, ServiceSettings
+from console.domain.access import ActingRules
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft, PlanView
 from console.domain.request import RequestKind
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ApproveAction
 from console.store.queries.audit import ApprovalView
+from tests.action_requests import backfill_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import HANGS_SECONDS
+from tests.present import present
 
 NIGHTS = 3
 
@@ -33,9 +37,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(tmp_path, scheduler)
-    service = config.services["supply"].model_dump() | {"tier": 1, "delivered_by": ("fake/load_orders",)}
-    acting = ActingSettings(reason_tiers=(), approval_tiers=(1,))
-    config = replace(config, services={"supply": ServiceSettings(**service)}, acting=acting)
+    service = replace(config.services["supply"], tier=1, delivered_by=("fake/load_orders",))
+    acting = ActingRules(reason_tiers=(), approval_tiers=(1,))
+    config = replace(config, services={"supply": service}, acting=acting)
     with running_bench(tmp_path, scheduler, config) as made:
         made.poller.poll_once(made.fence)
         made.parts.config_sync.sync(made.fence)
@@ -49,9 +53,9 @@ def start(bench: Bench, at_once: int = 1) -> None:
     requests = EngineClient(bench.url)
     [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'load_orders'")
     first = datetime.now(UTC).date() - timedelta(days=9)
-    question = requests.propose_backfill(job_id, first, first + timedelta(days=NIGHTS - 1), unseen=True)
+    question = requests.ask(backfill_of(job_id, first, first + timedelta(days=NIGHTS - 1), unseen=True))
     bench.parts.answers.step(bench.fence)
-    draft = PlanDraft.read(requests.wait(question, 10).data)
+    draft = PlanDraft.read(requests.wait(question, HANGS_SECONDS).data)
     assert NIGHTS == len(draft.steps)
     requests.start_plan(draft, new_action_key(), "a bad file", at_once)
 
@@ -80,9 +84,9 @@ def waiting(bench: Bench) -> list[ApprovalView]:
 def approve(bench: Bench) -> str:
     """The reason why it was not approved; empty when it was."""
     approval = waiting(bench)[0]
-    question = bench.requests().approve(approval.key, approval.digest)
+    question = bench.requests().ask(ApproveAction(approval.key, approval.digest))
     bench.parts.answers.step(bench.fence)
-    return bench.requests().wait(question, 10).error
+    return bench.requests().wait(question, HANGS_SECONDS).error
 
 
 def end(bench: Bench, state: RunState = RunState.SUCCEEDED) -> None:
@@ -133,6 +137,33 @@ def test_verb_and_parameters_of_each_covered_step_are_shown(bench: Bench) -> Non
     first, second, third = approval.periods
     assert "rerun full (mode full)" == third
     assert ("periods", f"{first}, {second}, {third}") in approval.details
+
+
+def test_what_the_requester_wrote_cannot_look_like_another_period_or_parameter(bench: Bench) -> None:
+    """A parameter of any name was left out where it repeated the period of the run, and no text was quoted."""
+    turn(bench)
+    bench.scheduler.attempt("load_orders", "n1", RunState.FAILED, present(), period_key="2026-11-20")
+    bench.poller.poll_once(bench.fence)
+    steps = [
+        ("start", None, "2026-11-28), 2026-11-29", {}),
+        ("start", None, "full", {"period_at": "full", "mode": "a, drop_before 1\u202e"}),
+        ("rerun", 1, "", {"period_at": "2026-11-20", "drop_before": "2026-11-20", "tables": ["a"]}),
+    ]
+    with bench.store.write(None) as connection:
+        [(bench_run,)] = connection.rows("SELECT id FROM run WHERE period_key = '2026-11-20'")
+        for place, (verb, run, period, parameters) in enumerate(steps, 1):
+            changed = (verb, run and bench_run, period, json.dumps(parameters), place)
+            connection.rows(
+                "UPDATE plan_step SET verb = ?, run_id = ?, period_key = ?, parameters = ? WHERE place = ?", changed
+            )
+    [approval] = waiting(bench)
+    assert (
+        '"2026-11-28), 2026-11-29"',
+        'full (mode "a, drop_before 1\\u202e")',
+        'rerun 2026-11-20 (drop_before 2026-11-20, tables ["a"])',
+    ) == approval.periods
+    given = replace(approval, parameters={"mode": "a, drop yes"})
+    assert ("given", 'mode "a, drop yes"') in given.details
 
 
 def test_the_need_for_an_approval_is_notified_once_for_the_whole_range(bench: Bench) -> None:

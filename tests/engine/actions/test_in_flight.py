@@ -25,7 +25,7 @@ from tests.engine.bench import Bench
 from tests.engine.holds.test_holds import Night, a_night, repair, started
 from tests.engine.supervisor.test_rejected_config import watching
 from tests.fakes.scheduler import FakeConnector
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 KEY = "headway-0123456789abc"
 SENT = ActionStep("sent", "accepted", "7")
@@ -42,7 +42,7 @@ class Line:
     def pass_through(self, preview: Preview) -> None:
         if preview.plan.get("verb") == "start" and not self.begun.is_set():
             self.begun.set()
-            assert self.free.wait(30)
+            assert self.free.wait(HANGS_SECONDS)
             if self.error is not None:
                 raise self.error
 
@@ -64,7 +64,7 @@ def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch)
         night.at("04:13").bench.turn()
         try:
             night.bench.parts.actions._begin(night.bench.fence)
-            assert line.begun.wait(60)
+            assert line.begun.wait(HANGS_SECONDS)
             night.restart()
             yield night
         finally:
@@ -123,7 +123,7 @@ def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeyp
             wait_until(lambda: starts(night) == [("sent", "accepted")], "what came of it", 10)
         finally:
             stop.set()
-            part.join(60)
+            part.join(HANGS_SECONDS)
 
 
 @pytest.mark.deep
@@ -134,7 +134,7 @@ def test_an_engine_whose_config_changes_while_it_sends_sends_once(
 
     def hang(_: str) -> None:
         begun.set()
-        assert free.wait(30)
+        assert free.wait(HANGS_SECONDS)
 
     with watching(tmp_path, monkeypatch) as watch:
         watch.scheduler.on_act = hang
@@ -143,7 +143,7 @@ def test_an_engine_whose_config_changes_while_it_sends_sends_once(
         url, key = str(watch.store.url), new_action_key()
         EngineClient(url).act(ActionRequest(Verb.RERUN, watch.runs("extract")[0]), key)
         try:
-            assert begun.wait(60)
+            assert begun.wait(HANGS_SECONDS)
             watch.files.config = replace(watch.files.config, digest="next")
             watch.wait("the next config", lambda: watch.header().config == "next")
             polls = watch.scheduler.polls

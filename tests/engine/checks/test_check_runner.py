@@ -27,6 +27,7 @@ from console.store import checks as check_rows
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
 
 THURSDAY = 3
@@ -44,7 +45,7 @@ class Data:
     def __call__(self, name: str, business_date: date, seconds: float) -> Measurement:
         self.checks.append((name, business_date))
         if name in self.hangs:
-            self.hangs[name].wait(30)
+            self.hangs[name].wait(HANGS_SECONDS)
         if isinstance(self.measurement, Exception):
             raise self.measurement
         return self.measurement
@@ -69,7 +70,7 @@ class World:
             return [tuple(row) for row in rows]
 
 
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
+def until(done: Callable[[], bool], seconds: float = HANGS_SECONDS) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "it did not come true in time"
@@ -82,7 +83,7 @@ def world(folder: Path, *checks: Check, ready: tuple[str, ...] = ()) -> Iterator
     scheduler.job("extract")
     scheduler.job("load")
     config: Config = estate_config(folder, scheduler)
-    supply = config.services["supply"].model_copy(update={"ready": ready})
+    supply = replace(config.services["supply"], ready=ready)
     config = replace(config, services={"supply": supply}, declared=Declared(checks=checks))
     with running_bench(folder, scheduler, config) as bench:
         data, woken = Data(), threading.Event()
@@ -195,11 +196,11 @@ def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None
 def test_a_requested_check_runs_at_once_and_is_stored(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         business_date = present().date().isoformat()
-        answer = made.checks.run_now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
+        answer = made.checks.run_now("rows", business_date, made.bench.fence)
         assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["text"], answer["measured"])
         assert [("rows", business_date)] == made.rows("name, business_date")
         with pytest.raises(UnknownName, match='no check "row"'):
-            made.checks.run_now({"check": "row", "fence": made.bench.fence})
+            made.checks.run_now("row", "", made.bench.fence)
 
 
 def test_a_question_that_broke_on_the_store_leaves_its_check_free(
@@ -207,12 +208,11 @@ def test_a_question_that_broke_on_the_store_leaves_its_check_free(
 ) -> None:
     """A check whose query failed on the store can run again."""
     with world(tmp_path, ROWS) as w:
-        parameters = {"check": "rows", "fence": w.bench.fence}
         with monkeypatch.context() as broken:
             broken.setattr(check_rows, "awaited_checks", raises(StoreUnusable("the store is away")))
             with pytest.raises(StoreUnusable):
-                w.checks.run_now(parameters)
-        assert "passed" == w.checks.run_now(parameters)["state"]
+                w.checks.run_now("rows", "", w.bench.fence)
+        assert "passed" == w.checks.run_now("rows", "", w.bench.fence)["state"]
 
 
 def test_a_check_without_a_free_thread_is_started_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,11 +238,9 @@ def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
         for week, rows in enumerate([3000, 3010, 3020, 3030]):
             made.data.measurement = Measurement(rows=rows)
             day = thursday - timedelta(weeks=4 - week)
-            made.checks.run_now({"check": "rows", "business_date": day.isoformat(), "fence": made.bench.fence})
+            made.checks.run_now("rows", day.isoformat(), made.bench.fence)
         made.data.measurement = Measurement(rows=1200)
-        answer = made.checks.run_now(
-            {"check": "rows", "business_date": thursday.isoformat(), "fence": made.bench.fence}
-        )
+        answer = made.checks.run_now("rows", thursday.isoformat(), made.bench.fence)
         assert "failed" == answer["state"]
         assert answer["text"].startswith("40 % of the usual Thursday rows (1,200 of 2,700–3,330, 4 Thursdays)")
 

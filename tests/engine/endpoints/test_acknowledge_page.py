@@ -20,6 +20,7 @@ from connectors.sdk.states import RunState
 from console.config.sections import EndpointSettings
 from console.domain.access import PermissionRule, Role
 from console.domain.ids import micros
+from console.domain.message import body_text
 from console.engine.notify.acknowledge_link import AcknowledgeLinks, LinkTerms
 from console.engine.notify.senders import send_by_apprise
 from console.store.alert_responses import acknowledge, acknowledged_until, end_acknowledgement
@@ -27,8 +28,10 @@ from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_endpoints import listening
 from tests.engine.endpoints.test_write_api import count, permit
-from tests.lab.process import free_port
+from tests.lab.process import HANGS_SECONDS, free_port
 from tests.lab.sinks import SmtpSink
+from tests.messages import message_of
+from tests.rows import each_row
 
 TOKEN = "canary-token-0123456789abcdef0123456789abcdef"
 KEY = "canary-key-0123456789abcdef0123456789abcdef"
@@ -75,7 +78,7 @@ def mailed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             yield link
     finally:
         ended.set()
-        answers.join(10)
+        answers.join(HANGS_SECONDS)
 
 
 def test_a_mailed_link_shows_the_incident_and_acknowledges_it_once_by_its_button(mailed: str, bench: Bench) -> None:
@@ -139,6 +142,10 @@ def test_a_link_does_not_shorten_a_longer_acknowledgement(mailed: str, bench: Be
     assert now_us + 10 == acknowledged_until(bench.store, 1), "one that was ended is not prolonged"
 
 
+def with_links(links: AcknowledgeLinks, url: str, route: str) -> str:
+    return body_text(links.with_links(url, route, 7, message_of("t", BODY), NOW).blocks)
+
+
 @pytest.mark.parametrize(
     "url, route, person",
     [
@@ -150,7 +157,7 @@ def test_a_link_does_not_shorten_a_longer_acknowledgement(mailed: str, bench: Be
     ],
 )
 def test_a_link_names_its_only_reader(links: AcknowledgeLinks, url: str, route: str, person: str) -> None:
-    body = links.with_links(url, route, 7, BODY, NOW)
+    body = with_links(links, url, route)
     [link] = re.findall(r"^Acknowledge  (https://ops.example.org/headway/acknowledge\?link=\S+)$", body, re.MULTILINE)
     terms = links.read(urlsplit(link).query.removeprefix("link="), NOW)
     assert LinkTerms(1, 7, person, NOW + timedelta(hours=24)) == terms
@@ -160,7 +167,7 @@ def test_a_link_names_its_only_reader(links: AcknowledgeLinks, url: str, route: 
     "url", ["json://hooks.example.org", "webhooks://KEY@hooks.example.org", "pagerduty://integration@key"]
 )
 def test_programs_and_on_call_services_get_the_command(links: AcknowledgeLinks, url: str) -> None:
-    assert BODY == links.with_links(url, "team", 7, BODY, NOW)
+    assert BODY == with_links(links, url, "team")
 
 
 def test_another_key_ends_all_links(links: AcknowledgeLinks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +195,10 @@ def test_a_link_is_valid_for_no_longer_than_headway_makes_it(links: AcknowledgeL
 
 def test_a_short_key_signs_no_link(links: AcknowledgeLinks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINK_KEY", KEY[:31])
-    assert BODY == links.with_links("tgram://123456789:abcdefg_hijklmnop/12315544/", "team", 7, BODY, NOW)
+    assert BODY == with_links(links, "tgram://123456789:abcdefg_hijklmnop/12315544/", "team")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings, fault",
     [
         ({"public_url": "https://ops.example.org"}, "links to https://ops.example.org need a key"),

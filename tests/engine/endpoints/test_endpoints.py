@@ -28,7 +28,7 @@ from console.engine.endpoints import ApiRequest, Endpoint, EndpointWorker
 from console.engine.metrics import MetricsEndpoint
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
-from tests.lab.process import accepts, free_port, wait_until
+from tests.lab.process import HANGS_SECONDS, accepts, free_port, wait_until
 
 TOKEN = "canary-0123456789abcdef"
 
@@ -47,7 +47,7 @@ def listening(worker: EndpointWorker, fence: int = 1) -> Iterator[str]:
         finally:
             ended.set()
             worker.wake.set()
-            thread.join(10)
+            thread.join(HANGS_SECONDS)
 
 
 def worker_of(bench: Bench, reason: str = "", token: bool = False) -> EndpointWorker:
@@ -195,7 +195,7 @@ def test_a_missing_or_short_token_is_a_problem_and_nobody_gets_access(
         wait_until(lambda: not worker.trouble, "the trouble ends")
     finally:
         ended.set()
-        thread.join(10)
+        thread.join(HANGS_SECONDS)
 
 
 def test_an_address_in_use_is_a_trouble_until_it_is_free(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_an_address_in_use_is_a_trouble_until_it_is_free(bench: Bench, monkeypat
         wait_until(lambda: "in use" in worker.trouble, "the trouble")
     wait_until(lambda: not worker.trouble, "the trouble ends")
     ended.set()
-    thread.join(10)
+    thread.join(HANGS_SECONDS)
 
 
 def failing(error: Exception) -> Endpoint:
@@ -248,7 +248,7 @@ def test_a_large_reply_reaches_a_client_that_reads_slowly(bench: Bench) -> None:
     worker = worker_of(bench)
     worker._endpoints = {"/big": Endpoint(frozenset({"GET"}), lambda bodies, _: [ServerReply(200, big)] * len(bodies))}
     with listening(worker) as url, httpx.stream("GET", f"{url}/big") as reply:
-        assert 200 == httpx.get(f"{url}/big", timeout=30).status_code  # while the first one waits
+        assert 200 == httpx.get(f"{url}/big", timeout=HANGS_SECONDS).status_code  # while the first one waits
         assert len(big) == len(reply.read())
 
 

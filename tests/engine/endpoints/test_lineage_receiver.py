@@ -253,13 +253,16 @@ FAULTS = {
 def test_times_as_producers_in_java_and_python_write_them_count_as_utc_and_a_bad_event_is_left_out(
     bench: Bench, other: None, url: str
 ) -> None:
-    """The three events of a public report, and two that cannot be read among them."""
-    times = ("2026-11-27T03:00:00Z", "2026-11-27T03:00:00.829392", "2026-11-27T03:00:00.969066Z[Europe/London]")
+    """The three events of a public report, one of a zone without a city, and two that cannot be read among them."""
+    times = (
+        "2026-11-27T03:00:00Z", "2026-11-27T03:00:00.829392", "2026-11-27T03:00:00.969066Z[Europe/London]",
+        "2026-11-27T04:00:00+01:00[GMT+01:00]",
+    )  # fmt: skip
     good = [event("extract", outputs=[(ORDERS[0], f"{ORDERS[1]}{at}")]) for at in range(len(times))]
     sent = [{**known, "eventTime": time.replace("-27T", "-20T")} for known, time in zip(good, times, strict=True)]
     reply = send(url, [sent[0], event("extract", eventTime="soon"), *sent[1:], 7])
     assert 200 == reply.status_code
-    assert reply.text.startswith("3 received, 3 about a known job; left out: 1.eventTime: ")
+    assert reply.text.startswith("4 received, 4 about a known job; left out: 1.eventTime: ")
     assert reply.text.endswith("; 1 more left out\n")
     seen = {use.seen.replace(microsecond=0) for use in reported(bench, "fake/extract").datasets}
     assert {NIGHT} == seen

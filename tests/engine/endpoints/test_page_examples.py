@@ -24,7 +24,7 @@ from console.store.access import write_permissions
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_acknowledge_page import MARA, mailed
 from tests.engine.endpoints.test_endpoints import listening
-from tests.lab.process import free_port
+from tests.lab.process import HANGS_SECONDS, free_port
 
 __all__ = ["mailed"]
 
@@ -62,7 +62,7 @@ def place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             yield settings.listen
     finally:
         ended.set()
-        answers.join(10)
+        answers.join(HANGS_SECONDS)
 
 
 def example(page: str, language: str) -> str:
@@ -72,14 +72,12 @@ def example(page: str, language: str) -> str:
     return result[-1]
 
 
-def curl(page: str, place: str, **names: str) -> list[str]:
+def curl(page: str, place: str) -> list[str]:
     """The replies to the page's curl commands."""
     text = example(page, "sh").replace(PLACE, place)
-    for before, after in names.items():
-        text = text.replace(before.replace("_", "-"), after)
     commands = re.findall(r"^curl .*(?:\n  .*)*", text, re.MULTILINE)
     return [
-        subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60).stdout
+        subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
         for command in commands
     ]
 
@@ -89,12 +87,6 @@ def test_the_example_of_the_http_api(place: str) -> None:
     assert ["fake/extract"] == [job["name"] for job in jobs]
     assert ("mara", "INC-0001") == (acknowledged["acknowledged_by"], f"INC-{acknowledged['id']:04}")
     assert ("paused", True, "disk is free again") == (plan["state"], plan["awaits_approval"], plan["why"])
-
-
-def test_the_example_of_the_calendar(place: str) -> None:
-    [feed] = curl("calendar.md", place, supply_plan="supply")
-    assert feed.startswith("BEGIN:VCALENDAR")
-    assert ": deadline" in feed
 
 
 def test_the_example_of_openlineage(place: str) -> None:
@@ -114,9 +106,7 @@ def test_the_example_of_the_report(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     script = example("report.md", "sh").replace("supply-plan", "supply")
     script = script.replace("headway ", f"{Path(sys.executable).parent}/headway --store {bench.url} ")
-    done = subprocess.run(
-        ["bash", "-ec", script], capture_output=True, text=True, check=True, timeout=120, cwd=tmp_path
-    )
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.startswith("Report 2026-10")
     assert "Supply plan 2026-05 to 2026-10" in done.stdout
     assert "Services" in (tmp_path / "report.html").read_text()
@@ -128,7 +118,5 @@ def test_the_example_of_mcp(place: str, bench: Bench, tmp_path: Path) -> None:
     config.write_text('[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n')
     script = example("mcp.md", "python").replace('"/etc/headway"', f'"{config}", "--store", "{bench.url}"')
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert "untrusted_data" in json.loads(done.stdout), done.stderr

@@ -32,7 +32,7 @@ from console.store.queries.reader import Queries
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_endpoints import TOKEN, listening
 from tests.hostile.commands import headway
-from tests.lab.process import free_port
+from tests.lab.process import HANGS_SECONDS, free_port
 
 READER = "reader-0123456789abcdef"
 
@@ -53,7 +53,10 @@ def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]
         listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="TOKEN"), readers={"wiki": SecretRef(env="READER")}
     )
     worker = EndpointWorker(settings, {"/metrics": nothing}, SecretStore(), ReadApi(bench.url).endpoints)
-    with listening(worker) as url, httpx.Client(base_url=f"{url}{API}", headers=bearer(READER), timeout=30) as client:
+    with (
+        listening(worker) as url,
+        httpx.Client(base_url=f"{url}{API}", headers=bearer(READER), timeout=HANGS_SECONDS) as client,
+    ):
         yield client
 
 
@@ -215,6 +218,7 @@ def test_an_invalid_request_names_the_error_and_the_fix(api: httpx.Client) -> No
 @pytest.mark.parametrize(
     "path, error, lists",
     [
+        ("/failures?signature=odd", '"odd" not found', "/api/v1/failures"),
         ("/runs?job=extrct", '"extrct" not found; did you mean fake/extract?', "/api/v1/jobs or /api/v1/runs"),
         ("/services?service=zzzzzz", '"zzzzzz" not found', "/api/v1/services"),
         ("/lineage?job=zzzzzz", '"zzzzzz" not found', "/api/v1/jobs or /api/v1/runs"),
@@ -277,7 +281,7 @@ def test_the_description_is_valid_and_true_of_every_reply(api: httpx.Client, ben
     )
     paths = {path.removeprefix(API): path for path in document["paths"]}
     reading = {name: path for name, path in paths.items() if "get" in document["paths"][path]}
-    assert {"/services", "/incidents", "/jobs", "/runs", "/lineage"} == reading.keys()
+    assert {"/services", "/incidents", "/failures", "/jobs", "/runs", "/lineage"} == reading.keys()
     for name, path in reading.items():
         operation = document["paths"][path]["get"]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
@@ -296,7 +300,7 @@ def test_the_description_is_valid_and_true_of_every_reply(api: httpx.Client, ben
 def test_the_description_allows_a_date_without_a_promise(bench: Bench) -> None:
     [service] = bench.reads().services.list_services()
     shown = service_document(replace(service, timeliness=Timeliness.NO_PROMISE))
-    document = read_api.openapi_document(read_api.RESOURCES)
+    document = read_api.openapi_document()
     check(document, {"$ref": "#/components/schemas/Service"}, json.loads(json_text(shown)))
 
 

@@ -6,11 +6,11 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -34,7 +34,7 @@ from tests.engine.bench import Bench
 from tests.engine.endpoints.test_endpoints import TOKEN, listening
 from tests.engine.endpoints.test_read_api import bearer, check
 from tests.hostile.commands import headway
-from tests.lab.process import free_port, wait_until
+from tests.lab.process import HANGS_SECONDS, free_port, wait_until
 
 READER, OPERATOR, VIEWER = (f"{name}-0123456789abcdef" for name in ("reader", "operator", "viewer"))
 ACKNOWLEDGEMENTS, PLANS = "/acknowledgements", "/plans"
@@ -72,13 +72,16 @@ def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]
         with (
             listening(bench.parts.endpoints) as url,
             httpx.Client(
-                base_url=f"{url}{API}", headers=bearer(OPERATOR), timeout=30, event_hooks={"response": [has_no_command]}
+                base_url=f"{url}{API}",
+                headers=bearer(OPERATOR),
+                timeout=HANGS_SECONDS,
+                event_hooks={"response": [has_no_command]},
             ) as client,
         ):
             yield client
     finally:
         ended.set()
-        answers.join(10)
+        answers.join(HANGS_SECONDS)
 
 
 def permit(bench: Bench, *rules: PermissionRule, acting: ActingRules | None = None) -> None:
@@ -196,7 +199,7 @@ def test_of_two_requests_at_once_with_the_same_key_and_different_bodies_one_is_r
 
     def check_both_before_either_writes(session: Session, key: str, by: str) -> None:
         check_key(session, key, by)
-        both_checked.wait(10)
+        both_checked.wait(HANGS_SECONDS)
 
     monkeypatch.setattr(write_api, "check_key", check_both_before_either_writes)
 
@@ -344,19 +347,19 @@ def test_a_slow_scheduler_delays_no_other_request(
     answering = threading.Event()
     monkeypatch.setattr(write_api, "MAX_REQUESTS", 1)
     monkeypatch.setattr(bench.parts.answers, "_answer", lambda *_: answering.set())  # claimed, and never answered
-    monkeypatch.setattr(write_api, "ANSWER_SECONDS", 2.0)
+    now = [0.0]
+    monkeypatch.setattr(write_api, "time", SimpleNamespace(monotonic=lambda: now[0]))
     replies = list[httpx.Response]()
     plan = threading.Thread(target=lambda: replies.append(httpx.post(
-        f"{api.base_url}plans", json=INCIDENT, headers=bearer(OPERATOR), timeout=30
+        f"{api.base_url}plans", json=INCIDENT, headers=bearer(OPERATOR), timeout=HANGS_SECONDS
     )))  # fmt: skip
     plan.start()
-    assert answering.wait(10)
-    begun = time.monotonic()
+    assert answering.wait(HANGS_SECONDS)
     assert 200 == api.get("/services").status_code
     busy = api.post(PLANS, json=INCIDENT)
     assert (429, "10") == (busy.status_code, busy.headers["Retry-After"])
-    assert time.monotonic() < begun + 2
-    plan.join(10)
+    now[0] += 2 * write_api.ANSWER_SECONDS
+    plan.join(HANGS_SECONDS)
     assert [(503, "ask again with the same Idempotency-Key")] == [(r.status_code, r.json()["fix"]) for r in replies]
 
 
@@ -383,7 +386,7 @@ def test_a_store_that_fails_and_a_surprise_say_nothing_of_themselves(
         monkeypatch.setattr(write_api, "open_queries", fail)
         request = ApiRequest(f"{API}{PLANS}", "pager", "", "")
         later: Future[http_server.ServerReply] = endpoint.write(request, json.dumps(INCIDENT).encode())
-        reply = later.result(10)
+        reply = later.result(HANGS_SECONDS)
         return reply.status, json.loads(reply.body)
 
     assert (503, {"error": "the store cannot be used now", "fix": "ask again"}) == reply_to(StoreUnusable("/secret"))

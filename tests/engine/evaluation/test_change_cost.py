@@ -31,7 +31,14 @@ from console.domain.estate import Estate as Facts
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges
-from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.domain.settings import (
+    DependencySetting,
+    EstateSettings,
+    JobBudget,
+    JobSetting,
+    ServiceSetting,
+    SystemSetting,
+)
 from console.engine.evaluation import evaluator
 from console.store import alert_responses
 from console.store.alerts import AlertRouting
@@ -170,7 +177,9 @@ class Night:
         takes = timedelta(minutes=10)
         settings = EstateSettings(
             systems=systems,
-            jobs=tuple(JobSetting(HOST + name, expected=takes, budget_cost=5.0) for pair in names for name in pair),
+            jobs=tuple(
+                JobSetting(HOST + name, expected=takes, budget=JobBudget(cost=5.0)) for pair in names for name in pair
+            ),
             dependencies=tuple(DependencySetting(HOST + a, HOST + b) for a, b in names),
             services=tuple(
                 ServiceSetting(f"s{number:03}", "", (HOST + b,), time(6, 30), "Europe/Berlin", notify=("oncall",))
@@ -187,7 +196,6 @@ class Night:
             EvaluationSettings(default_route=("oncall",)),
             AlertRouting({"oncall": ("json://x",)}),
             alerts_made=lambda: None,
-            render=lambda decisions: decisions,
         )
         self.counts = [Counts()]
         monkeypatch.setattr(evaluator, "time", SimpleNamespace(monotonic=lambda: 0.0))

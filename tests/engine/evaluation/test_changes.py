@@ -13,11 +13,14 @@ from connectors.sdk.states import RunState
 from console.cli.main import main
 from console.domain.system import DriftView
 from console.engine.api.queue import RequestAnswer
+from console.engine.api.requests import AcceptDrift
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.factories import daily
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
+from tests.reasons import dated
 
 __all__ = ["bench"]
 
@@ -38,15 +41,15 @@ def test_a_change_seen_only_after_the_failure_is_added_to_its_open_incident(benc
     bench.turn()
     with bench.reads() as reads:
         [row] = reads.incidents.list_incidents()
-        assert row.changes[0].startswith("nothing that Headway saw had changed since its last success")
+        assert dated(row.changes[0]).startswith("nothing that Headway saw had changed since its last success")
     next_inventory(bench, "extract.sh --full")
     bench.turn()
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
-    assert ["definition changed"] == [change.partition(",")[0] for change in view.row.changes]
-    assert view.row.changes[0].endswith("extract.sh became extract.sh --full")
+    assert ["definition changed"] == [dated(change).partition(",")[0] for change in view.row.changes]
+    assert dated(view.row.changes[0]).endswith("extract.sh became extract.sh --full")
     [event] = [event for event in view.events if event.kind == "changed"]
-    assert event.text == f"seen since: {view.row.changes[0]}"
+    assert dated(event.text) == f"seen since: {dated(view.row.changes[0])}"
     assert 1 == len([pair for pair in bench.sink.got if "extract" in pair[1]])
 
 
@@ -69,7 +72,7 @@ def test_a_change_that_could_not_be_written_at_once_is_not_forgotten(
     bench.turn()
     with bench.reads() as reads:
         [row] = reads.incidents.list_incidents()
-    assert ["definition changed"] == [change.partition(",")[0] for change in row.changes]
+    assert ["definition changed"] == [dated(change).partition(",")[0] for change in row.changes]
 
 
 def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it(bench: Bench) -> None:
@@ -114,7 +117,8 @@ def test_without_a_terminal_the_only_change_is_accepted_by_yes_and_the_newest_of
     next_inventory(bench, "B.sh", schedule=daily("04:05"))
     capsys.readouterr()  # the bench prints what it would notify, which depends on the hour
     assert 1 == main(["--store", bench.url, "system", "drift"])
-    assert ["job", "change", "field", "seen", "difference"] == capsys.readouterr().out.split("\n", 1)[0].lower().split()
+    heading = capsys.readouterr().out.split("\n", 1)[0].lower().split()
+    assert ["job", "change", "field", "first", "seen", "difference"] == heading
     with ThreadPoolExecutor() as person:
         command = person.submit(accept_by_command, "--yes")
         while not command.done():
@@ -130,6 +134,6 @@ def drift(bench: Bench) -> Sequence[DriftView]:
 def accept(bench: Bench, shown: int) -> RequestAnswer:
     requests = bench.requests()
     with bench.reads() as reads:
-        number = requests.accept_drift(reads.jobs.job("fake/extract").row.id, shown)
+        number = requests.ask(AcceptDrift(reads.jobs.job("fake/extract").row.id, shown))
     bench.parts.answers.step(bench.fence)
-    return requests.wait(number, 10)
+    return requests.wait(number, HANGS_SECONDS)

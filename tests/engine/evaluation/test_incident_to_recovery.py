@@ -17,10 +17,13 @@ from console.domain.ids import new_action_key
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.engine import Engine
+from console.timing.clock import real_now
 from console.timing.formats import local_time
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
+from tests.reasons import dated
 
 AGO = timedelta(minutes=1)
 
@@ -46,7 +49,7 @@ def ask_rerun(bench: Bench, run_id: int) -> str:
     requests = bench.requests()
     question = requests.preview(rerun_of(run_id))
     bench.parts.answers.step(bench.fence)
-    answer = requests.wait(question, 5)
+    answer = requests.wait(question, HANGS_SECONDS)
     assert answer.ok, answer.error
     requests.act(rerun_of(run_id, answer.data, "because"), key)
     return key
@@ -67,7 +70,7 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_notified(bench
     key = ask_rerun(bench, failed(bench))
     bench.parts.actions.step(bench.fence)
     assert ([key], "sent") == (bench.scheduler.acted, state_of(bench, key))
-    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, real_now(), action_key=key, period_key=None)
     bench.turn()
     bench.parts.actions.step(bench.fence)
     assert "verified" == state_of(bench, key)
@@ -85,7 +88,7 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_notified(bench
     assert view.repaired is not None
     assert f"Repaired       rerun by {by}, good at {local_time(view.repaired, 'UTC')}" in body
     assert f"closed: green again (rerun by {by}, ran under 1 min), with all affected runs" in [
-        event.text for event in view.events
+        dated(event.text) for event in view.events
     ]
 
 
@@ -93,7 +96,7 @@ def test_the_rerun_is_attempt_two_of_the_same_run(bench: Bench) -> None:
     run_id = failed(bench)
     key = ask_rerun(bench, run_id)
     bench.parts.actions.step(bench.fence)
-    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, real_now(), action_key=key, period_key=None)
     bench.turn()
     with bench.reads() as reads:
         view = reads.runs.run(run_id)
@@ -242,7 +245,7 @@ def test_an_engine_that_does_not_stand_by_ends_where_another_works(bench: Bench)
     engine = Engine(lambda: bench.parts, bench.parts, standby=False)
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(HANGS_SECONDS)
     still_running = thread.is_alive()
     engine.stop()
     assert not still_running

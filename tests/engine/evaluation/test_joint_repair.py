@@ -25,9 +25,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for name in ("extract", "refund", "load"):
         scheduler.job(name)
     config = estate_config(tmp_path, scheduler)
-    jobs = {**config.jobs, "fake/refund": config.jobs["fake/extract"]}
+    jobs = {**config.jobs, "fake/refund": replace(config.jobs["fake/extract"], name="fake/refund")}
     more = DependencySettings(upstream="fake/refund", downstream="fake/load")
-    services = {"supply": config.services["supply"].model_copy(update={"tier": 1})}
+    services = {"supply": replace(config.services["supply"], tier=1)}
     config = replace(config, jobs=jobs, services=services, dependencies=(*config.dependencies, more))
     with running_bench(tmp_path, scheduler, config) as made:
         made.turn()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from connectors.sdk.states import RunState
+from console.domain.ids import utc_minute
+from console.domain.text import render, text_of
 from console.store.meta import next_changed_seq
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -20,7 +22,7 @@ def planned(bench: Bench) -> list[tuple[str, str, str]]:
             "SELECT r.state, r.evidence, r.reason FROM run r JOIN job j ON j.id = r.job_id"
             " WHERE j.native_id = 'extract' AND r.state IN ('planned', 'missed') ORDER BY r.period_us"
         )
-    return [(str(state), str(evidence), str(reason)) for state, evidence, reason in rows]
+    return [(str(state), str(evidence), render(text_of(reason), utc_minute)) for state, evidence, reason in rows]
 
 
 def taught(bench: Bench, last: datetime) -> None:

@@ -13,8 +13,9 @@ from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config.sections import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.config.sections import DependencySettings, SystemConfig
 from console.domain.run import RunRow
+from console.domain.settings import JobSetting
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from tests.cli.test_recover import at_work
@@ -67,11 +68,11 @@ def manual_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
     # so seldom that however slow the machine, what was polled is not stale before the test has looked
     settings = config.systems["fake"].settings.model_copy(update={"kind": "manual", "poll_every": timedelta(hours=1)})
     people = SystemConfig("people", settings, kind, options)
-    service: ServiceSettings = config.services["supply"].model_copy(update={"delivered_by": (STEP,)})
+    service = replace(config.services["supply"], delivered_by=(STEP,))
     config = replace(
         config,
         systems={**config.systems, "people": people},
-        jobs={**config.jobs, STEP: JobSettings(owner="team", notify=("oncall",))},
+        jobs={**config.jobs, STEP: JobSetting(STEP, owner="team", notify=("oncall",))},
         dependencies=(*config.dependencies, DependencySettings(upstream="fake/load", downstream=STEP)),
         services={"supply": service},
     )
@@ -83,7 +84,7 @@ def manual_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
 
 def test_a_step_waits_for_a_person_and_is_completed_by_them(manual_bench: ManualStepBench) -> None:
     manual_bench.poll(manual_bench.at)
-    assert (RunState.WAITING, "approval") == (RunState(manual_bench.run().state), manual_bench.run().reason)
+    assert (RunState.WAITING, ("approval",)) == (RunState(manual_bench.run().state), manual_bench.run().reason)
     listed = headway(manual_bench.bench.url, "action", "complete", "--json").data
     assert [(STEP, "waiting")] == [(item["step"], item["state"]) for item in listed]
     code, text = manual_bench.say("sign_off", "--note", "figures agree")
@@ -102,7 +103,7 @@ def test_a_step_that_is_not_done_after_all_waits_again(manual_bench: ManualStepB
     code, text = manual_bench.say("sign_off", "--undo", "--note", "wrong month")
     assert Exit.OK == code, text
     manual_bench.poll(manual_bench.at)
-    assert ("waiting", "approval") == (manual_bench.run().state, manual_bench.run().reason)
+    assert ("waiting", ("approval",)) == (manual_bench.run().state, manual_bench.run().reason)
     data = headway(manual_bench.bench.url, "audit", "--json").data
     assert ("undo completion", "ann", "wrong month") in [(item["verb"], item["actor"], item["why"]) for item in data]
     code, text = manual_bench.say("sign_off", "--undo")

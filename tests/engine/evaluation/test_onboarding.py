@@ -12,7 +12,9 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config.sections import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.config.sections import DependencySettings, SystemConfig
+from console.config.services import SERVICE
+from console.domain.settings import JobSetting
 from console.domain.switches import Modes
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -66,12 +68,13 @@ def night(tmp_path: Path) -> Iterator[Night]:
     within = {"within": "1h", "of": STEPS[0], "key": "customer_id"}
     details = {"delivered_by": [STEPS[-1]], "deadline": within, "timezone": "UTC", "title": "Onboarding", "tier": 1,
             "slo": {"objective": 0.5}}  # fmt: skip
+    onboarding = SERVICE.model_validate(details).domain_value(name="onboarding")
     config = replace(
         config,
         systems={name: SystemConfig(name, settings, fake.kind(), NoOptions()) for name, fake in systems.items()},
-        jobs={step: JobSettings(expected=timedelta(minutes=4), owner="team") for step in STEPS},
+        jobs={step: JobSetting(step, expected=timedelta(minutes=4), owner="team") for step in STEPS},
         dependencies=tuple(DependencySettings(upstream=up, downstream=down) for up, down in pairwise(STEPS)),
-        services={"onboarding": ServiceSettings.model_validate(details)},
+        services={"onboarding": onboarding},
     )
     with running_bench(tmp_path, systems["crm"], config) as bench:
         yield Night(bench, systems, datetime.now(UTC).replace(microsecond=0))

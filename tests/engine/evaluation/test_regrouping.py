@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
+from console.control.incidents.verdict.decision import FixCause, incident_verdict
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.present import present
+from tests.reasons import dated, evidence_of, title_of
 
 __all__ = ["bench"]
 REFUSED = 'FATAL: password authentication failed for user "etl"'
@@ -41,7 +43,9 @@ def test_a_root_that_failed_again_reopens_its_incident_and_a_new_engine_notifies
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
         assert (None, 1) == (view.row.closed, view.row.reopened)
-        assert ["opened", "closed", "reopened"] == [event.kind for event in view.events if event.kind != "shadow"]
+        assert ["opened", "closed", "reopened"] == [
+            event.kind for event in view.events if event.kind != "shadow_notified"
+        ]
 
 
 def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_parts(bench: Bench) -> None:
@@ -56,11 +60,11 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
     bench.turn()
     with bench.reads() as reads:
         (row,) = reads.incidents.list_incidents()
-        assert ("user etl is refused", "shared", "credential:user etl") == (row.title, row.cause, row.root_job)
+        assert ("user etl is refused", "shared", "credential:user etl") == (title_of(row), row.cause, row.root_job)
         assert [1] == [reads.incidents.incident(2).row.merged_into]
-        assert row.reason.startswith("3 jobs of fake failed within 2m with the same message: FATAL: password")
+        assert evidence_of(row).startswith("3 jobs of fake failed within 2m with the same message: FATAL: password")
         assert 1 == len(row.changes)
-        assert row.changes[0].startswith("nothing that Headway saw had changed since their last success, ")
+        assert dated(row.changes[0]).startswith("nothing that Headway saw had changed since their last success, ")
     for name in ("a", "b"):
         bench.scheduler.attempt(name, f"{name}2", RunState.SUCCEEDED, ago(5), period_key=f"{name}@{ago(9):%Y-%m-%d}")
     bench.scheduler.attempt(
@@ -69,7 +73,24 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
     bench.turn()
     with bench.reads() as reads:
         (incident,) = reads.incidents.list_incidents()
-        assert ("fake/c failed: KeyError: 'vat'", 1) == (incident.title, incident.split_from)
+        assert ("fake/c failed: KeyError: 'vat'", 1) == (title_of(incident), incident.split_from)
         assert "split" in [event.kind for event in reads.incidents.incident(1).events]
     kinds = [(pair[0], pair[2]) for pair in stored_alerts(bench)]
     assert [(1, "opened"), (2, "opened"), (1, "updated"), (1, "recovered"), (3, "opened")] == kinds
+
+
+def test_the_verdict_of_a_shared_cause_saves_the_service_of_one_of_its_runs(bench: Bench) -> None:
+    """Only load delivers a service: a restart of the first of the sixteen saves nothing."""
+    names = [f"f{number:02}" for number in range(1, 16)]
+    for name in names:
+        bench.scheduler.job(name)
+    for name in (*names, "load"):
+        bench.scheduler.attempt(name, f"{name}1", RunState.FAILED, ago(5), message=REFUSED)
+    bench.turn()
+    with bench.reads() as reads:
+        (row,) = reads.incidents.list_incidents()
+        view = reads.incidents.incident(row.id)
+        verdict = incident_verdict(view, (), reads.now(), is_frozen=False)
+        assert (16, "shared") == (len([run for run in view.members if run.role == "red"]), row.cause)
+        assert FixCause("user etl") == verdict.step
+        assert ["Supply plan"] == [service.title for service in view.services]

@@ -33,8 +33,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for name in ("extract", "load", "alone"):
         scheduler.job(name)
     config = estate_config(tmp_path, scheduler)
-    alone = config.services["supply"].model_copy(update={"delivered_by": ("fake/alone",), "title": "Alone"})
-    jobs = {**config.jobs, "fake/alone": config.jobs["fake/load"]}
+    alone = replace(config.services["supply"], name="alone", title="Alone", delivered_by=("fake/alone",))
+    jobs = {**config.jobs, "fake/alone": replace(config.jobs["fake/load"], name="fake/alone")}
     config = replace(config, services={**config.services, "alone": alone}, jobs=jobs)
     with running_bench(tmp_path, scheduler, config) as made:
         for name in ("extract", "load", "alone"):

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from connectors.sdk.states import RunState
-from console.control.incidents.verdict import incident_verdict
+from console.control.incidents.verdict.decision import incident_verdict
+from console.control.incidents.verdict.text import verdict_parts
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.service import Timeliness
 from console.forecast.finish_times import FinishTimes, ServiceForecast, ServiceOdds
@@ -71,18 +72,19 @@ def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench,
     [service] = view.services
     assert service.expected is not None
     due, done = f"{service.deadline:%H:%M}", f"{service.expected:%H:%M}"
-    verdict = incident_verdict(view, [], now, lambda at: f"{at:%H:%M}", is_frozen=False)
+    verdict = incident_verdict(view, [], now, is_frozen=False)
+    parts = verdict_parts(verdict, now, lambda at: f"{at:%H:%M}")
     at_risk = f"Supply plan {due} will miss: load has not started, nothing to restart"
-    assert ([(at_risk, "bad"), (f", expected {done}, 1 min late", "plain")], ()) == ([*verdict.parts], verdict.saves)
+    assert ([(at_risk, "bad"), (f", expected {done}, 1 min late", "plain")], ()) == (parts, verdict.saves)
 
 
 def test_around_even_odds_and_around_its_alarm_the_verdict_stays(bench: Bench, wavering: Wavering) -> None:
     near = [0.45, 0.55, 0.45, 0.51, 0.4, 0.6, 0.36]
     assert [Timeliness.AT_RISK, *[Timeliness.WILL_MISS] * 6] == [status_with(bench, wavering, late) for late in near]
-    calmer = [0.3, 0.2, 0.26, 0.13]
+    calmer = [0.3, 0.2, 0.26, 0.21]
     assert [Timeliness.AT_RISK] * 4 == [status_with(bench, wavering, late) for late in calmer]
-    over = [0.05, 0.2, 0.3, 0.2]
+    over = [0.05, 0.3, 0.41, 0.3]
     assert [*[Timeliness.ON_TIME] * 2, *[Timeliness.AT_RISK] * 2] == [
         status_with(bench, wavering, late) for late in over
     ]
-    assert 1 == len([title for _, title, _ in bench.sink.got if "will miss: load has not started" in title])
+    assert 1 == len([title for _, title, _ in bench.sink.got if "at risk: load has not started" in title])

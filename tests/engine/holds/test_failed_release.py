@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from connectors.sdk.errors import AccessRefused
-from console.config.sections import ServiceSettings
+from console.domain.settings import ServiceSetting
 from console.store.queries import open_queries
 from tests.engine.bench import running_bench
 from tests.engine.holds import test_holds
 from tests.engine.holds.test_holds import Night, a_night, at, repair, started
 from tests.fakes.scheduler import FakeScheduler
+from tests.reasons import zoned
 
 NO_RIGHT = "role headway may not resume load"
 
@@ -26,10 +27,8 @@ NO_RIGHT = "role headway may not resume load"
 def a_refusing_night(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
     """`load` delivers a tier 1 service by 06:00. It is held for `extract`, which is good at 04:10; its scheduler
     refuses each release."""
-    service = ServiceSettings(
-        title="Supply", delivered_by=("fake/load",), deadline=at("06:00").time(), timezone="UTC",
-        cutoff=at("12:00").time(), tier=1,
-    )  # fmt: skip
+    due, cutoff = at("06:00").time(), at("12:00").time()
+    service = ServiceSetting("supply", "Supply", ("fake/load",), due, "UTC", cutoff=cutoff, tier=1)
     monkeypatch.setattr(
         test_holds, "running_bench",
         lambda path, scheduler, config: running_bench(path, scheduler, replace(config, services={"supply": service})),
@@ -99,7 +98,9 @@ def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, mon
         stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {key})"
         assert ("held", stuck) == night.load()
         with open_queries(night.bench.url) as reads:
-            assert [f"it cannot be released: {NO_RIGHT}"] == [hold.explanation for hold in reads.holds.list_holds()]
+            assert [f"it cannot be released: {NO_RIGHT}"] == [
+                zoned(hold.explanation) for hold in reads.holds.list_holds()
+            ]
         night.at("10:16").rounds(4)
         assert ("missed", stuck) == night.load()
         [missed] = [body for _, title, body in night.bench.sink.got if "[INC-0002]" in title]

@@ -16,11 +16,14 @@ from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.sections import DependencySettings, ServiceSettings
+from console.config.sections import DependencySettings
 from console.domain.hold import HoldReason
-from console.domain.ids import micros, new_action_key
+from console.domain.ids import micros, new_action_key, utc_minute
+from console.domain.settings import ServiceSetting
+from console.domain.text import render, text_of
 from console.engine.api.action_request import ActionRequest
 from console.store import approvals
+from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -75,18 +78,19 @@ class Night:
 
     def hold(self) -> tuple[Any, ...]:
         [row] = self.rows("SELECT state, kind, period_key, reason, detail FROM hold")
-        return (*row[:3], HoldReason(row[3]).text(row[4]))
+        return (*row[:3], render(HoldReason(row[3]).text(text_of(row[4])), utc_minute))
 
     def load(self) -> tuple[Any, ...]:
         """The run of load that is due at 04:00."""
-        [row] = self.rows(
+        [(state, reason)] = self.rows(
             "SELECT r.state, r.reason FROM run r JOIN job j ON j.id = r.job_id"
             " WHERE j.native_id = 'load' AND r.period_key = '2026-11-20T04:00:00Z'"
         )
-        return row
+        return state, render(text_of(reason), utc_minute)
 
     def events(self) -> list[str]:
-        return [row[0] for row in self.rows("SELECT text FROM event WHERE kind = 'hold' ORDER BY id")]
+        rows = self.rows("SELECT text FROM event WHERE kind = 'hold' ORDER BY id")
+        return [render(text_of(text), utc_minute) for (text,) in rows]
 
     def job_id(self, name: str) -> int:
         return int(self.rows(f"SELECT id FROM job WHERE native_id = '{name}'")[0][0])
@@ -94,7 +98,7 @@ class Night:
 
 @contextmanager
 def a_night(
-    folder: Path, mode: str = "hold", clock: str = "0 4 * * *", promised: ServiceSettings | None = None,
+    folder: Path, mode: str = "hold", clock: str = "0 4 * * *", promised: ServiceSetting | None = None,
     **edge_more: str,
 ) -> Iterator[Night]:  # fmt: skip
     """`load` is due at 04:00, or whenever it is requested, and held for `extract`, which failed at 03:12. `promised`: a
@@ -324,9 +328,9 @@ def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) 
     )
     requests.act(request, key)
     night.at("03:41")
-    assert "" == approvals.approve_action(
-        night.bench.store, night.bench.fence, key, night.bench.digest(key), "jo", "her desk", micros(at("03:41"))
-    )
+    change = ChangeOrigin("jo", "her desk", "", micros(at("03:41")))
+    bench = night.bench
+    assert "" == approvals.approve_action(bench.store, bench.fence, key, bench.digest(key), change)
     night.bench.parts.actions.step(night.bench.fence)
     message = "it was to end at 2026-11-20 03:40+00:00 and was not placed until then: ask again, for a longer time"
     assert [("refused", message)] == night.rows(f"SELECT state, text FROM action WHERE key = '{key}'")

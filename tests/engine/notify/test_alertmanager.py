@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import httpx
 import pytest
 
-from connectors.sdk.secrets import SecretRef
+from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
-from console.cli.configure import _url_fault, send_test_message
-from console.config.sections import RouteSettings
+from console.config.alerts import RouteSettings
+from console.diagnosis.routes import send_test_message, url_fault
 from console.engine.notify import alertmanager, outbox
 from console.engine.notify.alertmanager import AlertmanagerSender, AlertMessage, is_alertmanager, post_alerts
 from console.engine.notify.paging import Page, PageAction
@@ -27,9 +28,11 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
 from tests.lab.sinks import Behaviour, HttpSink
+from tests.messages import message_of
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url, fault",
     [
         ("alertmanager://am.example.com", ""),
@@ -43,10 +46,18 @@ from tests.lab.sinks import Behaviour, HttpSink
 )
 def test_check_names_the_wrong_part_without_the_password(url: str, fault: str) -> None:
     assert is_alertmanager(url)
-    result = _url_fault(url)
+    result = url_fault(url)
     assert fault in result
     assert bool(fault) == bool(result)
     assert "CANARY" not in result
+
+
+def test_an_alert_of_another_form_hides_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"labels": {"incident": "INC-0001"}, "annotations": {}, "startsAt": "2026-11-24T03:00:00Z", "endsAt": "…"}
+    odd = [7, {}, {**good, "annotations": None}, {**good, "labels": {"incident": 1}}, {**good, "endsAt": 0}]
+    reply = httpx.Response(200, json=[*odd, good])
+    monkeypatch.setattr(alertmanager, "_request", lambda *_, **__: reply)
+    assert [good] == alertmanager.active_alerts("alertmanager://127.0.0.1:9093")
 
 
 def test_a_first_route_is_tried_with_a_test_that_ends() -> None:
@@ -127,7 +138,7 @@ def test_a_late_message_about_a_closed_incident_ends_its_alert(bench: Bench, sin
     fail(bench)
     change(bench, "UPDATE incident SET closed_us = 1")
     url = f"alertmanager://127.0.0.1:{sinks[0].port}"
-    assert AlertmanagerSender(bench.store).send(url, "Update", "", Page("key", PageAction.UPDATE), 1).arrived
+    assert AlertmanagerSender(bench.store).send(url, message_of("Update"), Page("key", PageAction.UPDATE), 1).arrived
     [alert] = sinks[0].posts[-1].data
     assert ("INC-0001", alert["startsAt"]) == (alert["labels"]["incident"], alert["endsAt"])
 
@@ -161,6 +172,14 @@ def test_a_refresh_opens_no_connection_to_the_store(
     assert {"summary", "description", "failed_since", "act_by"} <= alert["annotations"].keys()
 
 
+def test_a_refusal_that_repeats_a_secret_is_masked_before_it_is_cut(sinks: tuple[HttpSink, HttpSink]) -> None:
+    secrets = SecretStore()
+    secrets.add("CANARY-cmd-S3cret/Key+9q")
+    sinks[0].behaviour = Behaviour(400, body=b"e" * 190 + b"CANARY-cmd-S3cret/Key+9q")
+    refused = post_alerts(f"alertmanager://127.0.0.1:{sinks[0].port}", [])
+    assert (True, False) == ("HTTP 400: eee" in refused.reason, "CANARY" in secrets.mask(refused.reason))
+
+
 def test_certificates_are_loaded_once_and_only_for_https(
     sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,12 +209,14 @@ def test_open_incidents_are_read_before_each_post_of_a_refresh(
 
 def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks: tuple[HttpSink, HttpSink]) -> None:
     sender, url = AlertmanagerSender(None), f"alertmanager://127.0.0.1:{sinks[0].port}"
-    recovery = threading.Thread(target=sender.send, args=(url, "Resolved", "", Page("key", PageAction.RESOLVE), None))
+    recovery = threading.Thread(
+        target=sender.send, args=(url, message_of("Resolved"), Page("key", PageAction.RESOLVE), None)
+    )
 
     def read() -> list[AlertMessage]:
         recovery.start()
         recovery.join(0.3)
-        return [AlertMessage("Open", "", Page("key"), None)]
+        return [AlertMessage(message_of("Open"), Page("key"), None)]
 
     assert sender.refresh(url, read).arrived
     recovery.join()
@@ -209,4 +230,4 @@ def test_headways_own_trouble_is_sent_while_the_store_is_unusable(
     for sink in sinks:
         [alert] = sink.wait_for(1)[0].data
         assert ("Headway", True) == (alert["labels"]["alertname"], "key" in alert["labels"])
-        assert "Headway bench: no alerts, store unavailable" == alert["annotations"]["summary"]
+        assert "Headway bench: cannot send alerts, store unavailable" == alert["annotations"]["summary"]

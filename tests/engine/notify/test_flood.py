@@ -19,7 +19,7 @@ JOBS = [f"job{number:04}" for number in range(5000)]
 
 def depending(bench: Bench) -> None:
     """All jobs wait for `extract`, which notifies two routes."""
-    root = bench.config.jobs["fake/extract"].model_copy(update={"notify": ("oncall",)})
+    root = replace(bench.config.jobs["fake/extract"], notify=("oncall",))
     edges = tuple(DependencySettings(upstream="fake/extract", downstream=f"fake/{name}") for name in JOBS)
     restarted(bench, replace(bench.config, dependencies=edges, jobs={"fake/extract": root}))
 
@@ -70,8 +70,8 @@ def test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest(tmp_path: Path) -
         with bench.store.write(None) as connection:
             connection.rows(
                 "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) INSERT INTO alert"
-                " (id, dedup_key, kind, version, route, title, body, plain_title, plain_body, made_us, urgent, waits,"
-                " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 'b', '', '', 1, 0, 1, 0 FROM n"
+                " (id, dedup_key, kind, version, route, message, made_us, urgent, waits,"
+                " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 1, 0, 1, 0 FROM n"
             )
             connection.rows(
                 "INSERT INTO delivery (alert_id, url_index, receiver, state, tries, next_us, repeats, error, since_us,"
@@ -90,8 +90,8 @@ def test_what_had_a_url_that_left_the_config_stays_within_the_limit_of_the_other
         with bench.store.write(None) as connection:
             connection.rows(
                 "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO alert"
-                " (id, dedup_key, kind, version, route, title, body, plain_title, plain_body, made_us, urgent, waits,"
-                " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 'b', '', '', 1, 0, 1, 0 FROM n"
+                " (id, dedup_key, kind, version, route, message, made_us, urgent, waits,"
+                " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 1, 0, 1, 0 FROM n"
             )
             connection.rows(
                 "INSERT INTO delivery (alert_id, url_index, receiver, state, tries, next_us, repeats, error, since_us,"

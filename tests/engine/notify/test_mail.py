@@ -15,7 +15,7 @@ from aiosmtpd.smtp import Envelope
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
-from console.config.sections import RouteSettings
+from console.config.alerts import RouteSettings
 from console.domain.ids import micros
 from console.engine.notify.backoff import RetryDecision
 from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
@@ -27,11 +27,12 @@ from tests.engine.bench import Bench, Sink, estate_config, running_bench, wait_u
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
+from tests.messages import message_of
 from tests.store.ready import open_ready
 
 ROOT = mail_thread("store", "run:a@b", "oncall", 1, True, begins=True)
 LATER = mail_thread("store", "run:a@b", "oncall", 2, True, begins=False)
-BODY = "hosts/extract failed: exit 1\n\nLast log lines:\n  | <b>no space</b> & more\n  | \u202eend\n\nOpen it: x\n"
+BODY = "hosts/extract failed: exit 1\n\nLast log lines:\n\n  | <b>no space</b> & more\n  | \u202eend\n\nOpen it: x\n"
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def server() -> Iterator[SmtpSink]:
 
 def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(server: SmtpSink) -> None:
     for thread in (ROOT, LATER, LATER):
-        sent = send_mail(server.url(), "failed [INC-0001]", BODY, thread)
+        sent = send_mail(server.url(), message_of("failed [INC-0001]", BODY), thread)
         assert sent is not None
         assert sent.arrived
     first, later, repeat = (mail.message for mail in server.mails)
@@ -60,19 +61,21 @@ def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: S
     part = mail_thread("store", "run:c@d", "oncall", 3, True, begins=True)
     whole = mail_thread("store", "run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
     for thread in (ROOT, part, whole):
-        send_mail(server.url(), "failed [INC-0001]", BODY, thread)
+        send_mail(server.url(), message_of("failed [INC-0001]", BODY), thread)
     first, second, update = (mail.message for mail in server.mails)
     assert first["Message-ID"] == update["In-Reply-To"]
     assert [second["Message-ID"], first["Message-ID"]] == update["References"].split()
 
 
 def test_what_is_about_no_incident_belongs_to_no_thread(server: SmtpSink) -> None:
-    send_mail(server.url(), "Test", "x\n", mail_thread("store", "headway:test", "oncall", 9, False, begins=True))
+    send_mail(
+        server.url(), message_of("Test", "x\n"), mail_thread("store", "headway:test", "oncall", 9, False, begins=True)
+    )
     assert (None, None) == (server.mails[0].message["In-Reply-To"], server.mails[0].message["References"])
 
 
 def test_a_mail_says_the_same_as_text_and_as_html_with_everything_escaped(server: SmtpSink) -> None:
-    send_mail(server.url(), "<i>x</i> [INC-0001]", BODY, ROOT)
+    send_mail(server.url(), message_of("<i>x</i> [INC-0001]", BODY), ROOT)
     message = server.mails[0].message
     text, html = message.get_body(("plain",)), message.get_body(("html",))
     assert text is not None
@@ -103,21 +106,21 @@ def test_the_page_fits_a_phone_in_light_and_dark_and_its_tables_are_tables() -> 
     body = (
         "Open  https://ops.example/x\n\nSERVICE  DUE (CET)\nDaily    07:30\n\n" + "-" * 40 + "\n\nError  http://evil/\n"
     )
-    page = as_html("Daily 07:30 at risk", body)
+    page = as_html(message_of("Daily 07:30 at risk", body))
     ET.fromstring(re.sub(r"<meta[^>]*>|<!DOCTYPE html>|<hr>", "", page))  # every tag is closed
     assert (3, 1) == (page.count("<table"), page.count('<a href="https://ops.example/x">'))
     assert "<th>Due (CET)</th>" in page
     assert "<td>07:30</td>" in page
-    assert "<td>db07:<wbr/>load_<wbr/>orders</td>" in as_html("t", "Cause  db07:load_orders\n")
+    assert "<td>db07:<wbr/>load_<wbr/>orders</td>" in as_html(message_of("t", "Cause  db07:load_orders\n"))
     assert 'href="http://evil' not in page
-    assert "<th>Due (ChST)</th>" in as_html("t", body.replace("CET", "ChST"))
+    assert "<th>Due (ChST)</th>" in as_html(message_of("t", body.replace("CET", "ChST")))
     assert "@media (prefers-color-scheme:dark)" in page
     assert [] == [width for width in re.findall(r"(?<!max-)width[:=]\D?(\d+)px", page) if int(width) > 360]
 
 
 def test_the_signed_link_of_a_mail_is_a_label_in_html_and_whole_in_the_text(server: SmtpSink) -> None:
     link = f"https://ops.example/acknowledge?link={'x' * 120}"
-    send_mail(server.url(), "t", f"Acknowledge  {link}\nOpen         https://ops.example/x\n", ROOT)
+    send_mail(server.url(), message_of("t", f"Acknowledge  {link}\nOpen         https://ops.example/x\n"), ROOT)
     text, html = (part.get_content() for part in server.mails[0].message.iter_parts())
     assert f'<td><a href="{link}">Acknowledge for 1h</a></td>' in html
     assert 1 == html.count(link)
@@ -126,20 +129,20 @@ def test_the_signed_link_of_a_mail_is_a_label_in_html_and_whole_in_the_text(serv
 
 
 def test_a_subject_cannot_bring_a_header_of_its_own(server: SmtpSink) -> None:
-    send_mail(server.url(), "a\r\nBcc: thief@example.org\r\n\r\nb", "x\n", ROOT)
+    send_mail(server.url(), message_of("a\r\nBcc: thief@example.org\r\n\r\nb", "x\n"), ROOT)
     assert (("oncall@example.org",), None) == (server.mails[0].recipients, server.mails[0].message["Bcc"])
 
 
 @pytest.mark.parametrize("name", ["x" * length for length in range(18, 60, 6)] + ["ü" * 40, "x" * 200])
 def test_a_long_subject_arrives_as_it_is(server: SmtpSink, name: str) -> None:
     title = f"Resolved: hosts/{name} recovered (INC-0001, 10 min)"
-    send_mail(server.url(), title, BODY, ROOT)
+    send_mail(server.url(), message_of(title, BODY), ROOT)
     assert title == server.mails[0].message["Subject"]
 
 
 def test_all_recipients_of_a_url_get_one_mail_and_hidden_ones_stay_hidden(server: SmtpSink) -> None:
     url = server.url("a@example.org,b@example.org") + "&cc=c@example.org&bcc=d@example.org&name=Night"
-    send_mail(url, "t", "x\n", ROOT)
+    send_mail(url, message_of("t", "x\n"), ROOT)
     (mail,) = server.mails
     assert {f"{name}@example.org" for name in "abcd"} == set(mail.recipients)
     assert ("a@example.org, b@example.org", "c@example.org", None) == (
@@ -158,7 +161,7 @@ def test_a_refusal_proves_that_nothing_arrived_and_a_lost_answer_proves_nothing(
     server: SmtpSink, mode: str, arrived: bool | None, for_good: bool, text: str
 ) -> None:
     server.mode = mode  # type: ignore[assignment]
-    sent = send_mail(server.url(), "t", "x\n", ROOT)
+    sent = send_mail(server.url(), message_of("t", "x\n"), ROOT)
     assert sent is not None
     assert (arrived, for_good) == (sent.arrived, sent.for_good)
     assert text in sent.reason
@@ -169,20 +172,20 @@ def test_a_recipient_that_is_refused_for_good_is_not_retried_at_the_cost_of_the_
     server: SmtpSink, reply: str, for_good: bool
 ) -> None:
     server.refused["gone@example.org"] = reply
-    sent = send_mail(server.url("oncall@example.org,gone@example.org"), "t", "x\n", ROOT)
+    sent = send_mail(server.url("oncall@example.org,gone@example.org"), message_of("t", "x\n"), ROOT)
     assert SendResult(None, f"SMTP {reply}", for_good) == sent
     assert ["oncall@example.org"] == [recipient for mail in server.mails for recipient in mail.recipients]
 
 
 def test_a_server_that_is_not_there_was_never_reached() -> None:
-    sent = send_mail(f"mailto://127.0.0.1:{free_port()}?from=h@example.org&mode=insecure", "t", "x\n", ROOT)
+    sent = send_mail(f"mailto://127.0.0.1:{free_port()}?from=h@example.org&mode=insecure", message_of("t", "x\n"), ROOT)
     assert sent is not None
     assert (False, False, True) == (sent.arrived, sent.for_good, "Connection refused" in sent.reason)
 
 
 @pytest.mark.parametrize("url", ["json://sink.example/x", "mailto://", "mailtos://u:p@h?to=a@b.c&verify=no"])
 def test_what_is_no_mail_or_only_apprise_can_send_is_left_to_it(url: str) -> None:
-    assert None is send_mail(url, "t", "x\n", MailThread("own"))
+    assert None is send_mail(url, message_of("t", "x\n"), MailThread("own"))
 
 
 def test_the_engine_mails_opening_and_recovery_as_one_thread(
@@ -240,7 +243,7 @@ def test_after_an_outage_a_closed_incident_is_one_mail_and_one_success_sends_the
     closed, still_open = server.mails
     assert closed.subject.startswith("Resolved: fake/extract recovered (INC-0001, ")
     opening = "fake/extract failed, no service affected: exit 1 [INC-0001]"
-    assert f"Replaces an alert of 10 min ago that was not delivered:\r\n  | {opening}\r\n" in closed.text
+    assert f"Replaces an alert of 10 min ago that was not delivered:\r\n\r\n  | {opening}\r\n" in closed.text
     assert "Delayed" not in closed.text
     assert still_open.subject == "fake/other failed, no service affected: exit 1 [INC-0002]"
     assert "Delayed by 10 min.\r\n" in still_open.text

@@ -18,8 +18,9 @@ from console.engine.notify import paging, senders
 from console.engine.notify.paging import Page, PageAction, silent_fault
 from console.engine.notify.senders import SendResult, send_by_apprise
 from tests.deep import few
-from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route, rows
+from tests.engine.notify.test_routing import bench_of, fail, later, limit_alerts, post_of, route, rows
 from tests.fakes.internet import FakeInternet, fake_internet
+from tests.messages import message_of
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
 UUID = "8b799edf-6f98-4d3a-9be7-2862fb4e5752"
@@ -66,7 +67,7 @@ def internet() -> Iterator[FakeInternet]:
 
 
 def send(url: str, action: PageAction = PageAction.OPEN, resolves: tuple[str, ...] = ()) -> Any:
-    return send_by_apprise(url, f"INC-0001 {action}", "load failed\n", Page(INCIDENT, action, resolves))
+    return send_by_apprise(url, message_of(f"INC-0001 {action}", "load failed\n"), Page(INCIDENT, action, resolves))
 
 
 @pytest.mark.parametrize("action", [PageAction.OPEN, PageAction.RESOLVE])
@@ -106,14 +107,16 @@ LONG_BODY = "\n".join(
 @pytest.mark.parametrize("url", [*PAGERS.values(), *OTHERS.values()], ids=[*PAGERS, *OTHERS])
 def test_no_receiver_refuses_a_long_alert(internet: FakeInternet, url: str, action: PageAction) -> None:
     internet.status = 202 if "pagerduty" in url or "ilert" in url else 200
-    sent = send_by_apprise(url, f"Supply plan at risk {'ö' * 300}", LONG_BODY, Page(INCIDENT, action, tier=1))
+    sent = send_by_apprise(
+        url, message_of(f"Supply plan at risk {'ö' * 300}", LONG_BODY), Page(INCIDENT, action, tier=1)
+    )
     assert sent.arrived, sent
     if action is PageAction.OPEN:
         assert "headway ack INC" in unquote_plus(str(internet.bodies))
 
 
 def test_a_shortened_alert_ends_at_a_line_and_says_so(internet: FakeInternet) -> None:
-    send_by_apprise(OTHERS["discord"], "Supply plan at risk", LONG_BODY, Page(INCIDENT))
+    send_by_apprise(OTHERS["discord"], message_of("Supply plan at risk", LONG_BODY), Page(INCIDENT))
     [body] = internet.bodies
     assert 1_500 < len(body["content"]) <= 2_000
     *_, last, note = (line for line in body["content"].splitlines() if line.strip("` "))
@@ -145,7 +148,7 @@ def test_a_shortened_text_fits_and_is_a_beginning_or_the_ending_alone(text: str,
 
 def test_pagerduty_has_the_title_as_summary_and_the_whole_body_in_the_details(internet: FakeInternet) -> None:
     internet.status = 202
-    send_by_apprise(f"{PAGERS['pagerduty']}?+team=dwh", "Supply plan at risk", LONG_BODY, Page(INCIDENT))
+    send_by_apprise(f"{PAGERS['pagerduty']}?+team=dwh", message_of("Supply plan at risk", LONG_BODY), Page(INCIDENT))
     [body] = internet.bodies
     assert "Supply plan at risk" == body["payload"]["summary"]
     details = body["payload"]["custom_details"]
@@ -250,7 +253,7 @@ def test_the_severity_of_a_page_is_that_of_its_tier(
     internet: FakeInternet, name: str, tier: int, priority: str
 ) -> None:
     internet.status = 202
-    send_by_apprise(PAGERS[name], "INC-0001", "load failed\n", Page(INCIDENT, tier=tier))
+    send_by_apprise(PAGERS[name], message_of("INC-0001", "load failed\n"), Page(INCIDENT, tier=tier))
     [body] = internet.bodies
     assert [priority] == [*levels_in(body)]
 
@@ -265,22 +268,23 @@ def test_the_severity_of_a_page_is_that_of_its_tier(
 )
 def test_a_severity_in_the_url_is_kept(internet: FakeInternet, name: str, own: str, severity: str) -> None:
     internet.status = 202
-    send_by_apprise(f"{PAGERS[name]}?{own}", "INC-0001", "load failed\n", Page(INCIDENT, tier=1))
+    send_by_apprise(f"{PAGERS[name]}?{own}", message_of("INC-0001", "load failed\n"), Page(INCIDENT, tier=1))
     [body] = internet.bodies
     assert [severity] == [*levels_in(body)]
 
 
 def test_a_recovery_of_a_low_tier_resolves_in_splunk_on_call(internet: FakeInternet) -> None:
-    send_by_apprise(PAGERS["splunk"], "INC-0001", "load ok\n", Page(INCIDENT, PageAction.RESOLVE, tier=4))
+    send_by_apprise(PAGERS["splunk"], message_of("INC-0001", "load ok\n"), Page(INCIDENT, PageAction.RESOLVE, tier=4))
     [body] = internet.bodies
     assert ("RECOVERY", KEY) == (body["message_type"], body["entity_id"])
 
 
 def test_an_incident_without_an_affected_service_pages_like_tier_3_and_a_digest_retains_its_severity(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    limit_alerts(monkeypatch, 1)
     jobs = ["extract", "one", "two"]
-    with bench_of(tmp_path, jobs, oncall=route("ONE", max_per_minute=1)) as bench:
+    with bench_of(tmp_path, jobs, oncall=route("ONE")) as bench:
         fail(bench, *jobs)
         later(bench, timedelta(seconds=6))
         assert [3, None] == [page.tier for _, page in post_of(bench).pages]
@@ -304,7 +308,7 @@ def test_a_documented_url_has_no_fault(url: str) -> None:
 
 
 def test_the_recovery_of_an_incident_resolves_its_page_also_on_a_fallback_route(tmp_path: Path) -> None:
-    with bench_of(tmp_path, oncall=route("ONE", fallback="boss", fallback_after="1m"), boss=route("BOSS")) as bench:
+    with bench_of(tmp_path, oncall=route("ONE", fallback="boss"), boss=route("BOSS")) as bench:
         post_of(bench).answers["one"] = SendResult(False, "error=503")
         fail(bench, "extract")
         later(bench, timedelta(minutes=2))
@@ -316,9 +320,12 @@ def test_the_recovery_of_an_incident_resolves_its_page_also_on_a_fallback_route(
         assert 1 == len({page.key for page in pages})
 
 
-def test_the_page_of_a_digest_is_resolved_with_the_last_of_its_incidents(tmp_path: Path) -> None:
+def test_the_page_of_a_digest_is_resolved_with_the_last_of_its_incidents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_alerts(monkeypatch, 1)
     jobs = ["extract", "one", "two"]
-    with bench_of(tmp_path, jobs, oncall=route("ONE", max_per_minute=1)) as bench:
+    with bench_of(tmp_path, jobs, oncall=route("ONE")) as bench:
         fail(bench, *jobs)
         later(bench, timedelta(seconds=6))
         [opened, digest] = [page for _, page in post_of(bench).pages]
@@ -334,13 +341,14 @@ def test_the_page_of_a_digest_is_resolved_with_the_last_of_its_incidents(tmp_pat
         assert {"extract": (), "one": (), "two": (digest.key,)} == resolved_by
 
 
-def test_a_digest_of_recoveries_resolves_each_and_pages_nobody(tmp_path: Path) -> None:
-    with bench_of(tmp_path, oncall=route("ONE", max_per_minute=1)) as bench:
+def test_a_digest_of_recoveries_resolves_each_and_pages_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_alerts(monkeypatch, 1)
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
         with bench.store.write(None) as session:
             for number, kind in enumerate(["opened", "recovered", "recovered"], 1):
                 session.rows(
-                    "INSERT INTO alert (id, dedup_key, kind, version, route, title, body, plain_title, plain_body,"
-                    " made_us, urgent, waits, let_us) VALUES (?, ?, ?, 1, 'oncall', 't', 'b', '', '', 1, FALSE, TRUE,"
+                    "INSERT INTO alert (id, dedup_key, kind, version, route, message, made_us"
+                    ", urgent, waits, let_us) VALUES (?, ?, ?, 1, 'oncall', 't', 1, FALSE, TRUE,"
                     " 0)",
                     (number, f"k{number}", kind),
                 )
@@ -353,3 +361,11 @@ def test_a_digest_of_recoveries_resolves_each_and_pages_nobody(tmp_path: Path) -
         [(_, first), (_, digest)] = post_of(bench).pages
         assert (PageAction.OPEN, "k1", ()) == (first.action, first.key, first.resolves)
         assert (PageAction.RESOLVE, ("k2", "k3")) == (digest.action, digest.resolves)
+
+
+def test_two_stores_have_a_page_each_about_the_same_run(internet: FakeInternet) -> None:
+    internet.status = 202
+    for store in ("a", "b"):
+        page = Page(INCIDENT, PageAction.OPEN, store_id=store)
+        send_by_apprise(PAGERS["pagerduty"], message_of("load failed", "load failed\n"), page)
+    assert 2 == len({event(body) for body in internet.bodies})

@@ -13,6 +13,7 @@ from apprise.manager_plugins import NotificationManager
 from console.engine.notify import senders
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise, unreadable_url
+from tests.messages import message_of
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
@@ -22,15 +23,15 @@ def test_syslog_is_sent_only_where_a_daemon_listens(
     """syslog(3) reports success without one; it may be started later, so that the alert is retried."""
     place = tmp_path / "log"
     monkeypatch.setattr(senders, "SYSLOG_SOCKET", str(place))
-    refused = send_by_apprise("syslog://", "title", "body", Page("a"))
+    refused = send_by_apprise("syslog://", message_of("title", "body"), Page("a"))
     assert (False, False) == (refused.arrived, refused.for_good)
     assert f"no syslog daemon listens on {place} (No such file or directory). Fix: start one" in refused.reason
     with closing(socket.socket(socket.AF_UNIX, kind)) as daemon:
         daemon.bind(str(place))
         if kind is socket.SOCK_STREAM:
             daemon.listen()
-        assert True is send_by_apprise("syslog://", "title", "body", Page("a")).arrived
-    assert "Connection refused" in send_by_apprise("syslog://", "title", "body", Page("a")).reason
+        assert True is send_by_apprise("syslog://", message_of("title", "body"), Page("a")).arrived
+    assert "Connection refused" in send_by_apprise("syslog://", message_of("title", "body"), Page("a")).reason
 
 
 def test_what_no_receiver_confirms_is_never_sent() -> None:
@@ -39,7 +40,7 @@ def test_what_no_receiver_confirms_is_never_sent() -> None:
         receiver.bind(("127.0.0.1", 0))
         receiver.setblocking(False)
         url = f"rsyslog://127.0.0.1:{receiver.getsockname()[1]}"
-        result = send_by_apprise(url, "title", "body", Page("a"))
+        result = send_by_apprise(url, message_of("title", "body"), Page("a"))
         assert (False, True) == (result.arrived, result.for_good)
         assert result.reason.startswith("rsyslog:// sends UDP, which no receiver confirms: not sent. Fix: ")
         with pytest.raises(BlockingIOError):
@@ -55,7 +56,7 @@ def test_what_no_receiver_confirms_is_never_sent() -> None:
     ],
 )
 def test_a_url_that_this_machine_cannot_use_is_refused_for_good(url: str, reason: str) -> None:
-    result = send_by_apprise(url, "title", "body", Page("a"))
+    result = send_by_apprise(url, message_of("title", "body"), Page("a"))
     assert (False, True, True) == (result.arrived, result.for_good, result.reason.startswith(reason))
 
 

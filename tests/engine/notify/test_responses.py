@@ -19,16 +19,18 @@ from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from console.domain.ids import micros
 from console.engine.notify import responses
-from console.engine.notify.paging import Page
+from console.engine.notify.paging import page_key
 from console.engine.notify.responses import read_key_fault
 from console.store.alert_responses import acknowledge
 from console.store.audit import ChangeOrigin
+from console.store.db.lease import store_id
 from console.timing.clock import real_now
 from tests.engine.bench import Bench
 from tests.engine.notify.test_paging import HEX, PAGERS, UUID
-from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route, rows
+from tests.engine.notify.test_routing import bench_of, fail, later, limit_alerts, post_of, route, rows
 from tests.fakes import on_call
 from tests.fakes.on_call import READ_KEY, FakeIncident, FakeOnCall
+from tests.lab.process import HANGS_SECONDS
 
 URLS = {name: f"{PAGERS[name]}?read_key={READ_KEY}" for name in ("pagerduty", "opsgenie", "splunk", "ilert")}
 READ_ONLY = {"incidentio": f"{PAGERS['incidentio']}?read_key={READ_KEY}"}
@@ -52,7 +54,7 @@ def paged(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[t
         bench.parts.on_call.client.transport = httpx.MockTransport(service)
         fail(bench, "extract")
         [(dedup_key,)] = rows(bench, "SELECT dedup_key FROM alert")
-        [(key, _)] = Page(dedup_key).steps
+        key = page_key(store_id(bench.store), dedup_key)
         service.incidents[key] = FakeIncident(17)
         yield bench, service, service.incidents[key]
 
@@ -136,7 +138,7 @@ def test_an_acknowledgement_at_one_service_reaches_each_other_once_and_comes_bac
         )
         fail(bench, "extract")
         [(dedup_key,)] = rows(bench, "SELECT dedup_key FROM alert")
-        [(key, _)] = Page(dedup_key).steps
+        key = page_key(store_id(bench.store), dedup_key)
         for service in services.values():
             service.incidents[key] = FakeIncident(17)
         person = PERSON.get(origin, "Ann Example")
@@ -231,7 +233,7 @@ def three_paged(
         fail(bench, *jobs)
         later(bench, timedelta(seconds=6))
         for number, (dedup_key,) in enumerate(rows(bench, "SELECT dedup_key FROM alert WHERE incident_id > 0")):
-            service.incidents[Page(dedup_key).steps[0][0]] = FakeIncident(number)
+            service.incidents[page_key(store_id(bench.store), dedup_key)] = FakeIncident(number)
         yield bench, service
 
 
@@ -274,8 +276,10 @@ def test_a_refused_acknowledgement_is_logged_once_and_stops_no_other(
             acknowledge_here(bench, incident_id=incident_id)
         compare(bench, 3)
         assert (2, 1) == (len(service.acknowledged), service.refused)
-        outcomes = [text for (text,) in rows(bench, "SELECT text FROM event WHERE kind = 'acknowledgement_sent'")]
-        assert (2, 1) == tuple(sum(term in text for text in outcomes) for term in (": acknowledgement sent", "(404)"))
+        sent = rows(bench, "SELECT actor, text FROM event WHERE kind = 'acknowledgement_sent'")
+        outcomes = [text for _, text in sent]
+        assert ['PagerDuty, route "oncall", env ROUTE_PAGER0'] * 3 == [actor for actor, _ in sent]
+        assert (2, 1) == tuple(sum(term in text for text in outcomes) for term in ("acknowledgement sent", "(404)"))
 
 
 def test_the_list_of_one_read_key_is_read_once_for_all_its_urls(
@@ -308,7 +312,8 @@ def test_every_page_of_acknowledged_escalations_is_read_up_to_a_limit(
 
 
 def test_an_incident_in_a_digest_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with three_paged(tmp_path, monkeypatch, PAGERS["pagerduty"], max_per_minute=1) as (bench, service):
+    limit_alerts(monkeypatch, 1)
+    with three_paged(tmp_path, monkeypatch, PAGERS["pagerduty"]) as (bench, service):
         for incident_id in (1, 2, 3):
             acknowledge_here(bench, incident_id=incident_id)
         compare(bench)
@@ -420,19 +425,21 @@ def test_a_service_that_hangs_delays_no_notification(tmp_path: Path, monkeypatch
 
         def hang(request: httpx.Request) -> httpx.Response:
             requested.set()
-            released.wait(20)
+            released.wait(HANGS_SECONDS)
             return service(request)
 
         bench.parts.on_call.client.transport = httpx.MockTransport(hang)
         thread = threading.Thread(target=compare, args=(bench,))
         thread.start()
-        assert requested.wait(20)
-        bench.scheduler.attempt("extract", "extract-1", RunState.SUCCEEDED, datetime.now(UTC))
-        bench.turn()
-        later(bench)
-        assert 2 == len(post_of(bench).got)
-        released.set()
-        thread.join()
+        try:
+            assert requested.wait(HANGS_SECONDS)
+            bench.scheduler.attempt("extract", "extract-1", RunState.SUCCEEDED, datetime.now(UTC))
+            bench.turn()
+            later(bench)
+            assert 2 == len(post_of(bench).got)
+        finally:
+            released.set()
+            thread.join()
         assert ("responses", bench.parts.responses) in bench.parts.running()
 
 

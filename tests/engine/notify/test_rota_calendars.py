@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 
 import pytest
 
@@ -13,6 +12,7 @@ from connectors.sdk.parser_process import ParserEnded, parse_apart
 from console.control.alerts.routing import route_of_person
 from console.domain.alert import AlertingSettings, OnCallShift, RotaRule
 from console.engine.notify.on_call import RotaCalendar, RotaParseError, read_rota
+from tests.rows import each_row
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2026, 11, 26, tzinfo=UTC)
@@ -53,6 +53,19 @@ def test_a_bad_task_is_no_fault_of_the_shifts() -> None:
     assert RotaCalendar((ANN,), ()) == read(ANN_EVENT, task)
 
 
+def test_a_bad_time_zone_is_named_and_leaves_out_only_events_in_it() -> None:
+    """The library reads no definition of a zone that it knows by its name."""
+    events = [
+        event("b", f"DTSTART;TZID={zone}:20261127T090000", f"DTEND;TZID={zone}:20261128T090000", "SUMMARY:Bob")
+        for zone in ("Europe/Berlin", "Office")
+    ]
+    zones = [component("VTIMEZONE", f"TZID:{zone}", "NONSENSE:1") for zone in ("Europe/Berlin", "Office")]
+    shifts, left_out = read(*zones, ANN_EVENT, *events)
+    assert ((ANN, BOB), 2) == (shifts, len(left_out))
+    assert left_out[0].startswith("a VTIMEZONE (line 8): ")
+    assert 'event "Bob" (line 29): DTSTART: unknown time zone "Office"' == left_out[1]
+
+
 def test_a_bad_alarm_is_no_fault_of_its_event() -> None:
     alarm = component("VALARM", "TRIGGER:rubbish")
     assert RotaCalendar((ANN,), ()) == read(event("a", *ANN_LINES, "SUMMARY:Ann", alarm))
@@ -67,7 +80,7 @@ def attendee(name: str, answer: str) -> str:
     return f"ATTENDEE;PARTSTAT={answer};CN={name}:mailto:{name.lower()}@example.com"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "answers, summary, person",
     [
         (("DECLINED", "ACCEPTED"), "On call", "ann"),
@@ -86,7 +99,7 @@ def test_a_shift_that_everybody_declined_is_a_gap() -> None:
     assert RotaCalendar((), ()) == read(event("1", *ANN_LINES, attendee("Bob", "DECLINED"), "SUMMARY:Bob"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "lines, reason",
     [
         (("DTSTART:20261127T080000Z", "DTEND:20261126T080000Z"), "(line 15): DTEND: it ends before it begins"),
@@ -138,10 +151,8 @@ def test_a_name_is_the_same_with_its_accent_as_one_character_or_two() -> None:
 
 def test_a_process_that_takes_too_long_or_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser_process, "WALL_SECONDS", 0.5)
-    began = monotonic()
     with pytest.raises(ParserEnded, match="took longer than"):
         parse_apart(wait_forever)
-    assert monotonic() - began < 30
     monkeypatch.undo()
     with pytest.raises(ParserEnded, match="needs more than 1024 MiB"):
         parse_apart(take_memory)

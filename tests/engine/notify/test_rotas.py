@@ -15,18 +15,19 @@ import structlog
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.cli.configure import probe_rotas
 from console.config.alerts import RotaSettings
+from console.diagnosis.routes import probe_rotas
 from console.domain.alert import AlertingSettings, OnCallShift, RotaRule, RouteRule
 from console.domain.settings import Declared
 from console.engine.notify import on_call
 from console.engine.notify.on_call import RotaParseError, RotaReader, read_rota
-from console.engine.notify.periodic import PeriodicTasks
+from console.engine.worker import PeriodicTasks
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.web_server import web_server
 from tests.hostile.commands import headway
 from tests.present import present
+from tests.rows import each_row
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2026, 11, 16, 8, tzinfo=UTC)
@@ -76,7 +77,7 @@ def test_a_cancelled_event_is_no_shift() -> None:
     assert ((), ()) == read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
 
 
-@pytest.mark.parametrize("text", ["", "<html>log in</html>", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT", "\x00\x01"])
+@each_row("text", ["", "<html>log in</html>", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT", "\x00\x01"])
 def test_what_is_no_calendar_is_refused(text: str) -> None:
     with pytest.raises(RotaParseError, match="not a readable calendar"):
         read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
@@ -132,7 +133,7 @@ def bench(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> It
     config = estate_config(tmp_path, scheduler)
     routes = dict.fromkeys(("oncall", "ann-phone"), config.routes["oncall"])
     people = {"ann": "ann-phone"}
-    rota = RotaSettings(ical=SecretRef(env="ONCALL_CALENDAR"), people=people, refresh_every=timedelta(hours=1))
+    rota = RotaSettings(ical=SecretRef(env="ONCALL_CALENDAR"), people=people)
     settings = AlertingSettings(
         (RouteRule("oncall", rota="primary"),), rotas=(RotaRule("primary", tuple(people.items())),)
     )

@@ -14,9 +14,14 @@ import pytest
 
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.config.sections import AlertSettings, Config, RouteSettings, ServiceSettings
+from console.config.alerts import RouteSettings
+from console.config.sections import AlertSettings, Config
+from console.domain.ids import micros
+from console.domain.message import Message, body_text, title_text
+from console.engine.notify import routing
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
+from console.store.audit import ChangeOrigin
 from console.store.outbox import retry_parked
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -33,14 +38,18 @@ class Post:
         self.got: list[tuple[str, str, str]] = []
         self.pages: list[tuple[str, Page]] = []
 
-    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
+    def __call__(self, url: str, message: Message, page: Page) -> SendResult:
         host = url.split("//")[1].split(".")[0]
-        self.got.append((host, title, body))
+        self.got.append((host, title_text(message.title), body_text(message.blocks)))
         self.pages.append((host, page))
         return self.answers.get(host, SendResult(True))
 
     def to(self, host: str) -> list[tuple[str, str]]:
         return [(title, body) for at, title, body in self.got if at == host]
+
+
+def limit_alerts(monkeypatch: pytest.MonkeyPatch, per_minute: int) -> None:
+    monkeypatch.setattr(routing, "ALERTS_PER_MINUTE", per_minute)
 
 
 def route(*names: str, **more: Any) -> RouteSettings:
@@ -111,8 +120,11 @@ def test_f66_one_of_two_urls_that_refuses_is_tried_on_alone(tmp_path: Path) -> N
         assert ["pending", "sent"] == [row[3] for row in deliveries(bench)]
 
 
-def test_f66_a_delivery_refused_three_times_is_parked_and_notified_on_the_fallback_route(tmp_path: Path) -> None:
-    with bench_of(tmp_path, oncall=route("ONE", fallback="boss", fallback_after="1h"), boss=route("BOSS")) as bench:
+def test_f66_a_delivery_refused_three_times_is_parked_and_notified_on_the_fallback_route(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "FALLBACK_AFTER", timedelta(hours=1))
+    with bench_of(tmp_path, oncall=route("ONE", fallback="boss"), boss=route("BOSS")) as bench:
         post_of(bench).answers["one"] = BAD
         fail(bench, "extract")
         for _ in range(4):
@@ -134,8 +146,10 @@ def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again
         later(bench, timedelta(hours=25))
         tried = len(post_of(bench).got)
         assert ("oncall", "opened", "env ROUTE_ONE", "parked") in deliveries(bench)
+        post_of(bench).answers.clear()
         later(bench, timedelta(hours=2))
-        assert [] == [pair for pair in post_of(bench).got[tried:] if "INC-0001" in pair[1]]
+        [(_, title, body)] = post_of(bench).got[tried:]
+        assert ('1 alert not delivered: route "oncall"', False) == (title, "once more" in body)
 
 
 def test_a_parked_delivery_is_sent_on_request(tmp_path: Path) -> None:
@@ -146,8 +160,8 @@ def test_a_parked_delivery_is_sent_on_request(tmp_path: Path) -> None:
             later(bench)
         post_of(bench).answers.clear()
         [(parked,)] = rows(bench, "SELECT id FROM delivery WHERE state = 'parked' AND alert_id = 1")
-        assert [] == retry_parked(bench.store, bench.fence, parked + 1000, 1)
-        assert [parked] == retry_parked(bench.store, bench.fence, parked, int(datetime.now(UTC).timestamp() * 1e6))
+        assert [] == retry_parked(bench.store, bench.fence, parked + 1000, ChangeOrigin("ann", "here", "", 1))
+        assert [parked] == retry_parked(bench.store, bench.fence, parked, change_now())
         bench.send()
         assert [("sent", 0)] == rows(bench, f"SELECT state, repeats FROM delivery WHERE id = {parked}")
 
@@ -209,6 +223,54 @@ def test_a_fallback_that_accepts_nothing_has_its_own(tmp_path: Path) -> None:
         assert 1 == len(post_of(bench).to("boss"))
 
 
+def test_a_digest_that_waited_leaves_without_the_incident_whose_end_waits_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_alerts(monkeypatch, 1)
+    jobs = ("one", "two", "three")
+    with bench_of(tmp_path, ("extract", "load", *jobs), oncall=route("ONE")) as bench:
+        bench.stop_clock()
+        post_of(bench).answers["one"] = SendResult(False, "Connection refused")
+        fail(bench, *jobs)
+        later(bench, timedelta(seconds=10))
+        assert ["oncall", "digest"] in [[name, kind] for name, kind, *_ in deliveries(bench)]
+        later(bench, timedelta(minutes=2))
+        bench.scheduler.attempt("three", "three-2", RunState.SUCCEEDED, datetime.now(UTC))
+        bench.turn()
+        post_of(bench).got.clear()
+        post_of(bench).answers.clear()
+        later(bench, timedelta(minutes=2))
+        sent = [f"{title}\n{body}" for title, body in post_of(bench).to("one")]
+        assert 3 == len(sent), "one message for each incident"
+        [digest] = [text for text in sent if "one minute: this one waited." in text]
+        [end] = [text for text in sent if "Resolved: " in text]
+        assert ("two failed" in digest, "three" in digest) == (True, False)
+        assert "Replaces an alert of 4 min ago that was not delivered:\n\n  | fake/three failed" in end
+
+
+def test_an_end_that_waited_has_the_service_as_it_is_when_the_end_leaves(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        bench.stop_clock()
+        post_of(bench).answers["one"] = SendResult(False, "Connection refused")
+        fail(bench, "extract")
+        bench.scheduler.attempt("extract", "extract-2", RunState.SUCCEEDED, datetime.now(UTC))
+        bench.turn()
+        post_of(bench).got.clear()
+        with bench.store.write(None) as connection:
+            connection.rows("UPDATE service_day SET timeliness = 'breached', act_by_us = NULL, delivered_us = NULL")
+            earlier = "incident_id, route, 'business', service, business_date, status, expected_us, act_by_us"
+            connection.rows(f"INSERT INTO alert_notified_day SELECT {earlier} FROM alert_notified_day")
+        post_of(bench).answers.clear()
+        later(bench, timedelta(minutes=10))
+        [(title, body)] = post_of(bench).to("one")
+        assert title.startswith("Cause resolved: Supply plan ")
+        assert " still breached" in title
+        assert "Delayed by 10 min." in body
+        assert 1 == body.count("Supply plan  ")
+        assert "  breached" in body
+        assert "on time" not in title + body
+
+
 def test_one_url_that_accepts_is_enough(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO", fallback="boss"), boss=route("BOSS")) as bench:
         post_of(bench).answers["one"] = SendResult(False, "error=500")
@@ -220,8 +282,11 @@ def test_one_url_that_accepts_is_enough(tmp_path: Path) -> None:
 JOBS = [f"job{number}" for number in range(30)]
 
 
-def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path: Path) -> None:
-    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=4)) as bench:
+def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_alerts(monkeypatch, 4)
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE")) as bench:
         fail(bench, *JOBS)
         assert 4 == len(post_of(bench).got)
         later(bench, timedelta(seconds=6))
@@ -238,12 +303,19 @@ def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path:
 
 
 def retried(bench: Bench) -> list[int]:
-    return retry_parked(bench.store, bench.fence, None, int(datetime.now(UTC).timestamp() * 1e6))
+    return retry_parked(bench.store, bench.fence, None, change_now())
 
 
-def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(tmp_path: Path) -> None:
+def change_now() -> ChangeOrigin:
+    return ChangeOrigin("ann", "here", "", micros(datetime.now(UTC)))
+
+
+def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The receiver that comes back is not met by all of them."""
-    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=30)) as bench:
+    limit_alerts(monkeypatch, 30)
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = BAD
         fail(bench, *JOBS)
         for _ in range(4):
@@ -251,7 +323,8 @@ def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(tmp_path: Path)
         assert {"parked"} == {row[3] for row in deliveries(bench) if row[1] == "opened"}
         post_of(bench).answers.clear()
         post_of(bench).got.clear()
-        restarted(bench, replace(bench.config, routes={"oncall": route("ONE", max_per_minute=4)}))
+        limit_alerts(monkeypatch, 4)
+        restarted(bench, bench.config)
         assert 30 <= len(retried(bench))
         later(bench, timedelta(minutes=2))
         later(bench)
@@ -259,8 +332,9 @@ def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(tmp_path: Path)
         assert (5, 1) == (len(titles), len([title for title in titles if "25 more alerts" in title]))
 
 
-def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path) -> None:
-    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=4)) as bench:
+def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_alerts(monkeypatch, 4)
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE")) as bench:
         fail(bench, *JOBS)
         post_of(bench).answers["one"] = BAD
         for _ in range(4):
@@ -274,8 +348,11 @@ def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path) -> None:
         assert digest.endswith(", and 25 more alerts")
 
 
-def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(tmp_path: Path) -> None:
-    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=1)) as bench:
+def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_alerts(monkeypatch, 1)
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE")) as bench:
         fail(bench, *JOBS[:3])
         later(bench, timedelta(seconds=6))
         assert 2 == len(post_of(bench).got)
@@ -293,14 +370,12 @@ def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(tmp_pa
 
 
 def tier_one(config: Config) -> Config:
-    services = dict(config.services)
-    supply = services["supply"]
-    services["supply"] = ServiceSettings(**{**supply.model_dump(), "tier": 1})
-    return replace(config, services=services)
+    return replace(config, services={**config.services, "supply": replace(config.services["supply"], tier=1)})
 
 
-def test_the_first_alert_of_a_tier_1_service_is_not_held_back(tmp_path: Path) -> None:
-    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=1)) as bench:
+def test_the_first_alert_of_a_tier_1_service_is_not_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_alerts(monkeypatch, 1)
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE")) as bench:
         restarted(bench, tier_one(bench.config))
         fail(bench, *JOBS)
         assert 1 == len(post_of(bench).got)
@@ -316,7 +391,6 @@ SECRET_ERROR = "connect as etl password=hunter2 to db07, mail ann@bank.example"
     "how, there, removed",
     [
         ("full", ["db07", "ann@bank.example", "password=***", "last line of it"], ["hunter2"]),
-        ("masked", ["db07", "***@bank.example", "last line of it"], ["hunter2", "ann@"]),
         ("link", ["Supply plan", "headway incident INC-0001"], ["hunter2", "db07", "ann@", "last line", "password"]),
     ],
 )

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
-from console.cli.configure import probe_slack
 from console.config.sections import AlertSettings, SlackSettings
+from console.diagnosis.routes import probe_slack
 from console.domain.access import PermissionRule, Role
 from console.domain.ids import micros
 from console.engine.notify import slack as buttons
@@ -32,7 +32,8 @@ from tests.engine.bench import Bench
 from tests.engine.endpoints.test_write_api import count, permit
 from tests.fakes.internet import fake_internet
 from tests.fakes.slack import FakeSlack
-from tests.lab.process import free_port, wait_until
+from tests.lab.process import HANGS_SECONDS, free_port, wait_until
+from tests.messages import message_of
 
 MARA, LEE = "U012AB3CD", "U0LEE"
 BOT_URL = "slack://xoxb-123456789012-123456789012-fakefakefake/C0123456"
@@ -78,7 +79,7 @@ def pressed(bench: Bench, slack: FakeSlack) -> Iterator[FakeSlack]:
         ended.set()
         bench.parts.slack.wake.set()
         for worker in workers:
-            worker.join(20)
+            worker.join(HANGS_SECONDS)
         assert not any(worker.is_alive() for worker in workers)
 
 
@@ -258,7 +259,7 @@ def test_the_recovery_has_no_buttons(pressed: FakeSlack, bench: Bench) -> None:
 def test_a_message_by_a_webhook_has_no_buttons() -> None:
     """Slack takes them there as well, but a webhook may be of another app, which would get the press."""
     with fake_internet() as internet:
-        sent = send_by_apprise(WEBHOOK_URL, "x failed", "x failed\n", Page("key", buttons={"blocks": []}))
+        sent = send_by_apprise(WEBHOOK_URL, message_of("x failed", "x failed\n"), Page("key", buttons={"blocks": []}))
     assert sent.arrived
     [body] = internet.bodies
     assert 1 == len(body["attachments"])

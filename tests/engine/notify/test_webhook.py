@@ -19,8 +19,8 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.cli.configure import _url_fault, send_test_message
-from console.config.sections import RouteSettings
+from console.config.alerts import RouteSettings
+from console.diagnosis.routes import send_test_message, url_fault
 from console.engine.notify.self_monitoring import STORE, SelfMonitor
 from console.engine.notify.webhook import WebhookNotification
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -30,6 +30,7 @@ from tests.golden.files import WEBHOOKS
 from tests.golden.webhooks import KINDS
 from tests.lab.process import Daemon, free_port, wait_until
 from tests.lab.sinks import Behaviour, HttpSink
+from tests.rows import each_row
 from tests.test_docs import ROOT, fences
 
 KEY = "0123456789abcdef" * 4
@@ -153,8 +154,8 @@ def test_a_digest_names_each_of_its_incidents(bench: Bench, sink: HttpSink) -> N
     with bench.store.write(bench.fence) as session:
         session.rows("UPDATE alert SET kind = 'digest', incident_id = NULL")
         session.rows(
-            "INSERT INTO alert (incident_id, dedup_key, kind, version, route, title, body, plain_title, plain_body,"
-            " made_us, urgent, waits, let_us, digest_id) SELECT id, key, 'opened', 1, 'oncall', '', '', '', '', 0,"
+            "INSERT INTO alert (incident_id, dedup_key, kind, version, route, message, made_us"
+            ", urgent, waits, let_us, digest_id) SELECT id, key, 'opened', 1, 'oncall', '', 0,"
             " FALSE, FALSE, 0, (SELECT max(id) FROM alert) FROM incident"
         )
         session.rows("UPDATE delivery SET state = 'pending', next_us = 0")
@@ -178,7 +179,7 @@ def test_headways_own_trouble_is_sent_from_memory_under_the_id_that_the_store_wo
     assert "sent" == errors(bench)[-1][0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url, fault",
     [
         (f"webhooks://{KEY}@hooks.example.com/path?a=b", ""),
@@ -192,7 +193,7 @@ def test_headways_own_trouble_is_sent_from_memory_under_the_id_that_the_store_wo
     ],
 )
 def test_check_names_the_wrong_part_and_none_of_its_text(url: str, fault: str) -> None:
-    result = _url_fault(url)
+    result = url_fault(url)
     assert fault in result
     assert bool(fault) == bool(result)
     assert KEY not in result

@@ -6,6 +6,7 @@ import getpass
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import time
 from functools import partial
 from pathlib import Path
 
@@ -13,33 +14,37 @@ import pytest
 
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.states import RunState, Verb
-from console.config.sections import ServiceSettings
-from console.control.incidents.verdict import incident_verdict
+from console.control.incidents.verdict.decision import incident_verdict
+from console.control.incidents.verdict.text import verdict_text
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.domain.reason import reasons_text
 from console.domain.request import RequestKind
+from console.domain.settings import ServiceSetting
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ProposeRecovery
 from console.engine.notify.senders import SendResult
 from console.store.queries import open_queries
 from console.store.row_values import parse_reasons
 from console.timing.formats import zoned_time
 from tests.engine.holds.test_holds import Night, a_night, at, repair, started
+from tests.lab.process import HANGS_SECONDS
+from tests.reasons import dated
 
 
 @pytest.fixture
 def night(tmp_path: Path) -> Iterator[Night]:
-    promised = ServiceSettings(delivered_by=("fake/load",), deadline="06:30", timezone="UTC")
+    promised = ServiceSetting("daily", "daily", ("fake/load",), time(6, 30), "UTC")
     with a_night(tmp_path, mode="observe", promised=promised) as made:
         yield made
 
 
 def proposal(night: Night, incident: int = 1) -> PlanDraft:
     requests = EngineClient(night.bench.url)
-    question = requests.propose(incident)
+    question = requests.ask(ProposeRecovery(incident))
     night.bench.parts.answers.step(night.bench.fence)
-    answer = requests.wait(question, 10)
+    answer = requests.wait(question, HANGS_SECONDS)
     assert answer.ok, answer.error
     return PlanDraft.read(answer.data)
 
@@ -84,7 +89,8 @@ def shown_verdict(night: Night, incident: int = 1) -> str:
     """Of that incident, as `headway incident` says it."""
     with open_queries(night.bench.url) as reads:
         view, plans = reads.incidents.incident(incident), reads.plans.list_plans(incident, ended=False)
-        return incident_verdict(view, plans, reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
+        now = reads.now()
+        return verdict_text(incident_verdict(view, plans, now, is_frozen=False), now, lambda at: f"{at:%H:%M}")
 
 
 @pytest.mark.deep
@@ -428,7 +434,7 @@ def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(n
     with open_queries(night.bench.url) as reads:
         view = reads.plans.plan(1)
     assert ["fake/load"] == view.failed_waits
-    assert view.text.endswith("; to go on: headway rerun fake/load, then headway plan resume 1, or plan abort")
+    assert view.status_text.endswith("; to go on: headway rerun fake/load, then headway plan resume 1, or plan abort")
     assert view.incident_id is not None
     verdict = shown_verdict(night, view.incident_id)
     assert verdict.startswith("Plan 1 stopped: restart load, then resume it by ")
@@ -464,8 +470,8 @@ def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(
     mails = [re.findall(r"^Do +(.*)$", body, re.M) for _, body in sent(night)]
     assert mails
     assert all(commands == mail for mail in mails), mails
-    [(text,)] = night.rows("SELECT text FROM plan")
-    assert text.endswith("; to go on: headway plan abort 1, then headway recover INC-0001"), "and no second abort"
+    [(go_on_with,)] = night.rows("SELECT go_on FROM plan")
+    assert "headway plan abort 1, then headway recover INC-0001" == go_on_with, "and no second abort"
     replaced = "it is stopped: headway plan abort 1, then headway recover INC-0001$"
     with pytest.raises(AlreadyRequested, match=replaced):
         EngineClient(night.bench.url).start_plan(draft, new_action_key())
@@ -483,7 +489,7 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     night.rounds(3)
     with open_queries(night.bench.url) as reads:
         assert f"fake/load is held by {getpass.getuser()}" in [
-            event.text for event in reads.incidents.incident(1).events
+            dated(event.text) for event in reads.incidents.incident(1).events
         ]
     assert shown_verdict(night).startswith("Restart extract, then release load by 06:")
     plan(night)

@@ -16,15 +16,22 @@ import pytest
 from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.sdk.records import Inventory, Schedule, instant_key
 from connectors.sdk.states import RunState
-from console.config.sections import JobSettings, SystemConfig
+from console.config.sections import SystemConfig
 from console.domain.ids import micros, new_action_key
+from console.domain.job import Safety
+from console.domain.plan import PlanDraft
+from console.domain.settings import JobSetting
+from console.domain.text import At
 from console.engine.api.queue import RequestAnswer
-from tests.action_requests import rerun_of
+from console.engine.api.requests import ProposeRecovery
+from tests.action_requests import backfill_of, rerun_of
 from tests.deep import some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
 from tests.fakes.ssh_local import ME, LocalHost
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
+from tests.reasons import dated, evidence_of
 
 JOB = "db07:night"
 LINE_NUMBER = 700
@@ -70,7 +77,7 @@ class CronNight:
 
     def answer(self, number: int) -> RequestAnswer:
         self.bench.parts.answers.step(self.bench.fence)
-        return self.bench.requests().wait(number, 10)
+        return self.bench.requests().wait(number, HANGS_SECONDS)
 
     def rerun(self) -> None:
         """A person repairs the job and reruns it from its incident."""
@@ -81,7 +88,7 @@ class CronNight:
         preview = self.answer(self.bench.requests().preview(rerun_of(run_id)))
         assert preview.ok, preview.error
         self.bench.requests().act(rerun_of(run_id, preview.data, "disk freed"), new_action_key())
-        until = time.monotonic() + 30
+        until = time.monotonic() + HANGS_SECONDS
         while "verified" not in {row[0] for row in self.rows("SELECT state FROM action")}:
             assert time.monotonic() < until, self.rows("SELECT state, error FROM action")
             self.bench.parts.actions.step(self.bench.fence)
@@ -98,9 +105,9 @@ def cron_night(folder: Path, first: datetime | str) -> Iterator[CronNight]:
     kind = replace(CONNECTOR, open=lambda options, target, secrets: CronConnector(options, target, secrets, host))
     config = estate_config(folder, FakeScheduler())
     settings = config.systems["fake"].settings.model_copy(update={"kind": "cron"})
-    job = JobSettings(owner="team", expected=timedelta(minutes=1), rerun="safe")
+    job = JobSetting(f"etl/{JOB}", owner="team", expected=timedelta(minutes=1), rerun=Safety.SAFE)
     config = replace(
-        config, systems={"etl": SystemConfig("etl", settings, kind, host.options())}, jobs={f"etl/{JOB}": job},
+        config, systems={"etl": SystemConfig("etl", settings, kind, host.options())}, jobs={job.name: job},
         dependencies=(), services={},
     )  # fmt: skip
     with running_bench(folder, FakeScheduler(), config) as bench:
@@ -144,15 +151,15 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         assert fix in {finding.fix for finding in view.findings}
         [(_, _, mail)] = night.bench.sink.got
         assert 1 == mail.count(fix)
-        plan = night.answer(night.bench.requests().propose(1))
+        plan = night.answer(night.bench.requests().ask(ProposeRecovery(1)))
         assert [("rerun", instant_key(due))] == [(step["verb"], step["period_key"]) for step in plan.data["steps"]]
         night.rerun()
         night.turn()
         assert {instant_key(due): "succeeded"} == night.runs()
         assert [(True,)] == night.rows("SELECT closed_us IS NOT NULL FROM incident")
         dates = due.date() - timedelta(days=1), due.date()
-        backfill = night.answer(night.bench.requests().propose_backfill(1, *dates, unseen=True)).data
-        assert f"{instant_key(due)} succeeded" in {run["why"] for run in backfill["excluded"]}
+        backfill = night.answer(night.bench.requests().ask(backfill_of(1, *dates, unseen=True))).data
+        assert f"{dated((At(due),))} succeeded" in {dated(run.why) for run in PlanDraft.read(backfill).excluded}
         assert instant_key(due) not in {step["period_key"] for step in backfill["steps"]}
 
 
@@ -162,7 +169,7 @@ def test_a_start_before_the_inventory_with_its_changed_schedule_is_the_run_of_th
 ) -> None:
     """The inventory is read anew for a start that no known schedule has: it would count as a run by hand, and that of
     the day as missed."""
-    scheduler, due, moved = FakeScheduler(), minutes_ago(-60), minutes_ago(1)
+    scheduler, due = FakeScheduler(), minutes_ago(-60)
     scheduler.job("nightly", Schedule("cronie", f"{due.minute} {due.hour} * * *", "UTC"))
     with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
         if ran_yesterday:
@@ -170,6 +177,7 @@ def test_a_start_before_the_inventory_with_its_changed_schedule_is_the_run_of_th
         bench.turn()
         with bench.store.write(None) as session:
             session.rows("UPDATE schedule SET accepted_us = ?", (micros(present() - timedelta(hours=12)),))
+        moved = datetime.now(UTC).replace(second=0, microsecond=0)
         scheduler.job("nightly", Schedule("cronie", f"{moved.minute} {moved.hour} * * *", "UTC"))
         scheduler.attempt("nightly", "1", RunState.SUCCEEDED, moved, period_key=None)
         bench.turn()
@@ -219,7 +227,7 @@ def test_a_moved_line_that_does_not_start_is_missed_once_after_both_its_times(tm
         assert {instant_key(due): "missed"} == night.runs()
         with night.bench.reads() as reads:
             [row] = reads.incidents.list_incidents()
-        assert " became daily at " in row.reason
+        assert " became daily at " in evidence_of(row)
 
 
 def test_a_line_that_is_moved_and_moved_back_is_as_before(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.states import RunEvidence, RunState
-from console.config.sections import PermissionSettings
+from console.domain.access import PermissionRule, Role
 from console.domain.ids import micros
 from console.domain.switches import MAX_PAUSE
+from console.engine.api.requests import ProbeSystem
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector
+from tests.lab.process import HANGS_SECONDS
 
 HOURS = 2 * 3600.0
 
@@ -116,7 +118,7 @@ def test_a_decision_treats_it_as_unreachable_and_names_the_person(bench: Bench) 
     [target] = estate.targets.values()
     pause = target.paused(datetime.now(UTC))
     assert pause is not None
-    assert "a new disk" in pause.text
+    assert ": a new disk" in pause.text
 
 
 def test_a_pause_without_a_reason_or_of_an_unknown_target_is_refused(bench: Bench) -> None:
@@ -129,13 +131,13 @@ def test_a_pause_without_a_reason_or_of_an_unknown_target_is_refused(bench: Benc
 
 
 def test_a_viewer_cannot_pause_or_probe(bench: Bench) -> None:
-    allowed = (PermissionSettings(who=("*",), role="view"),)
+    allowed = (PermissionRule("*", Role.VIEW),)
     object.__setattr__(bench.parts.config, "permissions", allowed)
     bench.parts.config_sync.sync(bench.fence)
     with pytest.raises(NotAllowed, match="needs role act on fake"):
         bench.requests().pause_polling("fake", HOURS, "x")
     with pytest.raises(NotAllowed, match="needs role act on fake"):
-        bench.requests().probe("fake")
+        bench.requests().ask(ProbeSystem("fake"))
     with bench.reads() as reads:
         assert ["refuse pause polling", "refuse probe"] == [
             row.verb for row in reads.audit.list_entries() if "refuse" in row.verb
@@ -143,9 +145,9 @@ def test_a_viewer_cannot_pause_or_probe(bench: Bench) -> None:
 
 
 def system_row(bench: Bench, name: str = "fake") -> dict[str, object]:
-    question = bench.requests().probe(name)
+    question = bench.requests().ask(ProbeSystem(name))
     bench.parts.answers.step(bench.fence)
-    answer = bench.requests().wait(question, 10)
+    answer = bench.requests().wait(question, HANGS_SECONDS)
     assert answer.ok, answer.error
     [target] = answer.data["targets"]
     return dict(target)
@@ -178,6 +180,6 @@ def test_a_probe_of_what_does_not_answer_says_why(bench: Bench, monkeypatch: pyt
 
 
 def test_a_probe_of_an_unpolled_target_names_the_list(bench: Bench) -> None:
-    question = bench.requests().probe("elsewhere")
+    question = bench.requests().ask(ProbeSystem("elsewhere"))
     bench.parts.answers.step(bench.fence)
-    assert "headway system lists" in bench.requests().wait(question, 10).error
+    assert "headway system lists" in bench.requests().wait(question, HANGS_SECONDS).error

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from connectors.sdk.transport.call_limits import RequestTally
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
 from console.domain.ids import micros, new_action_key
+from console.engine.api.requests import AcceptDrift
+from console.engine.polling import poller
 from console.engine.polling.poller import MATCHING_SECONDS, VERIFY_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
@@ -120,18 +123,58 @@ def test_a_failing_check_of_rights_spoils_no_poll_and_is_repeated_soon(
     assert all(1.0 <= seconds <= max(1.0, every) for seconds in requests)
 
 
+def test_rights_are_read_again_once_the_scheduler_stops_or_works_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them states that it runs: read in its turn, it would contradict the polls for an hour."""
+    stopped, probes = "", []
+
+    def poll(*_: object, **__: object) -> Poll:
+        return Poll((), "0", stopped=stopped)
+
+    def probe(_: FakeConnector, __: float) -> Probe:
+        probes.append(stopped)
+        return Probe(True, "2.1")
+
+    monkeypatch.setattr(FakeConnector, "poll", poll)
+    monkeypatch.setattr(FakeConnector, "probe", probe)
+    for state in ("", "", "no daemon", "no daemon", "", ""):
+        stopped = state
+        bench.one_round()
+    assert ["", "no daemon", ""] == probes
+
+
 def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.engine.polling.poller.TAIL_SECONDS", 0.3)
-    bench.scheduler.on_log = lambda _: time.sleep(0.2)
+    """Two of them take all the time that there is for one poll's."""
+    read: list[object] = []
+    clock = SimpleNamespace(monotonic=lambda: 0.6 * poller.TAIL_SECONDS * len(read))
+    monkeypatch.setattr(poller, "time", clock)
+    bench.scheduler.on_log = read.append
     bench.scheduler.logs = {f"a{number}": f"log {number}" for number in range(8)}
     ends_red(bench, attempts=8)
-    began = time.monotonic()
     bench.turn()
-    assert time.monotonic() - began < 1.2
     assert 1 == len(bench.sink.got)
     assert [("log 6", ""), ("log 7", "")] == tails(bench)
+
+
+def test_logs_that_one_poll_has_no_room_for_are_fetched_by_the_next_ones(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source reports each failure once: those beyond the limit never had a log."""
+    monkeypatch.setattr(poller, "TAILS_A_POLL", 3)
+    monkeypatch.setattr(poller, "CHUNK_RUNS", 2)
+    texts = [f"log {number}" for number in range(8)]
+    bench.scheduler.logs = {f"a{number}": text for number, text in enumerate(texts)}
+    ends_red(bench, attempts=8)
+    counts = []
+    for _ in range(4):
+        bench.poller.poll_once(bench.fence)
+        bench.scheduler.runs.clear()
+        counts.append(len(tails(bench)))
+    assert [3, 6, 8, 8] == counts
+    assert texts == sorted(text for text, _ in tails(bench))
 
 
 @pytest.mark.parametrize(
@@ -149,6 +192,21 @@ def test_a_source_that_answers_is_not_called_silent(bench: Bench, error: Excepti
         (target,) = reads.estate.systems()
     assert (kind, str(error)) == (target.error_kind, target.error)
     assert target.fix.startswith(fix)
+
+
+def test_the_fix_that_a_connector_names_is_a_fact_of_its_own(bench: Bench) -> None:
+    """A notification has it as its first step, beside the error."""
+    bench.scheduler.refuse = SystemUnreachable("hosts/db07: refused. Fix: check that sshd runs there.")
+    bench.poller.poll_once(bench.fence)
+    with bench.reads() as reads:
+        (target,) = reads.estate.systems()
+    assert ("hosts/db07: refused.", "check that sshd runs there.") == (target.error, target.error_fix)
+    assert "refused. Fix: check that sshd runs there." in target.verdict("{:%H:%M}".format)
+    bench.scheduler.refuse = None
+    bench.poller.poll_once(bench.fence)
+    with bench.reads() as reads:
+        (target,) = reads.estate.systems()
+    assert ("", "") == (target.error, target.error_fix)
 
 
 def test_a_pause_requested_by_a_server_is_respected(bench: Bench) -> None:
@@ -349,7 +407,7 @@ def test_an_impossible_dependency_is_notified_when_its_new_schedule_is_accepted_
         [(job_id,)] = [row[:1] for row in _jobs(bench) if row[1] == "load"]
         with bench.reads() as reads:
             [shown] = [drift.id for drift in reads.estate.drift()]
-        bench.requests().accept_drift(job_id, shown)
+        bench.requests().ask(AcceptDrift(job_id, shown))
         bench.parts.answers.step(bench.fence)
         bench.parts.answers.close()
         [text] = remarks(bench)

@@ -27,9 +27,11 @@ from console.store.db.fence import Fence, ShardFence
 from console.store.errors import LeaseLost, StoreUnusable
 from console.timing.clock import Clock
 from tests.engine.bench import Bench
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
-SECONDS = 10.0
+SECONDS = HANGS_SECONDS
+A_DAY = 86_400.0
+"""An interval that no test waits for."""
 FENCE = ShardFence(7, 1)
 
 
@@ -202,7 +204,7 @@ def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_aft
         began.set()
         free.wait(SECONDS * 3)
 
-    stub = StubPoller(1, hang, pause=60.0)
+    stub = StubPoller(1, hang, pause=A_DAY)
     with working(stub) as (made, _):
         try:
             assert began.wait(SECONDS)
@@ -216,7 +218,7 @@ def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_aft
 
 
 def test_a_target_is_polled_more_often_after_an_action_and_not_because_it_was_woken() -> None:
-    stub = StubPoller(1, lambda: None, pause=60.0)
+    stub = StubPoller(1, lambda: None, pause=A_DAY)
     with working(stub) as (made, _):
         wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
         made.wake_target(1)
@@ -241,7 +243,7 @@ def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_on
         return pause
 
     monkeypatch.setattr(PollPool, "_start_due", crash)
-    stubs = [StubPoller(number, pause=60.0) for number in range(50)]
+    stubs = [StubPoller(number, pause=A_DAY) for number in range(50)]
     failures, over = WorkerFailures(SecretStore()), threading.Event()
     made = PollPool(failures, cast("list[TargetPoller]", stubs))
     workers = WorkerSupervisor([("polls", made)], failures, over.is_set)
@@ -287,7 +289,7 @@ def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
 
 
 def test_a_poll_that_awaits_another_match_goes_on_when_it_is_woken() -> None:
-    stub = StubPoller(1, pause=60.0)
+    stub = StubPoller(1, pause=A_DAY)
     with working(stub):
         wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
         stub.wake()

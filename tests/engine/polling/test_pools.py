@@ -16,9 +16,9 @@ import pytest
 from connectors.sdk.records import Schedule
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config.sections import Config, JobSettings
+from console.config.sections import Config
 from console.domain.calendar import PlannedException
-from console.domain.settings import DeclaredPool
+from console.domain.settings import DeclaredPool, JobSetting
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -46,8 +46,8 @@ def two_chains(folder: Path, scheduler: FakeScheduler, *pools: DeclaredPool) -> 
     """Each job has a service of its own: they have nothing in common but a pool."""
     config = estate_config(folder, scheduler)
     supply = config.services["supply"]
-    services = {name: supply.model_copy(update={"delivered_by": (f"fake/{name}",)}) for name in JOBS}
-    jobs = {f"fake/{name}": JobSettings(expected=TAKES) for name in JOBS}
+    services = {name: replace(supply, name=name, delivered_by=(f"fake/{name}",)) for name in JOBS}
+    jobs = {f"fake/{name}": JobSetting(f"fake/{name}", expected=TAKES) for name in JOBS}
     declared = replace(config.declared, pools=pools)
     return replace(config, jobs=jobs, dependencies=(), services=services, declared=declared)
 

@@ -16,6 +16,7 @@ from tests.action_requests import rerun_of
 from tests.engine.actions.test_actions import again, ask, fail, lose
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
+from tests.lab.process import HANGS_SECONDS
 from tests.present import present
 
 THEIRS = "hunter2-of-a-job"
@@ -147,5 +148,5 @@ def test_what_is_previewed_is_answered_without_a_secret(bench: Bench) -> None:
     bench.scheduler.overlap = text_with_secrets(bench)
     question = bench.requests().preview(rerun_of(run_id))
     bench.parts.answers.step(bench.fence)
-    assert "••• password=***" == bench.requests().wait(question, 10).data["overlap"]
+    assert "••• password=***" == bench.requests().wait(question, HANGS_SECONDS).data["overlap"]
     assert {} == stored_secrets(bench)

@@ -13,6 +13,7 @@ from connectors.sdk.transport.http import HttpEndpoint
 from console.engine.polling.poller import RequestCosts
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector
+from tests.rows import each_row
 
 
 def test_each_request_is_counted_and_the_remaining_quota_is_reported() -> None:
@@ -36,7 +37,7 @@ def test_what_another_thread_sends_meanwhile_is_not_its() -> None:
     assert 1 == tally.requests
 
 
-@pytest.mark.parametrize("remaining", ["", "lots", "-3", "٣"])
+@each_row("remaining", ["", "lots", "-3", "٣"])
 def test_a_limit_that_is_no_number_is_none(remaining: str) -> None:
     tally = RequestTally()
     with counting(tally):

@@ -21,11 +21,12 @@ from console.config.document import ConfigFaults
 from console.config.loading import load_config
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ApproveAction
 from console.engine.supervisor.config_reload import ConfigWatcher
 from console.store.queries import open_queries
 from tests.action_requests import rerun_of
 from tests.connectors.replay import nights
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 PERMITTED = """\
 [[permissions]]
@@ -59,7 +60,6 @@ approval_tiers = [1]
 """
 BROKEN = '[[permissions]]\nwho = ["carol"]\nrole = "aprove"\n'
 CALM, EXTRACT = "hosts/db07:calm", "hosts/db07:extract"
-LIMIT_SECONDS = 60
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def engine(config: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(HANGS_SECONDS)
 
 
 class Store:
@@ -98,7 +98,7 @@ class Store:
         self.url = str(config.with_name("headway.db"))
 
     def wait(self, what: str, met: Callable[[], bool]) -> None:
-        wait_until(met, what, LIMIT_SECONDS)
+        wait_until(met, what, HANGS_SECONDS)
 
     def runs(self, job: str = CALM) -> list[int]:
         with open_queries(self.url) as reads:
@@ -137,7 +137,7 @@ def has_runs(store: Store) -> bool:
 def ask(store: Store, job: str) -> str:
     """A rerun that waits for somebody's approval."""
     requests, key, run_id = EngineClient(store.url), new_action_key(), store.runs(job)[0]
-    answer = requests.wait(requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
+    answer = requests.wait(requests.preview(rerun_of(run_id)), HANGS_SECONDS)
     assert answer.ok, answer.error
     requests.act(rerun_of(run_id, answer.data), key)
     return key
@@ -147,7 +147,7 @@ def approve(store: Store, key: str) -> None:
     requests = EngineClient(store.url)
     with open_queries(store.url) as reads:
         [digest] = [approval.digest for approval in reads.approvals.list_approvals() if approval.key == key]
-    answer = requests.wait(requests.approve(key, digest), LIMIT_SECONDS)
+    answer = requests.wait(requests.ask(ApproveAction(key, digest)), HANGS_SECONDS)
     assert answer.ok, answer.error
 
 
@@ -212,7 +212,7 @@ def test_an_order_that_waits_at_a_sighup_is_sent_once(config: Path, monkeypatch:
         waits = ask(store, EXTRACT)
         run_id, late = store.runs(CALM)[0], new_action_key()
         requests = EngineClient(store.url)
-        answer = requests.wait(requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
+        answer = requests.wait(requests.preview(rerun_of(run_id)), HANGS_SECONDS)
         process.send_signal(signal.SIGSTOP)
         requests.act(rerun_of(run_id, answer.data), late)
         config.write_text(f"{config.read_text()}# as it was\n")
@@ -358,7 +358,7 @@ def test_files_that_do_not_answer_are_reported(config: Path, monkeypatch: pytest
 
     def stuck(*_: Any) -> Any:
         hangs.set()
-        go.wait(LIMIT_SECONDS)
+        go.wait(HANGS_SECONDS)
         return ()
 
     file = ConfigWatcher(config, own_store=True)
@@ -367,12 +367,12 @@ def test_files_that_do_not_answer_are_reported(config: Path, monkeypatch: pytest
     thread = threading.Thread(target=file.follow, args=(ended,))
     thread.start()
     try:
-        assert hangs.wait(LIMIT_SECONDS)
-        wait_until(lambda: "cannot be read" in file.trouble_text(), "that it is told", LIMIT_SECONDS)
+        assert hangs.wait(HANGS_SECONDS)
+        wait_until(lambda: "cannot be read" in file.trouble_text(), "that it is told", HANGS_SECONDS)
     finally:
         ended.set()
         go.set()
-        thread.join(LIMIT_SECONDS)
+        thread.join(HANGS_SECONDS)
 
 
 def test_a_store_that_the_command_line_names_makes_the_configs_own_one_meaningless(config: Path) -> None:

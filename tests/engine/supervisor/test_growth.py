@@ -15,6 +15,7 @@ import pytest
 from connectors.sdk.states import RunState, Verb
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
+from console.engine.api.requests import ReadLog
 from console.store.db.session import SqliteAdapter
 from tests.engine.actions.test_actions import ask
 from tests.engine.bench import Bench
@@ -78,7 +79,7 @@ def night(bench: Bench) -> None:
     bench.parts.actions.step(bench.fence)
     more = {"action_key": key, "period_key": None}
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, present() - timedelta(seconds=1), **more)
-    bench.requests().log(run_id)
+    bench.requests().ask(ReadLog(run_id))
     bench.parts.answers.step(bench.fence)
     bench.poller._inventory_at = bench.poller._holds._refresh_at = 0.0
     for _ in range(2):

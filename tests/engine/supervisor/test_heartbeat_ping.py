@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -27,7 +26,7 @@ from console.store.alert_routing import FailedDeliveries
 from console.store.queries import open_queries
 from tests.fakes.web_server import web_server
 from tests.invariants.worlds import Sink, World, config_of
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.store.ready import open_ready
 
 TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -106,22 +105,20 @@ def test_an_address_that_would_leak_is_refused(url: str) -> None:
 def test_a_watcher_that_hangs_is_left_at_the_deadline(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ping_module, "SECONDS", 0.3)
     watcher.pause = 2.0
-    begun = time.monotonic()
     with pytest.raises(PingFailed, match=r"no answer within 0\.3 s"):
         fetch(watcher.url)
-    assert time.monotonic() - begun < 1.5
 
 
 def test_a_failure_is_reported_without_the_address(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PING_URL", watcher.url)
     watcher.answer = lambda path: (404, {})
     well = health()
-    DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well).step()
+    DeadMansSwitch(SecretRef(env="PING_URL"), SecretStore(), well).step()
     assert "the heartbeat ping fails: " in well.text()
     assert "404" in well.text()
     assert TOKEN not in well.text()
     watcher.answer = lambda path: (200, {})
-    DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well).step()
+    DeadMansSwitch(SecretRef(env="PING_URL"), SecretStore(), well).step()
     assert "" == well.text()
 
 
@@ -133,7 +130,7 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
     pulse = Pulse()
     pulse.beat(60)
     well = health({"evaluate": pulse})
-    ping = DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well)
+    ping = DeadMansSwitch(SecretRef(env="PING_URL"), SecretStore(), well)
     well.set_ping_error("404")
     ping.step()
     assert 1 == len(watcher.got)
@@ -142,7 +139,8 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
     assert 1 == len(watcher.got)
     text = well.text()
     assert text.startswith("engine error, see its log: evaluate does not respond since ")
-    assert text == well.text()
+    pulse.beat(-3600)
+    assert text == well.text(), "its start does not change with its length"
 
 
 def test_a_hung_delivery_stops_the_ping_and_is_reported() -> None:
@@ -156,8 +154,10 @@ def test_a_hung_scheduler_is_reported_and_stops_no_ping() -> None:
     """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
     assigned = {"sending to etl-hosts/db07": 130.0}
     well = EngineHealth(dict, lambda _: {}, list, list, lambda _: assigned)
-    assert ("", True) == (well.unhealthy_reason(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
-    assert well.text() == well.text()
+    text = well.text()
+    assert ("", True) == (well.unhealthy_reason(), text.startswith("sending to etl-hosts/db07 hangs since "))
+    assigned["sending to etl-hosts/db07"] = 7200.0
+    assert text == well.text(), "its start does not change with its length"
     assigned.clear()
     assert "" == well.text()
 
@@ -181,14 +181,16 @@ def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
 
     monkeypatch.setenv("PING_URL", watcher.url)
     monkeypatch.setattr(health_module, "BEAT_TOLERANCE_SECONDS", 1.0)
-    alerts = AlertSettings(ping=SecretRef(env="PING_URL"), ping_every=timedelta(seconds=0.1))
+    for seconds in ("EVERY_SECONDS", "FIRST_SECONDS"):
+        monkeypatch.setattr(ping_module, seconds, 0.1)
+    alerts = AlertSettings(ping=SecretRef(env="PING_URL"))
     config = replace(config_of(tmp_path, World(tmp_path, "good")), alerts=alerts)
     store, hung, go = open_ready(str(tmp_path / "headway.db")), threading.Event(), threading.Event()
     step = Evaluator.step
 
     def hangs(self: Evaluator, fence: int) -> float:
         if hung.is_set():
-            go.wait(60)
+            go.wait(HANGS_SECONDS)
         return step(self, fence)
 
     monkeypatch.setattr(Evaluator, "step", hangs)
@@ -213,7 +215,7 @@ def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
     finally:
         go.set()
         engine.stop()
-        thread.join(20)
+        thread.join(HANGS_SECONDS)
         store.close()
 
 

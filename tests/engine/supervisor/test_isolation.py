@@ -15,22 +15,26 @@ import pytest
 from connectors.sdk.contract import ActionFound, ActionSpec, Preview
 from connectors.sdk.errors import OutcomeUnknown
 from connectors.sdk.states import RunState, Verb
-from console.config.sections import ActingSettings, JobSettings, SystemConfig
+from console.config.sections import SystemConfig
+from console.domain.access import ActingRules
 from console.domain.ids import new_action_key
+from console.domain.job import Safety
 from console.domain.plan import PlanDraft
+from console.domain.settings import JobSetting
 from console.engine import worker
 from console.engine.actions import state_machine
 from console.engine.api.client import EngineClient
+from console.engine.api.requests import ReadLog
 from console.engine.connector_pool import REQUESTS_PER_TARGET
 from console.engine.keyed_executor import FairLimiter
 from console.engine.plans import proposals
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.present import present
 
-SECONDS = 10.0
+SECONDS = HANGS_SECONDS
 HOSTS = tuple(f"host{number}" for number in range(40))
 """More than any pool of a fixed size had threads."""
 
@@ -44,11 +48,12 @@ def many_hosts(folder: Path) -> Iterator[tuple[Bench, FakeScheduler, dict[str, i
         scheduler.job(host)
     other.job("report")
     config = estate_config(folder, scheduler)
-    jobs = {f"fake/{host}": JobSettings(rerun="safe") for host in HOSTS}
+    names = [*(f"fake/{host}" for host in HOSTS), "other/report"]
+    jobs = {name: JobSetting(name, rerun=Safety.SAFE) for name in names}
     second = SystemConfig("other", config.systems["fake"].settings, other.kind(), NoOptions())
     config = replace(
-        config, systems={**config.systems, "other": second}, jobs=jobs | {"other/report": JobSettings(rerun="safe")},
-        services={}, dependencies=(), acting=ActingSettings(per_hour=0),
+        config, systems={**config.systems, "other": second}, jobs=jobs,
+        services={}, dependencies=(), acting=ActingRules(per_hour=0),
     )  # fmt: skip
     with running_bench(folder, scheduler, config) as bench:
         for name, made in [*((host, scheduler) for host in HOSTS), ("report", other)]:
@@ -202,7 +207,7 @@ def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
         finally:
             free.set()
         bench.parts.answers.close()
-    assert (41, ["fake/host1"]) == (len(draft.steps), [step.job for step in draft.steps if step.trouble])
+    assert (41, ["fake/host1"]) == (len(draft.steps), [step.job for step in draft.steps if step.problem])
     assert 40 == len([step for step in draft.steps if step.preview])
 
 
@@ -263,9 +268,9 @@ def test_what_many_ask_of_a_host_that_hangs_holds_up_no_question_to_another(tmp_
     free = threading.Event()
     with many_hosts(tmp_path) as (bench, _, runs):
         bench.scheduler.on_log = lambda key: None if key == "host9-1" else hold_on(free)
-        logs = [bench.requests().log(runs["host1"]) for _ in range(REQUESTS_PER_TARGET + 4)]
-        logs += [bench.requests().log(runs[host]) for host in HOSTS[2:9] for _ in range(REQUESTS_PER_TARGET)]
-        last = bench.requests().log(runs["host9"])
+        logs = [bench.requests().ask(ReadLog(runs["host1"])) for _ in range(REQUESTS_PER_TARGET + 4)]
+        logs += [bench.requests().ask(ReadLog(runs[host])) for host in HOSTS[2:9] for _ in range(REQUESTS_PER_TARGET)]
+        last = bench.requests().ask(ReadLog(runs["host9"]))
         try:
             for _ in range(len(logs) // 10 + 1):
                 bench.parts.answers.step(bench.fence)

@@ -14,6 +14,7 @@ import structlog
 
 from connectors.sdk.secrets import SecretStore
 from console.engine.supervisor.log_setup import set_up_logs
+from tests.lab.process import HANGS_SECONDS
 
 SECRET = "s3cret/w0rd"
 
@@ -58,7 +59,7 @@ def test_what_ends_a_thread_is_in_the_log_and_nowhere_else(capsys: pytest.Captur
     with logging_here(capsys) as logged:
         thread = threading.Thread(target=break_down, name="poll db07")
         thread.start()
-        thread.join(60)
+        thread.join(HANGS_SECONDS)
         [line] = logged()
     assert ("a thread broke", "poll db07") == (line["event"], line["thread"])
     assert line["exception"].endswith("ValueError: cannot reach •••")

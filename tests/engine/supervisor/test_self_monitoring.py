@@ -16,7 +16,8 @@ from connectors.sdk.secrets import SecretStore
 from console.config.sections import AlertSettings
 from console.domain.switches import MODE
 from console.engine import worker
-from console.engine.notify.outbox import REPEAT_TEXT
+from console.engine.notify import self_monitoring
+from console.engine.notify.outbox import REPEAT_MARK
 from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
 from console.engine.notify.senders import SendResult, send_by_apprise
 from console.engine.supervisor.engine import _persistent_troubles
@@ -28,7 +29,9 @@ from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of
 from tests.factories import at
 from tests.lab.process import wait_until
 from tests.lab.sinks import SmtpSink
+from tests.messages import REPEAT_TEXT
 from tests.present import present
+from tests.reasons import dated
 
 FULL = {STORE: "the store at x: database or disk is full"}
 
@@ -37,9 +40,7 @@ FULL = {STORE: "the store at x: database or disk is full"}
 def no_sender_is_left() -> Iterator[None]:
     """One that is left tries for hours, and draws from `random` amid the properties of other tests, which must not."""
     yield
-    wait_until(
-        lambda: not any(thread.name.startswith("own alert") for thread in threading.enumerate()), "their end", 10
-    )
+    no_sender_waits()
 
 
 def at_once() -> SelfMonitor:
@@ -119,7 +120,7 @@ def test_workers_that_failed_in_a_restart_of_the_database_are_notified_only_if_t
         assert [[]] * 4 == [renewed(second) for second in (16.0, 24.0, 36.0, 60.0)]
         clock[0] = 1_031.0
         failures.record("evaluate", error, 6)
-        assert ["Headway bench: no alerts, store unavailable"] == renewed(34.0)
+        assert ["Headway bench: cannot send alerts, store unavailable"] == renewed(34.0)
         assert "Resolved: Headway bench: store available again" == renewed(92.0)[-1]
 
 
@@ -129,7 +130,7 @@ def test_a_store_that_delayed_an_attempt_is_notified_at_the_first_error(tmp_path
         own = SelfMonitor()
         own.report(bench.parts, None, {STORE: "the store at x: database is locked"}, time.monotonic() - 30)
         wait_until(lambda: bool(post_of(bench).got), "the alert", 10)
-        assert ["Headway bench: no alerts, store unavailable"] == titles(bench)
+        assert ["Headway bench: cannot send alerts, store unavailable"] == titles(bench)
 
 
 def test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sent_again(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sen
         later(bench)
         texts = [title for title, _ in post_of(bench).to("one")]
         assert [
-            "Headway bench: no alerts, store unavailable",
+            "Headway bench: cannot send alerts, store unavailable",
             "Resolved: Headway bench: store available again",
         ] == texts
         assert {"sent"} == {state for (state,) in rows(bench, "SELECT state FROM delivery")}
@@ -171,6 +172,121 @@ def test_two_engines_notify_of_one_outage_with_one_message_id(tmp_path: Path, mo
     server.stop()
     assert 3 == len({mail.message["Message-ID"] for mail in mails})
     assert "  | the store at postgresql://db07: Connection refused · Is the server running?" in mails[0].text
+
+
+def test_an_engine_without_the_lease_notifies_a_chat_of_its_store_later_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mails of several engines have one Message-ID; a chat shows each message. Once the store is back, the engine with
+    the lease reports the end, and the next outage is a new one."""
+    problem = "Headway bench: cannot send alerts, store unavailable"
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        monkeypatch.setenv("ROUTE_ONE", "mailto://one.example/")
+        own, post = at_once(), post_of(bench)
+        own.leads = False
+        own.report(bench.parts, None, FULL)
+        wait_until(lambda: len(post.to("one")) == 1, "the mail", 10)
+        own.note_standby(bench.parts, 60.0)
+        no_sender_waits()
+        assert [] == post.to("two")
+        wait_until(lambda: stands_by(bench, own), "the end", 10)
+        wait_until(lambda: len(post.got) == 2, "the end", 10)
+        monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
+        own.report(bench.parts, None, FULL)
+        wait_until(lambda: len(post.got) == 4, "both", 10)
+        [(title, body)] = post.to("two")
+        assert [problem, END, problem] == [title for title, _ in post.to("one")]
+        assert (f"{problem}{REPEAT_MARK}", "May be a duplicate: the engine with the lease may") == (title, body[:49])
+        at_once().report(bench.parts, None, FULL)
+        wait_until(lambda: len(post.got) == 6, "both", 10)
+        assert problem == post.to("two")[1][0]
+
+
+def no_sender_waits() -> None:
+    wait_until(
+        lambda: not any(thread.name.startswith("own alert") for thread in threading.enumerate()), "their end", 10
+    )
+
+
+END = "Resolved: Headway bench: store available again"
+
+
+def stands_by(bench: Bench, own: SelfMonitor) -> bool:
+    """Whether the engine without the lease has dropped what it reported, all of which has been sent."""
+    own.note_standby(bench.parts, 0.0)
+    return not own._offline
+
+
+def test_an_engine_without_the_lease_ends_what_arrived_where_the_engine_with_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first one lost the store, or the second one had it back sooner. Each receiver reads one end."""
+    monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        post = post_of(bench)
+        post.answers["one"] = SendResult(False, "error=503")
+
+        def lose_store() -> SelfMonitor:
+            own, count = at_once(), len(post.got)
+            own.leads = False
+            own.report(bench.parts, None, FULL)
+            wait_until(lambda: {"one", "two"} == {name for name, _, _ in post.got[count:]}, "both", 10)
+            return own
+
+        own = lose_store()
+        wait_until(lambda: stands_by(bench, own), "the first end", 10)
+        wait_until(lambda: len(post.to("two")) == 2, "the first end", 10)
+        assert (END, []) == (post.to("two")[1][0], own._offline), (
+            "to be sent to no other URL by an engine with the lease"
+        )
+        leader, own = at_once(), lose_store()
+        post.answers.clear()
+        leader.report(bench.parts, bench.fence, FULL)
+        wait_until(lambda: stands_by(bench, own), "a problem that the store has", 10)
+        own = lose_store()
+        leader.report(bench.parts, bench.fence, {})
+        wait_until(lambda: stands_by(bench, own), "an end that the store has", 10)
+        bench.send()
+        no_sender_waits()
+        assert [1, 2] == [[title for title, _ in post.to(name)].count(END) for name in ("one", "two")]
+
+
+def test_an_engine_without_the_lease_reports_again_what_one_read_of_the_store_had_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        monkeypatch.setenv("ROUTE_ONE", "mailto://one.example/")
+        own, post = at_once(), post_of(bench)
+        own.leads = False
+        own.report(bench.parts, None, FULL)
+        own.note_standby(bench.parts, 60.0)
+        no_sender_waits()
+        assert [] == post.to("two")
+        monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
+        own.report(bench.parts, None, FULL)
+        wait_until(lambda: len(post.to("two")) == 1, "the chat", 10)
+
+
+def test_the_end_of_an_engine_without_the_lease_stops_where_the_problem_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pager would close the page of the new one."""
+    monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own, post = at_once(), post_of(bench)
+        own.leads = False
+        own.report(bench.parts, None, FULL)
+        wait_until(lambda: len(post.got) == 1, "the problem", 10)
+        no_sender_waits()
+        post.answers["one"] = SendResult(False, "error=503")
+        wait_until(lambda: stands_by(bench, own), "its end", 10)
+        wait_until(lambda: len(post.got) >= 2, "a try of its end", 10)
+        own.report(bench.parts, None, FULL)
+        post.answers.clear()
+        no_sender_waits()
+        titles = [title for title, _ in post.to("one")]
+        assert titles.index(END) < len(titles) - 1
+        assert END != titles[-1]
 
 
 def recorded(bench: Bench, own: SelfMonitor) -> list[tuple[object, ...]]:
@@ -271,7 +387,7 @@ def in_shadow(bench: Bench, *live: str) -> None:
 
 def shadow_titles(bench: Bench) -> list[str]:
     with bench.reads() as reads:
-        return [event.text for event in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
+        return [dated(event.text) for event in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
 
 
 def test_an_estate_in_shadow_records_its_own_notifications_and_sends_nothing(tmp_path: Path) -> None:
@@ -302,7 +418,7 @@ def test_an_estate_in_shadow_notifies_the_shadow_route_of_itself_where_it_has_on
         own.report(bench.parts, None, FULL)
         wait_until(lambda: bool(post_of(bench).got), "the alert from memory", 10)
         [(title, body)] = post_of(bench).to("two")
-        assert title.startswith("Shadow: Headway bench: no alerts, store unavailable")
+        assert title.startswith("Shadow: Headway bench: cannot send alerts, store unavailable")
         assert body.startswith("Shadow mode: this would have been sent to oncall.\n\n")
         assert [] == post_of(bench).to("one")
 

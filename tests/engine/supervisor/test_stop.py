@@ -26,6 +26,7 @@ from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
+from tests.lab.process import HANGS_SECONDS
 from tests.store.ready import open_ready
 
 
@@ -35,7 +36,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "engine"])
     yield process
     process.kill()
-    process.wait(60)
+    process.wait(HANGS_SECONDS)
 
 
 def own_holder(other: subprocess.Popen[bytes]) -> str:
@@ -65,7 +66,7 @@ def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Pope
     holder = own_holder(other)
     url = held_by(tmp_path, holder)
     assert Exit.OK == main(["--store", url, "engine", "stop"])
-    other.wait(60)
+    other.wait(HANGS_SECONDS)
 
 
 @pytest.mark.parametrize("has_lapsed", [False, True])
@@ -90,7 +91,7 @@ def test_an_engine_is_not_that_of_a_copy_of_its_store(
     assert "" == engine_at_work(Path(copy))
     assert f"process {other.pid}" == engine_at_work(Path(url))
     assert Exit.OK == main(["--store", url, "engine", "stop"])
-    other.wait(60)
+    other.wait(HANGS_SECONDS)
 
 
 def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +101,7 @@ def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, capsys: pytest.
 
 def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: subprocess.Popen[bytes]) -> None:
     other.kill()
-    other.wait(60)
+    other.wait(HANGS_SECONDS)
     mine = own_holder(other)
     assert lease.is_provably_dead(mine)
     assert not lease.is_provably_dead(mine.partition("~")[0] + "~c0ffee")
@@ -153,7 +154,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
         f"engine not started: {stuck}" in engine_process.start_engine_if_needed(url, tmp_path / "headway.toml").message
     )
     assert Exit.OK == main(["--store", url, "engine", "stop"])
-    other.wait(60)
+    other.wait(HANGS_SECONDS)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     assert "Fix: headway engine" in capsys.readouterr().out
 
@@ -203,7 +204,7 @@ def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
     assert f"an engine works on {path} (process {other.pid}): headway engine stop" in capsys.readouterr().err
     assert [] == list(tmp_path.glob("headway.db"))
     assert Exit.OK == main(["--store", str(path), "engine", "stop"])
-    other.wait(60)
+    other.wait(HANGS_SECONDS)
     assert Exit.OK == main(["--store", str(path), "store", "restore", str(copy)])
     with open_queries(str(path)) as reads:
         assert reads.estate.header().frozen
@@ -216,7 +217,7 @@ def test_the_engine_that_still_works_on_a_replaced_file_is_the_one_to_stop(
     open_ready(str(path)).close()
     lease.note_engine(path, own_holder(other))
     assert Exit.OK == main(["--store", str(path), "engine", "stop"])
-    other.wait(60)
+    other.wait(HANGS_SECONDS)
     assert Exit.NO_ENGINE == main(["--store", str(path), "engine", "stop"])
 
 
@@ -246,4 +247,4 @@ def test_the_engine_of_a_folder_that_was_moved_is_ended(tmp_path: Path, other: s
     held_by(tmp_path / "before", own_holder(other))
     moved = (tmp_path / "before").rename(tmp_path / "after")
     assert Exit.OK == main(["--store", str(moved / "headway.db"), "engine", "stop"])
-    other.wait(60)
+    other.wait(HANGS_SECONDS)

@@ -17,9 +17,9 @@ async def too_late(**_) -> None:
 PROMISE = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_LOGICAL_DATE, interval=timedelta(hours=3), callback=AsyncCallback(too_late)
 )
-COMMON = {"start_date": datetime(2026, 11, 1, tzinfo=UTC), "catchup": False, "tags": ["lab"]}
+COMMON = {"start_date": datetime(2026, 11, 26, 4, tzinfo=UTC), "catchup": False, "tags": ["lab"]}
 
-with DAG("producer", schedule=None, deadline=PROMISE, **COMMON):
+with DAG("producer", schedule="@once", deadline=PROMISE, **COMMON):
 
     @task(outlets=[ORDERS])
     def make_orders() -> None:

@@ -196,8 +196,10 @@ def test_an_action_in_flight_in_the_copy_is_not_done_a_second_time(path: Path, n
     details = dict(rows(new, "SELECT key, state FROM action"))
     assert {"k1": "failed", "k2": "unknown", "k3": "unknown", "k4": "verified"} == details
     with open_queries(str(new)) as reads:
-        assert "restored from a copy" in reads.estate.header().frozen
-    assert [("restore",), ("freeze",)] == rows(new, "SELECT verb FROM audit WHERE seq > 1 ORDER BY seq")
+        frozen = reads.estate.header().frozen
+    assert frozen is not None
+    assert "restored from a copy" in frozen.why
+    assert [("restored",), ("freeze",)] == rows(new, "SELECT verb FROM audit WHERE seq > 1 ORDER BY seq")
     inspect_copy(new)
 
 
@@ -255,6 +257,21 @@ def test_a_restore_takes_over_rows_alone_and_freezes_whatever_the_copy_holds(pat
     with open_queries(str(new)) as reads:
         verdict = reads.audit.verify_audit()
     assert (None, ()) == (verdict.bad, verdict.foreign_objects)
+
+
+def test_a_copy_whose_table_is_a_view_is_refused_unread(path: Path, tmp_path: Path) -> None:
+    """The rows of a view may have no end."""
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    with sqlite3.connect(copy) as connection:
+        connection.execute("ALTER TABLE finding RENAME TO other")
+        connection.execute(
+            "CREATE VIEW Finding AS WITH RECURSIVE r (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM r) SELECT id FROM r"
+        )
+    connection.close()
+    with pytest.raises(StoreUnusable, match="not a store of Headway: it has views in place of Finding; take an older"):
+        restore(copy, tmp_path / "new.db", "desk", NOW)
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_a_store_that_holds_what_headway_did_not_make_starts_no_engine_and_is_named_by_the_audit(

@@ -18,6 +18,7 @@ from console.store.db import database as open_module
 from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
+from tests.lab.process import HANGS_SECONDS
 from tests.store.estate import JOBS, Estate, failed, run
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +49,7 @@ def test_f13_a_writer_waits_for_another_one_and_readers_go_on_reading(night: Est
         assert [""] == [run.message for run in reads.runs.list_runs(1)]
     assert [] == done
     other.execute("ROLLBACK")
-    writer.join(20)
+    writer.join(HANGS_SECONDS)
     other.close()
     assert ["written"] == done
     assert 2 == night.fetch_one("SELECT count(*) FROM run")
@@ -60,7 +61,7 @@ def test_f13_writers_of_one_process_queue(night: Estate) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANGS_SECONDS)
     assert 24 == night.fetch_one("SELECT count(*) FROM run")
 
 
@@ -119,7 +120,7 @@ def test_f01_an_engine_killed_at_any_moment_leaves_whole_batches(night: Estate, 
         pass
     time.sleep(0.003 * after)
     os.kill(child.pid, signal.SIGKILL)
-    child.wait(60)
+    child.wait(HANGS_SECONDS)
     child.stdout.close()
     batches = int(night.fetch_one("SELECT cursor FROM target WHERE id = :id", id=night.host)) + 1
     assert batches >= after

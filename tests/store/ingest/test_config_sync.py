@@ -8,7 +8,6 @@ from datetime import date, time, timedelta
 
 import pytest
 
-from console.domain.alert import AlertingSettings, InhibitRule
 from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import EvaluationSettings
@@ -29,7 +28,7 @@ from console.store.config_sync import SyncResult, sync_config
 from console.store.ingest.inventory import jobs_seq, write_inventory
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
-from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, record, run
+from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, record, run, target_id
 
 EXTRACT = "etl-hosts/db07:extract_orders"
 LOAD = "airflow/load_orders"
@@ -100,7 +99,7 @@ def test_patterns_of_maintenance_and_exceptions_that_fit_no_job_are_reported_too
 
 
 def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> None:
-    days = Declared(calendars=(Calendar("own", closed=(date(2026, 12, 24),), exclude=(Calendar("other"),)),))
+    days = Declared(calendars=(Calendar("own", closed=(date(2026, 12, 24),), only_in=(Calendar("other"),)),))
     jobs = (JobSetting("*", calendar="own"), JobSetting(LOAD, calendar=""))
     sync(night, replace(WHOLE, jobs=jobs, services=(replace(SERVICE, calendar="own"),), declared=days))
     seen = load_estate(night.store, MIDNIGHT, EvaluationSettings())
@@ -119,8 +118,8 @@ def test_how_long_a_rerun_takes_to_begin_reaches_decisions(night: Estate) -> Non
 
 def test_a_service_is_stored_as_in_the_config(night: Estate) -> None:
     sync(night, WHOLE)
-    assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.fetch_one(
-        "SELECT title, deadline, zone, cutoff, tier, notify, risk FROM service"
+    assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]') == night.fetch_one(
+        "SELECT title, deadline, zone, cutoff, tier, notify FROM service"
     )
 
 
@@ -157,13 +156,13 @@ def test_the_estates_name_and_the_digest_are_stored(night: Estate) -> None:
 
 def test_a_dependency_that_holds_from_now_on_is_the_same_row(night: Estate) -> None:
     sync(night, WHOLE)
-    before = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
+    before = night.rows("SELECT id, mode, engine_down, hold_for_s FROM dependency")
     [edge] = WHOLE.dependencies
-    held = replace(edge, mode=DependencyMode.HOLD, engine_down=EngineDown.CLOSED, hold_lead=timedelta(minutes=20))
+    held = replace(edge, mode=DependencyMode.HOLD, engine_down=EngineDown.CLOSED, hold_for=timedelta(hours=1))
     assert sync(night, replace(WHOLE, dependencies=(held,))).changed
-    assert [(before[0][0], "observe", "open", 600.0, 21600.0)] == before
-    after = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
-    assert [(before[0][0], "hold", "closed", 1200.0, 21600.0)] == after
+    assert [(before[0][0], "observe", "open", 21600.0)] == before
+    after = night.rows("SELECT id, mode, engine_down, hold_for_s FROM dependency")
+    assert [(before[0][0], "hold", "closed", 3600.0)] == after
     assert not sync(night, replace(WHOLE, dependencies=(held,))).changed
 
 
@@ -258,7 +257,6 @@ def test_titles_and_former_names_count_wherever_the_config_names_jobs(night: Est
             exceptions=(PlannedException("year end", jobs=names),),
             pools=(DeclaredPool("db", names, 2),),
             rules=(RuleSetting(DetectionRule.LATE_START, where=(RuleException(RuleThresholds(), names),)),),
-            alerting=AlertingSettings(inhibit=(InhibitRule((("job", names[0]),), (("job", EXTRACT),)),)),
         ),
     )
     result = sync(night, settings)
@@ -267,11 +265,37 @@ def test_titles_and_former_names_count_wherever_the_config_names_jobs(night: Est
     now = ("etl-hosts/fl_a", "etl-hosts/fl_b", "etl-hosts/db07:renamed", "etl-hosts/nobody")
     assert [now] * 2 == [declared.maintenance[0].jobs, declared.exceptions[0].jobs]
     assert [now] * 2 == [declared.pools[0].jobs, declared.rules[0].where[0].jobs]
-    inhibiting = [(rule.by, rule.what) for rule in declared.alerting.inhibit]
-    assert [((("job", name),), (("job", now[2]),)) for name in now[:2]] == inhibiting
     assert (("etl-hosts/nobody",), {EXTRACT: now[2]}) == (result.unmatched, result.renamed)
     assert {"etl-hosts/nobody", EXTRACT} == reads.warnings.without_job(names).keys()
     assert not sync(night, settings).changed
+
+
+def test_a_name_is_unknown_only_once_every_target_of_its_system_has_listed_its_jobs(
+    night: Estate, reads: Queries
+) -> None:
+    """`headway check` reported a job of db07 as a fault: etl02 had been polled, and db07 had not."""
+    named = "etl-hosts/etl02:extract"
+    two_hosts = (replace(SYSTEMS[0], targets=("db07", "etl02")), SYSTEMS[1])
+    settings = replace(
+        WHOLE, systems=two_hosts, jobs=(JobSetting(named),), services=(replace(SERVICE, delivered_by=(named,)),)
+    )
+    result = sync(night, settings)
+    assert ((), (), {}, 0) == (
+        result.unmatched,
+        result.unknown_ends,
+        reads.warnings.without_job([named]),
+        reads.warnings.config_fault_count(),
+    )
+    second = target_id(night.store, "etl-hosts", "etl02")
+    write_inventory(night.store, second, InventoryChanges(hash="h"), MIDNIGHT, None, match_config=True)
+    assert jobs_seq(night.store)
+    result = sync(night, settings)
+    assert ((named,), [named], [named], 1) == (
+        result.unmatched,
+        [job.job for job in result.unknown_ends],
+        [*reads.warnings.without_job([named])],
+        reads.warnings.config_fault_count(),
+    )
 
 
 def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) -> None:

@@ -13,6 +13,7 @@ from console.domain.decision import Decisions, ExpectedRun
 from console.store.decisions import apply_decisions
 from console.store.ingest import targets
 from console.timing.business_dates import assign_periods
+from tests.rows import each_row
 from tests.store.estate import Estate, at, failed, run
 
 
@@ -65,7 +66,7 @@ def test_an_attempt_has_the_number_of_its_source(night: Estate, ref: str, number
     assert 2 == night.fetch_one("SELECT attempts FROM run")
 
 
-@pytest.mark.parametrize("key", ["r70.2", "r7.x", "r7.99999999999", "r7.²"])
+@each_row("key", ["r70.2", "r7.x", "r7.99999999999", "r7.²"])
 def test_only_a_further_number_of_the_same_run_repeats_those_before(key: str) -> None:
     assert ("r7.1",) == replace(run(attempt=key), again_of="r7.1").repeated
     assert () == run(attempt=key).repeated
@@ -106,7 +107,7 @@ def test_a_period_waits_for_a_start_until_one_has_come(night: Estate) -> None:
     by_hand = replace(bare, started_at=due + timedelta(hours=20), ended_at=due + timedelta(hours=21))
     assert {} == targets.started_periods(night.store, night.host, [by_hand], schedules).waiting
     key, job, date = instant_key(due), night.job_id(), due.date()
-    missed = ExpectedRun(job, key, due, date, RunState.MISSED, RunEvidence.INFERRED, "no run by 03:25")
+    missed = ExpectedRun(job, key, due, date, RunState.MISSED, RunEvidence.INFERRED, ("no run by 03:25",))
     apply_decisions(night.store, Decisions(expected=(missed,)), due + timedelta(hours=1), 1, None, {})
     periods = targets.started_periods(night.store, night.host, [by_hand], schedules)
     assert {by_hand.job: {key}} == periods.waiting

@@ -11,12 +11,14 @@ import pytest
 
 from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord, instant_key
 from connectors.sdk.states import RunEvidence, RunState
+from console.domain.estate import EvaluationSettings
 from console.domain.ids import instant, micros
 from console.store.actions import attempt_after, due_actions
 from console.store.db import lease
 from console.store.errors import LeaseLost
 from console.store.ingest.records import ingest_batch
 from console.store.ingest.targets import record_failure
+from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
 from tests.store.estate import JOBS, Estate, at, failed, poll, run, running
 
@@ -363,6 +365,8 @@ def test_a_newly_skipped_record_may_be_any_start_since_the_starts_were_last_know
     assert micros(at("03:00")) == window[0][0]
     night.ingest(skipped=(line,), seen_until=at("03:20"))
     assert window == night.rows(columns, id=night.host), "the same record again is no further start"
+    night.ingest(skipped=(replace(line, is_new=True),), seen_until=at("03:30"), now="03:31")
+    assert [(micros(at("03:00")), micros(at("03:31")))] == night.rows(columns, id=night.host), "an equal line is one"
 
 
 def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: Estate) -> None:
@@ -398,6 +402,17 @@ def test_a_scheduler_that_starts_nothing_is_a_problem_since_its_first_poll_until
         ("lost", "etl-hosts/db07: cron does not run on db07"),
         ("back", "etl-hosts/db07 works again"),
     ] == night.rows("SELECT kind, text FROM event ORDER BY id")
+
+
+def test_a_stop_is_known_from_the_second_poll_that_reads_it(night: Estate) -> None:
+    """An outage before is no reading of it."""
+    record_failure(night.store, night.host, "no route to host", "unreachable", at("03:20"), None)
+    stopped = []
+    for now in ("03:21", "03:22"):
+        night.ingest(now=now, stopped="cron does not run on db07")
+        estate = load_estate(night.store, at(now), EvaluationSettings())
+        stopped.append(estate.targets[night.host].is_stopped)
+    assert [False, True] == stopped
 
 
 def test_an_engine_that_lost_its_lease_writes_neither_records_nor_cursor(night: Estate) -> None:

@@ -189,8 +189,8 @@ def test_another_change_than_the_one_that_was_shown_is_not_accepted(night: Estat
     text = "extract_orders: nothing was accepted: change 1 is not the newest any more. Now there is change 2: 10 3"
     with pytest.raises(DriftChanged, match=text):
         accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
-    with pytest.raises(DriftChanged, match="it was not said which change is meant"):
-        accept_drift(night.store, night.job_id(), None, "anna", at("05:00"))
+    with pytest.raises(DriftChanged, match=r"you saw no change\. Now there is change 2: 10 3"):
+        accept_drift(night.store, night.job_id(), 0, "anna", at("05:00"))
     assert "10 3 * * *" == known(night).accepted.expression
     assert [(micros(at("04:10")), None), (None, None)] == night.rows(
         "SELECT ended_us, accepted_us FROM drift ORDER BY id"

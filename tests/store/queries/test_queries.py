@@ -13,15 +13,21 @@ from sqlalchemy import inspect, text
 
 from connectors.sdk.records import JobRecord, instant_key
 from connectors.sdk.states import RunEvidence
-from console.domain.decision import Decisions, MemberVerdict, RunJudgement
+from console.domain.decision import Decisions, KnownIncident, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
+from console.domain.failure import FailureSignature
 from console.domain.filter import JobFilter
 from console.domain.header import UnseenTarget
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
-from console.domain.incident import GREEN_AGAIN, closing_run, repair_times
+from console.domain.incident import closing_run, repair_times
+from console.domain.incident_record import CauseRecord, RootRun
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
+from console.domain.job import RepairedJob, Safety
+from console.domain.policy import PolicyRepair
+from console.domain.reason import EarlierRun, GreenAgain, LaterRunGood
 from console.domain.service import DEADLINE_FACET, Timeliness
+from console.store import failures
 from console.store.config_sync import sync_config
 from console.store.db import lease
 from console.store.decisions import apply_decisions
@@ -288,7 +294,7 @@ def test_a_service_shows_its_incident_and_its_assignee_until_that_lapses(served:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
     [view] = reads.services.list_services()
-    assert (incident().title, "", None) == (view.trouble, view.acknowledged_by, view.acknowledged_until)
+    assert (incident().title, "", None) == (view.problem, view.acknowledged_by, view.acknowledged_until)
     now = reads.now()
     added = text(
         "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_by)"
@@ -376,7 +382,7 @@ def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) 
     assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
         (member.role, member.job, member.state, member.run_id) for member in view.members
     ]
-    assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].text]
+    assert ["disk full", ("opened",)] == [view.log, view.events[0].text]
     assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
         (delivery.route, delivery.receiver, delivery.state) for delivery in view.deliveries
     ]
@@ -406,7 +412,7 @@ def test_every_open_incident_is_listed_however_many_there_are(served: Estate, re
 def test_the_services_of_a_closed_incident_are_as_they_are_now(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
-    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain("rerun by anna")),))
     decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00"), expected_at=None),))
     [supply] = reads.incidents.incident(1).services
     assert (Timeliness.MET, at("05:00"), None) == (supply.timeliness, supply.delivered, supply.expected)
@@ -421,7 +427,7 @@ def test_a_closed_incident_has_the_time_its_root_was_good_again(served: Estate, 
     decide(served, incidents=(incident(),))
     served.ingest(run(period=period, attempt="r", started_at=at("03:16"), ended_at=at("03:18")))
     assert reads.incidents.incident(1).repaired is None
-    decide(served, incidents=(incident(incident_id=1, closed=True, event=f"closed: {GREEN_AGAIN}"),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain()),))
     closed = reads.incidents.incident(1)
     assert ("failed 03:12, repaired 03:18", at("03:20")) == (repair_times(closed, "{:%H:%M}".format), closed.row.closed)
 
@@ -432,7 +438,7 @@ def test_the_root_of_an_open_incident_is_good_again_only_if_its_failure_was_the_
 ) -> None:
     """A run that succeeded, and whose output shrank, was "repaired" before it was found."""
     served.ingest(failed())
-    decide(served, incidents=(incident(cause=cause),))
+    decide(served, incidents=(incident(cause=CauseRecord(cause, DATE, RootRun(1, instant_key(at("03:10"))))),))
     served.ingest(run(attempt="r", started_at=at("03:16"), ended_at=at("03:18")))
     assert good_at == reads.incidents.incident(1).row.root_good
 
@@ -440,7 +446,7 @@ def test_the_root_of_an_open_incident_is_good_again_only_if_its_failure_was_the_
 def test_a_rerun_after_the_end_of_an_incident_does_not_lengthen_it(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
-    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="superseded"),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=LaterRunGood()),))
     served.ingest(run(attempt="r", started_at=at("05:00"), ended_at=at("05:10")))
     assert at("03:20") == reads.incidents.incident(1).row.failed_until
 
@@ -448,9 +454,9 @@ def test_a_rerun_after_the_end_of_an_incident_does_not_lengthen_it(served: Estat
 def test_earlier_incidents_of_the_same_job_are_listed(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
-    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain("rerun by anna")),))
     decide(served, incidents=(incident(),))
-    assert ((at("03:20"), "rerun was good"),) == reads.incidents.incident(2).seen_before
+    assert ((at("03:20"), GreenAgain("rerun by anna")),) == reads.incidents.incident(2).seen_before
     assert [1] == [incident.id for incident in reads.incidents.list_incidents(closed=True)]
     assert 2 == reads.incidents.incident_of_job(reads.jobs.job(reads.incidents.incident(2).row.root_job).row.id)
     [ended] = reads.estate.ended_work()
@@ -462,12 +468,12 @@ def test_earlier_failed_runs_of_the_root_are_listed_with_their_repair(served: Es
     again = run(period="02:10", attempt="r", started_at=at("02:20"), ended_at=at("02:25"))
     served.ingest(run(period="01:00", attempt="1"), failed(period="02:00", attempt="2"))
     served.ingest(failed(period="02:10", attempt="3"), again, failed(attempt="4"))
-    decide(
-        served, incidents=(incident(root_run_id=served.fetch_one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),)
-    )
-    assert ((at("02:10"), "repaired by attempt 2"), (at("02:00"), "failed: exit 1")) == reads.incidents.incident(
-        1
-    ).seen_before
+    root = served.fetch_one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
+    decide(served, incidents=(incident(members=(MemberVerdict(1, instant_key(at("03:10")), "root", root),)),))
+    assert (
+        (at("02:10"), EarlierRun("succeeded", 0, 2)),
+        (at("02:00"), EarlierRun("failed", 1, 1)),
+    ) == reads.incidents.incident(1).seen_before
 
 
 def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, reads: Queries) -> None:
@@ -476,7 +482,7 @@ def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, r
     served.ingest(failed(period="01:00", attempt="1"), by_hand, failed(period="02:00", attempt="2"))
     served.ingest(run(period="02:30", attempt="3"), failed(attempt="4"))
     root = served.fetch_one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
-    decide(served, incidents=(incident(root_run_id=root, members=()),))
+    decide(served, incidents=(incident(members=(MemberVerdict(1, instant_key(at("03:10")), "root", root),)),))
     repairs = reads.incidents.incident(1).repairs
     assert [(at("02:00"), "", None), (at("01:00"), "a fresh start", 31 * 60.0)] == [
         (repair.at, repair.how, repair.took_s) for repair in repairs
@@ -484,14 +490,17 @@ def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, r
 
 
 def test_the_restarts_that_one_service_day_needs_are_read_with_each_incident(served: Estate, reads: Queries) -> None:
-    """Without those of another service day, and without those that are acknowledged."""
+    """Without those of another service day, those that need no restart and those that are acknowledged."""
     served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
     runs = [row[0] for row in served.rows("SELECT id FROM run ORDER BY job_id")]
     first, second, third = (
-        incident(key=f"run:{run}", root_job_id=number, root_run_id=run, members=())
+        incident(number, key=f"run:{run}", members=(MemberVerdict(number, instant_key(at("03:10")), "root", run),))
         for number, run in enumerate(runs, 1)
     )
     [service] = second.services
+    service = replace(service, needs_restart=True)
+    first = replace(first, services=(service,))
+    unneeded = replace(second, services=(replace(service, act_by=at("03:40"), needs_restart=False),))
     second = replace(second, services=(replace(service, act_by=at("03:40")),))
     third = replace(third, services=(replace(service, business_date=service.business_date + timedelta(days=1)),))
     decide(served, incidents=(first, second, third))
@@ -501,6 +510,10 @@ def test_the_restarts_that_one_service_day_needs_are_read_with_each_incident(ser
             (restart.incident_id, restart.state, restart.act_by) for restart in joint
         ]
     assert () == reads.incidents.incident(3).joint_restarts
+    decide(served, incidents=(replace(unneeded, incident=KnownIncident(2)),))
+    assert [(), ()] == [reads.incidents.incident(number).joint_restarts for number in (1, 2)]
+    decide(served, incidents=(replace(second, incident=KnownIncident(2)),))
+    assert 2 == len(reads.incidents.incident(1).joint_restarts)
     with served.store.engine.begin() as connection:
         connection.execute(
             text(
@@ -529,7 +542,7 @@ def test_an_earlier_run_repairs_the_root_only_by_a_rerun_that_began_later(
             session.rows("UPDATE system SET capabilities = 'log,periods,rerun'")
         if what == "another date":
             session.rows("UPDATE run SET business_date = '2026-11-18' WHERE attempts = 2")
-    decide(served, incidents=(incident(incident_id=1, closed=True, event=f"closed: {GREEN_AGAIN}"),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain()),))
     assert reads.incidents.incident(1).repaired is None
 
 
@@ -582,7 +595,7 @@ def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served:
     served.ingest(failed(), running(period="03:15", attempt="2"))
     [root] = served.rows("SELECT id FROM run WHERE state = 'failed'")[0]
     members = (MemberVerdict(1, instant_key(at("03:10")), "root", root),)
-    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    decide(served, incidents=(incident(members=members),))
     with served.store.write(None) as connection:
         connection.rows(
             "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by, requested_from,"
@@ -594,6 +607,13 @@ def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served:
     assert ("", at("03:14"), at("03:15")) == (member.unreachable, member.rerun_sent, member.rerun_started)
     assert (False, "") == (member.awaits_approval, member.unknown_rerun)
     with served.store.write(None) as connection:
+        connection.rows("UPDATE run SET started_us = ? WHERE id = ?", (micros(at("03:14")), root))
+    assert reads.incidents.incident(1).members[0].rerun_sent is None, (
+        "its own attempt failed; the action is settled later"
+    )
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE run SET started_us = ? WHERE id = ?", (micros(at("03:12")), root))
+    with served.store.write(None) as connection:
         connection.rows("UPDATE action SET state = 'unknown'")
     [member] = reads.incidents.incident(1).members
     assert (at("03:14"), "headway-0123456789") == (member.rerun_sent, member.unknown_rerun)
@@ -602,6 +622,151 @@ def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served:
     [member] = reads.incidents.incident(1).members
     assert (True, None) == (member.awaits_approval, member.rerun_sent)
     assert ("2026-11-19", False) == (member.business_date, member.has_periods)
+
+
+def test_a_failure_is_read_with_the_repairs_of_its_root_that_were_sent(served: Estate, reads: Queries) -> None:
+    """Not with what was refused, not sent, sent for another job, or does not repair."""
+    served.ingest(failed())
+    signature = FailureSignature("run", "cron", "failed", "no space left", "extract")
+    cause = CauseRecord("run", DATE, RootRun(1, instant_key(at("03:10"))), failure=signature)
+    decide(served, incidents=(incident(cause=cause),))
+    decide(served, incidents=(incident(incident=KnownIncident(1), cause=cause, close_reason=GreenAgain()),))
+    sent = [
+        ("rerun", 1, "failed", "person", "{}", False),
+        ("rerun", 1, "verified", "person", '{"scope": "all"}', False),
+        ("rerun", 1, "verified", "plan", "{}", False),
+        ("mark_ok", 1, "verified", "person", "{}", False),
+        ("hold", 1, "verified", "person", "{}", False),
+        ("rerun", 2, "verified", "person", "{}", False),
+        ("rerun", 1, "refused", "person", "{}", False),
+        ("rerun", 1, "failed", "person", "{}", True),
+    ]
+    with served.store.write(None) as connection:
+        for number, (verb, job, state, origin, parameters, unsent) in enumerate(sent):
+            connection.rows(
+                "INSERT INTO action (key, verb, job_id, incident_id, state, origin, parameters, unsent, requested_by,"
+                " requested_us, sent_us, ended_us, native_ref, text, next_us, looked_up, changed_seq) VALUES"
+                " (?, ?, ?, 1, ?, ?, ?, ?, 'anna', 0, ?, ?, '', '', 0, 0, 0)",
+                (f"key-{number}", verb, job, state, origin, parameters, unsent, micros(at("03:14")) + number,
+                 micros(at("03:18"))),
+            )  # fmt: skip
+    memory = reads.failures.failure(signature.id)
+    assert (signature, 1, at("03:12")) == (memory.signature, memory.seen, memory.last_seen)
+    [past] = memory.incidents
+    methods = ["rerun", "rerun all", "plan"]
+    assert (methods, "plan by anna") == ([attempt.method for attempt in past.tries], past.outcome)
+    assert ["person", "person", "plan"] == [attempt.origin for attempt in past.tries]
+    assert {"plan": 1, "rerun all": 1, "rerun": 0} == {record.method: record.successes for record in memory.repairs}
+    assert [memory] == reads.failures.list_failures()
+    with pytest.raises(NotFound, match="headway failure list lists what there is"):
+        reads.failures.failure("0000")
+
+
+def test_the_repair_of_a_policy_is_recorded_once_and_read_with_what_people_did(served: Estate, reads: Queries) -> None:
+    """Each with the first rerun of its run after it and before the next, whatever the root of the incident is now."""
+    [root] = served.ingest(failed()).changed_run_ids
+    first, second = (PolicyRepair("full", "rerun", 1, DATE, root, number, at(clock)) for number, clock in TWO_REPAIRS)
+    decide(served, incidents=(incident(),), policy_repairs={incident().key: first})
+    decide(served, incidents=(incident(incident=KnownIncident(1)),), policy_repairs={incident().key: first})
+    decide(served, incidents=(incident(incident=KnownIncident(1)),), policy_repairs={incident().key: second})
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE incident SET root_run_id = NULL, root_job_id = 2")
+        attempt_id = connection.rows("SELECT id FROM attempt WHERE run_id = ?", (root,))[0].id
+        for key, state, clock in (("a", "failed", "03:20"), ("b", "verified", "03:30"), ("c", "failed", "03:40")):
+            connection.rows(
+                "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, origin, parameters, unsent,"
+                " requested_by, requested_us, sent_us, attempt_id, native_ref, text, next_us, looked_up, changed_seq)"
+                " VALUES (?, 'rerun', 1, ?, 1, ?, 'person', '{}', FALSE, 'anna', 0, ?, ?, '', '', 0, 0, 0)",
+                (key, root, state, micros(at(clock)), attempt_id),
+            )
+    [report] = reads.policies.reports(at("03:14"))
+    right, wrong = report.repairs
+    assert (second, "right", at("03:30")) == (right.repair, right.result, right.sent)
+    assert (first, "wrong", at("03:20")) == (wrong.repair, wrong.result, wrong.sent)
+    assert ("etl-hosts/db07:extract_orders", "anna", 1) == (wrong.job, wrong.by, wrong.incident_id)
+    assert "would have repaired 1 of 2, saved 5m, 1 wrong" == report.text
+    assert [right] == [*reads.policies.reports(at("03:15"))[0].repairs]
+    for change in ("attempt SET state = 'cancelled'", "action SET attempt_id = NULL WHERE key = 'a'"):
+        with served.store.write(None) as connection:
+            connection.rows(f"UPDATE {change}")
+        [report] = reads.policies.reports(at("03:14"))
+        assert "unknown" == report.repairs[1].result, "nobody saw whether its run would fail"
+    policy_events = [event.text for event in reads.incidents.incident(1).events if event.kind == "policy"]
+    assert [(f'policy "full" would rerun attempt {number}; it is in shadow',) for number in (1, 2)] == policy_events
+
+
+def test_the_watched_jobs_that_people_repaired_are_read_with_their_cards_and_services(
+    served: Estate, reads: Queries
+) -> None:
+    names = [f"etl-hosts/{name}" for name in JOBS]
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE job SET gone_since_us = 0 WHERE name = ?", (names[1],))
+        connection.rows("UPDATE job SET rerun = 'never' WHERE name = ?", (names[2],))
+    known = reads.jobs.repaired_jobs([*names, "etl-hosts/unknown"])
+    supply = {SUPPLY.name: SUPPLY.tier}
+    assert {names[0]: RepairedJob(Safety.ASK, supply), names[2]: RepairedJob(Safety.NEVER, {})} == known
+
+
+def test_the_repairs_of_a_closed_incident_count_for_a_week(served: Estate) -> None:
+    """Its run may fail once more after the lookback: its limits began anew."""
+    [root] = served.ingest(failed()).changed_run_ids
+    repair = PolicyRepair("full", "rerun", 1, DATE, root, 1, at("03:14"))
+    decide(served, incidents=(incident(),), policy_repairs={incident().key: repair})
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE incident SET closed_us = ?", (micros(at("03:30")),))
+    known = [
+        load_estate(served.store, at("03:14") + after, EvaluationSettings()).policy_repairs
+        for after in (timedelta(hours=71), timedelta(days=7), timedelta(days=7, minutes=1))
+    ]
+    assert [(repair,), (repair,), ()] == known
+
+
+TWO_REPAIRS = ((1, "03:14"), (2, "03:25"))
+
+
+def test_a_repair_was_needless_if_its_run_succeeded_before_the_next_and_nobody_acted_on_it(
+    served: Estate, reads: Queries
+) -> None:
+    second = failed(attempt="2", started_at=at("03:15"), ended_at=at("03:20"))
+    good = run(attempt="3", started_at=at("03:26"), ended_at=at("03:30"))
+    [root] = served.ingest(failed(), second, good).changed_run_ids
+    known: Any = {}
+    for number, clock in TWO_REPAIRS:
+        repair = PolicyRepair("full", "rerun", 1, DATE, root, number, at(clock))
+        decide(served, incidents=(incident(**known),), policy_repairs={incident().key: repair})
+        known = {"incident": KnownIncident(1)}
+
+    def results() -> list[str]:
+        [report] = reads.policies.reports(at("03:14"))
+        return [f"{repair.repair.attempt} {repair.result}" for repair in report.repairs]
+
+    assert ["2 needless", "1 unknown"] == results()
+    with served.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, origin, parameters, unsent,"
+            " requested_by, requested_us, sent_us, native_ref, text, next_us, looked_up, changed_seq) VALUES"
+            " ('a', 'mark_ok', 1, ?, 1, 'verified', 'person', '{}', FALSE, 'anna', 0, ?, '', '', 0, 0, 0)",
+            (root, micros(at("03:27"))),
+        )
+    assert ["2 unknown", "1 unknown"] == results()
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE action SET sent_us = NULL")
+        connection.rows("UPDATE attempt SET evidence = 'asserted' WHERE number = 3")
+    assert ["2 unknown", "1 unknown"] == results(), "marked as OK in Headway alone"
+
+
+def test_the_page_of_an_incident_counts_the_earlier_ones_that_it_does_not_read(
+    served: Estate, reads: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.ingest(failed())
+    signature = FailureSignature("run", "cron", "failed", "no space left", "extract")
+    cause = CauseRecord("run", DATE, RootRun(1, instant_key(at("03:10"))), failure=signature)
+    for number in range(1, 4):
+        decide(served, incidents=(incident(key=f"run:extract#{number}", cause=cause),))
+    monkeypatch.setattr(failures, "MAX_EARLIER", 1)
+    memory = reads.incidents.incident(3).memory
+    assert memory is not None
+    assert (2, [2]) == (memory.seen, [past.incident_id for past in memory.incidents])
 
 
 @pytest.mark.parametrize(
@@ -614,7 +779,7 @@ def test_a_host_is_unreachable_from_its_first_poll_without_an_answer_or_after_th
     served.ingest(failed())
     [root] = served.rows("SELECT id FROM run WHERE state = 'failed'")[0]
     members = (MemberVerdict(1, instant_key(at("03:10")), "root", root),)
-    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    decide(served, incidents=(incident(members=members),))
     record_failure(served.store, served.host, "no route", kind, at("03:20"), None)
     set_clock(served, clock)
     with open_queries(served.store.url) as later:
@@ -625,11 +790,11 @@ def test_a_host_is_unreachable_from_its_first_poll_without_an_answer_or_after_th
 def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queries) -> None:
     served.ingest(failed(period="02:00", attempt="1"), failed(period="02:10", attempt="2"), failed(attempt="3"))
     older, own, root = (row[0] for row in served.rows("SELECT id FROM run ORDER BY sort_us"))
-    members = tuple(MemberVerdict(served.job_id(), key, "red", item) for key, item in (("a", own), ("b", root)))
-    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    members = (MemberVerdict(served.job_id(), "b", "root", root), MemberVerdict(served.job_id(), "a", "red", own))
+    decide(served, incidents=(incident(members=members),))
     assert older < own
     view = reads.incidents.incident(1)
-    assert ((at("02:00"), "failed: exit 1"),) == view.seen_before
+    assert ((at("02:00"), EarlierRun("failed", 1, 1)),) == view.seen_before
     assert [at("02:00")] == [repair.at for repair in view.repairs]
 
 
@@ -663,7 +828,7 @@ def test_the_header_shows_the_engine_the_risk_and_the_failing_targets(served: Es
     decide(served, service_days=(day(),), incidents=(incident(),))
     record_failure(served.store, served.airflow, "no route", "unreachable", at("03:20"), None)
     header = reads.estate.header()
-    assert (1, 1, 4, True, (UnseenTarget("airflow/airflow", None, "unreachable"),)) == (
+    assert (1, 1, 4, True, (UnseenTarget("airflow/airflow", None, "unreachable", at("03:20")),)) == (
         header.open_incidents, header.at_risk, header.jobs, header.replay, header.unseen_targets,
     )  # fmt: skip
     assert ("", False) == (header.engine.holder, header.engine.alive)
@@ -827,7 +992,7 @@ def test_the_readers_bring_no_heavy_library() -> None:
         "import sys, console.store.queries;"
         " print(sorted({'sqlalchemy', 'sqlmodel', 'pydantic', 'psycopg', 'alembic'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[]" == done.stdout.strip()
 
 

@@ -23,6 +23,7 @@ from console.store.new_actions import SENT_BY
 from console.store.queries.base import _CHANGED_SCHEDULES
 from console.store.queries.reader import Queries
 from console.store.snapshot import facts
+from tests.factories import at
 from tests.store.estate import JOBS, Estate, failed, run, running
 from tests.store.test_decisions import day, decide, expected, incident
 from tests.store.test_holds import decide as decide_holds
@@ -72,6 +73,9 @@ def ask_everything(reads: Queries) -> None:
     reads.incidents.list_incidents(closed=True)
     reads.incidents.incident(1)
     reads.incidents.incident_of_job(1)
+    reads.failures.list_failures()
+    reads.policies.reports(at("03:00"))
+    reads.jobs.repaired_jobs(["etl-hosts/db07:extract_orders"])
     reads.estate.systems()
     reads.estate.drift()
     reads.estate.ended_work()
@@ -159,7 +163,7 @@ def test_open_runs_are_found_by_their_own_index(store: Database) -> None:
 def test_the_urgency_of_a_pending_delivery_is_computed_once(store: Database) -> None:
     """It is claimed in a write transaction, up to thousands at a time."""
     with store.read() as session:
-        steps = [row[-1] for row in session.rows(f"EXPLAIN QUERY PLAN {outbox._DUE}", (0,))]
+        steps = [row[-1] for row in session.rows(f"EXPLAIN QUERY PLAN {outbox._DUE}", (0, False))]
     assert 2 == steps.count("SEARCH m USING INDEX alert_digest (digest_id=?)"), "and the digests before it"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from console.text.suggestions import suggest_names
+from tests.rows import each_row
 
 NAMES = ("etl-hosts/db07:extract_orders", "etl-hosts/db08:extract_orders", "dwh/refresh_revenue", "people/sign_off")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed, meant",
     [
         ("sing_off", ("people/sign_off",)),

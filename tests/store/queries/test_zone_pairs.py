@@ -78,7 +78,7 @@ def test_status_names_the_day_and_the_danger_that_alerts_name(
         with open_queries(store_url) as reads:
             view = reads.services.service("close")
         open_days = [day for day in affected if day.timeliness in ENDANGERED and day.deadline > now]
-        told = {(f"{day.business_date}", day.deadline, day.timeliness) for day in open_days}
-        if told:
+        notified = {(f"{day.business_date}", day.deadline, day.timeliness) for day in open_days}
+        if notified:
             is_missed = view.timeliness == Timeliness.BREACHED  # shown while its own window lasts
-            assert is_missed or (view.business_date, view.deadline, view.timeliness) in told, now
+            assert is_missed or (view.business_date, view.deadline, view.timeliness) in notified, now

@@ -11,6 +11,7 @@ import pytest
 
 from connectors.sdk.records import JobRecord
 from connectors.sdk.states import RunState
+from console.control.alerts.technical_message import TAIL_LINES, TAIL_WIDTH
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import changed_jobs, part_with
 from console.domain.decision import Decisions
@@ -18,16 +19,17 @@ from console.domain.estate import Estate as Facts
 from console.domain.estate import EstateChanges, EvaluationSettings
 from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges, VanishedJob
-from console.domain.settings import Declared
+from console.domain.settings import Declared, JobBudget
 from console.domain.switches import SystemPause
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
+from console.store.ingest.batch import LogTailText
 from console.store.ingest.inventory import write_inventory
 from console.store.ingest.targets import record_failure
 from console.store.snapshot import estate as looks
 from console.store.snapshot.estate import refresh_estate
 from console.store.switches import set_pause
-from tests.store.estate import JOBS, MIDNIGHT, SERVED, SYSTEMS, Estate, at, run
+from tests.store.estate import JOBS, MIDNIGHT, SERVED, SYSTEMS, Estate, at, failed, run
 
 STATES = (RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED, RunState.RUNNING, RunState.UNKNOWN)
 PERIODS = ("02:10", "03:10", "04:10")
@@ -141,7 +143,7 @@ def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_read(served: E
 
 
 def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_new(served: Estate) -> None:
-    job_setting = replace(SERVED.jobs[0], budget_cost=3.0)
+    job_setting = replace(SERVED.jobs[0], budget=JobBudget(cost=3.0))
     sync_config(served.store, replace(SERVED, jobs=(job_setting,)), MIDNIGHT, None)
     served.ingest(
         run(period="02:10", attempt="a", context={"cost": 1.0}), run(JOBS[1], attempt="b", context={"cost": 9})
@@ -225,3 +227,31 @@ def test_the_endpoint_of_a_target_is_that_of_the_config_in_effect(served: Estate
     declared = Declared(endpoints=(("etl-hosts/db07", "db07:22"),))
     sync_config(served.store, replace(SERVED, declared=declared), MIDNIGHT, None)
     assert {"", "db07:22"} == endpoints()
+
+
+def test_a_log_that_is_read_after_its_failure_is_a_change_of_its_run(served: Estate) -> None:
+    record, settings = failed(), EvaluationSettings()
+    served.ingest(record)
+    before = refresh_estate(served.store, at("03:21"), settings)
+    served.ingest(record, tails={(record.job, record.attempt_key): LogTailText("disk full")})
+    after = refresh_estate(served.store, at("03:22"), settings, before.number)
+    tails = [[run.tail for run in snapshot.estate.runs if run.state is RunState.FAILED] for snapshot in (before, after)]
+    assert [[""], ["disk full"]] == tails
+
+
+def test_a_log_of_long_lines_has_as_many_at_its_end_as_a_notification_shows(served: Estate) -> None:
+    record = failed()
+    log = "\n".join(f"line {number} {'x' * 500}" for number in range(30))
+    served.ingest(record, tails={(record.job, record.attempt_key): LogTailText(log)})
+    known = refresh_estate(served.store, at("03:21"), EvaluationSettings()).estate
+    [lines] = [run.tail.splitlines() for run in known.runs if run.state is RunState.FAILED]
+    assert [f"line {number} xxx" for number in range(10, 30)] == [line[:11] for line in lines[-TAIL_LINES:]]
+    assert all(len(line) > TAIL_WIDTH for line in lines[-TAIL_LINES:]), "the mark of the cut is written by the reader"
+
+
+def test_the_error_at_the_end_of_a_long_line_of_a_log_is_read(served: Estate) -> None:
+    record = failed()
+    line = f'{{"labels":"{"x" * 300}","event":"dial tcp db07:5432: connect: connection refused"}}'
+    served.ingest(record, tails={(record.job, record.attempt_key): LogTailText(line)})
+    known = refresh_estate(served.store, at("03:21"), EvaluationSettings()).estate
+    assert [line] == [run.tail for run in known.runs if run.state is RunState.FAILED]

@@ -16,6 +16,7 @@ from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from console.tui.terminal.driver import TerminalLine
 from tests.bench.bigstore import make_store
+from tests.lab.process import HANGS_SECONDS
 from tests.pty.terminal import Terminal
 
 HEAVY = {"sqlmodel", "sqlalchemy", "pydantic", "httpx", "paramiko", "apprise", "numpy", "requests", "rustworkx"}
@@ -156,21 +157,6 @@ def test_letters_where_the_terminal_is_plain(store: Path, env: dict[str, str]) -
         assert "●" not in terminal.text
 
 
-@pytest.mark.deep
-def test_escape_is_answered_before_textuals_own_hundred_milliseconds(store: Path) -> None:
-    """The best of several: a busy machine makes it slower, only a broken driver makes it never quick."""
-    with Terminal(console(store)) as terminal:
-        terminal.wait_for("Service 12")
-        best = 1000.0
-        for _ in range(6):
-            terminal.press("i")
-            terminal.wait_for("record of")
-            terminal.settle()
-            best = min(best, terminal.answer_ms("escape") or 1000.0)
-            terminal.settle()
-        assert best < 90
-
-
 def test_a_line_that_is_lost_while_the_console_paints_does_not_keep_it_from_leaving() -> None:
     """More writes than Textual's queue holds, to a terminal that is gone."""
     here, there = os.openpty()
@@ -187,5 +173,5 @@ def test_a_line_that_is_lost_while_the_console_paints_does_not_keep_it_from_leav
         done.set()
 
     threading.Thread(target=paint_and_leave, daemon=True).start()
-    assert done.wait(60)
+    assert done.wait(HANGS_SECONDS)
     file.close()  # what it still holds goes nowhere: a failed flush at the end would exit with 120

@@ -10,12 +10,15 @@ import pytest
 
 from console.domain.filter import JobFilter
 from console.domain.job import JobRow
+from console.domain.text import Title
 from console.store.queries.estate import EndedWork
 from console.tui.dialogs.palette import JumpChoices, PaletteChoice, PickScreen, match_cost
 from console.tui.frame.history import ViewHistory
 from tests.deep import few
+from tests.lab.process import HANGS_SECONDS
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import draft, job_row, plan_of
+from tests.tui.fake_reads import draft, incident_row, job_row, plan_of
 
 
 def test_history_goes_back_and_forward_and_forgets_what_was_ahead() -> None:
@@ -144,7 +147,7 @@ async def test_the_last_view_may_be_a_log_at_the_line_where_one_was(night: Night
     await night.until(lambda: seen == night.text.splitlines()[-10:-1], "the same lines")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name,typed,worse_than",
     [
         ("extract", "extract", ""),
@@ -200,7 +203,7 @@ async def test_what_comes_late_into_the_jump_leaves_the_cursor_on_its_line(night
     go, predicate = threading.Event(), night.reads.jobs_first_page
 
     def late(criteria: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
-        go.wait(20)
+        go.wait(HANGS_SECONDS)
         return predicate(criteria, sort, limit)
 
     setattr(night.reads, "jobs_first_page", late)  # noqa: B010 - mypy knows it as a method
@@ -260,6 +263,17 @@ async def test_a_jump_finds_a_closed_incident_by_its_number(night: Night) -> Non
     await night.see("INC-0007 etl-hosts/db07:extract_orders", "closed")
 
 
+@on_the_night(size=(120, 36))
+async def test_a_jump_names_an_incident_without_a_job_by_its_title(night: Night) -> None:
+    """The incident of a failed check was listed as a Title of parts, not as its text."""
+    night.reads.incidents_ = [incident_row(cause="check", root_job="", title=Title(("12 rows, fewer than 100",)))]
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.type("INC-0412")
+    await night.see("INC-0412 12 rows, fewer than 100")
+
+
 @pytest.mark.deep
 @on_the_night()
 async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Night) -> None:
@@ -295,7 +309,7 @@ async def test_a_word_that_names_nothing_leads_nowhere_by_its_letters(night: Nig
 @on_the_night(size=(120, 36))
 async def test_a_plan_is_found_by_its_kind_and_number(night: Night) -> None:
     night.reads.plans_ = [plan_of(draft(), 7)]
-    row = dataclasses.replace(night.reads.incident_.row, reason="it waits for plan 7")
+    row = dataclasses.replace(night.reads.incident_.row, reason=("it waits for plan 7",))
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
     await night.see("SERVICES")
     await night.press(":", *"plan 7", "enter")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.lab.process import HANGS_SECONDS
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import services
 
@@ -18,7 +20,7 @@ def _slow(night: Night, method: str = "incident") -> threading.Event:
     go, query = threading.Event(), getattr(night.reads, method)
 
     def late(*arguments: Any, **options: Any) -> Any:
-        go.wait(20)
+        go.wait(HANGS_SECONDS)
         return query(*arguments, **options)
 
     setattr(night.reads, method, late)
@@ -59,7 +61,7 @@ LISTS = {"2": "list_incidents", "3": "jobs_first_page", "5": "systems", "6": "li
 OPENED = {"2": "INC-0412", "3": "JOB ", "5": "SYSTEM ", "6": "ACTION ", "7": "RUN "}
 
 
-@pytest.mark.parametrize("key", LISTS)
+@each_row("key", LISTS)
 def test_keys_typed_before_the_first_rows_of_a_list_wait_for_them(key: str) -> None:
     @on_the_night(size=(120, 36))
     async def waits(night: Night) -> None:
@@ -127,7 +129,7 @@ async def test_a_store_that_fails_ends_the_wait(night: Night) -> None:
     await night.see("Supply plan")
 
     def broken(closed: bool = False) -> Any:
-        go.wait(20)
+        go.wait(HANGS_SECONDS)
         raise OSError("disk I/O error")
 
     go = threading.Event()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import pytest
 from textual.keys import _character_to_key
 
 from console.config import key_table
@@ -31,8 +30,8 @@ from console.tui.views.services.screen import ServicesScreen
 from console.tui.views.shadow import ShadowScreen
 from console.tui.views.systems import SystemScreen, SystemsScreen
 from console.tui.views.tonight import TonightScreen
-from console.tui.views.wallboard import WallboardScreen
 from console.tui.widgets.table import column_widths
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.keys_page import PAGE, markdown
 
@@ -59,7 +58,6 @@ BUILT: dict[str, type[HeadwayScreen] | type[Overlay[Any]]] = {
     "preview": SendScreen,
     "pick": PickScreen,
     "text": TextScreen,
-    "wallboard": WallboardScreen,
     "what_if": WhatIfScreen,
 }
 
@@ -68,7 +66,7 @@ def test_every_screen_of_the_table_is_built_and_every_built_one_is_in_the_table(
     assert set(BUILT) == {*key_table.SCREENS, *key_table.OVERLAYS}
 
 
-@pytest.mark.parametrize("screen", sorted(BUILT))
+@each_row("screen", sorted(BUILT))
 def test_no_key_has_two_meanings_on_a_screen(screen: str) -> None:
     """What moves in its table or text counts too: a grid or a pane has the focus."""
     widget = key_table.focus_widget(screen)
@@ -81,7 +79,7 @@ def test_no_key_has_two_meanings_on_a_screen(screen: str) -> None:
     assert {} == {key: count for key, count in Counter(pressed).items() if count > 1}
 
 
-@pytest.mark.parametrize("screen", sorted(BUILT))
+@each_row("screen", sorted(BUILT))
 def test_the_bindings_of_a_screen_are_those_of_the_table(screen: str) -> None:
     bound = {binding.key for binding in BUILT[screen].BINDINGS if not binding.key.startswith(key_table.NO_KEY_PREFIX)}  # type: ignore[union-attr]
     assert {key for act in key_table.key_actions(screen) for key in act.keys} == bound

@@ -10,6 +10,7 @@ import pytest
 
 from console.store.errors import NotAllowed
 from console.tui.frame.engine_request import PendingRequest
+from tests.lab.process import HANGS_SECONDS
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeAnswer, approval, draft, plan_of
 
@@ -19,7 +20,7 @@ def slow(night: Night, name: str, fault: Exception | None = None) -> threading.E
     go, real = threading.Event(), getattr(night.requests, name)
 
     def requested(*given: Any, **named: Any) -> Any:
-        go.wait(20)
+        go.wait(HANGS_SECONDS)
         if fault is not None:
             raise fault
         return real(*given, **named)
@@ -99,7 +100,7 @@ async def test_an_approval_refused_after_its_screen_was_closed_is_reported(night
 
 @on_the_night(prepare=_waits)
 async def test_an_approval_that_could_not_be_written_after_its_screen_was_closed_is_reported(night: Night) -> None:
-    go = slow(night, "approve", OSError("the store is busy"))
+    go = slow(night, "ask", OSError("the store is busy"))
     night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
     await approve(night)
@@ -117,7 +118,7 @@ async def test_of_two_questions_of_one_kind_each_gets_its_answer(night: Night) -
     event = threading.Event()
 
     def answer(request_id: int) -> FakeAnswer:
-        event.wait(20)
+        event.wait(HANGS_SECONDS)
         return FakeAnswer(True, {"of": request_id})
 
     night.requests.answer = answer  # type: ignore[method-assign]

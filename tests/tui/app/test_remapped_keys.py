@@ -6,13 +6,12 @@ import json
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from console.config import key_table
 from console.config.document import ConfigFaults
 from console.config.keymap import action_ids, normalize_key, read_keys, read_layers
 from console.config.loading import load_config
 from console.config.preferences import PersonalPreferences, effective_preferences
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 
 SYSTEM = '[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = { env = "KEY" }\n'
@@ -53,7 +52,7 @@ def test_two_acts_change_places() -> None:
     assert (("l",), ("r",)) == (remap["jobs.rerun"], remap["jobs.log"])
 
 
-@pytest.mark.parametrize(
+@each_row(
     "table, text",
     [
         ({"rerum": "x"}, 'rerum: unknown action. Did you mean "rerun"?'),

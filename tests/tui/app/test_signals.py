@@ -34,6 +34,7 @@ from tests.deep import few
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.pty.terminal import Terminal
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeReads
 
@@ -106,7 +107,7 @@ def test_a_flood_is_one_bell_and_one_line() -> None:
     assert [BELL, "\x1b]9;Headway: INC-0000, INC-0001, INC-0002 and 37 more affect a tier-1 service\x07"] == sent
 
 
-@pytest.mark.parametrize(
+@each_row(
     "environment, sent",
     [
         (XTERM, "\x1b]9;now\x07"),
@@ -121,7 +122,7 @@ def test_a_notification_passes_through_a_multiplexer(environment: dict[str, str]
     assert sent == notification_codes("now", environment)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "environment, knows",
     [
         (XTERM, True),
@@ -224,6 +225,24 @@ def test_a_console_under_make_ends_with_its_terminal_though_no_signal_reaches_it
         terminal.wait_for("SERVICES")
         terminal.hang_up()
     assert "129" == ended.read_text().strip()
+
+
+@pytest.mark.deep
+def test_a_console_that_is_continued_has_one_thread_that_reads_keys(bench: Bench) -> None:
+    """SIGCONT comes with the SIGHUP of a lost terminal too: then the second thread kept the process alive, and busy."""
+    bench.turn()
+    with Terminal([sys.executable, "-m", "console", "--store", bench.url, "console", "--no-engine"]) as terminal:
+        terminal.wait_for("SERVICES")
+        threads = Path(f"/proc/{terminal.pid}/task")
+        numbers = []
+        for key in "xyz":
+            terminal.press("/", *("backspace",) * 3, key)
+            terminal.wait_for(f"/ {key}")
+            numbers.append(len(list(threads.iterdir())))
+            terminal.press("escape")
+            os.kill(terminal.pid, signal.SIGCONT)
+        terminal.hang_up()
+    assert numbers == [numbers[0]] * 3
 
 
 CRASHES = """

@@ -14,6 +14,7 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock, ZoneMode
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.tour import NAMES, REPAIRED, GuidedTour, TourState
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, at, draft, incident, plan_of
 from tests.tui.test_snapshots import SMALL, WIDE, SnapCompare, shot
@@ -72,7 +73,7 @@ def test_who_runs_ahead_has_done_what_lies_before() -> None:
     assert (4, "TOUR 5/5  Start it, and see it verified") == (guided_tour.step, guided_tour.title)
 
 
-@pytest.mark.parametrize("step", range(len(NAMES) - 1))
+@each_row("step", range(len(NAMES) - 1))
 def test_a_dialog_opened_before_its_step_is_only_viewed(step: int) -> None:
     """Its keys are those of the box: no line may send a person to a screen that lies under it."""
     guided_tour = tour()
@@ -263,8 +264,8 @@ def test_it_stops_its_clock_when_it_is_done_and_lists_the_skipped_steps() -> Non
     assert 5 == guided_tour.step
 
 
-@pytest.mark.parametrize("where", [*key_table.SCREENS, "preview"])
-@pytest.mark.parametrize("step", range(len(NAMES) + 1))
+@each_row("where", [*key_table.SCREENS, "preview"])
+@each_row("step", range(len(NAMES) + 1))
 def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None:
     for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",)), (1, ("short",))):
         guided_tour = tour()

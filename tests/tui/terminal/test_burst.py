@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual import events
 
+from console.tui.dialogs.palette import PickScreen
+from console.tui.widgets.entry import Entry
 from tests.tui.driving import Night, on_the_night
+
+BUSY_SECONDS = 1.5
+"""What a list may need for its first rows on a machine with a load of ten."""
 
 
 def burst(night: Night, text: str) -> None:
@@ -26,3 +33,15 @@ async def test_a_job_typed_at_once_is_opened(night: Night) -> None:
     await night.see("SERVICES")
     burst(night, ":close-b\r")
     await night.see("JOB cloud/close-books")
+
+
+@on_the_night()
+async def test_text_waits_for_the_dialog_of_a_busy_screen(night: Night) -> None:
+    """Else its first letter is a key of that screen."""
+    await night.see("SERVICES")
+    assert night.app.focused is not None
+    night.app.focused.call_later(asyncio.sleep, BUSY_SECONDS)
+    burst(night, ":rotate")
+    await night.until(lambda: isinstance(night.app.screen, PickScreen), "the dialog")
+    await night.answered()
+    assert "rotate" == night.app.screen.query_one(Entry).value

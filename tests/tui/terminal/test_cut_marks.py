@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from rich.cells import cell_len
 
 from console.tui.widgets.canvas import marked_cuts
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "texts, remaining, width, seen",
     [
         (["✖", " ", "extract_orders", " ", "───▸"], 0, 10, "✖ extract…"),

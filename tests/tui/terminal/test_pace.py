@@ -1,25 +1,18 @@
-"""What is sent to the terminal: only what differs, and only as fast as its line takes it."""
+"""What a table paints again: only rows that differ."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
-import pytest
 from textual.app import App, ComposeResult
 from textual.strip import Strip
 
 from console.config import key_table
-from console.tui.terminal.driver import TerminalLine
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, FixedRows, TableRow
-from tests.tui.driving import Night, on_the_night
-
-SECONDS = 10.0
+from tests.rows import each_row
 
 
 class _OneGrid(App[None]):
@@ -99,7 +92,7 @@ def _changed(rows: list[TableRow], luck: Random) -> list[TableRow]:
     return rows
 
 
-@pytest.mark.parametrize("seed", range(4))
+@each_row("seed", range(4))
 def test_any_change_of_the_table_shows_what_a_full_repaint_would(seed: int) -> None:
     """A moved row is painted at its new place only."""
     asyncio.run(_move_about(Random(seed)))
@@ -133,73 +126,3 @@ def test_every_key_of_the_table_is_shown_as_on_a_keyboard() -> None:
     assert {} == {
         key: name for key, name in names.items() if len(name) > 6 or (len(name) > 1 and set(name) & set("_+"))
     }
-
-
-class _Slow:
-    """A file whose line is stopped until `free`."""
-
-    def __init__(self) -> None:
-        self.free = threading.Event()
-
-    def write(self, text: str) -> int:
-        self.free.wait(SECONDS)
-        return len(text)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def test_a_line_that_does_not_take_what_is_written_is_behind() -> None:
-    slow = _Slow()
-    line = TerminalLine(cast(Any, slow))
-    assert not line.is_behind
-    writing = threading.Thread(target=line.write, args=("x",))
-    writing.start()
-    wait_until(lambda: line.is_behind)
-    slow.free.set()
-    writing.join(SECONDS)
-    assert not line.is_behind
-
-
-@on_the_night()
-async def test_nothing_is_painted_while_the_line_is_behind_and_all_of_it_once_it_is_not(night: Night) -> None:
-    await night.press("3")
-    await night.see("JOBS  row 1 of 14")
-    await night.at_rest()
-    driver = cast(Any, night.app._driver)
-    waiting = night.app.screen._compositor._dirty_regions
-    driver.is_behind = True
-    await night.press("down", "down", "down")
-    await night.until(lambda: night.app.screen.query_one(Grid).cursor == 3, "the cursor")
-    await night.until(lambda: bool(waiting), "lines that wait")
-    driver.is_behind = False
-    await night.until(lambda: not waiting, "that they are painted")
-
-
-@on_the_night()
-async def test_a_delayed_painting_includes_what_changed_meanwhile(night: Night) -> None:
-    await night.see("Supply plan")
-    await night.at_rest()
-    screen, grid = night.app.screen, night.app.screen.query_one(Grid)
-    grid._set_dirty()
-    screen._dirty_widgets.add(grid)
-    cast(Any, screen).pacer._retry()
-    assert not grid._exchange_repaint_regions()
-
-
-@on_the_night()
-async def test_a_screen_is_not_painted_before_its_rows_have_room_but_is_soon(night: Night) -> None:
-    """Each painting before that is thrown away, and costs a start as much as reading the store."""
-    painted: list[bool] = []
-    screen = cast(Any, night.app.screen)
-    assert not screen.pacer._held
-    real, screen._compositor.render_update = screen._compositor.render_update, lambda **_: painted.append(True)
-    screen.pacer.hold()
-    screen._compositor_refresh()
-    assert [] == painted
-    await night.until(lambda: bool(painted), "the painting that waits for nothing any more")
-    screen._compositor.render_update = real

@@ -5,18 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock, ZoneMode, format_short, format_signed
 from console.tui.frame.glyphs import GlyphSet
+from tests.rows import each_row
 from tests.tui.fake_reads import at
 
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "seconds,text",
     [(0, "0s"), (8, "8s"), (2412, "40m12s"), (2400, "40m"), (11_520, "3h12m"), (187_200, "2d4h"), (-90, "-1m30s")],
 )
@@ -65,7 +64,7 @@ def test_what_is_on_another_day_says_on_which() -> None:
     assert "–" == clock.day(None, now)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "key, text",
     [
         ("2026-11-20T02:10:00Z", "2026-11-20 03:10"),
@@ -88,7 +87,7 @@ def test_a_stamp_names_its_zone_only_where_it_is_not_the_one_of_now() -> None:
     assert ctx.stamp(datetime(2026, 10, 24, 1, 10, tzinfo=UTC)) == "2026-10-24 03:10 CEST"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, shown",
     [
         ("daily at 01:00 UTC", "daily at 02:00"),

@@ -12,6 +12,7 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.incidents.preview import _lines
 from console.tui.views.incidents.verdict_line import OpenIncident
 from console.tui.views.runs.screen import RunScreen
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, FakeReads, draft, hold, job_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
@@ -199,7 +200,7 @@ async def test_the_step_under_the_cursor_is_shown_beside_a_started_plan(night: N
     await night.see("▼ act by 03:58  ▲ green by 04:21")
 
 
-@pytest.mark.parametrize("height", range(14, 40))
+@each_row("height", range(14, 40))
 def test_a_preview_of_an_incident_ends_in_no_heading_without_its_rows(height: int) -> None:
     view = FakeReads().incident_
     opened = OpenIncident(view, ())

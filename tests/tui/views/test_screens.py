@@ -8,14 +8,14 @@ import re
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from console.domain.header import EngineView, PausedPlan, UnseenTarget
 from console.domain.job import JobRow
 from console.domain.reason import LateBecause
+from console.domain.text import Title
 from console.store.errors import StoreMissing
 from console.tui.frame.header_footer import header_segments
 from console.tui.widgets.paint import length_of
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import (
     EXTRACT,
@@ -350,7 +350,15 @@ async def test_a_replays_header_keeps_its_clock_however_many_targets_are_unreach
         assert ("REPLAY  03:17:42 CET" in first, "unreachable" in first) == (True, True), first
 
 
-@pytest.mark.parametrize("width", range(62, 100))
+def test_the_header_counts_a_stop_from_its_start_and_not_from_the_last_poll() -> None:
+    """A scheduler that stopped is polled all the time."""
+    polled, failing = NOW - timedelta(seconds=11), NOW - timedelta(minutes=4)
+    targets = UnseenTarget("db07", polled, "stopped", failing), UnseenTarget("db08", failing, "unreachable", polled)
+    _, right = header_segments(header(unseen_targets=targets), render_context(), 160)
+    assert {"db07 stopped 4m", "db08 unreachable 4m"} <= {text for text, _ in right}
+
+
+@each_row("width", range(62, 100))
 def test_a_blank_stays_between_both_sides_of_the_header(width: int) -> None:
     left, right = header_segments(header(late=1, lost=1, at_risk=3), render_context(), width)
     assert length_of(left) + length_of(right) < width or len(right) <= 2
@@ -550,7 +558,9 @@ async def test_drift_of_a_job_without_any_says_so(night: Night) -> None:
 
 @on_the_night()
 async def test_an_incident_whose_cause_is_a_host_has_no_run_to_rerun(night: Night) -> None:
-    host = incident_row(cause="target", root_run_id=None, root_job="", title="etl-hosts/db07 does not answer")
+    host = incident_row(
+        cause="target", root_run_id=None, root_job="", title=Title(("etl-hosts/db07", " does not answer"))
+    )
     night.reads.incidents_ = [host]
     night.reads.incident_ = dataclasses.replace(incident(), row=host, members=())
     night.reads.changed()
@@ -693,7 +703,7 @@ def _much_to_say(night: Night) -> None:
         dataclasses.replace(view.deliveries[0], receiver=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")
         for name in ("ONE", "TWO")
     )
-    row = dataclasses.replace(view.row, reason=long, affected_runs=1)
+    row = dataclasses.replace(view.row, reason=(long,), affected_runs=1)
     night.reads.incident_ = dataclasses.replace(view, row=row, services=services, deliveries=deliveries)
 
 

@@ -8,7 +8,7 @@ from connectors.sdk.states import STOPPED
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.views import systems, wallboard
+from console.tui.views import systems
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, target
 
@@ -26,11 +26,6 @@ def test_its_row_is_marked_red_and_says_why() -> None:
     assert (STOPPED_TEXT, "bad") == row.cells[-1]
     well = systems.target_row(target("etl-hosts", "db07", "cron"), CONTEXT)
     assert "ok" == well.cells[0][1]
-
-
-def test_the_wall_does_not_show_it_as_well() -> None:
-    [expected] = wallboard._target(DB07, CONTEXT, is_old=False)
-    assert ("bad", True) == (expected[1], expected[0].endswith("nothing starts"))
 
 
 @on_the_night()

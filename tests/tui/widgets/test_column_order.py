@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import pytest
-
 from console.config.key_table import LIST_SCREENS
 from console.tui.dialogs import approve, confirm, palette
 from console.tui.frame.screen import HeadwayScreen
@@ -21,6 +19,7 @@ from console.tui.views.runs import rows as runs
 from console.tui.views.services import rows as services
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, column_widths, list_share
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeReads
 
@@ -76,13 +75,13 @@ def visible(table: str, width: int) -> set[int]:
     return {index for index, _ in column_widths(TABLES[table](share), list_width(width) - 1, share - 1)}
 
 
-@pytest.mark.parametrize("table", TABLES)
+@each_row("table", TABLES)
 def test_a_wider_screen_has_each_column_of_a_narrower_one(table: str) -> None:
     lost = {width: gone for width in range(61, 281) if (gone := visible(table, width - 1) - visible(table, width))}
     assert not lost
 
 
-@pytest.mark.parametrize("where", LIST_SCREENS)
+@each_row("where", LIST_SCREENS)
 def test_no_list_loses_a_column_to_its_preview(where: str) -> None:
     @on_the_night(size=(100, 45))
     async def widen(night: Night) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pytest
 from rich.cells import cell_len
 
 from connectors.sdk.states import RunEvidence, RunState
@@ -12,6 +11,7 @@ from console.domain.job import Safety
 from console.domain.service import Timeliness, timeliness_label
 from console.tui.frame.glyphs import COLUMNS, GlyphSet
 from console.tui.widgets.paint import INKS
+from tests.rows import each_row
 
 MEMBERS: dict[str, Iterable[str]] = {
     "state": RunState,
@@ -32,7 +32,7 @@ def test_a_status_has_the_same_text_as_in_commands_and_alerts() -> None:
     }
 
 
-@pytest.mark.parametrize("column", sorted(COLUMNS))
+@each_row("column", sorted(COLUMNS))
 def test_every_member_has_a_glyph_a_letter_and_a_text(column: str) -> None:
     marks = COLUMNS[column]
     assert set(MEMBERS[column]) == set(marks)
@@ -40,14 +40,14 @@ def test_every_member_has_a_glyph_a_letter_and_a_text(column: str) -> None:
     assert set() == {mark.style for mark in marks.values()} - set(INKS)
 
 
-@pytest.mark.parametrize("column", sorted(COLUMNS))
+@each_row("column", sorted(COLUMNS))
 def test_every_mark_is_one_cell_wide_and_its_twin_is_ascii(column: str) -> None:
     marks = COLUMNS[column].values()
     assert [] == [mark.glyph for mark in marks if cell_len(mark.glyph) != 1]
     assert [] == [mark.letter for mark in marks if len(mark.letter) != 1 or not mark.letter.isascii()]
 
 
-@pytest.mark.parametrize("column", sorted(COLUMNS))
+@each_row("column", sorted(COLUMNS))
 def test_no_two_marks_of_a_column_are_similar(column: str) -> None:
     marks = list(COLUMNS[column].values())
     assert len(marks) == len({mark.glyph for mark in marks})

@@ -23,6 +23,7 @@ from console.tui.widgets.paint import Palette, fit, fit_middle, line_breaks, one
 from console.tui.widgets.pane import Pane, clipped_line
 from console.tui.widgets.table import Column, PagedRows, TableRow, column_widths
 from tests.corpus import HOSTILE
+from tests.rows import each_row
 
 COLORS = dict.fromkeys(
     ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error"), "#808080"
@@ -45,7 +46,7 @@ def test_a_line_is_always_exactly_as_wide_as_requested(runs: list[tuple[str, str
     assert UNSAFE.search(strip.text) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name, width, cut",
     [
         ("etl-hosts/db07:extract_customers", 30, "etl-ho…/db07:extract_customers"),

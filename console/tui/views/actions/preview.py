@@ -10,6 +10,7 @@ from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.conf import parse_conf, split_conf
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
+from console.engine.api.requests import WithdrawAction
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import Confirmation
 from console.tui.frame.cells import LABEL_WIDTH, SegmentLines, labelled_lines
@@ -121,7 +122,7 @@ class ActionConfirmation(Confirmation):
             PendingRequest(
                 self.box,
                 "withdraw",
-                lambda requests: requests.withdraw(self.box.key),
+                lambda requests: requests.ask(WithdrawAction(self.box.key)),
                 self._withdrawn,
                 self.box.say,
                 order,

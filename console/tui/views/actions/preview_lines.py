@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.sdk.states import STARTING, RunState, Verb
-from console.domain.action import ActionView
+from console.domain.action import ActionView, preview_notes
 from console.domain.ids import instant
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
+from console.domain.text import render
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
 from console.tui.frame.intent import REVERSIBLE
@@ -37,7 +38,7 @@ def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = V
                 ("refused", refused, "bad"),
                 ("overlap", overlap, overlap_style),
                 *(("sends", ctx.with_local_times(text), "plain") for text in _strings(preview.get("native_calls"))),
-                *(("note", ctx.localized(text), "plain") for text in _strings(preview.get("notes"))),
+                *(("note", render(note, ctx.zoned), "plain") for note in preview_notes(preview)),
             ]
         ),
     ]

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 
-from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, verb_summary
+from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, parameters_text, verb_summary
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
+from console.domain.text import render
+from console.engine.api.requests import WithdrawAction
 from console.store.queries.reader import Queries
 from console.timing.durations import format_duration
 from console.tui.dialogs.approve import open_approval
@@ -87,8 +89,8 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
         ("period", ctx.period(view.period) if view.period else "", "plain"),
         *((sends_label, send, "strong") for send in view.sends),
         (sends_label, unknown, "dim"),
-        *(("note", note, "plain") for note in view.notes),
-        ("given", ", ".join(f"{name} {value}" for name, value in view.parameters.items() if name != "why"), "plain"),
+        *(("note", render(note, ctx.zoned), "plain") for note in view.notes),
+        ("given", parameters_text({name: value for name, value in view.parameters.items() if name != "why"}), "plain"),
         ("requested by", f"{by} from {view.requested_from}" if view.requested_from else by, "plain"),
         ("why", view.why or "no reason given", "plain" if view.why else "dim"),
         ("approved", f"by {view.approved_by}" if view.approved_by else approved, "plain"),
@@ -218,10 +220,8 @@ def withdraw_action(screen: HeadwayScreen, action: ActionDetailView) -> None:
 
     def send(why: str | None) -> None:
         if why is not None:
-            order, done = f"withdraw {about}", f"withdrawn: {about}"
-            send_order(
-                screen, "withdraw", lambda requests: requests.withdraw(action.key, why), order, done, "not withdrawn"
-            )
+            order, done, request = f"withdraw {about}", f"withdrawn: {about}", WithdrawAction(action.key, why)
+            send_order(screen, "withdraw", lambda requests: requests.ask(request), order, done, "not withdrawn")
 
     screen.board.push_screen(AskScreen(f"WITHDRAW {about}", says), send)
 

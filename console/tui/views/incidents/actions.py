@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from console.control.incidents.verdict import incident_verdict
+from console.control.incidents.verdict.decision import incident_verdict
+from console.control.incidents.verdict.text import verdict_text
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
 from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView
 from console.domain.plan import PlanView
+from console.engine.api.requests import Acknowledge, Unacknowledge
 from console.store.queries.reader import Queries
 from console.timing.durations import parse_duration
 from console.tui.dialogs.ask import AskScreen, ask_length_and_reason, reason_fault
@@ -45,14 +47,14 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
     if row.acknowledged_by:
         says = f"{name} is acknowledged by {row.acknowledged_by}"
         confirm(screen, says, "Unacknowledge", "it repeats and escalates again",
-                lambda: send_order(screen, "ack", lambda requests: requests.unacknowledge(row.id),
+                lambda: send_order(screen, "ack", lambda requests: requests.ask(Unacknowledge(row.id)),
                                    f"unacknowledge {name}", f"{name}: unacknowledged"))  # fmt: skip
         return
 
     def send(length: str, note: str) -> None:
-        seconds = parse_duration(length).total_seconds()
-        put, done = lambda requests: requests.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {length}"
-        send_order(screen, "ack", put, f"acknowledge {name} for {length}", done)
+        request = Acknowledge(row.id, parse_duration(length).total_seconds(), note)
+        order, done = f"acknowledge {name} for {length}", f"{name}: acknowledged for {length}"
+        send_order(screen, "ack", lambda requests: requests.ask(request), order, done)
 
     title, says = f"ACKNOWLEDGE {name}", "for how long? Until then it neither repeats nor escalates"
     note_says = "note (shown with the incident; optional)"
@@ -111,9 +113,11 @@ def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
         view, nights, plans = answer
         at, now, ctx = screen.ctx.clock.full, screen.board.now(), screen.ctx
         open_plans = [plan for plan in plans if plan.ended is None]
-        verdict = incident_verdict(view, open_plans, now, clock, is_frozen=screen.is_frozen).text
-        page = report_sections(view, nights, plans, verdict, end_text(view, now, at), at)
-        text, copied = ("\n".join(write(f"{name}: {view.row.title}", page)) for write in (as_text, as_markdown))
+        verdict = incident_verdict(view, open_plans, now, is_frozen=screen.is_frozen)
+        text = verdict_text(verdict, now, clock)
+        page = report_sections(view, nights, plans, text, end_text(view, now, at), at)
+        title = f"{name}: {view.row.title.text(at)}"
+        text, copied = ("\n".join(write(title, page)) for write in (as_text, as_markdown))
         screen.board.push_screen(TextScreen(f"handover of {name}", text, copied, MAY_BE_IGNORED.format(name)))
 
     def read(reads: Queries) -> tuple[IncidentView, Sequence[ServiceNight], Sequence[PlanView]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from connectors.sdk.states import ProofLevel, RunEvidence
+from connectors.sdk.states import RunEvidence
 from console.domain.finding import rule_text
 from console.domain.forecast import JobForecastView
-from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.message import Clock, render
+from console.domain.incident import AffectedServiceView, IncidentView, MemberView, error_line
 from console.domain.probability import format_percent, format_risk
 from console.domain.reason import FinishExpected, LateBecause
+from console.domain.run import proof_text
+from console.domain.text import Clock, render
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, passed
@@ -26,11 +27,6 @@ _RUNGS = {
     RunEvidence.CONFLICT: "sources disagree",
     RunEvidence.STALE: "its source was not polled lately: shown as unknown",
 }
-_PROOFS = {
-    ProofLevel.START: "only that it started",
-    ProofLevel.EXIT: "start, end and exit status",
-    ProofLevel.FULL: "start, end, exit status and output",
-}
 _EXPECTED = "required by its accepted schedule"
 
 
@@ -42,7 +38,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
         lines += [*_service(service, by_job, ctx), []]
     lines.append([(" FACTS", "key"), ("  last state from each source, and when", "dim")])
     if not view.members:
-        lines.append([(f"   {view.row.title}: its cause is not a run", "dim")])
+        lines.append([(f"   {view.row.title.text(ctx.zoned)}: its cause is not a run", "dim")])
     for member in view.members:
         lines += _member(member, ctx)
     if view.external_alerts:
@@ -55,7 +51,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:
-        text = clean_line(f"{finding.job}: {ctx.localized(finding.with_source, finding.since)}")
+        text = clean_line(f"{finding.job}: {render(finding.with_source, ctx.zoned)}")
         lines.append([(f"   {rule_text(finding.rule)} ", "warn"), (text, "plain")])
     return lines
 
@@ -100,14 +96,14 @@ def _reasons(service: AffectedServiceView, clock: Clock) -> Iterator[str]:
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:
-    """ "61 % risk of being late: expected 05:50, p80 06:20, p95 06:52"; and why it is unreliable. A service that
+    """ "61 % risk of being late: expected 05:50, 95 % by 06:52"; and why it is unreliable. A service that
     waits for a restart has the figures after the usual repair: those of a plan, which restarts now, differ."""
     if service.p_late is None or service.expected is None:
         return
-    p50, p80, p95 = (ctx.hm(at) for at in (service.expected, service.p80, service.p95))
+    p50, p95 = (ctx.hm(at) for at in (service.expected, service.p95))
     case = f"{service.repair_case}: " if service.repair_case is not None else ""
     risk = f"{format_risk(service.risk)}{', ' if case else ': '}" if service.risk is not None else ""
-    yield f"{case}{risk}{'' if case else 'expected '}{p50}, p80 {p80}, p95 {p95}", "plain"
+    yield f"{case}{risk}{'' if case else 'expected '}{p50}, 95 % by {p95}", "plain"
     if service.unreliable_because:
         yield f"its forecast is unreliable: {service.unreliable_because}", "warn"
 
@@ -135,11 +131,12 @@ def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:
         (f"  {role}", role_style),
     ]
     yield [(f"    {rung}: {_rung(member)}{native}", "plain")]
-    if text := member.message.partition("\n")[0] or member.log_line:
+    if text := error_line(None, member.message) or member.log_line:
         yield [(f"    {clean_line(text)}", "plain")]
     yield [(f"    {_ages(member, ctx)}", "dim")]
-    warnings = [member.reason, "it read stale data" if member.stale_read else "", member.partial_input]
-    yield from ([(f"    {clean_line(ctx.localized(warning))}", "warn")] for warning in warnings if warning)
+    stale_read, partial_input = "it read stale data" if member.stale_read else "", member.partial_input
+    warnings = (render(member.reason, ctx.zoned), stale_read, partial_input)
+    yield from ([(f"    {clean_line(warning)}", "warn")] for warning in warnings if warning)
 
 
 def _rung(member: MemberView) -> str:
@@ -156,5 +153,4 @@ def _ages(member: MemberView, ctx: RenderContext) -> str:
     polled = "never polled"
     if member.target_seen is not None:
         polled = f"polled {format_duration(max(ctx.now - member.target_seen, timedelta(0)))} ago"
-    proof = next((text for rung, text in _PROOFS.items() if rung == member.proof), member.proof)
-    return f"{heard} · {member.target} {polled} · proves {proof}"
+    return f"{heard} · {member.target} {polled} · {proof_text(member.proof)}"

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, IncidentView, sort_by_impact
+from console.domain.text import render
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted, labelled_lines, passed
 from console.tui.frame.clock_format import format_short
@@ -48,7 +49,7 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
         view.id,
         incident_mark(view, ctx),
         (incident_name(view.id), "strong"),
-        (view.root_job or view.title, "plain"),
+        (view.root_job or view.title.text(ctx.zoned), "plain"),
         closed if view.closed else act_by(view.act_by, ctx),
         (format_short(since), "plain"),
         (str(view.services), "plain" if view.services else "dim"),
@@ -58,7 +59,7 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
         if view.closed
         else unacknowledged,
         notified_cell(view, ctx, is_short=True),
-        (view.reason, "dim"),
+        (view.summary(ctx.zoned), "dim"),
     )
 
 
@@ -71,7 +72,7 @@ def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
     acknowledged = f"{view.acknowledged_by} until {hm(view.acknowledged_until)}" if view.acknowledged_by else ""
     return labelled_lines(
         [
-            ("reason", view.reason or view.title, "strong"),
+            ("reason", view.summary(ctx.zoned), "strong"),
             (
                 "failed",
                 f"{since}{hm(view.failed_since)}, business date {view.business_date}",
@@ -199,7 +200,15 @@ class IncidentsScreen(HeadwayScreen):
 
     def _filter_text(self, view: IncidentRow) -> str:
         state = "closed" if view.closed is not None else "open"
-        parts = [incident_name(view.id), view.title, view.root_job, view.reason, f"owner:{view.owner}", *view.hits]
+        title = view.title.text(self.ctx.zoned)
+        parts = [
+            incident_name(view.id),
+            title,
+            view.root_job,
+            render(view.reason, self.ctx.zoned),
+            f"owner:{view.owner}",
+            *view.hits,
+        ]
         notified, _ = notified_cell(view, self.ctx)
         return " ".join([*parts, f"state:{state}", f"ack:{view.acknowledged_by or 'none'}", notified])
 

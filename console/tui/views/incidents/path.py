@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Sequence
 from textual.app import ComposeResult
 from textual.geometry import Size
 
-from console.control.incidents.verdict import urgent_service
+from console.control.incidents.verdict.decision import urgent_service
 from console.domain.incident import IncidentView
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView

@@ -33,7 +33,7 @@ def _lines(
     """`above`: the incident of the verdict line; its verdict is not repeated."""
     view = opened.view
     title, _ = incident_title(view, ctx, 0)
-    reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
+    reason: list[Segment] = [(f" {view.row.summary(ctx.zoned)}", "plain")]
     summary = summary_lines(view, ctx, width)
     is_above = above is not None and above.view.row.id == view.row.id
     verdict = [] if is_above else verdict_lines(opened, ctx, width, is_frozen=is_frozen)

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from console.domain.forecast import JobForecastView
 from console.domain.ids import incident_name
-from console.domain.incident import IncidentView, blocked_reason, open_steps
+from console.domain.incident import IncidentView, blocked_text, open_steps
 from console.domain.plan import PlanView
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
@@ -328,7 +328,7 @@ class IncidentScreen(HeadwayScreen):
             return self._why_not_loaded()
         if self.plans or (self.view.row.closed is None and open_steps(self.view)):
             return ""
-        return blocked_reason(self.view)
+        return blocked_text(self.view, self.ctx.zoned)
 
     def _why_not_acknowledge(self) -> str:
         return "it is closed" if self.view is not None and self.view.row.closed is not None else self._why_not_loaded()

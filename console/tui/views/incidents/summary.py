@@ -9,7 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from console.control.incidents.verdict import unsafe_services
+from console.control.incidents.verdict.decision import Restart, incident_verdict, unsafe_services
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import (
@@ -23,7 +23,8 @@ from console.domain.incident import (
     repair_methods,
 )
 from console.domain.probability import format_probability, format_risk
-from console.domain.service import Timeliness, limit_instances, timeliness_label
+from console.domain.service import LOST, limit_instances, timeliness_label
+from console.domain.text import render
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import (
@@ -45,6 +46,7 @@ from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
 if TYPE_CHECKING:
+    from console.domain.failure import FailureMemory
     from console.domain.plan import PlanView
     from console.store.queries.audit import ApprovalView
 
@@ -66,7 +68,11 @@ def incident_title(
     """Its name and job, and the latest time to act: of one whose plan runs, the plan. `plans`: those in progress."""
     row = view.row
     mark = incident_mark(row, ctx)
-    title: list[Segment] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
+    title: list[Segment] = [
+        (f" {incident_name(row.id)} ", "key"),
+        mark,
+        (f" {row.root_job or row.title.text(ctx.zoned)}", "strong"),
+    ]
     if row.closed is not None:
         return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
     if running := next((plan for plan in plans if plan.state == "running"), None):
@@ -78,7 +84,7 @@ def incident_title(
 
 
 def _without_act_by(view: IncidentView) -> Segment:
-    for timeliness in (Timeliness.BREACHED, Timeliness.WILL_MISS):
+    for timeliness in LOST:
         if any(service.timeliness == timeliness for service in view.services):
             return f"{timeliness_label(timeliness)} ", "bad"
     return ("act-by unknown ", "warn") if unsafe_services(view.services) else ("no act-by ", "dim")
@@ -114,8 +120,9 @@ def header_lines(
     parts += [notified, *owner] if is_unsent else [*owner, notified]
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
     verdict = verdict_lines(opened, ctx, width, is_frozen=is_frozen)
-    is_said = bool(row.reason) and row.reason in "".join(text for text, _ in verdict[0])
-    reason = row.title if is_said or not row.reason else row.reason
+    step = incident_verdict(view, opened.plans, ctx.now, is_frozen=is_frozen).step
+    is_said = isinstance(step, Restart) and bool(step.read_stale)
+    reason = row.title.text(ctx.zoned) if is_said else row.summary(ctx.zoned)
     stopped = (plan.stop_reason for plan in opened.plans if plan.state == "stopped")
     text = next(stopped, reason)
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
@@ -216,15 +223,12 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
 
 def _changed(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     row = view.row
-    kin = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
-    kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
-    kin += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
-    if row.changes or kin:
+    if row.changes or row.origins:
         yield heading("changed", "CHANGES", "")
-    if kin:
-        yield joined_segments(("kin",), [(f"   {', '.join(kin)}", "warn")])
+    if row.origins:
+        yield joined_segments(("kin",), [(f"   {', '.join(row.origins)}", "warn")])
     for number, change in enumerate(row.changes):
-        for part, text in enumerate(wrap(ctx.localized(change), max(20, width - 4), max_lines=2, placeholder=" …")):
+        for part, text in enumerate(wrap(render(change, ctx.zoned), max(20, width - 4), max_lines=2, placeholder=" …")):
             yield joined_segments(("changed", number, part), [(f"   {text}", "plain")])
 
 
@@ -292,9 +296,24 @@ HANG = 4
 
 
 def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
+    known = list(_memory(view.memory, ctx)) if view.memory is not None and view.memory.seen else []
+    return [*known, *_past_runs(view, ctx)]
+
+
+def _memory(memory: FailureMemory, ctx: RenderContext) -> Iterator[list[Segment]]:
+    """The repairs of earlier incidents with this failure, the best first."""
+    last = f", last {ctx.stamp(memory.last_seen)}" if memory.last_seen is not None else ""
+    yield [(" SAME FAILURE ", "key"), (memory.id, "dim"), (f" {memory.seen_text}{last}", "plain")]
+    for record in memory.repairs:
+        yield [(f"   {record.count_text}", "ok" if record.successes else "warn"), (f"  {record.rate_text}", "plain")]
+    yield []
+
+
+def _past_runs(view: IncidentView, ctx: RenderContext) -> SegmentLines:
     repairs = view.repairs
     if not repairs:
-        earlier = ([(f" {ctx.stamp(at)} ", "dim"), (clean_line(text), "plain")] for at, text in view.seen_before)
+        outcomes = ((ctx.stamp(at), clean_line(render(why.text, ctx.zoned))) for at, why in view.seen_before)
+        earlier = ([(f" {at} ", "dim"), (outcome, "plain")] for at, outcome in outcomes)
         return [[(" no earlier failure of its root cause", "dim")], *earlier]
     similar = sum(repair.same_error for repair in repairs)
     times = counted(len(repairs), "time") if len(repairs) > 1 else "once"
@@ -308,10 +327,13 @@ def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
 
 
 def last_repair(view: IncidentView, ctx: RenderContext) -> str:
+    if view.memory is not None and view.memory.repairs:
+        return f"same failure: {view.memory.text}"
     if not view.repairs:
         if not view.seen_before:
             return ""
-        (at, text), many = view.seen_before[0], len(view.seen_before)
+        (at, why), many = view.seen_before[0], len(view.seen_before)
+        text = render(why.text, ctx.zoned)
     elif (newest := next((repair for repair in view.repairs if repair.how), None)) is None:
         return f"never repaired: {counted(len(view.repairs), 'earlier failure')}"
     else:

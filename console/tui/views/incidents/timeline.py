@@ -11,6 +11,7 @@ from typing import NamedTuple
 from console.domain.alert import AlertKind, DeliveryView, SuppressionView
 from console.domain.ids import incident_name
 from console.domain.incident import EventView, IncidentRow, IncidentView
+from console.domain.text import render
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.clock_format import format_short
@@ -59,10 +60,10 @@ def delivery_text(delivery: DeliveryView, ctx: RenderContext) -> tuple[str, str]
 
 
 def _outcome(delivery: DeliveryView, again: str, ctx: RenderContext) -> tuple[str, str]:
-    if delivery.state == "digested" and delivery.sent:
-        return f"notified {delivery.route} in another alert{again}", "ok"
+    if delivery.is_replaced:
+        return f"{delivery.status} to {delivery.route}", "dim"
     if delivery.state == "digested":
-        return f"queued in another alert to {delivery.route}", "dim"
+        return f"notified {delivery.route} in another alert{again}", "ok"
     if delivery.sent is not None:
         return f"notified {delivery.route}: accepted {ctx.hm(delivery.sent)}{again}", "ok"
     why = f": {delivery.error}" if delivery.error else ""
@@ -91,7 +92,7 @@ def suppressed_cells(suppression: SuppressionView) -> list[Segment]:
 
 def _short_outcome(delivery: DeliveryView, ctx: RenderContext) -> Segment:
     _, style = delivery_text(delivery, ctx)
-    return {"ok": ctx.hm(delivery.sent), "bad": "failed", "warn": "not yet"}.get(style, delivery.state), style
+    return {"ok": ctx.hm(delivery.sent), "bad": "failed", "warn": "not yet"}.get(style, delivery.status), style
 
 
 def suppressed_text(suppression: SuppressionView) -> str:
@@ -140,7 +141,9 @@ def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) 
 
 def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
     row = view.row
-    yield TimelineEntry(row.failed_since, f"{row.root_job or row.title}: {row.reason or 'failed'}", "bad")
+    title = row.title.text(ctx.zoned)
+    failed = f"{row.root_job or title}: {render(row.reason, ctx.zoned)}" if row.reason else title
+    yield TimelineEntry(row.failed_since, failed, "bad")
     yield from (TimelineEntry(alert.started, alert.text, "warn") for alert in view.external_alerts)
     yield from (_event(event, ctx) for event in view.events)
     for delivery in view.deliveries:
@@ -151,7 +154,7 @@ def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
 
 
 def _event(event: EventView, ctx: RenderContext) -> TimelineEntry:
-    text = f"note: {event.text}" if event.kind == "note" else ctx.localized(event.formatted(ctx.hm))
+    text = f"{'note: ' if event.kind == 'note' else ''}{render(event.text, ctx.zoned)}"
     return TimelineEntry(event.at, text, _KINDS.get(event.kind, "plain"), event.actor)
 
 

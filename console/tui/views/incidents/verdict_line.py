@@ -7,14 +7,20 @@ from typing import NamedTuple
 
 from textual.app import ComposeResult
 
-from console.control.incidents.verdict import (
+from console.control.incidents.verdict.decision import (
+    FixCause,
     Verdict,
     incident_verdict,
-    job_label,
-    saved_text,
     step_verdict,
     urgent_incident,
     urgent_service,
+)
+from console.control.incidents.verdict.text import (
+    later_text,
+    proposal_text,
+    saved_text,
+    verdict_action,
+    verdict_parts,
 )
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, open_steps
@@ -51,11 +57,10 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
     if urgent is None:
         return _late_deliveries(services, ctx)
     if urgent.act_by is None or not urgent.cause:
-        text = ctx.localized(urgent.trouble, zone=urgent.zone) or reasons_text(urgent.reasons, ctx.zoned)
+        text = urgent.problem.text(ctx.zoned) if urgent.problem else reasons_text(urgent.reasons, ctx.zoned)
         return [(f" {text or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
-    step = f"fix {job_label(urgent.cause)}"
-    return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, ctx.due), width)
+    return _fitted(step_verdict(FixCause(urgent.cause), urgent.act_by, same, ctx.now), ctx, width)
 
 
 def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> list[Segment]:
@@ -72,8 +77,8 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
 def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool) -> list[list[Segment]]:
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
-    verdict = incident_verdict(view, plans, ctx.now, ctx.due, is_frozen=is_frozen)
-    line, proposal = _fitted(verdict, width), verdict.proposal
+    verdict = incident_verdict(view, plans, ctx.now, is_frozen=is_frozen)
+    line, proposal = _fitted(verdict, ctx, width), proposal_text(verdict)
     if not proposal:
         return [line]
     if length_of(both := [*line, (f"; {proposal}", "mark")]) <= width:
@@ -81,16 +86,19 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     return [line, [(f" {proposal}", "mark")]]
 
 
-def _fitted(verdict: Verdict, width: int) -> list[Segment]:
+def _fitted(verdict: Verdict, ctx: RenderContext, width: int) -> list[Segment]:
     """With its further parts that fit, and the names of the services that it still saves if they fit, else their
     number, else nothing. The time left goes first, then a restart that follows later, before the services."""
-    (_, style), *further = verdict.parts
-    texts = [text for text in verdict.actions if len(text) < width] or [_with_act_by(verdict, width - 1)]
+    (whole, style), *further = verdict_parts(verdict, ctx.now, ctx.due)
+    action, until = verdict_action(verdict, ctx.now, ctx.due, countdown=False, names_start=False)
+    short, later = f"{action}{until}", later_text(verdict, ctx.due)
+    forms = [f"{whole}{later}", f"{short}{later}", short]
+    texts = [text for text in forms if len(text) < width] or [_cut_before(action, until, width - 1)]
     number = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
     if number and not further:
         saves = saved_text(verdict.saves, 1) if verdict.then is None else number
-        is_due = verdict.then is not None and not verdict.then.at
-        enough = verdict.actions[:2] if is_due else verdict.actions
+        is_due = verdict.then is not None and verdict.then.at is None
+        enough = forms[:2] if is_due else forms
         texts = [text for text in enough if length_of([(f" {text}, {saves}", "")]) <= width] or texts
     first = texts[0]
     line: list[Segment] = [(f" {first}", style)]
@@ -102,13 +110,10 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
     return line
 
 
-def _with_act_by(verdict: Verdict, width: int) -> str:
-    """Its shortest text, cut before the act-by, the next start or the deadline, which stays."""
-    text, until = verdict.actions[-1], verdict.short_until
-    before, by, rest = text.rpartition(until) if until else (text, "", "")
-    end = f"{by}{rest}"
-    is_cut = by and length_of([(end, "")]) < width < length_of([(text, "")])
-    return fit(before, width - length_of([(end, "")])) + end if is_cut else text
+def _cut_before(action: str, until: str, width: int) -> str:
+    """Cut before the act-by, the next start or the deadline, which stays."""
+    is_cut = length_of([(until, "")]) < width < length_of([(action + until, "")])
+    return fit(action, width - length_of([(until, "")])) + until if until and is_cut else action + until
 
 
 ROOMY = 25

@@ -8,15 +8,16 @@ from typing import Any
 from connectors.sdk.states import Verb
 from console.domain import job
 from console.domain.job import CardView, JobView
+from console.engine.api.requests import AcceptDrift
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import Confirmation
 from console.tui.dialogs.palette import ANSWER_COLUMNS, PaletteChoice, PickScreen, confirm
-from console.tui.frame.cells import RenderContext
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import ActionIntent
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.actions.preview import BACK_CHOICE
+from console.tui.views.runs.overview import card_source
 from console.tui.widgets.paint import Segment
 
 
@@ -34,10 +35,12 @@ def accept_drift(screen: HeadwayScreen, view: JobView) -> None:
 
     def answered(value: object) -> None:
         if value == "accept":
-            order, done = f"accept the drift of {name}", f"accepted: {changes}"
-            send_order(
-                screen, "drift", lambda requests: requests.accept_drift(view.row.id, shown), order, done, "not accepted"
+            order, done, request = (
+                f"accept the drift of {name}",
+                f"accepted: {changes}",
+                AcceptDrift(view.row.id, shown),
             )
+            send_order(screen, "drift", lambda requests: requests.ask(request), order, done, "not accepted")
         else:
             screen.notice("nothing was accepted")
 
@@ -51,21 +54,6 @@ _MEANS = {
 }
 
 
-def card_lines(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
-    lines: list[list[Segment]] = []
-    for card_field in sorted(view.card, key=lambda entry: entry.field != "rerun"):  # an address may exceed the line
-        value, style = card_field.value or ctx.sign("dash"), "plain"
-        if card_field.field == "rerun":
-            mark, label, style = ctx.mark("safety", card_field.value)
-            value = f"{mark} {label}"
-        lines.append([(f"{card_field.field} ", "dim"), (value, style), (_card_value(card_field, ctx), "dim")])
-    return lines
-
-
-def _card_value(card_field: CardView, ctx: RenderContext) -> str:
-    return f", set by {card_field.said_by} {ctx.day(card_field.said_at)}" if card_field.said_by else ""
-
-
 def why_not_edit(view: JobView | None) -> str:
     if view is None:
         return "not read yet"
@@ -77,9 +65,9 @@ def why_not_edit(view: JobView | None) -> str:
 def edit_card(screen: HeadwayScreen, view: JobView) -> None:
     choices = [PaletteChoice("", "Back", "nothing is written", None)]
     for card_field in view.card:
-        says = f"{card_field.value or screen.ctx.sign('dash')}{_card_value(card_field, screen.ctx)}"
-        says += f": {card_field.why_not}" if card_field.why_not else ""
-        choices.append(PaletteChoice("", card_field.field, says, card_field, bool(card_field.why_not)))
+        value = f"{card_field.value or screen.ctx.sign('dash')}{card_source(card_field, screen.ctx)}"
+        value += f": {card_field.why_not}" if card_field.why_not else ""
+        choices.append(PaletteChoice("", card_field.field, value, card_field, bool(card_field.why_not)))
 
     def chosen(card_field: CardView | None) -> None:
         if card_field is None:

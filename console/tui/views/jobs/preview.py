@@ -10,7 +10,6 @@ from console.domain.forecast import JobForecastView
 from console.domain.job import JobRow, JobView
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, aligned, duration_text, state_cells
-from console.tui.views.jobs.actions import card_lines
 from console.tui.views.preview import PreviewSource
 from console.tui.views.runs.forecast import tonight_segments
 from console.tui.views.runs.overview import job_overview
@@ -41,7 +40,7 @@ def title_segments(row: JobRow) -> list[Segment]:
 def job_lines(answer: JobAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
     view, forecasts = answer
     title: SegmentLines = [[(" JOB ", "key"), (view.row.name, "strong"), *title_segments(view.row)], []]
-    blocks = job_overview(view, card_lines(view, ctx), ctx, width, forecasts)
+    blocks = job_overview(view, ctx, width, forecasts)
     lines = [*title, *(line for block in blocks for line in block), []]
     room = max(0, height - len(lines) - 1)
     runs = [run_cells(view.runs[number], ctx) for number in range(min(room, len(view.runs)))]

@@ -84,8 +84,7 @@ class JobScreen(HeadwayScreen):
         if self.view is not None and self.is_whole:
             marked = self.marked
             self.grid.show(FixedRows([rows.run_row(row, self.ctx, row.id in marked) for row in self.view.runs]))
-            card = actions.card_lines(self.view, self.ctx)
-            blocks = overview.job_overview(self.view, card, self.ctx, self.size.width, self.forecasts)
+            blocks = overview.job_overview(self.view, self.ctx, self.size.width, self.forecasts)
             lines = overview.fit_lines(blocks, max(1, self.size.height // 2 - 1 + 2 * bool(self.forecasts)))
             self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
 

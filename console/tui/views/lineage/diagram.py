@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from console.control.explain.lineage import LineageReach, blast_radius, runs_read_by_edge
 from console.control.explain.lineage_layout import FOLDED, LayerPair, LayoutNode, LayoutRequest, LineageLayout, lay_out
-from console.control.incidents.verdict import job_label
+from console.control.incidents.verdict.decision import job_label
 from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
 from console.domain.service import ServiceView

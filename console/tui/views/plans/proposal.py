@@ -1,13 +1,12 @@
 """A proposed recovery plan: every step in order, editable, started only by the user.
 
-It is recomputed while it is open, when its start is confirmed and right before it starts. An edited plan is recomputed
-only from the confirmation on.
+It is recomputed by the engine with each edit, while it is open, when its start is confirmed and right before it starts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -16,25 +15,13 @@ from textual import events
 from textual.app import ComposeResult
 
 from connectors.sdk.states import Verb
-from console.domain.plan import ALTERNATIVE_TEXT, WAIT, DraftStep, PlanDraft, PlanRefused, PlanView
-from console.domain.plan_editing import (
-    PLAN_CHANGED,
-    UNCHANGED,
-    VALID_SECONDS,
-    DraftChanges,
-    PlanChange,
-    apply_changes,
-    is_same_plan,
-    plan_outlook,
-    step_key,
-)
-from console.timing.durations import parse_duration
-from console.tui.dialogs.ask import AskScreen, duration_fault
+from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanView, StepKey
+from console.domain.plan_change import PLAN_CHANGED, UNCHANGED, VALID_SECONDS, PlanChange, is_same_plan
+from console.domain.switches import format_freeze
 from console.tui.dialogs.confirm import Confirmation, SendScreen
-from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
 from console.tui.frame.cells import counted
-from console.tui.frame.console_app import EngineAnswer, EngineRequests, Put
+from console.tui.frame.console_app import EngineAnswer, EngineRequests, Propose
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
@@ -99,16 +86,15 @@ class PlanConfirmation(Confirmation):
     def _lines(self) -> cells.SegmentLines:
         lines: cells.SegmentLines = []
         if self.unsafe:
-            lines.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
+            lines.append([(f"{counted(len(self.unsafe), 'step')} not declared safe to rerun", "warn")])
         if self.draft.first_tier:
             titles = {service.name: service.title for service in self.proposal.board.services}
             affected = ", ".join(titles.get(name) or name for name in self.draft.first_tier)
             lines.append([(f"affects tier 1: {affected}", "warn")])
         if self.is_detailed:
             lines += rows.start_lines(self.draft, self.box.ctx)
-        elif self.proposal.proposed is not None:
-            outlook = plan_outlook(self.proposal.proposed, self.proposal.changes)
-            lines = [*rows.summary_lines(self.draft, outlook, self.box.ctx), *lines]
+        else:
+            lines = [*rows.summary_lines(self.draft, self.box.ctx), *lines]
         pause, abort = self.box.ctx.key("recovery", "pause"), self.box.ctx.key("recovery", "abort")
         how = f"{pause} pauses it, {abort} aborts it"
         end: cells.SegmentLines = [[(f"It stops at the first step that fails; {how}.", "dim")]]
@@ -196,8 +182,8 @@ REQUESTED_TEXT = "asking every scheduler for a preview…"
 
 
 class DraftScreen(HeadwayScreen):
-    """`propose` sends the request for a plan, `wider` one for a plan that includes steps that no affected service
-    needs. `word`, its short name, is typed if a step is not declared safe or it affects tier 1."""
+    """`propose` sends the request for a plan without the steps that the user leaves out. `word`, its short name, is
+    typed if a step is not declared safe or it affects tier 1."""
 
     WHERE = "plan"
     DEFAULT_CSS = """
@@ -206,17 +192,17 @@ class DraftScreen(HeadwayScreen):
     """
     HORIZONTAL_BREAKPOINTS = PREVIEW_BREAKPOINTS
 
-    def __init__(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None:
+    def __init__(self, propose: Propose, about: str, confirm_name: str) -> None:
         super().__init__()
-        self.propose, self.wider = propose, wider
-        self.is_wide = False
-        self.proposed: PlanDraft | None = None
+        self.propose = propose
         self.draft: PlanDraft | None = None
-        """With the user's changes."""
-        self.changes = DraftChanges()
+        self.left_out: Mapping[StepKey, DraftStep] = {}
+        """Steps that the user leaves out of the draft, or of the one that is awaited."""
+        self._left_out_of_draft: Mapping[StepKey, DraftStep] = {}
+        self._edit: PendingRequest | None = None
         self.marked_change = UNCHANGED
         """Steps marked as new, changed or removed since the last proposal that differed."""
-        self.trouble = ""
+        self.problem = ""
         self.is_wanted = False
         """Start it as soon as it has arrived."""
         self.drawn: datetime | None = None
@@ -235,27 +221,26 @@ class DraftScreen(HeadwayScreen):
         return self.verdict.view.zone if self.verdict.view is not None else ""
 
     def commands(self) -> Sequence[ScreenCommand]:
-        def no_step() -> str:
-            return "" if self.selected else "no step is under the cursor"
-
         return [
             *common_commands(self),
             ScreenCommand("start", self.start, self._why_not_start),
-            ScreenCommand("leave_out", self.leave_out, lambda: "" if self._place else "no step is under the cursor"),
-            ScreenCommand("move_up", lambda: self._move(-1), no_step),
-            ScreenCommand("move_down", lambda: self._move(1), no_step),
-            ScreenCommand("wait", self.set_wait, no_step),
-            ScreenCommand("alternative", self.choose_alternative, self._why_no_alternative),
-            ScreenCommand("everything", self.toggle_wide, self._why_not_everything),
+            ScreenCommand("leave_out", self.leave_out, lambda: "" if self.selected else "no step is under the cursor"),
         ]
 
+    @property
+    def is_awaited(self) -> bool:
+        """True until the engine has answered with the draft that the user wants."""
+        return self._edit is not None or (self.draft is None and not self.problem)
+
     def why_not(self, name: str) -> str:
-        if self.is_wanted and (self.draft is None and not self.trouble) and name not in KEEPS_TEXT:
+        if self.is_wanted and self.is_awaited and name not in KEEPS_TEXT:
             return f"still asking: the dialog opens once the plan is here; {self.key_for('back')} abandons it"
         return super().why_not(name)
 
-    def take(self, answer: EngineAnswer) -> None:
-        self.proposed, self.drawn, self._drawn_at = PlanDraft.read(answer.data), self.ctx.now, time.monotonic()
+    def take(self, answer: EngineAnswer, left_out: Mapping[StepKey, DraftStep]) -> None:
+        self.draft, self._left_out_of_draft = PlanDraft.read(answer.data), left_out
+        self.drawn, self._drawn_at = self.ctx.now, time.monotonic()
+        self._show()
 
     @property
     def is_old(self) -> bool:
@@ -267,33 +252,42 @@ class DraftScreen(HeadwayScreen):
 
     def tick(self) -> None:
         super().tick()
-        as_proposed = (
-            self.draft is not None and self.changes == DraftChanges() and len(self.draft.steps) <= MAX_RECOMPUTED
-        )
-        is_pending = time.monotonic() <= self._asked_at + VALID_SECONDS
-        if self.is_old and as_proposed and self.is_current and not is_pending:
+        is_pending = self.is_awaited or time.monotonic() <= self._asked_at + VALID_SECONDS
+        is_short = self.draft is not None and len(self.draft.steps) <= MAX_RECOMPUTED
+        if self.is_old and is_short and self.is_current and not is_pending:
             self.renew(self.show_change)
 
     def renew(self, then: Callable[[str], None]) -> None:
         """`then` gets the reason why the plan has changed or is unknown; empty if it is the same."""
-        self._asked_at = time.monotonic()
-        propose = self.wider if self.is_wide and self.wider else self.propose
-        PendingRequest(self, "plan again", propose, lambda answer: then(self._renewed(answer)), then)
+        self._asked_at, left_out = time.monotonic(), self.left_out
 
-    def _renewed(self, answer: EngineAnswer) -> str:
+        def renewed(answer: EngineAnswer) -> None:
+            if left_out is self.left_out:  # else the answer to a later edit replaces it
+                then(self._renewed(answer, left_out))
+
+        self._request("plan again", left_out, renewed, then)
+
+    def _request(
+        self,
+        name: str,
+        left_out: Mapping[StepKey, DraftStep],
+        then: Callable[[EngineAnswer], None],
+        failed: Callable[[str], None],
+    ) -> PendingRequest:
+        return PendingRequest(self, name, lambda requests: self.propose(requests, left_out.keys()), then, failed)
+
+    def _renewed(self, answer: EngineAnswer, left_out: Mapping[StepKey, DraftStep]) -> str:
+        before = self.draft
         if not answer.ok:
-            self.proposed = self.draft = None
+            self.draft = None
             self.failed(answer.error)
             return answer.error
-        before, shown, changed = self.proposed, self.draft, self.changes != DraftChanges()
-        self.take(answer)
-        if self.proposed is not None and before is not None and is_same_plan(before, self.proposed):
-            self.change(self.changes)
+        self.take(answer, left_out)
+        if before is None or self.draft is None or is_same_plan(before, self.draft):
             return ""
-        if shown is not None and self.proposed is not None:
-            self.marked_change = PlanChange.between(shown, self.proposed)
-        self.change(DraftChanges())
-        return f"{PLAN_CHANGED}; your changes to the one before are gone" if changed else PLAN_CHANGED
+        self.marked_change = PlanChange.between(before, self.draft)
+        self._show()
+        return PLAN_CHANGED
 
     def show_change(self, text: str) -> None:
         if text:
@@ -312,20 +306,11 @@ class DraftScreen(HeadwayScreen):
         return self.draft.incident_id if self.draft is not None else None
 
     def on_mount(self) -> None:
-        self._ask(self.propose)
-
-    def _ask(self, propose: Put) -> None:
-        self.proposed = self.draft = None
-        self.changes, self.trouble, self.is_wanted = DraftChanges(), "", False
-        self.marked_change = UNCHANGED
-        self.grid.empty = REQUESTED_TEXT
-        self.grid.show(FixedRows())
         self._explain()
-        self.paint_frame()
-        PendingRequest(self, "plan", propose, self._proposed, self.failed)
+        self._request("plan", self.left_out, self._proposed, self.failed)
 
     def failed(self, reason: str) -> None:
-        self.trouble = reason
+        self.problem = reason
         self.grid.empty = f"no plan: {reason}"
         self.grid.show(FixedRows())
         self.paint_frame()
@@ -334,77 +319,81 @@ class DraftScreen(HeadwayScreen):
         if not answer.ok:
             self.failed(answer.error)
             return
-        self.take(answer)
-        self.change(DraftChanges())
+        self.take(answer, self.left_out)
         self.fetch()
+        self._start_if_wanted()
+
+    def _start_if_wanted(self) -> None:
         if self.is_wanted and self.is_current:
             self.run_command("start")
         self.is_wanted = False
 
     def unsaved(self) -> str:
-        return "" if self.changes == DraftChanges() else "the changes to this plan"
+        return "the changes to this plan" if self.left_out else ""
 
-    # changing
+    # leaving steps out
 
-    def change(self, changes: DraftChanges) -> None:
-        """Shows the plan with these changes; an impossible change is refused with the reason."""
-        if self.proposed is None:
+    def leave_out(self) -> None:
+        """Requests the plan without the step under the cursor, or with it again. Until the answer the draft stays."""
+        step = self.selected
+        if step is None:
             return
-        try:
-            self.draft = apply_changes(self.proposed, changes)
-        except PlanRefused as error:
-            if self.draft is None:
-                self.failed(str(error))
-            else:
-                self.notice(str(error), "warn")
-            return
-        self.changes = changes
-        self._show()
+        if self._edit is not None:
+            self._edit.stop()
+        remaining = {key: known for key, known in self.left_out.items() if key != step.key}
+        self.left_out = remaining if step.key in self.left_out else {**remaining, step.key: step}
+        left_out = self.left_out
+
+        def answered(answer: EngineAnswer) -> None:
+            if not answer.ok:
+                refused(answer.error)
+                return
+            self._edit = None
+            self.take(answer, left_out)
+            self._start_if_wanted()
+
+        def refused(reason: str) -> None:
+            self._edit, self.left_out, self.is_wanted = None, self._left_out_of_draft, False
+            self.notice(f"the plan is as it was: {reason}", "bad")
+            self.paint_frame()
+
+        self._edit = self._request("plan edit", left_out, answered, refused)
+        self.paint_frame()
 
     def _show(self) -> None:
         if self.draft is not None:
             self.grid.empty = "no step: nothing is left to send"
             self.grid.set_columns(rows.draft_columns(self.draft))
-            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._out, self.ctx, self.marked_change)))
+            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._excluded, self.ctx, self.marked_change)))
             self._explain()
             self.paint_frame()
 
     @property
-    def _out(self) -> list[DraftStep]:
-        steps = self.proposed.steps if self.proposed else ()
-        return [step for step in steps if step.place in self.changes.leave_out]
-
-    @property
-    def _place(self) -> int:
-        """Of the step under the cursor, as it was proposed; 0 without one."""
-        steps = self.proposed.steps if self.proposed else ()
-        return next((step.place for step in steps if step_key(step) == self.grid.key), 0)
+    def _excluded(self) -> list[DraftStep]:
+        return list(self._left_out_of_draft.values())
 
     @property
     def selected(self) -> DraftStep | None:
-        steps = self.draft.steps if self.draft else ()
-        return next((step for step in steps if step_key(step) == self.grid.key), None)
+        """The step under the cursor, also one that is left out."""
+        steps = (*(self.draft.steps if self.draft else ()), *self._excluded)
+        return next((step for step in steps if step.key == self.grid.key), None)
 
     def _explain(self) -> None:
-        out = next((step for step in self._out if step.place == self._place), None)
-        step = self.selected or (replace(out, saves=()) if out else None)
-        self.pane.show_runs(
-            rows.draft_detail(step, self.draft, self.ctx, self.marked_change) if step and self.draft else []
-        )
+        step, draft = self.selected, self.draft
+        if step and step.key in self._left_out_of_draft:
+            step = replace(step, saves=())
+        self.pane.show_runs(rows.draft_detail(step, draft, self.ctx, self.marked_change) if step and draft else [])
+        self._show_finishes()
 
-        self._foresee()
-
-    def _foresee(self) -> None:
-        """Shows when each service would finish, for each alternative of the step under the cursor too."""
-        outlook = plan_outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
-        lines = finish_lines(outlook, self.ctx, list_width(self.size.width) - 1) if outlook else []
+    def _show_finishes(self) -> None:
+        lines = finish_lines(self.draft.days, self.ctx, list_width(self.size.width) - 1) if self.draft else []
         room = 1 + (MAX_ROWS if self.size.height < TALL else TALL_ROWS)
         self.finishes.styles.height = min(len(lines), room)
         self.finishes.can_focus = len(lines) > room
         self.finishes.show_runs(lines)
 
     def on_resize(self, event: events.Resize) -> None:
-        self._foresee()
+        self._show_finishes()
 
     def moved(self) -> None:
         self._explain()
@@ -412,85 +401,21 @@ class DraftScreen(HeadwayScreen):
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         title: list[Segment] = [(" PLAN ", "key"), (self.about, "strong")]
         if self.draft is None:
-            return [*title, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
-        wide = "everything, " if self.is_wide else ""
+            return [*title, (f"  {'no plan' if self.problem else 'asking…'}", "warn")], []
+        if self._edit is not None:
+            return [*title, ("  recomputing…", "warn")], [(" not sent ", "mark"), (" ", "plain")]
         since: Segment = (f"as of {self.ctx.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
         changed = [(" changed ", "warn")] if self.marked_change != UNCHANGED else []
         after = [since, *changed, (" not sent ", "mark"), (" ", "plain")]
         room = self.size.width - length_of([*title, *after]) - len("  ") - 1
-        return title, [(f"  {wide}{rows.draft_title(self.draft, room - len(wide))} ", "plain"), *after]
-
-    # changing the selected step
-
-    def leave_out(self) -> None:
-        self.change(replace(self.changes, leave_out=frozenset(self.changes.leave_out ^ {self._place})))
-
-    def _move(self, by: int) -> None:
-        if self.draft is None or self.proposed is None or self.selected is None:
-            return
-        places = {step_key(step): step.place for step in self.proposed.steps}
-        order = [places[step_key(step)] for step in self.draft.steps]
-        index = self.selected.place - 1
-        if not 0 <= index + by < len(order):
-            self.notice(f"it is the {'first' if by < 0 else 'last'} step already", "warn")
-            return
-        order[index], order[index + by] = order[index + by], order[index]
-        self.change(replace(self.changes, order=tuple(order)))
-
-    def set_wait(self) -> None:
-        place, step = self._place, self.selected
-        if step is None:
-            return
-
-        def answered(text: str | None) -> None:
-            if text is not None:
-                seconds = parse_duration(text).total_seconds()
-                self.change(replace(self.changes, waits={**self.changes.waits, place: seconds}))
-
-        says = f"how long to wait before {step.job}, once what it waits for is good (0s: not at all)"
-        self.board.push_screen(
-            AskScreen(f"WAIT before step {step.place}", says, "5m", duration_fault, "duration"), answered
-        )
-
-    def _why_no_alternative(self) -> str:
-        if self.selected is None:
-            return "no step is under the cursor"
-        return "" if self.selected.alternatives else f"no alternative for {self.selected.job}"
-
-    def choose_alternative(self) -> None:
-        place, step = self._place, self.selected
-        if step is None:
-            return
-
-        def answered(name: Any) -> None:
-            if isinstance(name, str):
-                remaining = {key: chosen for key, chosen in self.changes.alternatives.items() if key != place}
-                self.change(replace(self.changes, alternatives={**remaining, place: name} if name else remaining))
-
-        choices = [PaletteChoice("", "as proposed", "", "")]
-        choices += [PaletteChoice("", name, ALTERNATIVE_TEXT.get(name, ""), name) for name in step.alternatives]
-        self.board.push_screen(PickScreen(f"alternative for {step.job}", choices), answered)
-
-    def _why_not_everything(self) -> str:
-        if self.wider is None:
-            return "this plan is about what was marked"
-        return "" if self.draft or self.trouble else "the plan is not here yet"
-
-    def toggle_wide(self) -> None:
-        """Proposes again, with or without steps that no affected service needs; asks before changes are lost."""
-
-        def propose_other() -> None:
-            self.is_wide = not self.is_wide
-            self._ask(self.wider if self.is_wide and self.wider else self.propose)
-
-        self.navigation.unless_lost([self], propose_other)
+        return title, [(f"  {rows.draft_title(self.draft, self._excluded, self.ctx, room)} ", "plain"), *after]
 
     def _why_not_start(self) -> str:
         if self.draft is None:
-            return f"no plan: {self.trouble}" if self.trouble else ""
-        if self.is_frozen and self.board.header is not None:
-            return f"nothing is sent: {self.ctx.localized(self.board.header.frozen)}; {self.key_for('freeze')} thaws"
-        return rows.why_not_start(self.draft, self.ctx, self.wider is not None and not self.is_wide)
+            return f"no plan: {self.problem}" if self.problem else ""
+        if self.board.header is not None and (frozen := self.board.header.frozen) is not None:
+            return f"nothing is sent: {format_freeze(frozen, self.ctx.zoned)}; {self.key_for('freeze')} thaws"
+        return rows.why_not_start(self.draft, self.ctx)
 
     def start(self) -> None:
         """Confirms and starts the plan, as soon as it has arrived."""
@@ -502,18 +427,18 @@ class DraftScreen(HeadwayScreen):
                     self.board.screen.clear_marks()
                 self.navigation.open_plan(number)
 
-        if self.draft is None:
+        if self.is_awaited:
             self.is_wanted = True
             self.paint_frame()
             self.run_command("start")  # which says so
-        else:
+        elif self.draft is not None:
             self.board.push_screen(SendScreen(PlanConfirmation(self, self.draft)), started)
 
     def selected_name(self) -> str:
         return self.selected.job if self.selected else ""
 
     def selected_record(self) -> Any:
-        return rows.shown_order(self.draft) if self.draft else None
+        return self.draft.displayed if self.draft else None
 
     def selected_run(self) -> RunChoice | str:
         step = self.selected

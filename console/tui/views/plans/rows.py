@@ -1,22 +1,37 @@
-"""A plan as rows and lines, proposed or started: steps in order, branches by their indent; finish times by alternative.
-Pure."""
+"""A plan as rows and lines, proposed or started: steps in order, branches by their indent; finish times. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
 
 from connectors.sdk.states import Verb
-from console.control.incidents.verdict import delivery_estimate, saved_text, services_in_time
-from console.domain import plan_editing
+from console.control.incidents.verdict.decision import services_in_time
+from console.control.incidents.verdict.text import delivery_estimate, saved_text
+from console.domain.action import preview_notes
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason, repair_times
 from console.domain.job import Safety
-from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
-from console.domain.plan_editing import PLAN_CHANGED, UNCHANGED, PlanChange, PlanOutlook, VariantFinish, step_key
-from console.domain.service import Timeliness
+from console.domain.plan import (
+    AT_RISK,
+    LATE,
+    NO_FINISH,
+    NOT_BY_PLAN,
+    ON_TIME,
+    WAIT,
+    DraftStep,
+    ExcludedRun,
+    PlanDraft,
+    PlanStepView,
+    PlanView,
+    SavedService,
+    after_text,
+)
+from console.domain.plan_change import PLAN_CHANGED, UNCHANGED, PlanChange
+from console.domain.probability import format_probability
+from console.domain.service import SAFE, Timeliness
+from console.domain.step_graph import StepGraph
+from console.domain.text import Text, render
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
 from console.tui.frame.clock_format import format_short
@@ -38,32 +53,6 @@ DRAFT_COLUMNS = (
 )
 
 
-def depths(after: Mapping[int, Sequence[int]]) -> dict[int, int]:
-    depth_of: dict[int, int] = {}
-    for number in sorted(after):
-        depth_of[number] = max(
-            (depth_of[upstream] + 1 for upstream in after[number] if upstream in depth_of), default=0
-        )
-    return depth_of
-
-
-def parallel_steps(step: int, after: Mapping[int, Sequence[int]]) -> list[int]:
-    """Places that wait neither for this step nor it for them."""
-    above = {number: _above(number, after) for number in after}
-    return [number for number in after if number != step and number not in above[step] and step not in above[number]]
-
-
-def _above(number: int, after: Mapping[int, Sequence[int]]) -> set[int]:
-    numbers: set[int] = set()
-    pending = list(after[number])
-    while pending:
-        step = pending.pop()
-        if step not in numbers and step in after:
-            numbers.add(step)
-            pending += after[step]
-    return numbers
-
-
 def name_at(job: str, depth: int, ctx: RenderContext) -> str:
     depth = min(depth, DEEPEST)
     return f"{'  ' * (depth - 1)}{ctx.sign('branch')} {job}" if depth else job
@@ -72,24 +61,24 @@ def name_at(job: str, depth: int, ctx: RenderContext) -> str:
 def draft_rows(
     draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, change: PlanChange = UNCHANGED
 ) -> list[TableRow]:
-    deep = depths({step.place: step.after for step in draft.steps})
+    deep = StepGraph.of(draft.steps).depths()
     rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
     if change.removed:
         rows.append(heading("removed", f"REMOVED {len(change.removed)}"))
         texts = (f"   {_removed_text(step, draft, ctx)}" for step in change.removed)
         rows += [joined_segments(("removed", number), [(text, "dim")]) for number, text in enumerate(texts)]
-    runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
+    runs = _excluded_runs(draft, out)
     if out or runs:
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
     rows += [_out_row(step, ctx) for step in out]
     rows += [
-        joined_segments(("out", number), [(f"   {run.job}", "dim"), (f"  {ctx.localized(run.why)}", "dim")])
+        joined_segments(("out", number), [(f"   {run.job}", "dim"), (f"  {render(run.why, ctx.zoned)}", "dim")])
         for number, run in enumerate(runs)
     ]
     if draft.notes:
         rows.append(heading("notes", "NOTES"))
         rows += [
-            joined_segments(("note", number), [(f"   {ctx.localized(note)}", "warn")])
+            joined_segments(("note", number), [(f"   {render(note, ctx.zoned)}", "warn")])
             for number, note in enumerate(draft.notes)
         ]
     return rows
@@ -122,8 +111,8 @@ def _draft_row(step: DraftStep, depth: int, ctx: RenderContext, change: PlanChan
     if step.preview.get("refused") and not step.after:  # else it is previewed again after those steps
         safety = ("refused", "bad")
     return cells_row(
-        step_key(step),
-        (str(step.place), "mark" if step_key(step) in change.steps else "dim"),
+        step.key,
+        (str(step.place), "mark" if step.key in change.steps else "dim"),
         ("wait" if step.verb == WAIT else verb_label(step.verb), "bad" if refused else "strong"),
         (name_at(step.job, depth, ctx), "plain"),
         (_after(step), "dim"),
@@ -148,23 +137,29 @@ def _saved_text(saves: Sequence[SavedService]) -> Segment:
 
 def _out_row(step: DraftStep, ctx: RenderContext) -> TableRow:
     runs: list[Segment] = [(f" {ctx.mark('state', 'cancelled')[0]} {verb_label(step.verb)} {step.job}", "dim")]
-    return joined_segments(step_key(step), [*runs, ("  by hand; Space includes it again", "dim")], pick=True)
+    return joined_segments(step.key, [*runs, ("  by hand; Space includes it again", "dim")], pick=True)
 
 
-def draft_title(draft: PlanDraft, room: int) -> str:
-    """ "4 steps in 3 systems"; the steps alone where that has no room."""
+def draft_title(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, room: int) -> str:
+    """ "4 steps in 3 systems · 2 excluded"; without the systems where these have no room."""
     steps, systems = counted(len(draft.steps), "step"), counted(len({step.system for step in draft.steps}), "system")
-    return text if len(text := f"{steps} in {systems}") <= room else steps
+    count = len(out) + len(_excluded_runs(draft, out))
+    excluded = f" {ctx.sign('dot')} {count} excluded" if count else ""
+    return text if len(text := f"{steps} in {systems}{excluded}") <= room else f"{steps}{excluded}"
+
+
+def _excluded_runs(draft: PlanDraft, out: Sequence[DraftStep]) -> list[ExcludedRun]:
+    return [run for run in draft.excluded if run.job not in {step.job for step in out}]
 
 
 def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: PlanChange = UNCHANGED) -> SegmentLines:
     shown = step.preview
-    after = {step.place: step.after for step in draft.steps}
     verb = "wait for it" if step.verb == WAIT else str(shown.get("verb") or verb_label(step.verb))
-    lines: SegmentLines = [[(f"{verb}  ", "strong"), (ctx.localized(str(shown.get("summary") or step.why)), "plain")]]
-    if what := change.steps.get(step_key(step)):
+    summary = ctx.localized(str(shown.get("summary") or ""))
+    lines: SegmentLines = [[(f"{verb}  ", "strong"), (summary or render(step.why, ctx.zoned), "plain")]]
+    if what := change.steps.get(step.key):
         lines.append([(f"{what} since the plan was shown", "mark")])
-    side = ", ".join(map(str, parallel_steps(step.place, after))) if step.place in after else ""
+    side = ", ".join(map(str, StepGraph.of(draft.steps).parallel(step.place))) if step in draft.steps else ""
     waits = [
         f"step {number}, {upstream.job}"
         for number in step.after
@@ -173,62 +168,58 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: 
     ]
     takes = f"{_duration_cell(step, ctx)} · {step.basis.text}" if step.basis else ""
     rows: list[tuple[str, str, str]] = [
-        ("why", ctx.localized(step.why) if shown.get("summary") else "", "plain"),
+        ("why", render(step.why, ctx.zoned) if summary else "", "plain"),
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),
-        ("trouble", ctx.localized(step.trouble), "warn"),
+        ("problem", step.problem, "warn"),
         ("overlap", str(shown.get("overlap") or ""), "warn"),
         ("safety", step.safety + safety_text(shown, ctx) if shown.get("safety_said") else "", "plain"),
-        ("way", step.way, "warn"),
-        ("scope", ctx.localized(str(shown.get("scope") or ctx.period(step.period_key))), "plain"),
+        ("scope", ctx.localized(str(shown.get("scope") or "")) or ctx.period(step.period_key), "plain"),
         ("after", "; ".join(waits), "plain"),
-        ("beside", side and f"step {side}: they run in parallel", "plain"),
+        ("parallel", side and f"step {side}", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
         ("takes", takes, "plain"),
         *(
-            (save.label, f"{save.shown_title}: {ctx.localized(save.text)}", "plain" if save.saved else "warn")
+            (save.label, f"{save.shown_title}: {render(save.text, ctx.zoned)}", "plain" if save.saved else "warn")
             for save in step.saves
         ),
         *(("sends", ctx.with_local_times(str(call)), "plain") for call in shown.get("native_calls") or ()),
-        *(("note", ctx.localized(str(note)), "plain") for note in shown.get("notes") or ()),
-        ("or", ", ".join(step.alternatives), "dim"),
+        *(("note", render(note, ctx.zoned), "plain") for note in preview_notes(shown)),
     ]
-    if not shown and step.verb not in (WAIT, Verb.RELEASE) and not step.trouble and not step.cannot:
+    if not shown and step.verb not in (WAIT, Verb.RELEASE) and not step.problem and not step.cannot:
         rows.insert(1, ("preview", "read from its scheduler right before it is sent", "dim"))
     return lines + labelled_lines(rows)
 
 
-def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) -> SegmentLines:
+def summary_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     """The plan in five lines: steps and end, saved and lost services, excluded jobs."""
     verbs = Counter("wait" if step.verb == WAIT else verb_label(step.verb) for step in draft.steps)
     order = dict.fromkeys((Verb.HOLD.value, *(verb for verb in verbs if verb != "wait"), "wait"))
     steps = ", ".join(counted(verbs[verb], verb) for verb in order if verb in verbs)
     systems = counted(len({step.system for step in draft.steps}), "system")
-    present = next((way.finishes for way in outlook.variants if way.is_present), ())
-    ends = [finish.at for finish in present if finish.at is not None]
+    ends = [day.expected for day in draft.days if day.expected is not None]
     done = f" {ctx.sign('dot')} done about {ctx.hm(max(ends))} if started now" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
-    lost = {day.shown_title: day.text for day in draft.unsaved}
-    uncertain = {save.day: save for step in draft.steps for save in step.saves if save.saved is None}
-    saved = [day for day in outlook.days if day.shown_title not in lost]
-    certain = [_promise(day, ctx) for day in saved if day.day not in uncertain]
+    certain = [_promise(day, ctx) for day in draft.days if day.saved]
     lines += [[("saves ", "ok"), (", ".join(certain), "strong")]] if certain else []
     lines += [
-        [("may save ", "warn"), (_promise(day, ctx), "strong"), (f": {uncertain[day.day].text}", "plain")]
-        for day in saved
-        if day.day in uncertain
+        [("may save ", "warn"), (_promise(day, ctx), "strong"), (f": {render(day.text, ctx.zoned)}", "plain")]
+        for day in draft.days
+        if day.saved is None
     ]
-    lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
+    lines += [
+        [(f"does not save {day.shown_title}: ", "bad"), (render(day.text, ctx.zoned), "plain")] for day in draft.unsaved
+    ]
     planned_jobs = {step.job for step in draft.steps}
-    names: dict[str, list[str]] = {}
+    names: dict[Text, list[str]] = {}
     for run in draft.excluded:
         if run.job not in planned_jobs:
             names.setdefault(run.why, []).append(run.job.partition("/")[2] or run.job)
-    excluded = "; ".join(f"{', '.join(jobs)}: {ctx.localized(why)}" for why, jobs in names.items())
+    excluded = "; ".join(f"{', '.join(jobs)}: {render(why, ctx.zoned)}" for why, jobs in names.items())
     return [*lines, [("excluded ", "dim"), (excluded, "dim")]] if excluded else lines
 
 
 def _promise(day: SavedService, ctx: RenderContext) -> str:
-    return f"{day.shown_title} {ctx.due(datetime.fromisoformat(day.deadline))}"
+    return f"{day.shown_title} {ctx.due(day.deadline)}"
 
 
 def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:
@@ -236,7 +227,7 @@ def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> Se
     change = PlanChange.between(before, after)
     lines: SegmentLines = []
     for step in after.steps:
-        if what := change.steps.get(step_key(step)):
+        if what := change.steps.get(step.key):
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
     lines += [[(f"{'removed':<8}", "mark"), (f" {_removed_text(step, after, ctx)}", "dim")] for step in change.removed]
     if not lines:
@@ -251,18 +242,18 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     for step in draft.steps:
         lines += _start_lines(step, ctx)
     for title, rows in (
-        (f"EXCLUDED {len(draft.excluded)}", [(entry.job, ctx.localized(entry.why), "dim") for entry in draft.excluded]),
+        (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
         (
             f"NOT SAVED {len(draft.unsaved)}",
-            [(entry.shown_title, ctx.localized(entry.text), "warn") for entry in draft.unsaved],
+            [(entry.shown_title, entry.text, "warn") for entry in draft.unsaved],
         ),
-        ("NOTES", [("", ctx.localized(note), "warn") for note in draft.notes]),
+        ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):
         if rows:
             lines += [
                 [],
                 [(title, "key")],
-                *([(f"  {name}  ", "plain"), (ctx.localized(why), style)] for name, why, style in rows),
+                *([(f"  {name}  ", "plain"), (render(why, ctx.zoned), style)] for name, why, style in rows),
             ]
     return lines
 
@@ -274,7 +265,7 @@ def _start_lines(step: DraftStep, ctx: RenderContext) -> SegmentLines:
     wait = f"  waits {format_duration(step.wait_s)} first" if step.wait_s else ""
     safety = f"  {mark} rerun: {label}{safety_text(step.preview, ctx)}" if step.verb != WAIT else ""
     first: list[Segment] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style)]
-    further = [(step.way, "warn"), (str(step.preview.get("overlap") or ""), "warn"), (step.trouble, "warn")]
+    further = [(str(step.preview.get("overlap") or ""), "warn"), (step.problem, "warn")]
     return [
         [*first, (after, "dim"), (wait, "warn")],
         *([(f"    {text}", how)] for text, how in further if text),
@@ -298,74 +289,57 @@ def unsafe_steps(draft: PlanDraft) -> list[DraftStep]:
     return [step for step in unsafe if step.verb != WAIT]
 
 
-def why_not_start(draft: PlanDraft, ctx: RenderContext, may_widen: bool = False) -> str:
+def why_not_start(draft: PlanDraft, ctx: RenderContext) -> str:
     if not draft.steps:
-        wider = f"; {ctx.key('plan', 'everything')} includes steps that no affected service needs"
-        return f"no step is left to send{wider if may_widen and draft.excluded else ''}"
+        return "no step is left to send"
     for step in draft.steps:
         if refused := step.refusal_now:
-            out, alternative = ctx.key("plan", "leave_out"), ctx.key("plan", "alternative")
-            return f"step {step.place}: leave it out ({out}), or an alternative ({alternative}): {refused}"
+            return f"step {step.place}: leave it out ({ctx.key('plan', 'leave_out')}): {refused}"
     if all(step.verb == WAIT for step in draft.steps):
         return f"no step to send now: it waits for {', '.join(step.job for step in draft.steps)}"
     return ""
 
 
-def shown_order(draft: PlanDraft) -> dict[str, Any]:
-    data = draft.as_json()
-    for step in data["steps"]:
-        step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
-    return data
-
-
 GAP = 2
-FINISH_HEAD, SIMULATED_HEAD = "FINISH", "FINISH, RISK"
-NAME_WIDTH = len(SIMULATED_HEAD)
+NAME_WIDTH = 12
 MAX_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""
 TALL = 36
-_RISKS = (plan_editing.AT_RISK, plan_editing.IF_GOOD, plan_editing.PARTIAL, plan_editing.ASSERTED)
 _FINISH_MARKS = {
-    plan_editing.ON_TIME: Timeliness.ON_TIME,
-    plan_editing.LATE: Timeliness.WILL_MISS,
-    **dict.fromkeys(_RISKS, Timeliness.AT_RISK),
-    plan_editing.NEVER: Timeliness.BREACHED,
+    ON_TIME: Timeliness.ON_TIME,
+    AT_RISK: Timeliness.AT_RISK,
+    LATE: Timeliness.WILL_MISS,
+    NOT_BY_PLAN: Timeliness.BREACHED,
+    NO_FINISH: Timeliness.NO_ESTIMATE,
 }
 
 
-def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[list[Segment]]:
-    """A head and a row for each service; as many alternatives as fit, the most important ones first."""
-    if not outlook.variants:
+def finish_lines(days: Sequence[SavedService], ctx: RenderContext, width: int) -> list[list[Segment]]:
+    """A head and a row for each service: its deadline, its finish in the plan and the risk that it is late. Empty
+    without a service."""
+    if not days:
         return []
-    due = ["due", *(ctx.due(datetime.fromisoformat(day.deadline)) for day in outlook.days)]
-    is_simulated = any(finish.late is not None for way in outlook.variants for finish in way.finishes)
-    names = [SIMULATED_HEAD if is_simulated else FINISH_HEAD, *(day.shown_title for day in outlook.days)]
+    due = ["due", *(ctx.due(day.deadline) for day in days)]
+    names = ["FINISH, RISK", *(day.shown_title for day in days)]
+    cells = [[("in this plan", "key")], *(_finish_cell(day, ctx) for day in days)]
     due_width = max(map(len, due))
-    remaining = width - 1 - NAME_WIDTH - GAP - due_width
-    shown: list[tuple[int, list[list[Segment]]]] = []
-    for way in outlook.variants:
-        head: Segment = (f"{ctx.sign('marked')} {way.label}", "key") if way.is_present else (way.label, "dim")
-        column = [[head], *(_cell(outlook, finish, ctx) for finish in way.finishes)]
-        cells = max(map(length_of, column))
-        if GAP + cells > remaining:
-            break
-        shown.append((cells, column))
-        remaining -= GAP + cells
-    name_width = min(max(map(len, names)), NAME_WIDTH + max(0, remaining))
-    lines: list[list[Segment]] = []
-    for at, name in enumerate(names):
-        lines.append([(f" {fit(fit_middle(name, name_width), name_width)}", "plain" if at else "key"),
-                      (" " * GAP + fit(due[at], due_width), "dim")])  # fmt: skip
-        for cells, column in shown:
-            lines[-1] += [(" " * GAP, "plain"), *column[at], (" " * (cells - length_of(column[at])), "plain")]
-    return lines
+    room = width - 1 - 2 * GAP - due_width - max(map(length_of, cells))
+    name_width = min(max(map(len, names)), max(NAME_WIDTH, room))
+    return [
+        [
+            (f" {fit(fit_middle(name, name_width), name_width)}", "plain" if at else "key"),
+            (f"{' ' * GAP}{fit(due[at], due_width)}{' ' * GAP}", "dim"),
+            *cells[at],
+        ]
+        for at, name in enumerate(names)
+    ]
 
 
-def _cell(outlook: PlanOutlook, finish: VariantFinish, ctx: RenderContext) -> list[Segment]:
-    mark, _, style = ctx.mark("timeliness", _FINISH_MARKS.get(finish.status, Timeliness.NO_ESTIMATE))
-    at = f"{outlook.sign(finish)}{ctx.hm(finish.at)}" if finish.at is not None else ""
-    gap = " " if at and finish.text.startswith(" ") else ""
-    return [(f"{mark} ", style), (f"{at}{gap}", "plain"), (finish.text.lstrip(), style)]
+def _finish_cell(day: SavedService, ctx: RenderContext) -> list[Segment]:
+    mark, _, style = ctx.mark("timeliness", _FINISH_MARKS[day.finish])
+    if day.expected is None or day.late is None:
+        return [(f"{mark} ", style), (day.finish, style)]
+    return [(f"{mark} ", style), (ctx.hm(day.expected), "plain"), (f", {format_probability(day.late)}", style)]
 
 
 PROGRESS_FROM = 100
@@ -400,7 +374,7 @@ def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
 def _progress_depths(plan: PlanView, width: int) -> dict[int, int]:
     """Of each step; a narrow screen has no room for more than one."""
     deepest = DEEPEST if width >= PROGRESS_FROM else 1
-    deep = depths({step.place: step.after for step in plan.steps})
+    deep = StepGraph.of(plan.steps).depths()
     return {place: min(depth, deepest) for place, depth in deep.items()}
 
 
@@ -442,7 +416,7 @@ def _promises_text(view: IncidentView) -> str:
     unknown_text = f"{counted(unknown, 'service')} without estimate" if unknown else ""
     if unknown == len(view.services):
         return unknown_text
-    on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in view.services)
+    on_time = sum(service.timeliness in SAFE for service in view.services)
     how = "delivered on time" if all(service.delivered is not None for service in view.services) else "on time"
     text = f"{on_time} of {counted(len(view.services) - unknown, 'service')} {how}"
     return f"{text}, {unknown_text}" if unknown else text
@@ -469,7 +443,10 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
     services."""
     name, reasons = incident_name(view.row.id), open_reason(view)
     if reasons:
-        texts = (*map(ctx.localized, reasons), f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
+        texts = (
+            *(render(reason, ctx.zoned) for reason in reasons),
+            f"{ctx.key('incident', 'recover')} on the incident plans the remaining steps",
+        )
         lines = (joined_segments(("left", at), [(f"   {text}", "warn")]) for at, text in enumerate(texts))
         return [heading("left", f"{name} STAYS OPEN"), *lines]
     closed = view.row.closed
@@ -511,7 +488,7 @@ def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     if step.run_error:
         return step.run_error
     if step.is_needless:
-        return ctx.localized(step.text.partition("; nothing was sent")[0])
+        return ctx.localized(step.text)
     if step.state == "verified" and step.started is not None and step.ended is not None:
         return "–".join(dict.fromkeys((ctx.hm(step.started), ctx.hm(step.ended))))
     if step.state == "requested" and step.started is not None:

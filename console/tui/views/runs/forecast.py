@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
-from console.control.incidents.verdict import IF_REPAIRED
+from console.control.incidents.verdict.text import IF_REPAIRED
 from console.domain.forecast import JobForecastView
 from console.domain.history import EstimateKind
 from console.domain.probability import format_percent, format_probability
@@ -84,7 +84,7 @@ def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
     return [(f"{before}{text}", "warn")]
 
 
-FORECAST_HEAD = ("service", "due", "own risk", "slack", "act by", "green by", "critical")
+FORECAST_HEAD = ("service", "due", "job risk", "slack", "act by", "green by", "critical")
 
 
 def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: int) -> SegmentLines:
@@ -103,8 +103,8 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
 
 
 def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
-    p50, p80, p95 = (ctx.due(at) for at in (view.p50, view.p80, view.p95))
-    text = f"{p50}, p80 {p80}, p95 {p95}" if p50 != p95 else p50
+    p50, p95 = (ctx.due(at) for at in (view.p50, view.p95))
+    text = f"{p50}, 95 % by {p95}" if p50 != p95 else p50
     return [("expected ", "dim"), (text, "plain"), (f" {IF_REPAIRED}" * view.has_failed, "dim")]
 
 

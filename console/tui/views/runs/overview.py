@@ -7,20 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from connectors.sdk.states import RunState, is_open
 from console.domain.finding import FindingView, rule_text
 from console.domain.forecast import JobForecastView
-from console.domain.job import JobMonth, JobRow, JobView
+from console.domain.job import CardView, JobMonth, JobRow, JobView
 from console.domain.report import BARS, PLAIN_BARS, bar_text
-from console.domain.run import AttemptView, RunRow, RunView
+from console.domain.run import AttemptView, RunRow, RunView, proof_text
+from console.domain.text import render
 from console.timing.durations import format_duration, rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
 from console.tui.views.runs import forecast
 from console.tui.widgets.paint import Segment, length_of
 
-PROVES = {"start": "that it started", "exit": "its end and exit code", "full": "its end, exit code and output"}
-
 
 def status_segments(view: JobView | RunView, ctx: RenderContext) -> list[list[Segment]]:
     row = view.row
-    proves: list[Segment] = [(f"proves {PROVES.get(view.proof, view.proof)}", "dim")]
+    proves: list[Segment] = [(proof_text(view.proof), "dim")]
     if not row.state:
         return [[("state ", "dim"), ("no run yet", "plain")], proves]
     mark, _, label = state_cells(row, ctx)
@@ -119,7 +118,7 @@ def _place(own: tuple[RunRow, float], other_seconds: list[float], newest: bool) 
     goes_on = "so far " if row.ended is None else ""
     segments: list[Segment] = [(f"  {'last' if newest else 'took'} {goes_on}{took}", "key")]
     if not other_seconds:
-        return [*segments, (", the first that has a duration", "dim")]
+        return [*segments, (", no other successful run to compare with", "dim")]
     return [*segments, (f", {rank_text(seconds, other_seconds)}{_between(other_seconds)}", "dim")]
 
 
@@ -127,15 +126,11 @@ ATTEMPTS_SHOWN = 8
 
 
 def job_overview(
-    view: JobView,
-    card: Sequence[Sequence[Segment]],
-    ctx: RenderContext,
-    width: int,
-    foreseen: Sequence[JobForecastView] = (),
+    view: JobView, ctx: RenderContext, width: int, foreseen: Sequence[JobForecastView] = ()
 ) -> list[SegmentLines]:
     status = [*status_segments(view, ctx), *source_segments(view.row.native_state, "", view.native_url)]
     titles = {day.name: day.title for day in foreseen}
-    groups = [expected_text(view, ctx), _changed(view, ctx), _around(view, titles), card]
+    groups = [expected_text(view, ctx), _changed(view, ctx), _around(view, titles), _card_lines(view, ctx)]
     return [
         flowing_groups(status, width),
         *([forecast.forecast_lines(foreseen, ctx, width)] if foreseen else []),
@@ -143,6 +138,21 @@ def job_overview(
         _plot_lines(view, ctx, width),
         *([flowing_groups([months_plot(view.months, ctx)], width)] if view.months else []),
     ]
+
+
+def _card_lines(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
+    lines: list[list[Segment]] = []
+    for card_field in sorted(view.card, key=lambda entry: entry.field != "rerun"):  # an address may exceed the line
+        value, style = card_field.value or ctx.sign("dash"), "plain"
+        if card_field.field == "rerun":
+            mark, label, style = ctx.mark("safety", card_field.value)
+            value = f"{mark} {label}"
+        lines.append([(f"{card_field.field} ", "dim"), (value, style), (card_source(card_field, ctx), "dim")])
+    return lines
+
+
+def card_source(card_field: CardView, ctx: RenderContext) -> str:
+    return f", set by {card_field.said_by} {ctx.day(card_field.said_at)}" if card_field.said_by else ""
 
 
 def run_overview(view: RunView, attempt: AttemptView | None, ctx: RenderContext, width: int) -> list[SegmentLines]:
@@ -203,12 +213,12 @@ def _attempt_lines(view: RunView, ctx: RenderContext) -> list[list[Segment]]:
         segments.append((_ran_text(row, ctx), "plain"))
     if row.exit_code is not None:
         segments.append((f"exit {row.exit_code}", "bad" if row.exit_code else "ok"))
-    if row.message or row.reason:
-        segments.append((ctx.localized(row.message or row.reason, row.period), "warn" if _is_red(row.state) else "dim"))
+    if report := row.report(ctx.zoned):
+        segments.append((report, "warn" if _is_red(row.state) else "dim"))
     if row.stale_read:
         segments.append(("read its upstream too early: its data is stale", "warn"))
     elif row.partial_input:
-        segments.append((ctx.localized(row.partial_input, row.period), "warn"))
+        segments.append((row.partial_input, "warn"))
     segments += [(_finding_text(finding, ctx), "dim" if finding.closed else "warn") for finding in view.findings]
     return [[segment] for segment in segments]
 
@@ -242,7 +252,7 @@ def _ran_text(row: RunRow, ctx: RenderContext) -> str:
 
 
 def _finding_text(finding: FindingView, ctx: RenderContext) -> str:
-    return f"{rule_text(finding.rule)}: {ctx.localized(finding.with_source, finding.since)}"
+    return f"{rule_text(finding.rule)}: {render(finding.with_source, ctx.zoned)}"
 
 
 def _is_red(state: str) -> bool:

@@ -30,7 +30,7 @@ def run_cells(run: RunRow, ctx: RenderContext) -> list[Segment]:
         (f"{mark} {label}", style),
         (ctx.stamp(run.planned) if run.planned else ctx.period(run.period_key), "plain"),
         (duration_text(run, ctx), "plain"),
-        (ctx.localized(run.message or run.reason, run.period), "dim"),
+        (run.report(ctx.zoned), "dim"),
     ]
 
 

@@ -46,7 +46,7 @@ def run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
         (ctx.clock.day(view.ended, view.started or day), "plain"),
         (duration_text(view, ctx), "plain"),
         ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
-        (ctx.localized(view.message or view.reason, view.period), "dim"),
+        (view.report(ctx.zoned), "dim"),
     )
 
 

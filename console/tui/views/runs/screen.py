@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from connectors.sdk.states import Verb, is_open
 from console.domain.run import AttemptView, RunView
+from console.engine.api.requests import ReadLog
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import state_cells
 from console.tui.frame.console_app import EngineAnswer
@@ -109,7 +110,7 @@ class RunScreen(HeadwayScreen):
         self._asking = PendingRequest(
             self,
             "log",
-            lambda requests: requests.log(self.run_id, attempt_id, start),
+            lambda requests: requests.ask(ReadLog(self.run_id, attempt_id, start)),
             lambda answer: self._answered(answer, start),
             self._no_log,
         )

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from console.control.incidents.verdict import job_label
+from console.control.incidents.verdict.decision import cause_label
 from console.domain.probability import format_percent, format_risk
 from console.domain.reason import ForecastDistrusted, NativeStart, Reason, reason_lines, reasons_text
 from console.domain.service import RepairCase, ServiceView, Timeliness, is_unverified, unverified_text, waits_for_polls
+from console.domain.text import Clock
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
@@ -155,11 +156,11 @@ def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
     return format_short(view.deadline - ctx.now), "plain" if view.deadline > ctx.now else "bad"
 
 
-def cause_text(view: ServiceView, name: str = "") -> str:
+def cause_text(view: ServiceView, clock: Clock, name: str = "") -> str:
     name = name or view.cause.partition("/")[2] or view.cause
-    if view.cause and view.trouble.startswith(view.cause):
-        return name + view.trouble[len(view.cause) :]
-    return view.trouble or name
+    if view.problem is None:
+        return name
+    return name + view.problem.rest(clock) if view.problem.subject == view.cause else view.problem.text(clock)
 
 
 def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
@@ -170,10 +171,10 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
         return unverified_text(view, ctx.zoned) if is_wide else short, "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (reasons_text(view.reasons, ctx.zoned) if is_wide else "forecast"), "plain"
-    short = job_label(view.cause)
+    short = cause_label(view.cause)
     if not is_wide and view.has_delivered and view.data_text:
         return f"{view.data_text}{short and f': {short}'}", "warn"
-    return cause_text(view, short) if is_wide else short, "plain"
+    return cause_text(view, ctx.zoned, short) if is_wide else short, "plain"
 
 
 def _odds(view: ServiceView) -> str:
@@ -237,7 +238,7 @@ def service_detail(
 ) -> list[list[Segment]]:
     """Its status; the people and its cause; and its reasons in `most` lines."""
     people = _people(view, ctx)
-    if cause := cause_text(view):
+    if cause := cause_text(view, ctx.zoned):
         people += [(f" {ctx.sign('dot')} ", "dim"), (cause, "bad" if view.is_endangered else "plain")]
     lines = [one_line(line) for line in reason_lines(_shown_reasons(view), ctx.zoned)]
     parts = _wrapped(lines, width)

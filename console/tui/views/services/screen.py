@@ -13,6 +13,7 @@ from console.domain.filter import field_term
 from console.domain.header import HeaderView
 from console.domain.reason import reasons_text
 from console.domain.service import ServiceView
+from console.domain.text import Clock
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
@@ -95,7 +96,7 @@ class ServiceList(ViewList):
             rows.SERVICES,
             lambda: empty_text(screen.board.header, screen.board.beginning.awaits_services),
             row=self._row,
-            text=_filter_text,
+            text=lambda view: _filter_text(view, screen.ctx.zoned),
             is_problem=lambda view: bool(view.needs_a_person),
             painted=painted,
         )
@@ -126,8 +127,8 @@ class ServiceList(ViewList):
     def _rows(self) -> LazyRows:
         """The lines of all groups; the same object while they are the same."""
         all_groups = self.groups()
-        is_cut = service_groups.line_count(all_groups) > self.grid.page > 0
-        folds = is_cut and self.screen.board.folding and not self.filter_text
+        is_cut = service_groups.line_count(all_groups) > self.grid.page
+        folds = is_cut and bool(self.grid.size) and self.screen.board.folding and not self.filter_text
         if self._made is None or self._made[0][0] is not all_groups or self._made[0][1:] != (folds, self.grid.page):
             shown = service_groups.folded(all_groups, self.grid.page) if folds else all_groups
             lines = [line for group in shown for line in self._lines_of(group)]
@@ -163,9 +164,9 @@ class ServiceList(ViewList):
         return rows.service_row(view, self.screen.ctx, self._width, self.screen.board.is_old)
 
 
-def _filter_text(view: ServiceView) -> str:
+def _filter_text(view: ServiceView, clock: Clock) -> str:
     acknowledged = f" taken:{view.acknowledged_by}" if view.acknowledged_by else ""
-    about = f"{view.name} {view.title} {view.cause} {view.trouble}"
+    about = f"{view.name} {view.title} {view.cause} {view.problem.text(clock) if view.problem else ''}"
     return f"{about} owner:{view.owner} tier:{view.tier} state:{view.timeliness}{acknowledged}"
 
 

@@ -32,6 +32,7 @@ from connectors.sdk.transport.ssh import SshAddress, SshFailed, SshSession, erro
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.system import _FIXES
 from tests.fakes.ssh_stub import StubServer, answer
+from tests.rows import each_row
 
 KINDS = {"unreachable", "refused", "forbidden", "limited", "failing", "unsupported"}
 
@@ -55,15 +56,15 @@ def test_every_class_of_sqlstate_has_a_row() -> None:
     assert {state for state in postgres.BY_STATE if len(state) == 5} <= set(psycopg.errors._sqlcodes)
 
 
-@pytest.mark.parametrize("opening, ending", [("[", "]"), ('{"reason": ', "}"), ('{"msg": ', "}")])
-@pytest.mark.parametrize("depth", [1, 400, 900, 100_000])
+@each_row("opening, ending", [("[", "]"), ('{"reason": ', "}"), ('{"msg": ', "}")])
+@each_row("depth", [1, 400, 900, 100_000])
 def test_a_refusal_stays_one_however_deep_its_body_is_nested(depth: int, opening: str, ending: str) -> None:
     body = '{"detail": ' + opening * depth + "null" + ending * depth + "}"
     reply = HttpReply("airflow", "GET /dags", 403, {}, body.encode(), None)
     assert "forbidden" == refusal(reply).kind
 
 
-@pytest.mark.parametrize(
+@each_row(
     "state, kind",
     [
         ("08006", "unreachable"), ("57P01", "unreachable"), ("57P05", "unreachable"), ("28P01", "refused"),
@@ -77,7 +78,7 @@ def test_errors_of_postgres_are_distinguished(state: str, kind: str) -> None:
     assert kind == postgres.sorted_error(psycopg.errors.lookup(state)("words"), "dwh").kind
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, kind",
     [
         ('connection to server at "10.0.0.7", port 5432 failed: Connection refused', "unreachable"),
@@ -97,7 +98,7 @@ def test_connection_errors_are_distinguished(text: str, kind: str) -> None:
     assert kind == postgres.sorted_error(psycopg.OperationalError(text), "dwh").kind
 
 
-@pytest.mark.parametrize(
+@each_row(
     "number, kind",
     [
         (1053, "unreachable"), (2003, "unreachable"), (2013, "unreachable"), (1045, "refused"), (1129, "refused"),
@@ -149,7 +150,7 @@ def test_every_error_of_an_operation_of_aws_that_is_called_has_a_row() -> None:
     assert set() == (every | set(COMMON)) - aws.BY_CODE.keys()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "code, status, kind",
     [
         ("UnrecognizedClientException", 400, "refused"), ("ExpiredTokenException", 400, "refused"),
@@ -167,7 +168,7 @@ def test_errors_of_aws_are_distinguished(code: str, status: int, kind: str) -> N
     assert kind == aws.sorted_client_error(error, "Step Functions eu", "stepfunctions", once=False).kind
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status, detail, kind",
     [
         (401, "Not authenticated", "refused"), (403, "Forbidden", "forbidden"), (403, "Invalid JWT token", "refused"),
@@ -182,7 +183,7 @@ def test_http_statuses_are_distinguished(status: int, detail: str, kind: str) ->
     assert status not in (401, 403) or ". Fix: " in str(error)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error, kind",
     [
         (TimeoutError("timed out"), "unreachable"),

@@ -26,6 +26,7 @@ from connectors.sdk.records import TargetClock
 from connectors.sdk.transport import http
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, checked_origin, retry_after
+from tests.rows import each_row
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -55,7 +56,7 @@ STATUSES: list[tuple[int, type[ConnectorError], type[ConnectorError]]] = [
 ]
 
 
-@pytest.mark.parametrize("status, read, sent_once", STATUSES)
+@each_row("status, read, sent_once", STATUSES)
 def test_every_status_is_sorted_by_what_happens_next(
     status: int, read: type[ConnectorError], sent_once: type[ConnectorError]
 ) -> None:
@@ -72,7 +73,7 @@ def test_a_status_that_the_caller_expects_is_a_reply() -> None:
     assert 409 == answering(409).call("POST", "/x", Deadline(5), accept={409}).status
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, seconds",
     [
         ("30", 30.0),
@@ -121,7 +122,7 @@ def test_a_short_retry_after_is_waited_for_within_a_call(
     assert (3 - requests, [1.0] * (requests - 1)) == (len(replies), waits)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "method, status, once, is_read, requests",
     [
         ("GET", 429, False, False, 2),
@@ -265,7 +266,7 @@ def test_what_we_sent_is_not_repeated_in_a_message() -> None:
     assert "me-it-is" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "detail, text",
     [
         ("no such dag", "no such dag"),
@@ -281,7 +282,7 @@ def test_the_four_shapes_of_detail_are_read(detail: object, text: str) -> None:
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error, text",
     [
         ({"code": "job_busy", "detail": "Job jb_1 is burning."}, "job_busy: Job jb_1 is burning."),
@@ -305,7 +306,7 @@ def test_a_list_of_errors_is_read() -> None:
         get(answering(400, body.encode()))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "kind, body, text",
     [
         ("text/plain; charset=utf-8", b"\n  queue etl is closed \nat line 7", "is a refusal: queue etl is closed"),
@@ -333,7 +334,7 @@ def test_an_unreadable_date_is_no_clock(date: str) -> None:
     assert None is get(answering(date=date)).clock
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error, read, sent_once",
     [
         (httpx.ConnectError("refused"), SystemUnreachable, SystemUnreachable),
@@ -382,14 +383,14 @@ def test_without_time_nothing_is_sent() -> None:
     assert [] == seen
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url", ["https://af.example.com", "https://af.example.com/base/", "http://127.0.0.1:8080", "http://[::1]:8080"]
 )
 def test_a_valid_origin_is_stored_without_its_last_slash(url: str) -> None:
     assert url.rstrip("/") == checked_origin(url, plain_http=False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url, text",
     [
         ("https://me:pw@af.example.com", "must hold no credentials"),

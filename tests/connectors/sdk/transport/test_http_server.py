@@ -10,12 +10,12 @@ import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.transport.http_server import BodyLimits, HttpExchange, HttpServer, RequestHead, ServerReply
 from tests.lab.process import free_port
+from tests.rows import each_row
 
 LIMIT = 1000
 
@@ -97,7 +97,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@each_row("fault", FAULTS)
 def test_a_body_that_cannot_be_unpacked_is_refused(fault: str) -> None:
     encoding, body, status = FAULTS[fault]
     exchange = exchange_of()

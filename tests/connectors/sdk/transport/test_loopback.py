@@ -6,9 +6,10 @@ import pytest
 
 from connectors.sdk.transport.http import checked_origin
 from connectors.sdk.transport.loopback import is_local_server, is_loopback
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host, expected",
     [("localhost", True), ("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("0.0.0.0", False),
      ("10.0.0.7", False), ("localhost.example.com", False), ("127.0.0.1.example.com", False), ("", False)],

@@ -22,6 +22,7 @@ from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.libpq import unverified_store, unverified_text, verified
 from connectors.sdk.transport.postgres import PostgresSession, connection_parameters, psql_shell
 from console.store.db.postgres import TimeoutConnection
+from tests.rows import each_row
 
 ELSEWHERE = "0.0.0.0"
 PASSWORD = "CANARYpw"
@@ -186,13 +187,13 @@ LOCAL = [
 FAR = [{"host": "db"}, {"hostaddr": "10.0.0.1"}, {"host": "localhost,db"}, {"service": "ops"}, {"host": ELSEWHERE}]
 
 
-@pytest.mark.parametrize("where", LOCAL)
+@each_row("where", LOCAL)
 def test_on_this_machine_libpq_keeps_its_own_defaults(where: dict[str, str]) -> None:
     assert where == verified(where)
     assert () == unverified_text({**where, "sslmode": "disable"})
 
 
-@pytest.mark.parametrize("where", FAR)
+@each_row("where", FAR)
 def test_towards_another_machine_the_server_is_verified_and_the_password_stays_here(where: dict[str, str]) -> None:
     results = verified({**where, "password": "x"})
     assert ("verify-full", "scram-sha-256") == (results["sslmode"], results["require_auth"])
@@ -228,7 +229,7 @@ def test_the_options_of_each_kind_have_these_defaults(monkeypatch: pytest.Monkey
     assert "verify" == login_of(MySqlEventsOptions.model_validate(given), SecretStore()).effective_tls
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url, faults",
     [
         ("postgresql://hw:pw@db.example/headway", 0),

@@ -10,10 +10,14 @@ import pytest
 from console.domain.incident import EventView
 from console.domain.switches import Modes
 from console.store.audit import ChainVerdict
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.actions.screen import action_lines
 from console.tui.widgets.pane import Pane
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_ops import action_detail, minute
-from tests.tui.fake_reads import approval, hold
+from tests.tui.fake_reads import NOW, approval, hold
 from tests.tui.test_snapshots import SMALL, WIDE, Prepare, SnapCompare, shot
 
 
@@ -46,6 +50,13 @@ async def test_only_what_needs_a_person_is_left(night: Night) -> None:
     await night.press("6", "!")
     await night.wait_until_hidden("verified")
     await night.see("unknown", "approve?")
+
+
+def test_a_text_of_the_requester_cannot_look_like_another_parameter() -> None:
+    view = action_detail(parameters={"mode": "a, drop yes", "why": "disk"})
+    lines = action_lines(view, (), RenderContext(NOW, ZonedClock(), GlyphSet()))
+    [given] = [line for line in ("".join(text for text, _ in line) for line in lines) if "given" in line]
+    assert ["given", 'mode "a, drop yes"'] == given.split(maxsplit=1)
 
 
 @on_the_night(size=(120, 36))
@@ -144,16 +155,16 @@ def test_the_holds_and_what_would_have_been_done_are_a_key_away() -> None:
 
 def in_shadow(night: Night) -> None:
     night.reads.modes_ = Modes(estate_live=False)
-    texts = ("would have sent to oncall: extract_orders failed", "would have held warehouse-airflow/load_orders",
-             "would have sent to oncall: Supply plan is at risk")  # fmt: skip
     night.reads.shadow_ = [
-        EventView(minute(at), "shadow", text, "") for at, text in zip((14, 13, -2000), texts, strict=True)
+        EventView(minute(14), "shadow_notified", ("would have notified oncall: extract_orders failed",), ""),
+        EventView(minute(13), "shadow_held", ("would have held warehouse-airflow/load_orders",), ""),
+        EventView(minute(-2000), "shadow_notified", ("would have notified oncall: Supply plan is at risk",), ""),
     ]
     night.reads.in_vain = 3
 
 
 def many_in_shadow(night: Night) -> None:
-    events = [EventView(minute(-at / 100), "shadow", f"would have held job {at}", "") for at in range(2_500)]
+    events = [EventView(minute(-at / 100), "shadow_held", (f"would have held job {at}",), "") for at in range(2_500)]
     night.reads.shadow_ = events
 
 
@@ -168,9 +179,11 @@ async def test_a_shadow_of_thousands_lists_the_latest_and_counts_them_all(night:
 @on_the_night(prepare=in_shadow)
 async def test_the_shadow_report_counts_and_its_window_turns(night: Night) -> None:
     await night.press(":", *"shadow", "enter")
-    await night.see("SHADOW REPORT  the last 14d", "IN SHADOW the estate", "2  sent", "1  held", "3  sent actions")
+    await night.see(
+        "SHADOW REPORT  the last 14d", "IN SHADOW the whole estate", "2  notified", "1  held", "3  sent actions"
+    )
     await night.press("w")
-    await night.see("the last 1d", "1  sent", "<shadow>  q back  w window")
+    await night.see("the last 1d", "1  notified", "<shadow>  q back  w window")
     await night.press("q")
     await night.see("SERVICES 5")
 

@@ -21,6 +21,7 @@ from console.tui.views.incidents.summary import summary_lines as story_lines
 from console.tui.views.lineage.diagram import LineageOptions, draw_lineage, spacing
 from console.tui.views.runs import forecast, overview
 from console.tui.views.services import rows
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_ahead import ahead as left
 from tests.tui.fake_ahead import all_ahead
@@ -36,9 +37,9 @@ def text(lines: object) -> str:
 def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     views = [view for view in all_ahead() if view.job == LOAD]
     finish, *table = text(forecast.forecast_lines(views[::-1], CONTEXT, 160)).splitlines()
-    assert " expected 03:24, p80 03:33, p95 03:57" == finish
+    assert " expected 03:24, 95 % by 03:57" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
-    assert ["service", "due", "own risk", "slack", "act by", "green by", "critical"] == head
+    assert ["service", "due", "job risk", "slack", "act by", "green by", "critical"] == head
     assert ["Supply plan", "05:30", "38 %", "+9m", "03:18 1h", "03:30", "97 %"] == supply
     assert ["Daily revenue", "06:30", "4 %", "+1h22m"] == revenue[:4]
 
@@ -47,8 +48,8 @@ def test_a_failed_job_has_no_slack_beside_its_act_by() -> None:
     """ "slack +1h5m" beside "act by 04:07 54m" were two answers to one question."""
     views = [view for view in all_ahead() if view.job == EXTRACT]
     finish, head, supply, _ = text(forecast.forecast_lines(views, CONTEXT, 160)).splitlines()
-    assert " expected 03:12, p80 03:20, p95 03:41 if repaired as usual" == finish
-    assert ["service", "due", "own risk", "act by", "green by", "critical"] == re.split(r"  +", head.strip())
+    assert " expected 03:12, 95 % by 03:41 if repaired as usual" == finish
+    assert ["service", "due", "job risk", "act by", "green by", "critical"] == re.split(r"  +", head.strip())
     assert ["Supply plan", "05:30", "38 %", "02:58 40m", "03:21", "97 %"] == re.split(r"  +", supply.strip())
 
 
@@ -56,7 +57,7 @@ def test_the_next_night_and_the_last_run_have_their_day() -> None:
     tonight, day = left("supply-plan", EXTRACT), timedelta(hours=21)
     times = {name: getattr(tonight, name) + day for name in ("deadline", "p50", "p80", "p95", "act_by", "green_by")}
     lines = text(forecast.forecast_lines([dataclasses.replace(tonight, **times)], CONTEXT, 160))
-    assert " expected Sat 00:12, p80 Sat 00:20, p95 Sat 00:41" in lines
+    assert " expected Sat 00:12, 95 % by Sat 00:41" in lines
     assert "  Sat 02:30  " in lines
     view = FakeReads().job(1)
     for ended, night in ((NOW - timedelta(hours=20), "Thu 06:17"), (NOW - timedelta(minutes=7), "02:10")):
@@ -65,7 +66,7 @@ def test_the_next_night_and_the_last_run_have_their_day() -> None:
         assert f"succeeded {night}" in text([state])
 
 
-@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "own risk")])
+@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "job risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
     head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], CONTEXT, width)).splitlines()[1]
     assert head.strip().endswith(last)
@@ -113,7 +114,7 @@ def test_many_services_are_counted() -> None:
     assert text(forecast.forecast_lines(many, CONTEXT, 160)).endswith(" and 6 services more")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "height, has_more, lines",
     [(12, True, 4), (12, False, 3), (9, True, 3), (9, False, 3), (8, True, 2), (5, True, 1), (3, False, 1)],
 )
@@ -155,7 +156,7 @@ def test_where_a_job_has_one_line_its_slack_follows_its_name() -> None:
 @on_the_night()
 async def test_a_jobs_page_shows_tonights_odds_and_counts_down(night: Night) -> None:
     night.app.navigation.open_job(EXTRACT)
-    await night.see("act by 03:58 40m", "own risk", "Supply plan    06:30  38 %", "p95 04:41")
+    await night.see("act by 03:58 40m", "job risk", "Supply plan    06:30  38 %", "95 % by 04:41")
 
 
 @on_the_night()
@@ -203,7 +204,7 @@ def test_an_incident_shows_how_likely_each_service_is_late_and_why_with_figures(
     rows = story_lines(view, CONTEXT, 120)
     output = "\n".join("".join(text for text, _ in row.cells) for row in rows)
     assert "\n ! Supply plan    05:30  act by 02:58 40m    usual repair: 38 % late  tier 2" in output
-    assert "usual repair: 38 % risk of being late, 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, CONTEXT))
+    assert "usual repair: 38 % risk of being late, 04:50, 95 % by 05:52" in text(evidence_lines(view, CONTEXT))
 
 
 def test_the_evidence_of_an_incident_has_one_chance_and_one_finish() -> None:
@@ -288,7 +289,7 @@ async def test_a_missing_answer_is_explained(night: Night) -> None:
     await night.see("no forecast: the store is busy")
 
 
-@pytest.mark.parametrize("typed, clock", [("03:58", "03:58"), ("3:58", "03:58"), ("03:10", "03:10"), ("soon", "")])
+@each_row("typed, clock", [("03:58", "03:58"), ("3:58", "03:58"), ("03:10", "03:10"), ("soon", "")])
 def test_a_time_is_the_next_one_on_the_wall_that_is_shown(typed: str, clock: str) -> None:
     instant = what_if.next_time(typed, CONTEXT)
     if not clock:

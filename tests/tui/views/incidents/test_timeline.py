@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from console.tui.views.incidents.timeline import LEAST_TIMELINE, timeline_below, timeline_lines
+from tests.rows import each_row
 from tests.tui.fake_reads import NOW, incident
 from tests.tui.views.runs.test_durations import render_context
 
 
-@pytest.mark.parametrize("room", range(LEAST_TIMELINE, 30))
+@each_row("room", range(LEAST_TIMELINE, 30))
 def test_now_stays_between_the_last_past_and_the_first_future_entry(room: int) -> None:
     whole, below = timeline_lines(incident(), render_context()), timeline_below(incident(), render_context(), room)
     [now] = [place for place, line in enumerate(whole) if " now " in line[0][0]]

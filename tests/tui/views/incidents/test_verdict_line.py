@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -11,24 +12,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.incidents.verdict import (
-    incident_verdict,
-    late_text,
-    urgent_incident,
-    urgent_service,
-)
+from console.control.incidents.verdict.decision import incident_verdict, urgent_incident, urgent_service
+from console.control.incidents.verdict.text import late_text, verdict_text
 from console.domain.incident import (
-    LATER_RUN_GOOD,
     AffectedServiceView,
-    EventView,
     IncidentView,
     JointRestart,
     repair_times,
     repaired_at_end,
 )
 from console.domain.plan import PlanView
-from console.domain.reason import BadDelivery, FinishExpected, NativeStart, ScheduleChanged, StartEffect
+from console.domain.reason import (
+    BadDelivery,
+    FinishExpected,
+    GreenAgain,
+    LaterRunGood,
+    NativeStart,
+    OutOfView,
+    ScheduleChanged,
+    StartEffect,
+)
 from console.domain.service import RepairCase
+from console.domain.switches import SwitchState
+from console.domain.text import Title
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -42,6 +48,7 @@ from console.tui.views.incidents.summary import header_lines, incident_title, su
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, service_verdict, verdict_lines
 from console.tui.views.plans.rows import saved_services
 from console.tui.widgets.paint import Segment, length_of
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import (
     NOW,
@@ -69,6 +76,13 @@ def first_line(lines: list[list[Segment]]) -> str:
 
 def verdict(view: IncidentView) -> str:
     return first_line(verdict_lines(OpenIncident(view, ()), render_context(), 200, is_frozen=False))
+
+
+def verdict_of(
+    view: IncidentView, plans: Sequence[PlanView] = (), now: datetime = NOW, *, is_frozen: bool = False
+) -> str:
+    """As the commands print it."""
+    return verdict_text(incident_verdict(view, plans, now, is_frozen=is_frozen), now, render_context().hm)
 
 
 def with_service(view: IncidentView, **changes: Any) -> IncidentView:
@@ -105,8 +119,7 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
     assert "after 02:50 also load_orders, saves" in text_of(line), "one zone"
-    command = incident_verdict(view, (), NOW, render_context().hm, is_frozen=False)
-    assert f" {command.text}" == verdict(view), "as the commands print it"
+    assert f" {verdict_of(view)}" == verdict(view)
 
 
 def test_a_long_name_is_cut_before_the_act_by() -> None:
@@ -159,6 +172,11 @@ def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]
     first, second, *others = services()
     views = [first, dataclasses.replace(second, **changes), *others]
     assert text_of(service_verdict(views, render_context(), 200)).endswith("saves Supply plan")
+
+
+def test_the_header_names_a_shared_cause_as_the_incident_does() -> None:
+    first = dataclasses.replace(services()[0], cause="db07:5432")
+    assert text_of(service_verdict([first], render_context(), 200)).startswith(" Fix db07:5432 by ")
 
 
 def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_likely_in_time() -> None:
@@ -227,9 +245,9 @@ def with_case(view: IncidentView, case: RepairCase | None) -> IncidentView:
     return dataclasses.replace(view, services=days)
 
 
-@pytest.mark.parametrize("case", [RepairCase.USUAL, RepairCase.NOW, None])
-@pytest.mark.parametrize("changes", [{}, {"state": "running", "started": at("03:15")}, {"rerun_sent": at("03:14")}])
-@pytest.mark.parametrize("state", ["", "paused", "running"])
+@each_row("case", [RepairCase.USUAL, RepairCase.NOW, None])
+@each_row("changes", [{}, {"state": "running", "started": at("03:15")}, {"rerun_sent": at("03:14")}])
+@each_row("state", ["", "paused", "running"])
 def test_the_finish_of_a_late_service_has_its_case(
     changes: dict[str, Any], state: str, case: RepairCase | None
 ) -> None:
@@ -237,7 +255,7 @@ def test_the_finish_of_a_late_service_has_its_case(
     lost = without_act_by("will_miss", "on_time", act_by=at("03:10"))
     view = with_case(dataclasses.replace(lost, members=with_root(**changes).members), case)
     plans = (plan_of(draft(), 7, state=state),) if state else ()
-    text = incident_verdict(view, plans, NOW, render_context().hm, is_frozen=False).text
+    text = verdict_of(view, plans)
     assert "expected 07:34" in text
     assert (case is RepairCase.USUAL) == ("expected 07:34 if repaired as usual" in text), text
 
@@ -246,11 +264,8 @@ def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> No
     breached = without_act_by("breached", "met_late", act_by=at("03:10"))
     message = " Supply plan 06:30 breached: restart extract_orders now"
     assert verdict(breached) == f"{message}, expected 07:34 if repaired as usual, 1 h 4 min late"
-    overdue = incident_verdict(
-        without_act_by("breached", "met_late", expected="06:35", act_by=at("03:10")), (), at("06:40"),
-        render_context().hm, is_frozen=False,
-    )  # fmt: skip
-    assert f" {overdue.text}" == f"{message}, 10 min late so far"
+    overdue = without_act_by("breached", "met_late", expected="06:35", act_by=at("03:10"))
+    assert f" {verdict_of(overdue, now=at('06:40'))}" == f"{message}, 10 min late so far"
     assert first_line(verdict_lines(OpenIncident(breached, ()), render_context(), 60, is_frozen=False)) == message
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
     assert text_of(incident_title(without_act_by("breached"), render_context(), 120)[1]) == "breached "
@@ -287,7 +302,7 @@ def test_without_an_act_by_the_verdict_names_the_next_start_that_reads_stale_dat
     assert line == text_of(narrow)
     [narrow] = verdict_lines(OpenIncident(view, ()), render_context(), 34, is_frozen=False)
     assert " Restart extract_ord… before 04:30" == text_of(narrow).partition(",")[0]
-    later = incident_verdict(view, (), at("05:20"), render_context().hm, is_frozen=False).text
+    later = verdict_of(view, now=at("05:20"))
     assert "Restart extract_orders now, Supply plan due 06:30" == later
 
 
@@ -307,7 +322,7 @@ def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
 def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -> None:
     view, plan = without_act_by("breached", "on_time"), plan_of(draft())
     _, in_time = view.services
-    assert incident_verdict(view, (plan,), NOW, render_context().hm, is_frozen=False).saves == (in_time.title,)
+    assert incident_verdict(view, (plan,), NOW, is_frozen=False).saves == (in_time.title,)
     assert (
         saved_services(plan, view, render_context()) == f"saves {in_time.title} {render_context().hm(in_time.deadline)}"
     )
@@ -321,7 +336,7 @@ def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> 
     steps = (dataclasses.replace(first, saves=saves), *further)
     lost, started = view.services[0], plan_of(dataclasses.replace(plan, steps=steps))
     assert "supply-plan" == lost.name
-    assert lost.title not in incident_verdict(view, (started,), NOW, render_context().hm, is_frozen=False).saves
+    assert lost.title not in incident_verdict(view, (started,), NOW, is_frozen=False).saves
     assert lost.title not in saved_services(started, view, render_context())
     assert lost.title in saved_services(plan_of(plan), view, render_context())
     yesterday = dataclasses.replace(lost, business_date="2026-11-18")
@@ -339,9 +354,8 @@ def test_a_plan_promises_no_service_that_it_only_may_save_and_a_stopped_plan_non
     started = plan_of(dataclasses.replace(plan, steps=steps))
     text = f"saves {certain.title} {hm(certain.deadline)}, may save {unknown.title} {hm(unknown.deadline)}"
     assert text == saved_services(started, view, render_context())
-    shown = incident_verdict(view, (started,), NOW, hm, is_frozen=False)
-    assert (certain.title,) == shown.saves
-    assert f", may save {unknown.title}, saves {certain.title}" in shown.text
+    assert (certain.title,) == incident_verdict(view, (started,), NOW, is_frozen=False).saves
+    assert f", may save {unknown.title}, saves {certain.title}" in verdict_of(view, (started,))
     assert "" == saved_services(dataclasses.replace(started, state="stopped"), view, render_context())
 
 
@@ -349,7 +363,7 @@ def test_a_stopped_plan_names_the_fix_of_its_cause_and_the_next_deadline() -> No
     view, plan = without_act_by("no_estimate", "on_time"), plan_of(draft(), state="stopped")
     first, *others = plan.steps
     failed = dataclasses.replace(plan, steps=(dataclasses.replace(first, state="failed"), *others))
-    texts = [incident_verdict(view, (each,), NOW, render_context().hm, is_frozen=False).text for each in (failed, plan)]
+    texts = [verdict_of(view, (each,)) for each in (failed, plan)]
     resume = "resume it now, Supply plan due 06:30"
     assert [f"Plan 1 stopped: fix extract_orders, then {resume}", f"Plan 1 stopped: {resume}"] == texts
     [line] = verdict_lines(OpenIncident(view, (failed,)), render_context(), 66, is_frozen=False)
@@ -364,7 +378,7 @@ def test_the_key_of_a_recovery_is_named_after_what_it_opens(state: str) -> None:
     assert "plan" == OpenIncident(incident(), (plan_of(draft(), 7, **PROPOSED),)).recover_label, "it awaits approval"
 
 
-@pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
+@each_row("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
 def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
     view = without_act_by(timeliness, "on_time")
     is_unknown = "Supply plan due 06:30" in verdict(view)
@@ -407,8 +421,7 @@ def test_the_verdict_of_an_outdated_plan_names_only_restarts_that_are_not_sent()
         tuple(dataclasses.replace(member, state="succeeded", role="repaired") for member in view.members),
     ):
         changed = dataclasses.replace(view, members=members)
-        result = incident_verdict(changed, (plan,), NOW, render_context().hm, is_frozen=True)
-        texts.append(result.text.partition(" by 03:58")[0])
+        texts.append(verdict_of(changed, (plan,), is_frozen=True).partition(" by 03:58")[0])
     stopped = "Plan 7 stopped: abort it"
     assert texts[0].startswith(f"Frozen, thaw first: {stopped}, then restart extract_orders and load_orders")
     assert [stopped] * 2 == texts[1:], "an abort is not stopped by a freeze"
@@ -427,7 +440,7 @@ def test_a_run_past_the_last_green_by_says_what_is_late(changes: dict[str, Any])
 def test_a_restart_after_a_stale_read_says_how_late_once_its_act_by_has_passed(is_ready: bool) -> None:
     view = without_act_by("will_miss", "on_time", act_by=at("03:10"))
     root = dataclasses.replace(view.members[0], state="succeeded", stale_read=True)
-    row = dataclasses.replace(view.row, reason="it read data before hosts/load finished")
+    row = dataclasses.replace(view.row, reason=("it read data before hosts/load finished",))
     awaited = [] if is_ready else [dataclasses.replace(root, role="awaited", state="running")]
     view = dataclasses.replace(view, row=row, members=(root, *view.members[1:], *awaited))
     when = "now" if is_ready else "once its upstream has finished"
@@ -458,7 +471,7 @@ def test_every_verdict_names_the_service_that_is_late_in_any_case_and_how_late_i
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=act_by), services=tuple(affected))
     plans = data.draw(st.sampled_from([(), *((plan_of(draft(), 7, state=text),) for text in ("paused", "running"))]))
     now = data.draw(st.sampled_from([NOW, at("07:40")]))
-    text = incident_verdict(view, plans, now, render_context().hm, is_frozen=False).text
+    text = verdict_of(view, plans, now)
     for timeliness in ("breached", "will_miss"):
         lost = [day for day in affected if day.timeliness == timeliness]
         if timeliness == "will_miss":
@@ -493,15 +506,9 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
     assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: resume it"), "a person paused it"
     begun = plan_of(draft(), 7, **PROPOSED)
     begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
-    assert incident_verdict(incident(), (begun,), NOW, render_context().hm, is_frozen=False).text.startswith(
-        "Plan 7 paused: resume it"
-    )
-    assert (
-        incident_verdict(
-            closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, render_context().hm, is_frozen=False
-        ).proposal
-        == ""
-    )
+    assert verdict_of(incident(), (begun,)).startswith("Plan 7 paused: resume it")
+    proposed = (plan_of(draft(), 7, **PROPOSED),)
+    assert incident_verdict(closed(incident()), proposed, NOW, is_frozen=False).proposal is None
 
 
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
@@ -545,7 +552,7 @@ def test_a_rerun_in_progress_says_when_it_is_usually_done() -> None:
     assert verdict(root).startswith(" extract_orders runs again since 03:15, done about 03:35, must succeed by 04:21")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changes, message",
     [
         ({"rerun_sent": at("03:14")}, " Rerun of extract_orders sent 03:14, must succeed by 04:21"),
@@ -612,29 +619,29 @@ def test_a_service_day_that_waits_for_a_job_that_has_not_started_says_how_to_sta
 def test_a_closed_incident_is_resolved_only_if_its_runs_are_good() -> None:
     view = incident()
     good = dataclasses.replace(view, members=(dataclasses.replace(view.members[0], state="succeeded"),))
-    assert verdict(closed(good)) == " Resolved 03:17: it is closed"
-    assert verdict(closed(good, merged_into=9)) == " Closed 03:17: it is closed"
-    assert verdict(closed(view)) == " Closed 03:17: it is closed"
-    assert verdict(closed(good, root_run_id=None)) == " Closed 03:17: it is closed"
+    good, view = (dataclasses.replace(each, close_reason=OutOfView()) for each in (good, view))
+    assert verdict(closed(good)) == " Resolved 03:17: it is too old to be evaluated"
+    assert verdict(closed(good, merged_into=9)) == " Closed 03:17: it is too old to be evaluated"
+    assert verdict(closed(view)) == " Closed 03:17: it is too old to be evaluated"
+    assert verdict(closed(good, root_run_id=None)) == " Closed 03:17: it is too old to be evaluated"
 
 
 def test_a_closed_incident_whose_stale_root_was_repaired_by_another_run_is_resolved() -> None:
     view = incident()
     root = dataclasses.replace(view.members[0], state="succeeded", stale_read=True)
-    members = tuple(repaired_at_end([root], LATER_RUN_GOOD))
-    end = EventView(NOW, "closed", f"closed: {LATER_RUN_GOOD}", "engine")
-    shown = closed(dataclasses.replace(view, members=members, events=(end,)))
-    assert verdict(shown).startswith(" Resolved 03:17: superseded")
+    members = tuple(repaired_at_end([root], LaterRunGood()))
+    shown = closed(dataclasses.replace(view, members=members, close_reason=LaterRunGood()))
+    assert verdict(shown).startswith(" Resolved 03:17: a later run of the same job succeeded")
     assert ", repaired " in repair_times(shown, "{:%H:%M}".format)
 
 
 def test_a_closed_incident_whose_repair_is_a_later_run_is_resolved_and_does_not_say_that_it_fails() -> None:
     view = incident()
-    end = EventView(NOW, "closed", "closed: green again (rerun by anna, ran 2 min), with all affected runs", "engine")
-    members = repaired_at_end(view.members[:1], end.text.removeprefix("closed: "))
+    end = GreenAgain("rerun by anna", 120.0)
+    members = repaired_at_end(view.members[:1], end)
     assert ["superseded"] == [member.present_role for member in members]
-    assert list(view.members) == repaired_at_end(view.members, "out of view: it was not seen green")
-    view = closed(dataclasses.replace(view, members=tuple(members), events=(end,)))
+    assert list(view.members) == repaired_at_end(view.members, OutOfView(48))
+    view = closed(dataclasses.replace(view, members=tuple(members), close_reason=end))
     assert verdict(view).startswith(" Resolved 03:17: green again (rerun by anna")
     header = "\n".join(
         text_of(line) for line in header_lines(OpenIncident(view, ()), render_context(), 200, 50, is_frozen=False)
@@ -751,7 +758,7 @@ async def test_the_first_line_is_never_older_than_the_header(night: Night) -> No
     screen = night.app.screen
     assert isinstance(screen, HeadwayScreen)
     calm = header(unseen_targets=(), at_risk=0, open_incidents=0)
-    endangered = dataclasses.replace(services()[0], incident_id=None, trouble="the disk is full", act_by=None)
+    endangered = dataclasses.replace(services()[0], incident_id=None, problem=Title(("the disk is full",)), act_by=None)
     cast(VerdictLine, screen.parts[-1]).opened = None
     for head, views, text in ((calm, (), "every service"), (header(at_risk=1), (endangered,), "the disk is full")):
         known = views or (service(1, "price-list", "Price list", 1, "05:30"),)
@@ -854,7 +861,7 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     view = with_root(state="succeeded", stale_read=True)
     why = "it read data before hosts/load finished"
     load = dataclasses.replace(view.members[0], role="awaited", state="running")
-    row = dataclasses.replace(view.row, reason=why)
+    row = dataclasses.replace(view.row, reason=(why,))
     view = dataclasses.replace(view, row=row, members=(*view.members, load))
     action = " Restart extract_orders by 03:58 (in 40 min), once its upstream has finished"
     assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
@@ -913,7 +920,7 @@ def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
     text = "SILENCED: INC-0001 (silence 3 of anna: planned); list: headway silence"
     assert f" {text}" == banner_text(silenced, "", render_context())
     assert "" == banner_text(header(), "", render_context())
-    frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", render_context())
+    frozen = banner_text(silenced._replace(frozen=SwitchState("on", "ben")), "", render_context())
     assert frozen.startswith(" FROZEN by ben; ")
     assert frozen.endswith(text)
     for count, names in ((2, "INC-0001, INC-0002"), (4, "INC-0001, INC-0002, INC-0003 and more")):
@@ -921,7 +928,10 @@ def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
         assert f" SILENCED: {names}; list: headway silence" == banner_text(several, "", render_context())
 
 
-@on_the_night(size=(160, 40), prepare=lambda night: setattr(night.reads, "head", header(frozen="frozen by ben")))
+@on_the_night(
+    size=(160, 40),
+    prepare=lambda night: setattr(night.reads, "head", header(frozen=SwitchState("on", "ben"))),
+)
 async def test_the_preview_of_an_incident_names_a_freeze_as_its_verdict_line_does(night: Night) -> None:
     line = VerdictLine(cast(HeadwayScreen, night.app.screen))
     source = incident_source(412, line)

@@ -18,6 +18,7 @@ from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.lineage import diagram
 from console.tui.views.lineage.diagram import LineageDiagram
 from console.tui.views.lineage.screen import LineageScreen
+from tests.lab.process import HANGS_SECONDS
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, job_row
 
@@ -212,7 +213,7 @@ def test_a_search_before_the_drawing_has_come_is_one_of_that_drawing(monkeypatch
     may_draw.set()
 
     def slowly(*given: Any) -> LineageDiagram:
-        assert may_draw.wait(30)
+        assert may_draw.wait(HANGS_SECONDS)
         return draw(*given)
 
     monkeypatch.setattr(diagram, "draw_lineage", slowly)

@@ -6,13 +6,12 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 import pytest
 
-from console.domain.plan import WAIT, PlannedFinish
-from console.tui.frame.screen import HeadwayScreen
+from console.domain.plan import WAIT
 from console.tui.views.plans.proposal import DraftScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
@@ -85,58 +84,35 @@ async def test_the_selected_step_is_shown_in_its_schedulers_own_terms(night: Nig
     await planned(night)
     await night.see("run this crontab line once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
     await night.press("down", "down")
-    await night.see("run revenue_mart once", f"after    step 2, {LOAD}", "4: they run in parallel")
+    await night.see("run revenue_mart once", f"after    step 2, {LOAD}", "parallel step 4")
+
+
+@on_the_night(size=(80, 16))
+async def test_excluded_jobs_are_counted_in_the_title_and_reached_by_the_key_of_the_last_row(night: Night) -> None:
+    await planned(night)
+    await night.see("4 steps \u00b7 1 excluded")
+    assert "EXCLUDED 1" not in night.text
+    await night.press("G")
+    await night.see("cloud/supply-mart  its schedule starts it at 04:30")
 
 
 @on_the_night(size=(120, 36))
-async def test_each_way_to_go_on_says_when_each_service_would_be_there(night: Night) -> None:
-    """Beside each other: the plan, nothing at all, and the step under the cursor done otherwise."""
+async def test_each_service_has_its_simulated_finish_and_the_risk_that_it_is_late(night: Night) -> None:
     await planned(night)
-    await night.see("FINISH  ", "◆ as planned", "nothing done", "step 1 skipped", "step 1 left out")
-    assert "RISK" not in night.text
-    assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == option_cells(night, "Supply plan")[
-        :4
+    await night.see("FINISH, RISK", "in this plan")
+    assert ["06:06, 12 %", "06:20, under 1 %", "05:03, 97 %"] == [
+        finish_cell(night, service) for service in ("Supply plan", "Daily revenue", "weekly-finance")
     ]
-    assert ["05:03 late", "not delivered"] == option_cells(night, "weekly-finance")[:2]
-    await night.press("down")
-    await night.see("2 failed-only/downstream/all", "2 skip")
-    await night.press("w")
-    await night.see("WAIT before step 2")
-    await night.press("backspace", "backspace", *"30m", "enter")
-    await night.see("◆ as changed")
-    assert ["06:36 late", "06:06 on time", "not delivered"] == option_cells(night, "Supply plan")[:3]
+    await night.press("down", "space")
+    await night.see("EXCLUDED 2", "✖ not by this plan")
+    assert "not by this plan" == finish_cell(night, "Supply plan")
 
 
-def _simulated(night: Night) -> None:
-    plan_draft = night.requests.draft
-    days = {(save.service, save.business_date): save.deadline for step in plan_draft.steps for save in step.saves}
-    chances = {"supply-plan": 0.12, "weekly-finance": 0.97}
-    finishes = tuple(
-        PlannedFinish(*day, done, chances.get(day[0], 0.004), deadline)
-        for day, deadline in days.items()
-        for done in (0, 1)
-    )
-    night.requests.draft = dataclasses.replace(plan_draft, finishes=finishes)
-
-
-@on_the_night(size=(120, 36), prepare=_simulated)
-async def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_that_it_is_a_sum(
-    night: Night,
-) -> None:
-    await planned(night)
-    await night.see("FINISH, RISK", "◆ as planned")
-    due = next(save for step in night.requests.draft.steps for save in step.saves if save.service == "supply-plan")
-    local = f"{datetime.fromisoformat(due.deadline):%M}"
-    first, _, skipped, *_ = option_cells(night, "Supply plan")
-    assert (f":{local}, 12 %", f":{local} partial, 12 %") == (first[2:], skipped[2:])
-    assert option_cells(night, "weekly-finance")[0].endswith(", 97 %")
-    await night.press("w")
-    await night.see("WAIT before step 1")
-    await night.press("backspace", "backspace", *"30m", "enter")
-    await night.see("◆ as changed")
-    changed, as_planned, *_ = option_cells(night, "Supply plan")
-    assert changed.startswith("about ")
-    assert ", 12 %" in as_planned
+def finish_cell(night: Night, service: str) -> str:
+    """The finish of a service in the plan, below its steps."""
+    rows = night.text.partition("FINISH, RISK")[2].splitlines()
+    line = next(line for line in rows if line.strip().startswith(service))
+    return re.split("[●✖!‼–]", line)[1].partition("│")[0].strip()
 
 
 def _six_services(night: Night) -> None:
@@ -149,19 +125,13 @@ def _six_services(night: Night) -> None:
 @on_the_night(prepare=_six_services)
 async def test_services_that_have_no_room_in_the_outlook_are_scrolled_to_by_keys(night: Night) -> None:
     await planned(night)
-    await night.see("service-0", "as planned")
+    await night.see("service-0", "in this plan")
     assert "service-5" not in night.text
     await night.act("focus_next")
     await night.press("end")
     await night.see("service-5")
     await night.press("home")
-    await night.see("service-0", "as planned")
-
-
-def option_cells(night: Night, service: str) -> list[str]:
-    """The cells of a service's row, option by option."""
-    [line] = [line for line in night.text.splitlines() if line.strip().startswith(service) and " 0" in line]
-    return [cell.strip() for cell in re.split("[●✖!‼–]", line)[1:]]
+    await night.see("service-0", "in this plan")
 
 
 @on_the_night(size=(80, 26))
@@ -175,47 +145,45 @@ async def test_an_omitted_step_is_shown_as_such_and_included_again(night: Night)
     await night.see("4 steps ", "EXCLUDED 1")
 
 
-@on_the_night()
-async def test_a_step_is_moved_where_it_breaks_no_edge_and_refused_with_the_reason_else(night: Night) -> None:
+@on_the_night(size=(80, 26))
+async def test_an_edit_is_a_request_and_the_plan_starts_once_it_is_answered(night: Night) -> None:
+    """The draft on the screen, and no other, is started: until the answer it is the one before."""
     await planned(night)
-    await night.press("end", "K")
-    await night.until(lambda: "close-books" in rows(night)[2], "move the step up")
-    await night.press("K")
-    await night.see("it cannot come before it")
-    assert "close-books" in rows(night)[2]
-    await night.press("J")
-    await night.until(lambda: "close-books" in rows(night)[3], "the step where it was")
+    load = night.requests.draft.steps[1].key
+    night.requests.silent = True
+    await night.press("down", "space")
+    await night.see("recomputing", "not sent")
+    assert [frozenset(), frozenset({load})] == night.requests.left_out
+    await night.press("enter")
+    await night.see("still asking: the dialog opens once the plan is here")
+    night.requests.silent = False
+    await night.see("Start the plan", "3 reruns in 3 systems")
+    await night.press("down", "enter")
+    await night.see("PLAN 1 running")
+    assert [3] == [len(plan.steps) for plan in night.requests.started]
 
 
-@on_the_night()
-async def test_a_wait_is_prompted_for_and_comes_before_its_step(night: Night) -> None:
+@on_the_night(size=(80, 26))
+async def test_the_last_of_several_edits_decides(night: Night) -> None:
     await planned(night)
-    await night.press("down", "w")
-    await night.see("WAIT before step 2")
-    await night.press("backspace", "x", "enter")
-    await night.see('"5x" is not a duration')
-    await night.press("backspace", "m", "enter")
-    await night.see("waits    5m")
-    assert {2: 300.0} == night.app.screen.changes.waits  # type: ignore[attr-defined]
+    first, second, *_ = (step.key for step in night.requests.draft.steps)
+    night.requests.silent = True
+    await night.press("space", "down", "space")
+    await night.until(lambda: len(night.requests.left_out) == 3, "both edits")
+    assert [frozenset(), frozenset({first}), frozenset({first, second})] == night.requests.left_out
+    night.requests.silent = False
+    await night.see("2 steps ", "EXCLUDED 3")
 
 
-@on_the_night()
-async def test_another_way_is_chosen_from_those_that_the_step_has(night: Night) -> None:
+@on_the_night(size=(80, 26))
+async def test_an_edit_that_the_engine_refuses_leaves_the_plan_as_it_was(night: Night) -> None:
     await planned(night)
-    await night.press("down", "a")
-    await night.see("failed-only", "rerun only what failed in it", "skip")
-    await night.press("down", "down", "down", "down", "down", "enter")
-    await night.see("2 skip", "right before it is sent")
-
-
-@on_the_night()
-async def test_everything_that_was_left_red_is_planned_on_request_and_no_more_on_another(night: Night) -> None:
-    await planned(night)
-    await night.press("e")
-    await night.see("5 steps", "everything", "pg-dwh/vacuum_all")
-    await night.press("e")
-    await night.see("4 steps ")
-    assert ["plan", "everything", "plan"] == [kind for kind, _ in night.requests.calls]
+    night.requests.preview_error = "no answer in 45 s; is an engine running?"
+    await night.press("down", "space")
+    await night.see("the plan is as it was: no answer in 45 s; is an engine running?", "4 steps ")
+    night.requests.preview_error = ""
+    await night.press("space")
+    await night.see("3 steps ", "EXCLUDED 2")
 
 
 @on_the_night()
@@ -232,13 +200,7 @@ async def test_enter_alone_starts_nothing(night: Night) -> None:
 async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_saved(night: Night) -> None:
     """What a person says yes to is this plan, not the one that was proposed."""
     await planned(night)
-    await night.press("down", "w")
-    await night.see("WAIT before step 2")
-    await night.press("enter", "a")
-    await night.see("alternative for")
-    await night.press("down", "enter")
-    await night.see("failed-only: rerun only what failed in it")
-    await night.press("down", "space", "enter")
+    await night.press("down", "down", "space", "enter")
     await night.see(
         "START INC-0412", "3 reruns in 3 systems", "does not save weekly-finance: its act-by 02:50 has passed"
     )
@@ -250,14 +212,11 @@ async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_s
     await night.press("d")
     await night.see(
         "START INC-0412",
-        f" 2  rerun {LOAD}  ✓ rerun: safe  after step 1",
-        "waits 5m first",
-        "    failed-only: rerun only",
+        f" 2  run once {LOAD}  ✓ rerun: safe  after step 1",
     )
     await night.see(" 3  run once cloud/close-books  ✓ rerun: safe  after step 2", "EXCLUDED 2")
-    await night.see("more below")
+    await night.see("its schedule starts it at 04:30", "more below")
     await night.press("pagedown")
-    await night.see("its schedule starts it at 04:30")
     await night.see(
         "NOT SAVED 3", "weekly-finance  its act-by 02:50 has passed", f"not by this plan: {MART} is left out"
     )
@@ -267,9 +226,7 @@ async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_s
     assert [] == night.requests.started
 
 
-@pytest.mark.parametrize(
-    "key, where", [("2", "INCIDENTS"), ("q", "SERVICES"), ("escape", "SERVICES"), ("e", "5 steps")]
-)
+@pytest.mark.parametrize("key, where", [("2", "INCIDENTS"), ("q", "SERVICES"), ("escape", "SERVICES")])
 def test_a_persons_plan_changes_are_discarded_only_after_confirmation(key: str, where: str) -> None:
     @on_the_night()
     async def steps(night: Night) -> None:
@@ -290,17 +247,6 @@ def test_a_persons_plan_changes_are_discarded_only_after_confirmation(key: str, 
 
 def _no_step(night: Night) -> None:
     night.requests.draft = dataclasses.replace(night.requests.draft, steps=())
-
-
-@on_the_night(prepare=_no_step)
-async def test_a_plan_without_a_step_names_the_key_that_takes_in_the_rest(night: Night) -> None:
-    await night.see("Supply plan")
-    await night.press("r")
-    await night.see("0 steps", "EXCLUDED 1")
-    await night.press("enter")
-    await night.see("no step is left to send; e includes steps that no affected service needs")
-    await night.press("e")
-    await night.see("everything, 1 step", "pg-dwh/vacuum_all")
 
 
 @on_the_night()
@@ -403,20 +349,20 @@ def _cannot(night: Night) -> None:
 
 
 @on_the_night(prepare=_cannot)
-async def test_a_plan_whose_first_step_its_system_cannot_do_opens_no_box_until_it_goes_another_way(
+async def test_a_plan_whose_first_step_its_system_cannot_do_opens_no_box_until_it_is_left_out(
     night: Night,
 ) -> None:
     await planned(night)
     await night.see("refused", "own cannot rerun: it only listens")
     await night.wait_until_hidden("its scheduler is asked for it")
     await night.press("enter")
-    await night.see("or an alternative (")
+    await night.see("leave it out (")
     await night.wait_until_hidden("Start the plan")
     assert [] == night.requests.started
 
 
 def _all_wait(night: Night) -> None:
-    first = dataclasses.replace(night.requests.draft.steps[0], verb=WAIT, preview={}, why="it runs again already")
+    first = dataclasses.replace(night.requests.draft.steps[0], verb=WAIT, preview={}, why=("it runs again already",))
     night.requests.draft = dataclasses.replace(night.requests.draft, steps=(first,), notes=())
 
 
@@ -494,17 +440,6 @@ async def test_an_engine_that_cannot_plan_says_why(night: Night) -> None:
     assert [] == night.requests.started
 
 
-@on_the_night(size=(120, 36))
-async def test_a_step_that_is_to_wait_for_ever_is_refused_and_the_plan_stays_as_it_was(night: Night) -> None:
-    await planned(night)
-    await night.act("wait")
-    await night.typing()
-    await night.press("ctrl+u")
-    await night.type("999999999d")
-    await night.press("enter")
-    await night.see("step 1 cannot wait longer than 30d", "not sent")
-
-
 # a plan grows old
 
 
@@ -546,17 +481,13 @@ async def test_a_plan_is_old_by_the_clock_of_a_fast_replay(night: Night) -> None
 
 
 @on_the_night(size=(120, 36))
-async def test_a_persons_changes_are_kept_until_the_start_which_confirms_once_more(night: Night) -> None:
+async def test_an_edited_plan_that_changes_keeps_its_edit_and_is_confirmed_once_more(night: Night) -> None:
     await planned(night)
     await night.press("down", "down", "space")
     await night.see("EXCLUDED 2")
-    _moves_on(night)
-    with old_at_once():
-        cast(HeadwayScreen, night.app.screen).tick()
-        await night.at_rest()
-        await night.see("EXCLUDED 2")
     await night.press("enter")
     await night.see("Start the plan")
+    _moves_on(night)
     with old_at_once():
         await night.press("down", "enter")
         await night.see(
@@ -567,14 +498,13 @@ async def test_a_persons_changes_are_kept_until_the_start_which_confirms_once_mo
         assert [] == night.requests.started
         await night.press("down", "enter")
         await night.see("PLAN 1 running")
+    assert 1 == len({*night.requests.left_out} - {frozenset()}), "each later proposal leaves the same step out"
 
 
 @on_the_night(size=(120, 36))
 async def test_an_old_plan_is_computed_again_when_its_dialog_opens_which_marks_what_changed(night: Night) -> None:
     """The dialog had the old one, until the name and the reason were typed."""
     await planned(night)
-    await night.press("down", "down", "space")
-    await night.see("EXCLUDED 2")
     _moves_on(night)
     night.requests.silent = True
     with old_at_once():
@@ -582,11 +512,28 @@ async def test_an_old_plan_is_computed_again_when_its_dialog_opens_which_marks_w
         await night.see("START INC-0412", "checking that the plan has not changed")
         assert "Start the plan" not in night.text
         night.requests.silent = False
-        await night.see("Start the plan", "1 rerun in 1 system", f"removed  rerun {LOAD}", "changes to the one before")
+        await night.see("Start the plan", "1 rerun in 1 system", f"removed  rerun {LOAD}", "the plan has changed")
     assert [] == night.requests.started
     await night.press("down", "enter")
     await night.see("PLAN 1 running")
     assert [1] == [len(plan.steps) for plan in night.requests.started]
+
+
+@on_the_night(size=(120, 36))
+async def test_closing_the_dialog_during_the_computation_reports_that_it_is_another_plan(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("Start the plan")
+    _moves_on(night)
+    with old_at_once():
+        night.requests.silent = True
+        await night.press("down", "enter")
+        await night.see("checking that the plan has not changed")
+        await night.press("escape")
+        await night.wait_until_hidden("Start the plan")
+    night.requests.silent = False
+    await night.see("the plan has changed since it was shown", "1 step ")
+    assert [] == night.requests.started
 
 
 @on_the_night(size=(120, 36))
@@ -646,23 +593,3 @@ async def test_enter_twice_computes_an_old_plan_again_once_and_starts_it_once(ni
         await night.see("PLAN 1 running")
     assert before + 1 == night.requests.calls.count(("plan", 412))
     assert 1 == len(night.requests.started)
-
-
-@on_the_night(size=(120, 36))
-async def test_closing_the_dialog_during_the_computation_reports_that_it_is_another_plan(night: Night) -> None:
-    """What a person had changed was gone without a word."""
-    await planned(night)
-    await night.press("down", "down", "space")
-    await night.see("EXCLUDED 2")
-    await night.press("enter")
-    await night.see("Start the plan")
-    _moves_on(night)
-    with old_at_once():
-        night.requests.silent = True
-        await night.press("down", "enter")
-        await night.see("checking that the plan has not changed")
-        await night.press("escape")
-        await night.wait_until_hidden("Start the plan")
-    night.requests.silent = False
-    await night.see("your changes to the one before are gone", "1 step ")
-    assert [] == night.requests.started

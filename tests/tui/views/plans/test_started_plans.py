@@ -17,6 +17,8 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.plans.rows import ended_rows
+from tests.reasons import dated
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, plan_of
 from tests.tui.views.plans.test_proposed_plans import started
@@ -68,7 +70,7 @@ def test_a_narrow_screen_has_room_for_what_the_steps_of_a_long_chain_say(size: t
     query()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changes, text",
     [
         ({"verb": WAIT, "run_state": "running"}, "waits, running now"),
@@ -138,7 +140,7 @@ async def test_the_recap_counts_services_once_and_steps_that_were_not_needed_apa
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "state, keys",
     [
         ("running", ["open", "pause", "abort"]), ("paused", ["open", "resume", "abort"]),
@@ -165,7 +167,7 @@ async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_
     await night.see(
         "PLAN 7 done", "INC-0412 STAYS OPEN", *(f"still red or stale: {job}" for job in (EXTRACT, LOAD, MART))
     )
-    await night.see("at risk, not lost yet: Supply plan, Daily revenue", "the rest: r on the incident plans it")
+    await night.see("at risk, not lost yet: Supply plan, Daily revenue", "r on the incident plans the remaining steps")
     supply, *others = night.reads.incident_.services
     lost = dataclasses.replace(supply, timeliness="will_miss")
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=(lost, *others))
@@ -206,16 +208,18 @@ OWN_KEYS = PersonalPreferences(Path("console.toml"), {"recover": "f4", "plan.eve
 @on_the_night(prepare=_is_done, personal=OWN_KEYS)
 async def test_planning_the_rest_is_shown_with_the_keys_of_this_person(night: Night) -> None:
     night.app.navigation.open_plan(7)
-    await night.see("the rest: F4 on the incident plans it")
+    await night.see("F4 on the incident plans the remaining steps")
 
 
 def test_remaining_runs_of_one_job_are_distinguished_by_their_period() -> None:
     view = incident()
     first, *_ = open_steps(view)
     reason = open_reason(dataclasses.replace(view, actions=(), members=tuple(
-        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z") for number in (10, 20)
+        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z", period=at(f"04:{number}"))
+        for number in (10, 20)
     )))  # fmt: skip
-    assert [f"still red or stale: {first.job} 2026-11-20T03:{number}:00Z" for number in (10, 20)] == reason[:2]
+    expected = [f"still red or stale: {first.job} 2026-11-20 03:{number} UTC" for number in (10, 20)]
+    assert expected == [dated(line) for line in reason[:2]]
 
 
 @on_the_night(prepare=_runs_already)
@@ -300,7 +304,8 @@ def test_the_period_of_a_remaining_run_is_in_the_zone_of_the_screen() -> None:
     view = incident()
     first, *_ = open_steps(view)
     members = tuple(
-        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z") for number in (10, 20)
+        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z", period=at(f"04:{number}"))
+        for number in (10, 20)
     )
     rows = ended_rows(
         dataclasses.replace(view, actions=(), members=members), RenderContext(NOW, ZonedClock(), GlyphSet())

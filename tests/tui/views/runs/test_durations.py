@@ -6,8 +6,6 @@ import dataclasses
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from console.domain.job import JobMonth, JobView
 from console.domain.run import RunRow
 from console.timing.durations import rank_text
@@ -22,10 +20,11 @@ from console.tui.views.runs.overview import (
     status_segments,
 )
 from console.tui.views.runs.rows import any_run_row
+from tests.rows import each_row
 from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "seconds, good, text",
     [
         (0.4, [0.1, 0.2, 0.3], "as long as all 3 successful runs"),
@@ -97,7 +96,9 @@ def test_a_running_run_counts_with_its_elapsed_time() -> None:
 
 def test_without_durations_it_says_so_and_a_first_one_has_none_to_compare_with() -> None:
     assert text(duration_plot(of(took(None, "lost")), render_context())) == " no run of it has a duration yet"
-    assert text(duration_plot(of(took(8)), render_context())).endswith("last 8m, the first that has a duration")
+    assert text(duration_plot(of(took(8)), render_context())).endswith(
+        "last 8m, no other successful run to compare with"
+    )
 
 
 def test_in_plain_letters_bars_are_figures() -> None:
@@ -109,7 +110,9 @@ def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     message = text(
         flowing_groups(status_segments(dataclasses.replace(job_view(row), row=row), render_context()), 120)[0]
     )
-    assert message.startswith(" state ✖ failed 02:14   timeliness ! at risk   evidence ≈ inferred   proves its end")
+    assert message.startswith(
+        " state ✖ failed 02:14   timeliness ! at risk   evidence ≈ inferred   source reports start, end"
+    )
     never = job_row(2, EXTRACT, state="", run_id=None, next=None)
     message = text(flowing_groups(expected_text(job_view(never, coming=()), render_context()), 120)[0])
     assert message.startswith(" daily at 02:00   next not known   usually 14m12s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -165,6 +166,15 @@ def test_a_job_of_a_path_has_its_whole_name_where_the_screen_has_room() -> None:
     jobs = {number: replace(job, name="cron-db07/db07:etl-extract_orders") for number, job in night.jobs.items()}
     drawn = lanes.path_lines(replace(night, jobs=jobs), gantt_context(), 80, 20)
     assert "etl-extract_orders " in "".join(piece for piece, _ in drawn[1])
+
+
+def test_the_time_of_a_deadline_is_right_of_its_line_and_covers_no_bar_of_a_path() -> None:
+    night = FakeReads().timeline()
+    for width in range(64, 140):
+        drawn = ["".join(piece for piece, _ in line) for line in lanes.path_lines(night, gantt_context(), width, 20)]
+        bars = [line for line in drawn if "\u258f" in line]
+        assert bars
+        assert [] == [line for line in bars if not re.search(r"\u258f\u2591* ?\d\d:\d\d(?!\u2591)", line)], width
 
 
 def test_a_path_of_services_without_jobs_is_drawn() -> None:

@@ -14,6 +14,7 @@ from console.domain.header import PausedPlan, UnseenTarget
 from console.domain.reason import BadDelivery, CauseKnown, LateBecause, NativeStart, OutOfReach, StartEffect
 from console.domain.service import ServiceView
 from console.domain.switches import SystemPause
+from console.domain.text import Title
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -25,6 +26,7 @@ from console.tui.views.services.rows import forecast_bar
 from console.tui.widgets.paint import length_of
 from console.tui.widgets.table import column_widths
 from tests.reasons import reason_of
+from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
 
@@ -172,8 +174,8 @@ def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
 
 
 def test_the_cause_is_short_and_names_its_job() -> None:
-    view = dataclasses.replace(services()[0], trouble="etl-hosts/db07:extract_orders failed: exit 1")
-    assert "db07:extract_orders failed: exit 1" == rows.cause_text(view)
+    view = dataclasses.replace(services()[0], problem=Title(("etl-hosts/db07:extract_orders", " failed: exit 1")))
+    assert "db07:extract_orders failed: exit 1" == rows.cause_text(view, str)
     cells = dict(zip([c.title for c in rows.SERVICES], rows.service_row(view, CONTEXT, 120).cells, strict=True))
     assert "extract_orders failed: exit 1" == cells["cause"][0]
 
@@ -282,10 +284,10 @@ def test_a_wider_screen_cuts_no_name_that_a_narrow_one_shows(size: tuple[int, in
     assert shown[1] == len(LONG)
 
 
-@pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 200])
-@pytest.mark.parametrize("zones", [("Europe/Berlin",), ("Europe/Berlin", "UTC")])
-@pytest.mark.parametrize("used", ["", "mara"])
-@pytest.mark.parametrize("calm", [True, False])
+@each_row("width", [60, 80, 99, 100, 120, 200])
+@each_row("zones", [("Europe/Berlin",), ("Europe/Berlin", "UTC")])
+@each_row("used", ["", "mara"])
+@each_row("calm", [True, False])
 def test_each_mark_has_its_text_in_its_row(width: int, zones: tuple[str, ...], used: str, calm: bool) -> None:
     """At 80 columns it had one for the row under the cursor only, at 60 none. The chance after the usual repair is not
     in the row: the verdict above it is about a restart now."""
@@ -406,7 +408,7 @@ async def test_a_wide_screen_previews_what_is_under_the_cursor_and_its_night(nig
     await night.see("AFFECTED SERVICES 2")
 
 
-@pytest.mark.parametrize("width", range(40, 121, 10))
+@each_row("width", range(40, 121, 10))
 def test_the_text_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
     parts = {"due 06:30", "expected 05:40", "tier 2", "business date 2026-11-19"}
@@ -417,13 +419,13 @@ def test_the_text_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     assert len(text) <= max(width, len(first))
 
 
-def test_an_estimate_of_another_repair_is_left_out_beside_a_plan() -> None:
+def test_an_estimate_of_another_repair_is_left_out_while_there_is_a_plan() -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk", act_by=at("04:00"), p_late=0.6)
-    shown, beside = (
+    alone, with_plan = (
         "".join(text for text, _ in rows.service_detail(dataclasses.replace(view, has_plan=has_plan), CONTEXT, 120)[0])
         for has_plan in (False, True)
     )
-    assert ("usual repair: " in shown, "usual repair: " in beside) == (True, False)
+    assert ("usual repair: " in alone, "usual repair: " in with_plan) == (True, False)
 
 
 def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
@@ -436,9 +438,9 @@ def test_past_its_deadline_a_service_is_breached_without_a_chance() -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "03:10", timeliness="breached", p_late=1.0, act_by=at("02:40"))
     cells = [text.strip() for text, _ in rows.service_row(view, CONTEXT, 120).cells]
     below = ["".join(text for text, _ in line) for line in rows.service_detail(view, CONTEXT, 200)]
-    beside = ["".join(text for text, _ in line) for line in service_lines(view, CONTEXT, is_old=False)]
+    full_line = ["".join(text for text, _ in line) for line in service_lines(view, CONTEXT, is_old=False)]
     assert "breached" in cells
-    assert "%" not in "".join([*cells, *below, *beside])
+    assert "%" not in "".join([*cells, *below, *full_line])
 
 
 def test_a_service_with_an_incident_shows_the_starts_that_limit_its_repair() -> None:
@@ -446,8 +448,9 @@ def test_a_service_with_an_incident_shows_the_starts_that_limit_its_repair() -> 
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk", incident_id=412,
                    reasons=(CauseKnown("hosts/extract"), start))  # fmt: skip
     _, _, *reasons = rows.service_detail(view, CONTEXT, 80)
-    shown = [text for line in reasons for text, _ in line]
-    assert [" 03:00  load_orders starts  reads stale data unless fixed before, then rerun"] == shown
+    texts = [text for line in reasons for text, _ in line]
+    starts = " 03:00  load_orders starts: reads stale data unless fixed by then; rerun it"
+    assert [starts, " after the fix"] == texts
 
 
 @pytest.mark.parametrize("late, text", [(1.0, "over 99 % risk of being late"), (0.61, "61 % risk of being late")])
@@ -500,7 +503,7 @@ def test_a_deadline_and_a_finish_of_tomorrow_have_their_day() -> None:
     tomorrow = NOW + timedelta(hours=23, minutes=43)
     view = dataclasses.replace(services()[0], extension="", deadline=tomorrow)
     assert ("Sa 02:00", "plain") == rows.deadline(view, CONTEXT)
-    assert "expected Sat 02:00" == CONTEXT.localized("expected 21 Nov 03:00 CET", zone="Europe/Berlin")
+    assert "Sat 02:00" == CONTEXT.zoned(tomorrow)
 
 
 def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:

@@ -1,0 +1,124 @@
+"""The notice of a notification that no stage suppresses: its text and what its route knows after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
+
+from console.control.alerts import suppression
+from console.control.alerts.business_message import business_message
+from console.control.alerts.context import AlertContext, Notification, clock_of
+from console.control.alerts.headline import headline, most_urgent
+from console.control.alerts.joint_repair import earlier_act_by
+from console.control.alerts.service_stream import content_of
+from console.control.alerts.services_table import service_title
+from console.control.alerts.technical_message import technical_message, with_changes, with_earlier_repairs
+from console.control.incidents.changes import compare_runs
+from console.control.incidents.decisions import cause_text, event_text, list_names
+from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL
+from console.domain.decision import IncidentDecision, Notice
+from console.domain.estate import JobFacts
+from console.domain.failure import FailureMemory
+from console.domain.history import LastGoodRun
+from console.domain.message import Lines, title_text
+from console.domain.text import render
+from console.timing.formats import dated_time, local_time
+
+
+def notice_of(context: AlertContext, notification: Notification, technical: Collection[str]) -> Notice:
+    """The notice to write. `technical`: the routes to which technical text is sent in the same evaluation."""
+    if notification.style == BUSINESS:
+        message = plain = business_message(context, notification, technical)
+    else:
+        title, plain_title = (headline(context, notification, plain=is_plain) for is_plain in (False, True))
+        changes = _changes(context, notification, title_text(title))
+        message = technical_message(context, notification, title, changes)
+        plain = technical_message(context, notification, plain_title, changes, plain=True)
+    if notification.style == SHADOW:
+        routes = ", ".join(notification.subject.decision.suppressions.in_shadow)
+        first = f"Shadow mode: this would have been sent to {routes}."
+        message, plain = (text.titled(SHADOW_LABEL).below(Lines((first,))) for text in (message, plain))
+    return Notice(
+        notification.kind,
+        notification.route,
+        message,
+        plain,
+        urgent=notification.style == TECHNICAL and _is_urgent(context, notification),
+        style=notification.style,
+        content=content_of(context, notification),
+    )
+
+
+def with_comparison(
+    decision: IncidentDecision, jobs: Mapping[int, JobFacts], pasts: Mapping[int, LastGoodRun]
+) -> IncidentDecision:
+    """The decision with the changes since the last good runs of its roots, `pasts` by run id. Its technical notices
+    have them too, but for drift, which is a finding there."""
+    job_of = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
+    roots = [(run_id, job_of[run_id]) for run_id in decision.changes.run_ids if job_of.get(run_id) in jobs]
+    clock = partial(dated_time, zone=decision.zone)
+    without_drift = {run_id: replace(pasts[run_id], drift=()) for run_id, _ in roots if run_id in pasts}
+    notified = compare_runs(jobs, without_drift, roots)
+
+    def with_lines(notice: Notice) -> Notice:
+        if notice.style == BUSINESS or not notified.has_changes:
+            return notice
+        return replace(notice, message=with_changes(notice.message, [render(line, clock) for line in notified.lines]))
+
+    changes = replace(compare_runs(jobs, pasts, roots), run_ids=decision.changes.run_ids)
+    return replace(decision, changes=changes, notices=tuple(map(with_lines, decision.notices)))
+
+
+def with_memory(decision: IncidentDecision, memory: FailureMemory) -> IncidentDecision:
+    """The decision with what repaired its failure before, in its technical notices."""
+
+    def with_earlier(notice: Notice) -> Notice:
+        if notice.style == BUSINESS or not memory.seen:
+            return notice
+        return replace(notice, message=with_earlier_repairs(notice.message, memory))
+
+    return replace(decision, notices=tuple(map(with_earlier, decision.notices)))
+
+
+def _changes(context: AlertContext, notification: Notification, title: str) -> str:
+    """News for the route, or why it is notified again. `title`: that of the message."""
+    if notification.before is None or notification.because:
+        return notification.because
+    before = notification.before.content
+    decision, match = notification.subject.decision, notification.subject.match
+    missed = _missed_deadlines(context, notification)
+    flapping = suppression.flapping_note(context, decision)
+    is_in_title = decision.closed or match.reopened
+    titles = partial(service_title, context.index)
+    news = () if is_in_title else event_text(decision, before, titles, title)
+    event = render(news, clock_of(decision, context.now))
+    causes = () if decision.closed else decision.fingerprint.causes[len(before.causes) :]
+    known = before.causes[-1] if before.causes else before.cause
+    moved = cause_text("the cause is now", causes[-1], known, title) if causes else ""
+    return "; ".join(filter(None, [event, moved, missed, _sooner(context, notification), flapping]))
+
+
+def _sooner(context: AlertContext, notification: Notification) -> str:
+    """ "act-by moved from 04:07 to 03:58"; empty unless it is earlier than the route was notified."""
+    subject, before = notification.subject, notification.before
+    act_bys = earlier_act_by(context, subject, before) if before is not None else None
+    if act_bys is None:
+        return ""
+    was, act_by = (local_time(at, subject.decision.zone, context.now) for at in act_bys)
+    return f"act-by moved from {was} to {act_by}{'' if act_bys[1] > context.now else ', which has passed'}"
+
+
+def _missed_deadlines(context: AlertContext, notification: Notification) -> str:
+    """The other services past their deadline, without that of the title; empty without one."""
+    first = most_urgent(context, notification)
+    missed = (name for name in notification.missed if first is None or name != first.service)
+    titles = [service_title(context.index, name) for name in missed]
+    return f"also past the deadline: {list_names(titles)}" if titles else ""
+
+
+def _is_urgent(context: AlertContext, notification: Notification) -> bool:
+    """First notification about a tier-1 service: no rate limit delays it."""
+    notified_days = notification.subject.notified_days
+    new = {service.service for service in notification.subject.decision.services if service.key not in notified_days}
+    return any(service.tier == 1 for service in context.index.estate.services if service.name in new)

@@ -1,0 +1,1 @@
+"""Policies: the repairs that they would send, and policies proposed for what people repaired."""

@@ -1,0 +1,180 @@
+"""Probes of how people are reached: the URLs of routes, rotas, Slack's tokens and on-call services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import apprise
+from apprise.manager_plugins import NotificationManager
+
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import SecretRef, SecretStore
+from console.config.alert_urls import MAIL_SCHEMES, wrong_part
+from console.diagnosis.probes import NOT_TRIED, ProbeResult, guarded
+from console.domain.ids import micros
+from console.domain.message import Lines, Message
+from console.engine.notify.alertmanager import alertmanager_fault, is_alertmanager
+from console.engine.notify.mail import MailThread, send_mail
+from console.engine.notify.on_call import CALENDAR_ERRORS, error_text, read_calendar_of
+from console.engine.notify.outbox import send_unstored
+from console.engine.notify.paging import Page, PageAction, is_pager, silent_fault
+from console.engine.notify.responses import page_at_service, read_key_fault
+from console.engine.notify.senders import (
+    SendResult,
+    no_listener,
+    send_by_apprise,
+    unreachable_reason,
+    unverified_server,
+)
+from console.engine.notify.senders import url_fault as sender_fault
+from console.engine.notify.slack import probe_app_token, probe_bot_token
+from console.engine.notify.webhook import is_webhook, webhook_fault
+from console.store.alerts import TEST
+from console.store.outbox import DueDelivery
+
+if TYPE_CHECKING:
+    from console.config.sections import Config
+
+
+def probe_routes(config: Config, secrets: SecretStore, accepted: Collection[tuple[str, str]]) -> list[ProbeResult]:
+    """Whether the references of every route and of the ping resolve, and each URL of a route can be used, its mail
+    server answers, and it has accepted something before; sends nothing."""
+    urls = [(name, url) for name, route in config.routes.items() for url in route.urls]
+    urls += [("", config.alerts.ping)] if config.alerts.ping else []
+
+    def probe(named: tuple[str, SecretRef]) -> ProbeResult:
+        route, url = named
+        return _probe_route(route, url, secrets, (route, url.text) in accepted)
+
+    with ThreadPoolExecutor(min(8, len(urls) or 1)) as pool:
+        return list(pool.map(probe, urls))
+
+
+def _probe_route(route: str, url: SecretRef, secrets: SecretStore, is_tested: bool) -> ProbeResult:
+    name = f"route {route} ({url.text})" if route else f"ping ({url.text})"
+    try:
+        address = secrets(url)
+    except ConnectorError as error:
+        return ProbeResult(name, "refused", "", (secrets.mask(str(error)),))
+    if not route:
+        return ProbeResult(name, "ok", "")
+    plugin = apprise.Apprise.instantiate(address)
+    notes = tuple(filter(None, [unverified_server(plugin)])) if plugin is not None else ()
+    if fault := url_fault(address):
+        return ProbeResult(name, "refused", "", (fault,), notes=notes)
+    if _is_mail(address) and (reason := unreachable_reason(plugin)):
+        fix = f"Fix: start that mail server, or correct server and port in {url.text}"
+        return ProbeResult(name, "unreachable", "", (f"{reason}. {fix}",), notes=notes)
+    if is_tested:
+        return ProbeResult(name, "ok", "", notes=notes)
+    fix = f"Fix: headway alert test {route}"
+    return ProbeResult(name, NOT_TRIED, "", (f"no alert of the engine yet. {fix}",), notes=notes)
+
+
+def url_fault(address: str) -> str:
+    """Why an alert could not be sent by this URL, by the part that is wrong; empty if it could."""
+    if is_alertmanager(address):
+        return alertmanager_fault(address)
+    if is_webhook(address):
+        return webhook_fault(address)
+    plugin = apprise.Apprise.instantiate(address)
+    known: Any = NotificationManager
+    # apprise silently drops a wrong recipient
+    if (plugin is None or _is_mail(address)) and (fault := wrong_part(address, known().schemas())):
+        return fault
+    fault = sender_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
+    return fault or read_key_fault(address)
+
+
+def _is_mail(address: str) -> bool:
+    return address.partition(":")[0].lower() in MAIL_SCHEMES
+
+
+def probe_rotas(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether the calendar of each rota can be read; events that are left out are notes."""
+    folder = config.path if config.path.is_dir() else config.path.parent
+
+    def probe(name: str) -> ProbeResult:
+        title = f"rota {name}"
+        try:
+            problem = read_calendar_of(config.rotas[name], folder, secrets, datetime.now(UTC)).problem
+        except CALENDAR_ERRORS as error:
+            return ProbeResult(title, "broken", "", (secrets.mask(f"cannot be read: {error_text(error)}"),))
+        return ProbeResult(title, "ok", "", notes=(secrets.mask(problem),) if problem else ())
+
+    return [guarded(f"rota {name}", secrets, partial(probe, name)) for name in config.rotas]
+
+
+def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether Slack takes the app token of the buttons, and the bot token of each route; nothing is posted."""
+    calls: list[tuple[str, Callable[[], None]]] = []
+    if config.slack is not None:
+        app_token = config.slack.app_token
+        calls.append(("slack app token", lambda: probe_app_token(secrets(app_token))))
+    for route, settings in config.routes.items():
+        for url in settings.urls:
+            with suppress(ConnectorError):  # the probe of the route reports it
+                if token := _slack_bot_token(secrets(url)):
+                    calls.append((f"slack bot token (route {route})", partial(probe_bot_token, token)))
+    return [guarded(name, secrets, call) for name, call in calls]
+
+
+def _slack_bot_token(address: str) -> str:
+    """Of an apprise URL that posts as a bot; else empty."""
+    plugin = apprise.Apprise.instantiate(address) if address.lower().startswith("slack://") else None
+    return str(getattr(plugin, "access_token", None) or "")
+
+
+def send_test_message(address: str) -> str:
+    """Sends a message by an apprise URL, and ends the page that it opens; why it was not accepted, or ""."""
+
+    def send(url: str, message: Message, page: Page) -> SendResult:
+        return send_mail(url, message, MailThread(uuid4().hex)) or send_by_apprise(url, message, page)
+
+    if fault := url_fault(address):
+        return fault
+    message = Message(("Test of the first route: nothing is wrong",), (Lines(("Alerts arrive here.",)),))
+    now = datetime.now(UTC)
+    key, made_us = f"headway:init:{now:%Y%m%dT%H%M%S}", micros(now)
+    delivery = DueDelivery(0, "", 0, message, key, 0, 0, False, kind=TEST, origin=TEST, made_us=made_us)
+    plugin = apprise.Apprise.instantiate(address)
+    opens_page = is_alertmanager(address) or (plugin is not None and is_pager(plugin))
+    for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if opens_page else 1]:
+        result = send_unstored(address, delivery, Page(key, action), "", send)
+        if not result.arrived:
+            return result.reason or "no answer"
+    return ""
+
+
+def page_text(route: str, receiver: str, key: str, until: float) -> tuple[bool, str] | None:
+    """Whether an on-call service can be read with the read key of its URL, and how it shows the page. None for other
+    URLs. `receiver`: the reference to the URL, "env ONCALL". `until`: by the monotonic clock, how long a service may
+    take to list the page."""
+    kind, _, name = receiver.partition(" ")
+    if kind not in ("env", "file"):
+        return None
+    secrets = SecretStore()
+    while True:
+        try:
+            page = page_at_service(route, secrets(SecretRef.model_validate({kind: name})), key, secrets)
+        except ConnectorError:
+            return None  # the engine has sent by another environment
+        if page is None:
+            return None
+        if page.error:
+            return False, page.error
+        if page.status != "unknown":
+            return True, f"{page.service} shows it as {page.status}"
+        if page.lists_acknowledged:
+            return True, f"{page.service} can be read; it lists a page once a person acknowledges it"
+        if monotonic() > until:
+            warning = ", and let a WARNING open an incident" if page.service == "Splunk On-Call" else ""
+            return False, f"{page.service} does not list it. Fix: write a read_key of the same account{warning}"
+        sleep(1.0)

@@ -1,0 +1,216 @@
+"""Nights with repairs of every kind: no policy acts beyond a limit, on a job that a person decides about, after its
+breaker has opened, or twice on an attempt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from random import Random
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.domain.alert import AcknowledgementFacts
+from console.domain.estate import Estate, RunFacts
+from console.domain.job import Safety
+from console.domain.policy import Policy, PolicyLimits, PolicyMatch, PolicyRepair, RepairAction
+from console.domain.settings import Declared
+from console.domain.switches import SwitchState
+from tests.control.ledger import Ledger
+from tests.deep import few
+from tests.factories import at, estate, job, minutes
+
+SAFE = [job(number, f"hosts/safe{number}", rerun=Safety.SAFE) for number in range(1, 7)]
+GUARDED = [job(7, "hosts/ask", rerun=Safety.ASK), job(8, "hosts/never", rerun=Safety.NEVER)]
+FIRST = Policy("first", "rerun", PolicyMatch(jobs=tuple(job.name for job in SAFE[:4])), mode="active", breaker=3,
+               limits=PolicyLimits(per_run=2, per_job_and_day=9, per_hour=5))  # fmt: skip
+REST = Policy("rest", "rerun", mode="active", breaker=2, limits=PolicyLimits(per_run=9, per_job_and_day=2, per_hour=2))
+POLICIES = {policy.name: policy for policy in (FIRST, REST)}
+TICKS, TICK = 20, minutes(9)
+
+
+@dataclass
+class Scheduler:
+    """A scheduler whose reruns end in one of several ways, some of which it does not report truly."""
+
+    ledger: Ledger
+    random: Random
+    sent: list[PolicyRepair] = field(default_factory=list)
+    results: Counter[str] = field(default_factory=Counter)
+    ways: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    """Action key -> how its rerun ends, and when it was sent."""
+    waiting: list[PolicyRepair] = field(default_factory=list)
+    """Requested, and not sent yet."""
+
+    def accept(self, repair: PolicyRepair, now: datetime) -> None:
+        """Sends it, or lets it wait."""
+        assert repair.action is not None
+        if repair not in self.sent:
+            self.sent.append(repair)
+        if self.random.random() < 0.3:
+            self.waiting.append(repair)
+            return
+        way = self.random.choice(("good", "good", "bad", "bad", "flaps", "lies", "lost", "refused", "unsent"))
+        self.results[way] += 1
+        self.ways[repair.action.key] = way, now
+
+    def advance(self, now: datetime) -> None:
+        """What is known of each rerun after so much time."""
+        for repair in self.ledger.estate.policy_repairs:
+            if repair.action is not None and repair.action.key in self.ways:
+                way, since = self.ways[repair.action.key]
+                self._report(repair, way, round((now - since) / TICK), now)
+
+    def _report(self, repair: PolicyRepair, way: str, ticks: int, now: datetime) -> None:
+        state, attempt = {
+            "good": ("sent", RunState.RUNNING) if ticks < 2 else ("verified", RunState.SUCCEEDED),
+            "bad": ("sent", RunState.RUNNING) if ticks < 2 else ("failed", RunState.FAILED),
+            "flaps": ("verified", RunState.SUCCEEDED if ticks < 3 else RunState.FAILED),
+            "lies": ("verified", None),
+            "lost": ("unknown", None) if ticks < 8 else ("failed", None),
+            "refused": ("refused", None),
+            "unsent": ("failed", None),
+        }[way]
+        if attempt is not None:
+            self._run(repair, attempt, ticks, now)
+        ended = None if state in ("sent", "unknown") else now
+        assert repair.action is not None
+        if repair.action.state != state:
+            self._move(repair, RepairAction(repair.action.key, state, way == "unsent", ended))
+
+    def withdraw(self, key: str, now: datetime) -> None:
+        [repair] = [known for known in self.waiting if known.action and known.action.key == key]
+        self.waiting.remove(repair)
+        self.results["withdrawn"] += 1
+        self._move(repair, RepairAction(key, "refused", ended_at=now))
+
+    def _move(self, repair: PolicyRepair, action: RepairAction) -> None:
+        repairs = self.ledger.estate.policy_repairs
+        changed = tuple(replace(known, action=action) if known == repair else known for known in repairs)
+        self.ledger.estate = replace(self.ledger.estate, policy_repairs=changed)
+
+    def _run(self, repair: PolicyRepair, state: RunState, ticks: int, now: datetime) -> None:
+        run = self.run(repair.run_id)
+        if run is None or (run.state, run.attempt) == (state, repair.attempt + 1) or run.attempt > repair.attempt + 1:
+            return
+        ended = None if state.is_open else now
+        changed = replace(
+            run, state=state, attempt=repair.attempt + 1, started_at=now if ended is None else run.started_at,
+            ended_at=ended, message="ERROR: Connection refused" if state.is_red else "",
+        )  # fmt: skip
+        runs = tuple(changed if known.id == run.id else known for known in self.ledger.estate.runs)
+        self.ledger.estate = replace(self.ledger.estate, runs=runs)
+
+    def run(self, run_id: int) -> RunFacts | None:
+        return next((run for run in self.ledger.estate.runs if run.id == run_id), None)
+
+
+def failures(repairs: tuple[PolicyRepair, ...], policy: str, closed: datetime | None) -> int:
+    """Its repairs that were sent and failed since then."""
+    ended = [
+        repair.action.ended_at
+        for repair in repairs
+        if repair.policy == policy and repair.action and repair.action.state == "failed" and not repair.action.unsent
+    ]
+    return sum(at is not None and (closed is None or at > closed) for at in ended)
+
+
+def assert_permitted(
+    repair: PolicyRepair, sent: list[PolicyRepair], whole: Estate, closed: datetime | None, at_once: int
+) -> None:
+    """`sent`: before it; `whole`: the estate on which it was decided; `closed`: when its breaker was last closed;
+    `at_once`: the repairs of its policy that the same evaluation requested before it."""
+    policy, limits = POLICIES[repair.policy], POLICIES[repair.policy].limits
+    own = [known for known in sent if known.policy == repair.policy]
+    assert repair.job_id in {job.id for job in SAFE}
+    assert policy is (FIRST if repair.job_id <= 4 else REST), "the first that matches"
+    assert (repair.run_id, repair.attempt) not in {(known.run_id, known.attempt) for known in sent}
+    assert len([known for known in own if known.run_id == repair.run_id]) < limits.per_run
+    of_day = [known for known in own if (known.job_id, known.business_date) == (repair.job_id, repair.business_date)]
+    assert len(of_day) < limits.per_job_and_day
+    assert len([known for known in own if known.at > repair.at - minutes(60)]) < limits.per_hour
+    in_flight = [known for known in whole.policy_repairs if known.policy == repair.policy and known.action
+                 and known.action.in_flight]  # fmt: skip
+    assert failures(whole.policy_repairs, repair.policy, closed) + len(in_flight) + at_once < policy.breaker
+    of_run = [known.action for known in whole.policy_repairs if known.run_id == repair.run_id and known.action]
+    assert not [action for action in of_run if action.state == "verified" or action.in_flight]
+    assert_not_stopped(repair, whole, closed, repair.at)
+
+
+def assert_not_stopped(repair: PolicyRepair, whole: Estate, closed: datetime | None, now: datetime) -> None:
+    """No person has decided about it by now, and its breaker is closed."""
+    assert failures(whole.policy_repairs, repair.policy, closed) < POLICIES[repair.policy].breaker
+    assert whole.modes.frozen is None
+    assert "paused" not in {state.value for name, state in whole.modes.policies.items() if name == repair.policy}
+    assert repair.run_id not in whole.planned_repairs
+    acknowledged = {number for number, ack in whole.notifications.acks.items() if ack.until > now}
+    assert not [known for known in whole.incidents
+                if known.id in acknowledged and repair.run_id in known.affected_run_ids]  # fmt: skip
+    [run] = [run for run in whole.runs if run.id == repair.run_id]
+    assert closed is None or (run.ended_at is not None and run.ended_at > closed)
+
+
+def people_at_work(ledger: Ledger, random: Random, now: datetime) -> None:
+    """Somebody acknowledges some incidents, and has paused plans for some red runs, before a step of them was sent."""
+    open_now = [known.id for known in ledger.estate.incidents if random.random() < 0.1]
+    acks = {**ledger.estate.notifications.acks}
+    acks |= {number: AcknowledgementFacts("mara", now + 3 * TICK, at=now) for number in open_now}
+    planned = {run.id: run.job_id for run in ledger.estate.runs if run.state.is_red and random.random() < 0.1}
+    notifications = replace(ledger.estate.notifications, acks=acks)
+    ledger.estate = replace(ledger.estate, notifications=notifications, planned_repairs=planned)
+
+
+@pytest.mark.parametrize("seed", few(range(8), 2))
+def test_no_policy_acts_beyond_what_it_is_permitted(seed: int) -> None:
+    random = Random(seed)
+    ledger = Ledger(estate(*SAFE, *GUARDED, runs=[]))
+    ledger.estate = replace(ledger.estate, declared=Declared(policies=(FIRST, REST)))
+    scheduler, closed, opened = Scheduler(ledger, random), dict[str, datetime](), Counter[str]()
+    for night in range(12):
+        begin = at("00:10", day=night)
+        recent = tuple(
+            run for run in ledger.estate.runs if run.ended_at is None or run.ended_at > begin - minutes(1800)
+        )
+        paused = {name: SwitchState(random.choice(("paused", "resumed", "resumed")), "mara") for name in POLICIES}
+        ledger.estate = replace(ledger.estate, runs=recent, modes=replace(ledger.estate.modes, policies=paused))
+        waiting = [job for job in (*SAFE, *GUARDED) if random.random() < 0.9]
+        for tick in range(TICKS):
+            now, whole = begin + tick * TICK, ledger.estate
+            frozen = SwitchState("on", "mara") if random.random() < 0.05 else None
+            ledger.estate = whole = replace(whole, modes=replace(whole.modes, frozen=frozen))
+            ledger.poll(now)
+            at_once, again = Counter[str](), 0.5 if random.random() < 0.8 else 1
+            while waiting and random.random() < again:
+                due = now - minutes(2)
+                ledger.run_at(waiting.pop(), due, RunState.FAILED, attempt=1, started_at=due, ended_at=now,
+                              message="ERROR: Connection refused")  # fmt: skip
+            scheduler.advance(now)
+            people_at_work(ledger, random, now)
+            whole = ledger.estate
+            decisions = evaluate(whole, now)
+            ledger.keep(decisions, now)
+            for key in decisions.withdrawn_repairs:
+                scheduler.withdraw(key, now)
+            waiting_to_send, scheduler.waiting = scheduler.waiting, []
+            for repair in waiting_to_send:
+                assert_not_stopped(repair, whole, closed.get(repair.policy), now)
+                scheduler.accept(repair, now)
+            for repair in decisions.policy_repairs.values():
+                assert_permitted(repair, scheduler.sent, whole, closed.get(repair.policy), at_once[repair.policy])
+                at_once[repair.policy] += 1
+                scheduler.accept(repair, now)
+            breakers = dict(whole.modes.breakers)
+            for policy, count in decisions.opened_breakers.items():
+                assert count >= POLICIES[policy].breaker
+                opened[policy] += 1
+                breakers[policy] = SwitchState("open", "headway", at=now)
+            if breakers and tick == TICKS - 1 and random.random() < 0.7:
+                closed |= dict.fromkeys(breakers, now)
+                breakers = {policy: SwitchState("closed", "mara", at=now) for policy in breakers}
+            ledger.estate = replace(ledger.estate, modes=replace(ledger.estate.modes, breakers=breakers))
+    assert {"good", "bad", "flaps", "lies", "lost", "refused", "unsent", "withdrawn"} == {*scheduler.results}
+    assert len(scheduler.sent) >= 20
+    assert {*POLICIES} == {*opened}, "each breaker opened at least once"
+    assert any(repair.attempt > 1 for repair in scheduler.sent), "some runs were repaired again"
