@@ -1,17 +1,20 @@
-# Two commands for a newcomer: `make run` (the demo night, no network once installed) and `make test` (a real estate).
+# Two commands for a newcomer: `make run` (the demo night, no network once installed) and `make test` (the gate).
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
-# Groups of tests on several workers (tests/runner.py); more or fewer: make check WORKERS=6
-WORKERS := auto
+# Of the fast part; more or fewer: make check WORKERS=6
+WORKERS := $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 BENCH :=
 DATES :=
-SUITE := env -u PYTHONDONTWRITEBYTECODE $(PYTEST) -q -n $(WORKERS) --durations=10
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q --durations=20 --durations-min=1
 PACKAGES := console connectors tests
+# Each part writes what failed to $(PARTS)/NAME.json, which the second try reads.
+PARTS := build/tests
+PART = $(PYTEST) -p tests.second_try --failures=$(PARTS)/$@.json
+GROUPS = --dist=loadgroup
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -nE 's/^([a-z-]+):.*## (.*)/make \1   \2/p' $(MAKEFILE_LIST)
@@ -25,18 +28,38 @@ setup: ## make .venv with what the product needs
 setup-dev: ## make .venv with what the tests need as well
 	@tools/setup.sh dev
 
-test: setup-dev ## everything: lint, types, unit, screens, and the real estate
-	@nice -n 5 $(MAKE) --no-print-directory lint & lint=$$!; status=0; \
-	  export HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-deep}; \
-	  { $(MAKE) --no-print-directory packages && { nice -n 5 $(MAKE) --no-print-directory lab-kubernetes & \
-	    $(MAKE) --no-print-directory lab-venvs; } && $(SUITE); } || status=$$?; \
-	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
+test: setup-dev packages-smoke ## the gate: lint, types, the fast part, and one incident on real schedulers
+	@rm -rf $(PARTS)
+	@$(SIDE_BY_SIDE) lint fast smoke || $(MAKE) --no-print-directory second-try TRIED="fast smoke"
 
-check: setup-dev ## the fast part: no root, no network, no lab, no whole processes and hostile estates
-	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; $(SUITE) -m "not lab and not deep" || status=$$?; \
-	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
+test-all: setup-dev packages lab-venvs lab-kubernetes ## everything: the fast part with more examples, whole processes, the lab
+	@rm -rf $(PARTS); export HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-deep}; status=0; \
+	  $(SIDE_BY_SIDE) lint fast || status=1; $(SIDE_BY_SIDE) deep lab-test || status=1; \
+	  [ $$status = 0 ] || $(MAKE) --no-print-directory second-try TRIED="fast deep lab-test"
+	@$(BIN)/python -m tests.dates --workers $(WORKERS) --in-each-run
 
-dates: setup-dev ## the fast part on 14 other days, by a shifted clock; DATES="February" for some
+check: setup-dev ## lint, types and the fast part: no root, no network, no lab, no whole processes and hostile estates
+	@$(SIDE_BY_SIDE) lint fast
+
+fast: setup-dev
+	@nice -n 5 $(PART) -n $(WORKERS) -m "not lab and not deep"
+
+deep: setup-dev
+	@$(PART) -n 2 $(GROUPS) -m "deep and not lab and not soak"
+
+# Printed when it has ended: it runs beside the fast part. In a process of its own, and not nice: Airflow must not starve.
+smoke: setup-dev packages-smoke
+	@mkdir -p $(PARTS); status=0; $(PART) -n 0 tests/lab/test_first_light.py >$(PARTS)/$@.log 2>&1 || status=$$?; \
+	  cat $(PARTS)/$@.log; exit $$status
+
+second-try: lint
+	@$(BIN)/python -m tests.second_try $(TRIED:%=$(PARTS)/%.json)
+
+soak: setup-dev packages lab-venvs ## what takes hours: benchmarks, crowds of 40,000 runs, every Airflow
+	@$(PYTEST) -n 1 $(GROUPS) -m soak
+	@LAB_AIRFLOWS="2.11.0 2.10.5 3.0.6 3.3.2" $(PYTEST) -n 0 tests/lab/test_airflow_versions_real.py tests/lab/test_airflow2_real.py
+
+dates: setup-dev ## the fast part, one case of each test, on 14 other days by a shifted clock; DATES="February" for some
 	@$(BIN)/python -m tests.dates --workers $(WORKERS) $(DATES)
 
 lint: setup-dev ## ruff and mypy
@@ -46,6 +69,10 @@ lint: setup-dev ## ruff and mypy
 
 packages: ## install the Debian packages of the real estate (as root; otherwise name what is missing)
 	@tools/apt-install.sh
+
+packages-smoke: setup-dev # the part of them that `make test` needs, and its one environment
+	@tools/apt-install.sh smoke
+	@$(BIN)/python -m tests.lab.venvs smoke
 
 lab-venvs: setup-dev ## make the schedulers' own environments, in the user's cache folder
 	@$(BIN)/python -m tests.lab.venvs
@@ -57,10 +84,7 @@ lab: setup-dev packages lab-venvs lab-kubernetes ## start the same estate and op
 	@$(BIN)/python -m tests.lab
 
 lab-test: setup-dev packages lab-venvs lab-kubernetes ## only the tests on the real estate
-	@$(SUITE) -m lab
-
-lab-versions: setup-dev packages ## the examples of every supported Airflow, and its tests on 2.11
-	@LAB_AIRFLOWS="2.11.0 2.10.5 3.0.6 3.3.2" $(PYTEST) -q -n 0 tests/lab/test_airflow_versions_real.py tests/lab/test_airflow2_real.py
+	@$(PART) -n 3 $(GROUPS) -m "lab and not soak"
 
 bench: setup-dev ## what is recorded, measured again beside its record; BENCH="--quick control" for one, --record to keep it
 	@$(BIN)/python -m tests.bench.table $(BENCH)
@@ -73,7 +97,7 @@ picture: setup-dev ## draw docs/picture.svg anew: the console on the demo night
 	@$(BIN)/python -m tests.tui.screenshot
 
 snapshots: setup-dev ## accept the screens as they are now; look at the difference before the commit
-	@$(PYTEST) -q tests/tui --snapshot-update
+	@$(PYTEST) tests/tui --snapshot-update
 
 golden: setup-dev ## write the golden files of help, output, alerts and schema; read the difference before the commit
 	@$(BIN)/python -m tests.golden --update
@@ -83,4 +107,5 @@ lock: setup-dev ## take newer versions into constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --extra dev --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-emit-package headway pyproject.toml -o constraints.txt
 
-.PHONY: help run setup setup-dev test check dates lint packages lab-venvs lab-kubernetes lab lab-test lab-versions bench fmt picture snapshots golden lock
+.PHONY: help run setup setup-dev test test-all check fast deep smoke second-try soak dates lint packages packages-smoke lab-venvs \
+  lab-kubernetes lab lab-test bench fmt picture snapshots golden lock

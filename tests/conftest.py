@@ -16,14 +16,10 @@ from tests.runner import (
     folder_of,
     pytest_runtest_logreport,
     pytest_sessionstart,
-    pytest_xdist_auto_num_workers,
-    pytest_xdist_make_scheduler,
 )
 from tests.scratch import scratch
 
-__all__ = [
-    "pytest_runtest_logreport", "pytest_sessionstart", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler",
-]  # fmt: skip
+__all__ = ["pytest_runtest_logreport", "pytest_sessionstart"]
 
 properties.choose()
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))  # where tmp_path lies
@@ -33,13 +29,15 @@ pytest.register_assert_rewrite("connectors.sdk.conformance")
 gc.disable()  # until all tests are collected: a seventh of that time
 
 DEEP_FOLDERS = {"crash", "demo", "hostile", "invariants", "pty", "web"}
-"""Tests that play whole processes, terminals and hostile estates: `make check` leaves them to `make test`."""
+"""Tests that play whole processes, terminals and hostile estates: `make test` leaves them to `make test-all`."""
+SOAK = {"test_benches.py", "test_crowds.py"}
+"""Files that take minutes for a figure or a bound: `make soak` runs them."""
 FAST = "not lab and not deep"
-"""What `make check` selects."""
+"""What `make test` and `make check` select."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves the folders alone of which `make check` runs nothing: importing them is a fifth of its collection."""
+    """Leaves the folders alone of which the fast part runs nothing: importing them is a fifth of its collection."""
     is_left = collection_path in (LAB, *(LAB.parent / name for name in DEEP_FOLDERS))
     return True if is_left and config.option.markexpr == FAST else None
 
@@ -57,13 +55,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what lies in tests/lab and in a deep folder, and gives each test its group and its place."""
+    """Marks what lies in tests/lab, in a deep folder or in `SOAK`, and gives each test its group and its place."""
     for item in items:
         folder = folder_of(item.path)
         if folder == LAB.name:
             item.add_marker(pytest.mark.lab)
         elif folder in DEEP_FOLDERS:
             item.add_marker(pytest.mark.deep)
+        if item.path.name in SOAK:
+            item.add_marker(pytest.mark.soak)
     arrange(config, items)
 
 

@@ -1,4 +1,5 @@
-"""The suite on other days than today: `make dates` runs the fast part on each of these instants by a shifted clock."""
+"""The suite on other days than today: `make dates` runs one case of each fast test on each of these instants, by a
+shifted clock."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ INSTANTS = {
 IN_EACH_RUN = (
     "Sunday, before Berlin's clocks go back", "Tuesday, 29 February", "Tuesday, the last minutes before 2031",
 )  # fmt: skip
-"""Where `make test` runs the files that read a clock (tests/test_hours.py)."""
+"""What `make test-all` runs of them."""
 CLOCKS = {"now", "utcnow", "today", "time", "present"}
 
 
@@ -66,12 +67,6 @@ def reads_a_clock(call: ast.AST) -> bool:
     return isinstance(of, ast.Attribute) and of.attr in CLOCKS and getattr(of.value, "id", "") in values
 
 
-def files_that_read_a_clock() -> list[Path]:
-    """The files of fast tests that ask for the time."""
-    paths = sorted(path for path in TESTS.rglob("test_*.py") if TESTS / "lab" not in path.parents)
-    return [path for path in paths if any(map(reads_a_clock, ast.walk(ast.parse(path.read_text()))))]
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the first case and row of each test, where this module is a plugin of the session (`-p tests.dates`)."""
@@ -85,11 +80,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.dates", description=__doc__)
     parser.add_argument("words", nargs="*", help="only the instants with one of these words in their names")
     parser.add_argument("--workers", default="auto", help="workers of each run")
+    parser.add_argument("--in-each-run", action="store_true", help="only the instants of `make test-all`")
     arguments = parser.parse_args()
     chosen = {
         name: instant
         for name, instant in INSTANTS.items()
         if not arguments.words or any(word in name for word in arguments.words)
+        if not arguments.in_each_run or name in IN_EACH_RUN
     }
     failed = []
     with TemporaryDirectory() as folder:
@@ -97,7 +94,7 @@ def main() -> int:
         for name, instant in chosen.items():
             print(f"{name} ({instant:%Y-%m-%d %H:%M} UTC)", flush=True)
             argv = [sys.executable, "-m", "pytest", "-q", "-n", arguments.workers, "-p", "no:cacheprovider"]
-            argv += ["-m", "not lab and not deep"]
+            argv += ["-p", "tests.dates", "-m", "not lab and not deep"]
             if subprocess.run(argv, env=environment(library, instant), cwd=TESTS.parent, check=False).returncode:
                 failed.append(name)
     print(*(f"FAILED ON {name}" for name in failed), sep="\n")

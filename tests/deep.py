@@ -1,4 +1,4 @@
-"""What `make check` leaves to `make test`: tests of over a second, and repetitions, of which it runs some."""
+"""What `make test` leaves to `make test-all`: tests of over a second, and repetitions, of which it runs some."""
 
 from __future__ import annotations
 

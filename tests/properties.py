@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "headway")
 SHARES = {
     "headway": 0.15,  # the fast part: what is green here is green elsewhere
-    "deep": 1.0,  # the whole suite (make test)
+    "deep": 1.0,  # the whole suite (make test-all)
     "quick": 0.1,  # while one works: fewer examples than the fast part, and not the same ones
     "search": 10.0,  # other examples each time
 }

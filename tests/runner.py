@@ -1,9 +1,8 @@
-"""How pytest-xdist runs the suite: which tests share a worker, what starts first, how many workers there are.
+"""How pytest-xdist runs the suite: which tests share a worker, and what starts first.
 
-A group is run by one worker, in order. Each file of tests/lab is a group; files that share an estate are one group
-(`SHARED`). A fast file whose tests share a fixture is a group; every other fast test is on its own. The lab
-mostly waits for the next minute of a cron, so its groups start first, on all workers but `FAST_WORKERS`, and the fast
-tests run meanwhile on the others.
+The fast part is given out by files. The deep part and the lab are given out by groups, each run by one worker in order:
+each file of tests/lab is a group, and files that share an estate are one (`SHARED`); so is a deep file whose tests
+share a fixture. The longest groups start first.
 """
 
 from __future__ import annotations
@@ -19,9 +18,6 @@ from typing import Any
 
 import pytest
 from _pytest.assertion import rewrite
-from xdist.remote import Producer
-from xdist.scheduler import LoadGroupScheduling
-from xdist.workermanage import WorkerController
 
 TESTS = Path(__file__).parent
 LAB = TESTS / "lab"
@@ -30,7 +26,7 @@ LAB = TESTS / "lab"
 # share an estate and the start of its Airflow, which takes 8 s of CPU; a fixture `fresh` is an estate of its own on
 # that Airflow, because what a night leaves red is an incident of the next.
 SHARED = (
-    ("holds_real", "first_light", "inventory_real"),
+    ("holds_real", "inventory_real"),
     (
         "airflow_real", "airflow_actions_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real",
         "check_real", "lab_main",
@@ -45,14 +41,10 @@ SHARED = (
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),
 )  # fmt: skip
-FAST_WORKERS = 3
 LONGEST_FOLDERS = (
-    "demo", "crash", "test_hours.py", "invariants", "bench", "web", "pty", "hostile", "tui", "connectors", "control",
-    "cli", "engine",
+    "demo", "crash", "invariants", "bench", "web", "pty", "hostile", "tui", "connectors", "control", "cli", "engine",
 )  # fmt: skip
-"""Folders and files of fast tests in the order in which they start: those that take minutes first."""
-WORKERS_PER_CORE, WAITING_WORKERS = 2, 5
-"""Workers of `-n auto`: the lab waits for the next minute of a cron far more than it works."""
+"""Folders outside the lab in the order in which they start: those that take minutes first."""
 LAB_PREFIX = "lab-"
 SHARING_SCOPES = {"class", "module"}
 
@@ -165,45 +157,6 @@ def _compile(paths: Iterable[Path], config: pytest.Config) -> None:
         source, code = rewrite._rewrite_test(path, config)
         rewrite.try_makedirs(_compiled(path).parent)
         rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, source, _compiled(path))
-
-
-# -- hooks of xdist, which tests/conftest.py imports -------------------------------------------------------------------
-class LabFirst(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives the groups of the lab to all workers but `FAST_WORKERS`, and the fast tests to the others."""
-
-    def _assign_work_unit(self, node: WorkerController) -> None:
-        self.workqueue.move_to_end(self._next_scope(node), last=False)
-        super()._assign_work_unit(node)
-
-    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """Forgets a scope that is done: with each test xdist walks through all scopes that a worker was ever given."""
-        super().mark_test_complete(node, item_index, duration)
-        scope = self._split_scope(self.registered_collections[node][item_index])
-        if all(self.assigned_work[node][scope].values()):
-            del self.assigned_work[node][scope]
-
-    def _next_scope(self, node: WorkerController) -> str:
-        others = [
-            scope
-            for other, work in self.assigned_work.items()
-            if other is not node
-            for scope, tests in work.items()
-            if not all(tests.values())
-        ]
-        labs = sum(scope.startswith(LAB_PREFIX) for scope in others)
-        is_lab_full = labs >= max(1, len(self.nodes) - FAST_WORKERS)
-        others_first = (scope for scope in self.workqueue if not (is_lab_full and scope.startswith(LAB_PREFIX)))
-        return str(next(others_first, next(iter(self.workqueue))))
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabFirst | None:
-    return LabFirst(config, log) if config.getvalue("dist") == "loadgroup" else None
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers for `-n auto`: `WAITING_WORKERS` more where the lab runs."""
-    has_lab = "not lab" not in config.option.markexpr
-    return len(os.sched_getaffinity(0)) * WORKERS_PER_CORE + has_lab * WAITING_WORKERS
 
 
 @pytest.hookimpl(tryfirst=True)

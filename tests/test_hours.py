@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.dates import IN_EACH_RUN, INSTANTS, TESTS, environment, files_that_read_a_clock, shifted_clock
+from tests.dates import IN_EACH_RUN, INSTANTS, environment, shifted_clock
 
 ASKED = """
 import datetime, os, subprocess
@@ -21,8 +21,6 @@ print(now.timestamp(), os.stat("new").st_mtime, os.stat("old").st_mtime, flush=T
 subprocess.run(["/bin/date", "+%s"], env={}, check=True)
 """
 """A process asks for the time, for that of a new and of an old file, and a child without an environment of its own."""
-PARTS = 4
-"""Parts of the files, which workers run side by side."""
 CHANGES = (("Europe/Berlin", "Berlin's"), ("America/New_York", "New York's"))
 
 
@@ -56,17 +54,3 @@ def test_the_clock_of_a_process_its_files_and_its_children_is_shifted(library: P
     for shown in (now, new + 1, child + 1):
         assert timedelta(seconds=-1) <= datetime.fromtimestamp(shown, instant.tzinfo) - instant < timedelta(minutes=2)
     assert 1000 == old
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("name", IN_EACH_RUN)
-def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Path, name: str, part: int) -> None:
-    """Of each test one case: `make dates` runs all of them, and the rest of the fast part, on all instants."""
-    files = files_that_read_a_clock()[part::PARTS]
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "tests.dates", "--basetemp", str(tmp_path / "x")]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-m", "not lab and not deep", *map(str, files)],
-        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True,
-    )  # fmt: skip
-    assert 0 == done.returncode, done.stdout[-8000:]

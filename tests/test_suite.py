@@ -1,5 +1,5 @@
-"""The runner (`tests.runner`): a failure is named, nothing is tried again, what shares a resource shares a worker. And
-what the tests themselves may not do, so that they stay quick and pass on a slow machine."""
+"""The runner (`tests.runner`): a failure is named, what shares a resource shares a worker. And what tests may not do, to
+stay quick and pass on a slow machine."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ import os
 import re
 import subprocess
 import sys
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import pytest
-from xdist.workermanage import WorkerController
 
 from tests.dates import CLOCKS, reads_a_clock
-from tests.lab.needs import PACKAGE_OF
+from tests.lab.needs import PACKAGE_OF, SMOKE
 from tests.rows import each_row
-from tests.runner import FAST_WORKERS, LAB, SHARED, LabFirst
+from tests.runner import LAB, SHARED
 
 ROOT = Path(__file__).parents[1]
 HOOKS = """
 from tests.runner import arrange as pytest_collection_modifyitems
-from tests.runner import pytest_runtest_logreport, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+from tests.runner import pytest_runtest_logreport
 """
 SETTINGS = f"""
 [tool.pytest.ini_options]
@@ -116,40 +114,6 @@ def test_every_file_of_a_group_is_there_once() -> None:
     names = list(chain.from_iterable(SHARED))
     assert sorted(names) == sorted(set(names))
     assert [] == [name for name in names if not (LAB / f"test_{name}.py").is_file()]
-
-
-LABS = [f"lab-{number}" for number in range(5)]
-QUEUE = ("lab-airflow", "lab-cron", "lab-moto", "fast-1", "fast-2")
-
-
-@each_row(
-    "running, expected",
-    [
-        ([], "lab-airflow"),
-        (LABS[1:], "lab-airflow"),
-        (LABS, "fast-1"),
-        (["fast-x", "fast-y"], "lab-airflow"),
-    ],
-)
-def test_the_lab_starts_first_and_leaves_workers_to_the_fast_tests(running: list[str], expected: str) -> None:
-    assert expected == scheduler(QUEUE, running)._next_scope(NODES[0])
-
-
-def test_what_is_left_goes_to_whoever_is_free() -> None:
-    assert "lab-airflow" == scheduler(("lab-airflow", "lab-cron"), LABS)._next_scope(NODES[0])
-
-
-NODES = [cast(WorkerController, object()) for _ in range(len(LABS) + FAST_WORKERS)]
-
-
-def scheduler(queue: Iterable[str], running: Iterable[str]) -> LabFirst:
-    """With these groups in its queue, and these on its workers but the first."""
-    made = LabFirst.__new__(LabFirst)  # its constructor reads the workers from a session of xdist
-    made.workqueue = OrderedDict((scope, {"test": False}) for scope in queue)
-    made.assigned_work = {node: {"done": {"test": True}} for node in NODES}
-    for node, scope in zip(NODES[1:], running, strict=False):
-        made.assigned_work[node][scope] = {"test": False}
-    return made
 
 
 # -- what tests may not do ---------------------------------------------------------------------------------------------
@@ -262,14 +226,16 @@ def test_a_long_sleep_is_seen_and_a_short_one_is_left() -> None:
 
 
 def test_no_test_is_skipped_for_want_of_a_package() -> None:
-    """`make test` installs what tools/apt-packages.txt lists: what is missing is a failure."""
+    """`make test-all` installs what tools/apt-packages.txt lists: what is missing is a failure."""
     wanting = re.compile(r"\bskip(if)?\([^#]{0,200}?(apt-get|not installed)")
     assert [] == [name for name, text in texts() if name != "test_suite.py" and wanting.search(text)]
 
 
-def test_make_packages_installs_what_the_lab_needs() -> None:
+def test_make_packages_installs_what_the_lab_needs_and_make_test_what_its_night_needs() -> None:
     lines = (ROOT / "tools/apt-packages.txt").read_text(encoding="utf-8").splitlines()
-    assert set() == set(PACKAGE_OF.values()) - {line.partition("#")[0].strip() for line in lines}
+    notes = {name.strip(): note for name, _, note in (line.partition("#") for line in lines)}
+    assert set() == set(PACKAGE_OF.values()) - set(notes)
+    assert [] == [PACKAGE_OF[need] for need in SMOKE if not notes[PACKAGE_OF[need]].startswith(" smoke")]
 
 
 def test_every_wrong_row_of_a_table_is_reported_and_no_other() -> None:

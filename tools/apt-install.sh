@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of apt-packages.txt that are missing; without root it names them and fails.
+# `apt-install.sh smoke`: those of them that the smoke night needs.
 # No package starts a daemon or makes a database cluster, and every file written for that is put back as it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 list=tools/apt-packages.txt
+marked=${1:+# $1}  # what the line of a package must contain
 policy=/usr/sbin/policy-rc.d
 clusters=/etc/postgresql-common/createcluster.d/headway-tests.conf
 kept=
@@ -16,7 +18,7 @@ missing() {
     case $package in ''|'#'*) continue ;; esac
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] && continue
     command -v "$package" >/dev/null || printf '%s ' "$package"  # npm may come with another maker's nodejs
-  done <"$list"
+  done < <(grep -F -- "$marked" "$list")
 }
 
 hold_daemons() {

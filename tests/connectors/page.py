@@ -96,7 +96,8 @@ def page(against: dict[str, list[str]]) -> str:
         [_link(item), *_marks(item), ", ".join(item.proofs) or "–", ", ".join(item.against) or "–"] for item in result
     ]
     lines = [HEAD, *_table(titles, rows), "", MATRIX.format(columns=", ".join(COLUMNS.values()))]
-    elsewhere = ["kind", "played by the kind's own tests", "played by `make test`, with more time or the real thing"]
+    late = "played by `make test-all`, with more time or the real thing"
+    elsewhere = ["kind", "played by the kind's own tests", late]
     lines += [*_table(elsewhere, list(_played_elsewhere(plays))), ""]
     lines += [UNPLAYED, *_table(["kind", "not played", "because"], list(_not_played(plays))), ""]
     return "\n".join(lines)
@@ -134,7 +135,7 @@ def _line(cells: list[str]) -> str:
 
 
 def _played_elsewhere(plays: dict[str, Played]) -> Iterator[list[str]]:
-    """A row per kind or kinds of the same marks: what their own tests play, and what only `make test` does."""
+    """A row per kind or kinds of the same marks: what their own tests play, and what only `make test-all` does."""
     kinds_of: dict[tuple[str, ...], list[str]] = {}
     for kind, play in plays.items():
         titles = ([COLUMNS[what] for what, played_by in play.marks.items() if played_by == mark] for mark in (OWN, LAB))

@@ -9,7 +9,7 @@ from connectors.sdk.conformance.faults import ANY_STATUS, BUSY, BUSY_7, ENDLESS,
 NO_WEB = "a shell answers commands over SSH without HTTP replies"
 NO_WIRE = "a database driver returns whole rows or an error"
 CROWDS = "tests/lab/test_crowds.py"
-"""40,000 runs of those kinds for which they cost too much for `make check`."""
+"""40,000 runs of those kinds for which they cost too much for `make test-all`."""
 OF_SSH = "tests/connectors/sdk/transport/test_ssh.py"
 OF_POSTGRES = "tests/connectors/sdk/transport/test_sql.py"
 OF_MYSQL = "tests/connectors/mysql_events/test_session.py"

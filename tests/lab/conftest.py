@@ -24,6 +24,7 @@ from tests.lab.fixtures import (  # fmt: skip
     lab,
     moto,
     postgres,
+    smoke_estate,
     smtp,
     store_dsn,
 )
@@ -31,7 +32,7 @@ from tests.lab.needs import what_is_missing
 
 __all__ = [
     "airflow", "connect", "cron_hosts", "db07", "estate", "etl02", "fresh", "http_sink", "kubernetes", "lab",
-    "moto", "postgres", "smtp", "store_dsn",
+    "moto", "postgres", "smoke_estate", "smtp", "store_dsn",
 ]  # fmt: skip
 
 collect_ignore = [] if "LAB_AIRFLOWS" in os.environ else ["test_airflow_versions_real.py"]

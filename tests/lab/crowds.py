@@ -1,4 +1,4 @@
-"""Worlds with very many ended runs, of those kinds for which they cost too much for `make check`."""
+"""Worlds with very many ended runs, of those kinds for which they cost too much for `make test-all`."""
 
 from __future__ import annotations
 

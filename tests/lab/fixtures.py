@@ -20,7 +20,7 @@ from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate, running_estate, shared_estate
 from tests.lab.kubernetes import TOKEN, KubeCluster
 from tests.lab.kubesupport import BAD, DUE, GOOD, Connect, connected
-from tests.lab.needs import what_is_missing
+from tests.lab.needs import SMOKE, what_is_missing
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import private_folder, remove_folder
 from tests.lab.sinks import Behaviour, HttpSink, SmtpSink
@@ -33,6 +33,17 @@ def lab() -> Estate:
     if missing is not None:
         pytest.fail(missing, pytrace=False)
     return shared_estate()
+
+
+@pytest.fixture(scope="module")
+def smoke_estate() -> Iterator[Estate]:
+    """An estate of this module alone, whose Airflow starts now. It needs the packages of `make test` and no others."""
+    missing = what_is_missing(SMOKE)
+    if missing is not None:
+        pytest.fail(missing, pytrace=False)
+    with running_estate() as estate:
+        estate.airflow  # noqa: B018  reading it starts it
+        yield estate
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +121,7 @@ def http_sink(lab: Estate) -> HttpSink:
 @pytest.fixture(scope="module")
 def kubernetes() -> KubeCluster:
     """A control plane with a CronJob that went well and one that failed. Fails where it is not built."""
-    with kubebuild.building():  # `make test` builds it beside the first tests
-        lacks = kubebuild.missing()
+    lacks = kubebuild.missing()
     if lacks is not None:
         pytest.fail(lacks, pytrace=False)
     return shared_cluster()

@@ -35,6 +35,7 @@ class Options:
     database_role: str = "headway_act"
     airflow_user: str = "headway"
     store: str = "headway.db"
+    """A file beside the config, or a postgresql:// URL."""
     deadline_in: timedelta = timedelta(hours=2)
     """How far off the services' deadlines are, from the moment the config is written."""
     grace: str = "1m"
@@ -64,13 +65,17 @@ class ConfigFolder:
             "dwh": self._pg_cron,
             "orders-sfn": self._step_functions,
         }
-        lines = ["[estate]", 'name = "lab"', 'starts_in = "live"', f"store = {quoted(self.options.store)}"]
+        lines = ["[estate]", 'name = "lab"', 'starts_in = "live"', f"store = {self._store()}"]
         for name in self.options.systems:
             lines += ["", f"[systems.{name}]", *makers[name](), *self._common()]
         lines += [*self._jobs(), *self._dependencies(), *self._services(), *self._routes(), "", self.options.extra]
         path = self.folder / "headway.toml"
         path.write_text("\n".join(lines))
         return path
+
+    def _store(self) -> str:
+        store = self.options.store
+        return self.secret("store-dsn", store) if "://" in store else quoted(store)
 
     def _common(self) -> Iterator[str]:
         yield f'poll_every = "{self.options.poll_every}"'

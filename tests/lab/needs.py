@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
@@ -36,6 +37,11 @@ PACKAGE_OF = {
     str(JAVA_HOME / "bin/java"): "openjdk-17-jre-headless",
     "/usr/share/zoneinfo/Europe/Berlin": "tzdata",
 }
+SMOKE = (
+    "cron", "sshd", "ssh-keygen", "rsyslogd", "sudo", "ps", "unshare", str(POSTGRES_BIN / "initdb"),
+    "/usr/lib/postgresql/15/lib/pg_cron.so", "/usr/share/zoneinfo/Europe/Berlin",
+)  # fmt: skip
+"""What the smoke night uses of it: all that `make test` installs."""
 NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 """What unshare(1) makes for one cron host."""
 SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
@@ -46,9 +52,9 @@ def command(name: str) -> str:
     return shutil.which(name, path=SEARCH_PATH) or name
 
 
-def missing_packages() -> list[str]:
-    """Debian packages to install before the lab can start, sorted; empty where all is there."""
-    return sorted({package for need, package in PACKAGE_OF.items() if not is_there(need)})
+def missing_packages(needs: Iterable[str] = PACKAGE_OF) -> list[str]:
+    """Debian packages to install for these needs, sorted; empty where all is there."""
+    return sorted({PACKAGE_OF[need] for need in needs if not is_there(need)})
 
 
 def is_there(need: str) -> bool:
@@ -56,9 +62,9 @@ def is_there(need: str) -> bool:
     return Path(need).exists() if "/" in need else shutil.which(need, path=SEARCH_PATH) is not None
 
 
-def what_is_missing() -> str | None:
+def what_is_missing(needs: Iterable[str] = PACKAGE_OF) -> str | None:
     """One sentence that says what to install or do before the lab can start; None where nothing is missing."""
-    packages = missing_packages()
+    packages = missing_packages(needs)
     if packages:
         return f"the lab needs Debian packages: apt-get install -y --no-install-recommends {' '.join(packages)}"
     if os.geteuid() != 0:

@@ -1,6 +1,6 @@
 """Every run and task instance of the example DAGs of a supported Airflow is in the store.
 
-`make lab-versions` runs it; `make test` compares the rows of test_airflow_real.py and test_airflow2_real.py."""
+`make soak` runs it; `make test-all` compares the rows of test_airflow_real.py and test_airflow2_real.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""40,000 ended runs in bounded memory, on the fakes of those kinds for which it costs too much for `make check`."""
+"""40,000 ended runs in bounded memory, on the fakes of those kinds for which it costs too much for `make test-all`."""
 
 from __future__ import annotations
 
