@@ -8,6 +8,7 @@ first failure. docs/decisions/2026-11-30-second-try.md says why.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ MAX_UNITS = 20
 LOST_WORKER = "???"
 """The phase under which pytest-xdist reports the test that ran when a worker process ended."""
 TRIED_AGAIN = {"setup", "call", "teardown"}
+CLOCK = ("LD_PRELOAD", "SHIFT_BEGAN", "SHIFT_SECONDS")
+"""The variables that set the clock of a part (Makefile): the second try has the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,11 @@ class Failure:
 
 @dataclass
 class Part:
-    """How one part of the suite ended: pytest's exit status, and what failed, in order."""
+    """How one part of the suite ended: pytest's exit status, what failed, in order, and the variables of `CLOCK`."""
 
     status: int = pytest.ExitCode.INTERNAL_ERROR
     failures: list[Failure] = field(default_factory=list)
+    clock: dict[str, str] = field(default_factory=dict)
 
 
 PART = TypeAdapter(Part)
@@ -55,7 +59,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.part = Part()
+        self.part = Part(clock={name: os.environ[name] for name in CLOCK if name in os.environ})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -103,7 +107,7 @@ def main() -> int:
     if refusals:
         print("no second try:", *refusals, sep="\n  ")
         return 1
-    statuses = [again(part.failures) for part in parts.values() if part.failures]
+    statuses = [again(part) for part in parts.values() if part.failures]
     print(f"{'failed' if any(statuses) else 'passed'} at the second try ({len(units)}):")
     for failure in failures:
         print(f"  {failure.test} ({failure.phase}): {failure.error}")
@@ -121,11 +125,11 @@ def refusal(part: Part) -> str | None:
     )
 
 
-def again(failures: list[Failure]) -> int:
-    """pytest's exit status for these tests in one process, in the order in which they failed."""
-    tests = list(dict.fromkeys(failure.test for failure in failures))
+def again(part: Part) -> int:
+    """pytest's exit status for what failed in the part, in one process, in the same order."""
+    tests = list(dict.fromkeys(failure.test for failure in part.failures))
     argv = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
-    return subprocess.run(argv, cwd=ROOT, check=False).returncode
+    return subprocess.run(argv, cwd=ROOT, env={**os.environ, **part.clock}, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_what_is_no_accident_gets_no_second_try(
     path = tmp_path / "fast.json"
     if part is not None:
         path.write_bytes(PART.dump_json(part))
-    monkeypatch.setattr(second_try, "again", lambda failures: pytest.fail("it was tried"))
+    monkeypatch.setattr(second_try, "again", lambda part: pytest.fail("it was tried"))
     assert 1 == tried(monkeypatch, path)
     printed = capsys.readouterr().out
     assert printed.startswith("no second try:")
