@@ -1,5 +1,5 @@
-"""The runner (`tests.runner`): a failure is named, what shares a resource shares a worker. And what tests may not do, to
-stay quick and pass on a slow machine."""
+"""The runner (`tests.runner`): a failure is named, what shares a resource shares a worker. And what tests may not do,
+to stay quick and pass on a slow machine."""
 
 from __future__ import annotations
 

@@ -54,6 +54,7 @@ def test_what_systemd_refuses_is_a_fault(expression: str) -> None:
     assert schedule_fault(systemd(expression)) is not None
 
 
+@pytest.mark.deep
 @each_row("expression", sorted({row["expression"] for row in ELAPSES}))
 def test_the_installed_systemd_says_the_same(expression: str) -> None:
     assert_installed_systemd_agrees(expression, "2026-11-20 12:00:00", 8)
