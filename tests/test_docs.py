@@ -190,6 +190,7 @@ def bound_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
                 yield node.attr
 
 
+@pytest.mark.deep
 def test_every_name_of_the_code_in_a_docstring_exists() -> None:
     sources = {
         str(path): path.read_text(encoding="utf-8")

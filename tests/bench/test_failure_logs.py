@@ -18,6 +18,7 @@ def logs() -> Corpus:
     return failure_logs(1)
 
 
+@pytest.mark.deep
 def test_2000_failures_of_200_causes_of_ten_tools(logs: Corpus) -> None:
     assert 2_000 == len(logs)
     assert {10} == set(Counter((log.tool, log.cause) for log in logs).values())
@@ -26,12 +27,14 @@ def test_2000_failures_of_200_causes_of_ten_tools(logs: Corpus) -> None:
     assert {"tuning": 5, "held out": 5} == Counter(half for _, half in halves)
 
 
+@pytest.mark.deep
 def test_a_seed_gives_the_same_texts_and_another_seed_gives_others(logs: Corpus) -> None:
     assert failure_logs(1) == logs
     same = sum(first.log == second.log for first, second in zip(logs, failure_logs(2), strict=True))
     assert same <= 10
 
 
+@pytest.mark.deep
 def test_no_two_causes_of_a_tool_share_a_text_and_nearly_no_two_nights_do(logs: Corpus) -> None:
     texts = [(cause.tool, MARK.sub(r"«\1»", text)) for cause in causes() for text in cause.texts]
     assert len(texts) == len(set(texts))
@@ -39,6 +42,7 @@ def test_no_two_causes_of_a_tool_share_a_text_and_nearly_no_two_nights_do(logs: 
     assert len({log.log for log in logs}) >= 1_980
 
 
+@pytest.mark.deep
 def test_each_tail_names_its_cause_and_is_as_long_as_a_tail(logs: Corpus) -> None:
     by_name = {(cause.tool, cause.name): cause for cause in causes()}
     for row in logs:

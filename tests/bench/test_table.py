@@ -73,6 +73,7 @@ def test_make_bench_runs_what_is_recorded_the_evaluation_at_full_size(
 
     [options] = re.findall(r"^BENCH := *(.*)$", (table.HERE.parents[1] / "Makefile").read_text(), re.MULTILINE)
     monkeypatch.setattr(table, "run_benchmark", run)
+    monkeypatch.setattr(table, "gauge_seconds", lambda: 1.0)
     monkeypatch.setattr(sys, "argv", ["table", *options.split()])
     assert 0 == table.main()
     assert {*ran} == {*json.loads(table.RECORDED.read_text())} > {"control", "forecast_speed"}
@@ -98,6 +99,7 @@ def test_options_that_would_do_nothing_are_refused(
     assert fault in capsys.readouterr().err
 
 
+@pytest.mark.deep
 def test_a_commit_is_measured_in_turn_with_this_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ratio of medians, with the other's figures from its own files."""
     roots: list[Path] = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.golden.prose import above, budgets, counts, far_below, hits
 
 
+@pytest.mark.deep
 def test_no_area_uses_a_denied_word_more_often_than_its_budget_allows() -> None:
     results = list(hits())
     now, allowed = counts(results), budgets()

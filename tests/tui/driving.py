@@ -22,12 +22,15 @@ from console.config import key_table
 from console.domain.history import NO_ESTIMATE
 from console.domain.reason import LateBecause
 from console.tui.app.navigation import HeadwayApp
+from console.tui.frame.console_app import ConsoleScreen
 from tests import idle
 from tests.lab.process import PATIENCE
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
 idle.refresh_often()
 LIMIT_SECONDS = 30.0 * PATIENCE
+LOOKS_OF_A_SECOND = 8
+"""Looks at the screen after which what a screen does each second is done, sooner than a second."""
 
 
 @dataclass
@@ -70,9 +73,13 @@ class Night:
         """Waits for a condition, then until the screen is laid out: a bar with one more line moves all below it a
         moment after the line is there. Fails with the screen when the condition does not come."""
         end = time.monotonic() + LIMIT_SECONDS
+        looks = 0
         while not condition():
             assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"
             await self.pilot.pause(0.01)
+            looks += 1
+            if looks % LOOKS_OF_A_SECOND == 0 and self.app.is_running and isinstance(self.app.screen, ConsoleScreen):
+                self.app.screen.tick()  # as each second: a preview below a list is there at the next one
         while self.app.is_running and (idle.is_on_its_way() or self.app.screen._layout_required):
             await self.pilot.pause()
 
@@ -115,10 +122,18 @@ Steps = Callable[[Night], Awaitable[None]]
 
 @contextmanager
 def unseen() -> Iterator[None]:
-    """Only the test reads this console: it is painted when the test reads it (`Night.text`) and at its end. Painting
-    it at each change was a fifth of the time of these tests."""
+    """Only the test reads this console: it is painted when the test reads it (`Night.text`), at its end, and for a
+    picture of the whole screen. Painting it at each change was a fifth of the time of these tests."""
+    whole = Compositor.render_update
+
+    def paint(self: Compositor, full: bool = False, **options: Any) -> Any:
+        if full:
+            return whole(self, full, **options)
+        self._dirty_regions.clear()
+        return None
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Compositor, "render_update", lambda self, **_: self._dirty_regions.clear())
+        patch.setattr(Compositor, "render_update", paint)
         yield
 
 

@@ -19,7 +19,7 @@ from console.domain.reason import LateBecause, NativeStart, StartEffect
 from console.domain.switches import SwitchState
 from console.domain.text import Title
 from console.tui.app.navigation import HeadwayApp
-from tests.tui.driving import Night, without_estimates
+from tests.tui.driving import Night, unseen, without_estimates
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, memory, plan_of, service
 
 SnapCompare = Callable[..., bool]
@@ -51,7 +51,8 @@ def shot(
         await night.at_rest()
 
     run_before: Callable[[Pilot[int]], Awaitable[None]] = before
-    return compare(night.app, terminal_size=size, run_before=run_before)
+    with unseen():
+        return compare(night.app, terminal_size=size, run_before=run_before)
 
 
 async def _press(night: Night, key: str) -> None:

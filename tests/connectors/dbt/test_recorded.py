@@ -109,11 +109,13 @@ class TestDbt(Reads, Logs, Deadlines, Reruns, Starts, Faults):
         return self.host.connected(projects=projects)
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        invocation = self.host.ran("bad", list(NODES), ago=100)
-        with (self.host.tools["bad"].folder / "logs/dbt.log").open("a") as file:
+        """On a host of its own: each later look would read these 50 MB."""
+        host = DbtHost(self.folder / "long", "bad")
+        invocation = host.ran("bad", list(NODES), ago=100)
+        with (host.tools["bad"].folder / "logs/dbt.log").open("a") as file:
             file.write("x" * 99 + "\n")
             file.writelines(["y" * 99 + "\n"] * (size // 100))
-        connector = self.host.connected()
+        connector = host.connected()
         return connector, next(run for run in connector.poll("", (), 30).runs if run.attempt_key == invocation)
 
     def answering(self, how: str) -> Connector:

@@ -247,12 +247,25 @@ PREFIXES = (
 )
 
 
-@each_row("prefix", PREFIXES)
-@each_row("lead", range(0, 16, 5))
+@each_row("lead, prefix", list(zip((0, 5, 10, 15, 0), PREFIXES, strict=True)))
 @each_row("program", DUMPS)
 def test_the_lines_of_a_dump_that_hold_a_secret_are_masked(
     secrets: SecretStore, program: str, lead: int, prefix: str
 ) -> None:
+    check_dump(secrets, program, lead, prefix)
+
+
+@pytest.mark.deep
+@each_row("prefix", PREFIXES)
+@each_row("lead", range(0, 16, 5))
+@each_row("program", DUMPS)
+def test_the_lines_of_a_dump_are_masked_wherever_the_secret_begins_in_them(
+    secrets: SecretStore, program: str, lead: int, prefix: str
+) -> None:
+    check_dump(secrets, program, lead, prefix)
+
+
+def check_dump(secrets: SecretStore, program: str, lead: int, prefix: str) -> None:
     secrets.add(LONG)
     before, after = b"b" * (32 + lead), b"\nand 48 bytes and more after it, which stay readable\n"
 
@@ -332,7 +345,7 @@ def test_a_secret_at_a_cut_is_masked_on_both_sides(secrets: SecretStore) -> None
         str.upper,
         lambda text: quote(text.upper(), safe=""),
         "\n    ".join,
-        "\x1b[38;2;255;100;100m".join,
+        pytest.param("\x1b[38;2;255;100;100m".join, marks=pytest.mark.deep),  # 500 cuts
     ],
     ids=[
         "URL",

@@ -83,10 +83,13 @@ class TestSystemdConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Fa
         return connector
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = self.latest(self.make_failure())
+        """On a host of its own: each later look would read these 50 MB."""
+        host = SystemdHost(self.folder / "long")
+        key = host.ran("broken", 3000)
         for _ in range(5):
-            self.host.world.write(time.time(), MESSAGE="x" * (size // 5), _SYSTEMD_INVOCATION_ID=run.attempt_key)
-        return self.connector(), run
+            host.world.write(time.time(), MESSAGE="x" * (size // 5), _SYSTEMD_INVOCATION_ID=key)
+        connector = SystemdConnector(host.options(sudo=False), "db07", no_secret, host)
+        return connector, next(run for run in connector.poll("", (), 20).runs if run.attempt_key == key)
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
         """The journal is read in the order of arrival: the host's clock was set back."""

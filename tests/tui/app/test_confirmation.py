@@ -14,7 +14,6 @@ from console.domain.access import Role
 from console.domain.request import RequestKind
 from console.tui.frame.screen import HeadwayScreen
 from tests.deep import few
-from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeRequests, draft, hold, plan_of
 
@@ -168,7 +167,7 @@ def nothing(night: Night) -> None:
 LISTS = {"1": "services", "2": "incidents", "3": "jobs", "7": "runs", "5": "systems"}
 
 
-@each_row("key", LISTS)
+@pytest.mark.parametrize("key", LISTS)
 def test_a_key_that_can_do_nothing_says_why_in_one_line(key: str) -> None:
     where = LISTS[key]
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.lab.process import HANGS_SECONDS
-from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import services
 
@@ -61,7 +60,7 @@ LISTS = {"2": "list_incidents", "3": "jobs_first_page", "5": "systems", "6": "li
 OPENED = {"2": "INC-0412", "3": "JOB ", "5": "SYSTEM ", "6": "ACTION ", "7": "RUN "}
 
 
-@each_row("key", LISTS)
+@pytest.mark.parametrize("key", LISTS)
 def test_keys_typed_before_the_first_rows_of_a_list_wait_for_them(key: str) -> None:
     @on_the_night(size=(120, 36))
     async def waits(night: Night) -> None:

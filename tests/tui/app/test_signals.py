@@ -216,6 +216,7 @@ def test_a_console_whose_errors_go_to_a_file_is_painted_on_the_terminal(bench: B
     assert "" == errors.read_text()
 
 
+@pytest.mark.deep
 def test_a_console_under_make_ends_with_its_terminal_though_no_signal_reaches_it(bench: Bench, tmp_path: Path) -> None:
     """As under `make run`: make leads the session, gets the SIGHUP, and waits for its child."""
     bench.turn()
@@ -259,7 +260,9 @@ sys.exit(main())
 @pytest.mark.parametrize(
     "start, number, code, text",
     [
-        (["-c", CRASHES], 0, 1, f"RuntimeError: a bug\nheadway: {CONSOLE_FAILED}\n"),
+        pytest.param(
+            ["-c", CRASHES], 0, 1, f"RuntimeError: a bug\nheadway: {CONSOLE_FAILED}\n", marks=pytest.mark.deep
+        ),
         (["-m", "console"], signal.SIGTERM, 143, f"headway: {CONSOLE_TERMINATED}\n"),
     ],
     ids=["a bug", "SIGTERM"],

@@ -96,6 +96,7 @@ async def test_a_plan_with_a_reason_still_says_whole_that_it_goes_on(night: Nigh
 @on_the_night(prepare=_with_a_why)
 async def test_a_running_plan_waits_for_an_engine_where_none_runs(night: Night) -> None:
     night.reads.head = night.reads.head._replace(engine=night.reads.head.engine._replace(alive=False))
+    night.reads.changed()
     night.app.navigation.open_plan(7)
     await night.see("it continues once an engine runs")
     assert "done about" not in night.text

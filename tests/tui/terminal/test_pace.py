@@ -6,13 +6,14 @@ import asyncio
 from random import Random
 from typing import Any, cast
 
+import pytest
 from textual.app import App, ComposeResult
 from textual.strip import Strip
 
 from console.config import key_table
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, FixedRows, TableRow
-from tests.rows import each_row
+from tests.deep import few
 
 
 class _OneGrid(App[None]):
@@ -92,7 +93,7 @@ def _changed(rows: list[TableRow], luck: Random) -> list[TableRow]:
     return rows
 
 
-@each_row("seed", range(4))
+@pytest.mark.parametrize("seed", few(range(4), 2))
 def test_any_change_of_the_table_shows_what_a_full_repaint_would(seed: int) -> None:
     """A moved row is painted at its new place only."""
     asyncio.run(_move_about(Random(seed)))

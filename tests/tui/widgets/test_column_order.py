@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from console.config.key_table import LIST_SCREENS
 from console.tui.dialogs import approve, confirm, palette
 from console.tui.frame.screen import HeadwayScreen
@@ -19,6 +21,7 @@ from console.tui.views.runs import rows as runs
 from console.tui.views.services import rows as services
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, column_widths, list_share
+from tests.deep import few
 from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeReads
@@ -81,7 +84,7 @@ def test_a_wider_screen_has_each_column_of_a_narrower_one(table: str) -> None:
     assert not lost
 
 
-@each_row("where", LIST_SCREENS)
+@pytest.mark.parametrize("where", few(LIST_SCREENS, 3))
 def test_no_list_loses_a_column_to_its_preview(where: str) -> None:
     @on_the_night(size=(100, 45))
     async def widen(night: Night) -> None:

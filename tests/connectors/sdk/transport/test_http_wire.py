@@ -35,17 +35,18 @@ def server(serve: Serve) -> Iterator[tuple[int, list[int]]]:
             yield int(listener.getsockname()[1]), accepted
         finally:
             over.set()
+            socket.create_connection(listener.getsockname()).close()  # wakes it from its `accept`
             thread.join(5)
 
 
 def accept(listener: socket.socket, serve: Serve, over: threading.Event, accepted: list[int]) -> None:
-    listener.settimeout(0.05)
     while not over.is_set():
-        with suppress(TimeoutError, ConnectionError):
+        with suppress(ConnectionError):
             connection = listener.accept()[0]
-            accepted.append(len(accepted))
             with connection, suppress(OSError):
-                serve(connection, over)
+                if not over.is_set():
+                    accepted.append(len(accepted))
+                    serve(connection, over)
 
 
 def received_request(connection: socket.socket) -> bytes:

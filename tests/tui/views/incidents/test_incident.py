@@ -39,7 +39,7 @@ async def test_a_closed_screen_leaves_no_painted_lines_in_memory(night: Night) -
         return sum(isinstance(item, StylesCache) for item in gc.get_objects())
 
     counts = []
-    for _ in range(4):
+    for _ in range(2):
         await _open(night)
         await night.press("escape")
         await night.see("Supply plan")

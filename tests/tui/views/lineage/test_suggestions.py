@@ -52,7 +52,7 @@ def command(store: Path, config: Path) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "choice, table, size",
     [
-        ("Accept", "dependencies", SIZE),
+        pytest.param("Accept", "dependencies", SIZE, marks=pytest.mark.deep),
         pytest.param("Reject", "rejected_dependencies", (80, 24), marks=pytest.mark.deep),
     ],
 )

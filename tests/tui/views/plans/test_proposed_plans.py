@@ -463,9 +463,11 @@ async def test_a_plan_shows_when_it_was_computed_and_is_computed_again_while_ope
     known = night.requests.draft
     _moves_on(night)
     with old_at_once():
+        night.app._tick()
         await night.see("1 step ", "the plan has changed since it was shown")
         await night.see("REMOVED 3", f"rerun {LOAD}", "changed  not sent")
         night.requests.draft = known
+        night.app._tick()
         await night.wait_until_hidden("REMOVED 3")
         await night.press("down")
         await night.see("new since the plan was shown")
@@ -555,6 +557,7 @@ async def test_a_plan_that_changes_below_its_dialog_is_confirmed_once_more(night
     night.requests.silent = True
     asked = len(night.requests.calls)
     with old_at_once():
+        night.app._tick()
         await night.until(lambda: len(night.requests.calls) > asked, "the plan computed again")
     _moves_on(night)
     await night.press("enter")

@@ -71,6 +71,7 @@ async def test_an_hour_chart_that_could_not_be_read_is_read_again(night: Night) 
     await night.see("RUNS  row 1 of")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeReads, "run_hours", refuse)
+        patch.setattr(run_list, "AGAIN_SECONDS", 0.1)
         await night.press("H")
         await night.see("the disk of the store is gone")
     await night.see("the busiest hour had 39 runs")  # after `AGAIN_SECONDS`
