@@ -55,12 +55,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what lies in tests/lab, in a deep folder or in `SOAK`, and gives each test its group and its place."""
+    """Marks what lies in tests/lab, in a deep folder or in `SOAK`, and gives each test its group and its place. A quiet
+    test is deep."""
     for item in items:
         folder = folder_of(item.path)
         if folder == LAB.name:
             item.add_marker(pytest.mark.lab)
-        elif folder in DEEP_FOLDERS:
+        elif folder in DEEP_FOLDERS or item.get_closest_marker("quiet"):
             item.add_marker(pytest.mark.deep)
         if item.path.name in SOAK:
             item.add_marker(pytest.mark.soak)
