@@ -389,7 +389,8 @@ def test_the_engine_refuses_a_store_that_it_cannot_use(tmp_path: Path, name: str
     assert before == (store.read_bytes() if store.is_file() else b"")
 
 
-@pytest.mark.parametrize("name", some(["newer", "text"], "newer"))
+@pytest.mark.deep
+@pytest.mark.parametrize("name", ["newer", "text"])
 def test_the_console_says_in_its_banner_why_it_cannot_read_the_store(tmp_path: Path, name: str) -> None:
     make, texts = STORES[name]
     argv = [sys.executable, "-m", "console", "--store", str(make(tmp_path)), "console", "--no-engine"]

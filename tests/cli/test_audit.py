@@ -66,6 +66,7 @@ def answering(bench: Bench) -> Iterator[None]:
         yield
     finally:
         ending.set()
+        bench.parts.answers.wake.set()
         engine.join(HANGS_SECONDS)
 
 
@@ -219,7 +220,7 @@ def test_at_a_terminal_the_reason_is_prompted_for_first(bench: Bench, monkeypatc
     bench.parts.config_sync.sync(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
-        done = headway(bench.url, "rerun", "fake/extract", "--timeout", "5")
+        done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0")
     assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--object", "extract", "--json").data
     assert [("request rerun", "a bad file")] == [(row["verb"], row["why"]) for row in rows]
@@ -233,7 +234,7 @@ def test_the_reason_for_a_plan_is_prompted_for_before_it_is_confirmed(
     bench.parts.evaluator.step(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "INC-0001"))
     with answering(bench):
-        done = headway(bench.url, "recover", "INC-0001", "--timeout", "5")
+        done = headway(bench.url, "recover", "INC-0001", "--timeout", "0")
     assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--json").data
     assert [("start plan", "a bad file")] == [(row["verb"], row["why"]) for row in rows if row["object"] != "config"]

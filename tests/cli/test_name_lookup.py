@@ -74,8 +74,18 @@ OF_JOBS = (
 """Every command that a job may be named to."""
 
 
-@each_row("line", OF_JOBS)
+@each_row("line", OF_JOBS[::2])
 def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: str) -> None:
+    check_short_name(bench, line)
+
+
+@pytest.mark.deep
+@each_row("line", OF_JOBS[1::2])
+def test_the_end_of_a_name_is_enough_for_the_other_commands(bench: Bench, line: str) -> None:
+    check_short_name(bench, line)
+
+
+def check_short_name(bench: Bench, line: str) -> None:
     typed(bench, line.format("load_orders"))  # either name finds done what it does
     short, full = typed(bench, line.format("load_orders")), typed(bench, line.format("fake/db07:load_orders"))
     assert (full.code, full.err.replace("fake/db07:", "")) == (short.code, short.err.replace("fake/db07:", ""))

@@ -359,7 +359,10 @@ def test_an_aborted_plan_names_a_rerun_that_was_sent_and_may_still_start(
     fail(bench)
     bench.scheduler.on_act = None
     with at_work(bench):
-        main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "1"])
+        main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "0"])
+        wait_until(
+            lambda: [("sent",)] == [tuple(row) for row in bench.store.rows("SELECT state FROM action")], "a rerun"
+        )
     with bench.store.write(None) as session:
         session.rows("UPDATE run SET state = ?", (run_state.value,))
     capsys.readouterr()

@@ -82,8 +82,9 @@ def test_an_answer_at_the_end_of_a_wait_is_accepted(bench: Bench) -> None:
 
 
 def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(requests, "ENGINE_CHECK_SECONDS", 0.05)
     failed(bench)
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
     hold(bench, holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))

@@ -427,12 +427,12 @@ def test_systems_with_unseen_targets_are_returned_with_their_last_poll(bench: Be
 
 def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:
     row = {"name": "etl/job", "text": "mail ann@example.org\x1b[31m password=hunter2 " + "<" * 9_000}
-    is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500), {}, {"offset": 7}))
+    is_error, document, text = _reply(tool_reply(DocumentPage([row] * 30), {}, {"offset": 7}))
     assert not is_error
     assert len(text) <= MAX_CHARS
     stored = document[UNTRUSTED]
     following = {"offset": 7 + len(stored)}
-    assert (f"{500 - len(stored)} list items; ask for less", following) == (document["omitted"], document["next"])
+    assert (f"{30 - len(stored)} list items; ask for less", following) == (document["omitted"], document["next"])
     assert {"etl/job"} == {item["name"] for item in stored}
     assert not [secret for secret in ("ann@", "hunter2", "\x1b") if secret in stored[0]["text"]]
 

@@ -8,14 +8,35 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
+from queue import Queue
 from time import time
 from typing import Any
 
+import pytest
 from aiohttp import WSMsgType, web
+from slack_sdk.http_retry.builtin_interval_calculators import BackoffRetryIntervalCalculator
+from slack_sdk.socket_mode.builtin import client as library
+from slack_sdk.socket_mode.interval_runner import IntervalRunner
 
 SECONDS = 10.0
+PAUSE_SECONDS = 0.02
+
+
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """slack-sdk looks for a lost connection every 5 s and for its own end every second, and tries again after a second.
+    Its timeouts are as ever."""
+    patch.setattr(library, "IntervalRunner", lambda target, seconds: IntervalRunner(target, min(seconds, 0.1)))
+    patch.setattr(library, "Queue", _Queue)
+    patch.setattr(BackoffRetryIntervalCalculator, "calculate_sleep_duration", lambda *_: 0.0)
+
+
+class _Queue(Queue[Any]):
+    """`get` waits in vain no longer than a moment."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        return super().get(block, timeout and min(timeout, PAUSE_SECONDS))
 
 
 class FakeSlack:
@@ -38,6 +59,7 @@ class FakeSlack:
         self._sockets: list[web.WebSocketResponse] = []
         self._numbers = count(1)
         self._loop = asyncio.new_event_loop()
+        self._pinging = asyncio.Event()
         self.port = 0
 
     @property
@@ -83,6 +105,11 @@ class FakeSlack:
         for socket in list(self._sockets):
             asyncio.run_coroutine_threadsafe(socket.close(), self._loop).result(SECONDS)
 
+    def ping(self) -> None:
+        """Pings from now on, as Slack does: slack-sdk can close a connection only between two reads, each of which
+        waits 3 s for data."""
+        self._loop.call_soon_threadsafe(self._pinging.set)
+
     async def _open(self, request: web.Request) -> web.Response:
         if (
             self.refuses == "apps.connections.open"
@@ -116,11 +143,20 @@ class FakeSlack:
         await socket.send_json(hello)
         self.connections += 1
         self._sockets.append(socket)
+        pings = asyncio.create_task(self._ping(socket))
         async for message in socket:
             if message.type == WSMsgType.TEXT:
                 self.confirmed.add(json.loads(message.data)["envelope_id"])
         self._sockets.remove(socket)
+        pings.cancel()
         return socket
+
+    async def _ping(self, socket: web.WebSocketResponse) -> None:
+        await self._pinging.wait()
+        with suppress(ConnectionError):
+            while not socket.closed:
+                await socket.ping()
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _serve(self, ready: threading.Event, ended: asyncio.Event) -> None:
         app = web.Application()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
@@ -102,10 +103,21 @@ class OwnersNight:
             assert step <= known < OVER, f"{day.timeliness}, and the owner knows {self.last}"
 
 
-@examples(300, suppress_health_check=[HealthCheck.too_slow])
+@examples(60, suppress_health_check=[HealthCheck.too_slow])
 @example([(15, "extract", "fails"), (10, "extract", "is green"), (45, "prices", "is green"), (30, "load", "is green")])
 @given(st.lists(STEP, min_size=3, max_size=14))
 def test_the_owner_knows_the_day_and_is_notified_of_each_change_once(steps: list[tuple[int, str, str]]) -> None:
+    live_through(steps)
+
+
+@pytest.mark.deep
+@examples(300, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEP, min_size=3, max_size=14))
+def test_the_owner_knows_many_days(steps: list[tuple[int, str, str]]) -> None:
+    live_through(steps)
+
+
+def live_through(steps: list[tuple[int, str, str]]) -> None:
     night = OwnersNight()
     for takes, name, does in steps:
         if night.now + minutes(takes) >= at("11:00"):

@@ -284,6 +284,13 @@ CHANGES: dict[str, Callable[[Night], object]] = {
 }
 
 
+def test_no_change_iterates_over_the_estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    night = Night(tmp_path, SMALL // 3, monkeypatch)
+    visits = {name: night.change(change, monkeypatch).visits for name, change in CHANGES.items()}
+    assert dict.fromkeys(CHANGES, 0) == visits
+
+
+@pytest.mark.deep
 def test_one_change_costs_the_same_in_an_estate_four_times_as_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

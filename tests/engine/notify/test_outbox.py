@@ -204,7 +204,9 @@ def test_an_alert_that_needs_a_person_is_abandoned_by_its_own_refusals_and_age(
     assert [("sent",)] == bench.store.rows("SELECT state FROM delivery WHERE id = 2")
 
 
-def test_what_waits_when_an_engine_begins_is_sent_after_its_first_evaluation(bench: Bench) -> None:
+def test_what_waits_when_an_engine_begins_is_sent_after_its_first_evaluation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ "Restart it by 05:48" left 0.1 s before "breached": the engine was down meanwhile."""
     fail_and_notify(bench, SendResult(False, "451"))
     bench.sink.answer = SendResult(True)
@@ -219,6 +221,7 @@ def test_what_waits_when_an_engine_begins_is_sent_after_its_first_evaluation(ben
             sent.append(len(bench.sink.got))
         return number > 1
 
+    monkeypatch.setattr(bench.parts.outbox.wake, "wait", lambda _: True)
     bench.parts.outbox.run(bench.fence, stopping)
     wait_until_sent(bench.parts.outbox)
     assert ([1], 2) == (sent, len(bench.sink.got))

@@ -78,7 +78,8 @@ def test_a_cancelled_event_is_no_shift() -> None:
 
 
 @each_row("text", ["", "<html>log in</html>", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT", "\x00\x01"])
-def test_what_is_no_calendar_is_refused(text: str) -> None:
+def test_what_is_no_calendar_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_call, "parse_apart", lambda function, *arguments: function(*arguments))
     with pytest.raises(RotaParseError, match="not a readable calendar"):
         read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
 
@@ -94,7 +95,8 @@ def test_an_event_that_comes_back_all_the_time_is_refused_before_it_is_counted(r
         read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
 
 
-def test_more_shifts_than_the_limit_are_refused_rather_than_cut() -> None:
+def test_more_shifts_than_the_limit_are_refused_rather_than_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_call, "parse_apart", lambda function, *arguments: function(*arguments))
     hourly = [event(f"Ann {n}", BEGIN, BEGIN + timedelta(hours=1), "RRULE:FREQ=HOURLY") for n in range(8)]
     with pytest.raises(RotaParseError, match="it has more than 5,000 shifts within 30 days"):
         read_rota(calendar(*hourly), ("ann",), BEGIN, BEGIN + 30 * DAY)

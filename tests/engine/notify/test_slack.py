@@ -31,7 +31,7 @@ from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_write_api import count, permit
 from tests.fakes.internet import fake_internet
-from tests.fakes.slack import FakeSlack
+from tests.fakes.slack import FakeSlack, hasten
 from tests.lab.process import HANGS_SECONDS, free_port, wait_until
 from tests.messages import message_of
 
@@ -44,6 +44,7 @@ WEBHOOK_URL = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops"
 def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
+    hasten(monkeypatch)
     with FakeSlack().running() as made:
         monkeypatch.setattr(buttons, "API", f"{made.url}/api/")
         monkeypatch.setattr(buttons, "RETRY_SECONDS", 0.2)
@@ -77,6 +78,7 @@ def pressed(bench: Bench, slack: FakeSlack) -> Iterator[FakeSlack]:
         yield slack
     finally:
         ended.set()
+        slack.ping()
         bench.parts.slack.wake.set()
         for worker in workers:
             worker.join(HANGS_SECONDS)
@@ -143,7 +145,7 @@ def test_a_press_is_confirmed_only_once_it_is_stored(
     with bench.store.write(bench.fence) as session:
         session.rows("UPDATE incident SET title = title")  # no other writer until it ends
         envelope = pressed.press(action_id, MARA, pressed.messages[-1])
-        sleep(0.5)
+        sleep(0.2)
         assert envelope not in pressed.confirmed
     wait_until(lambda: envelope in pressed.confirmed, "a confirmation")
     wait_until(lambda: len(pressed.replies) == 1, "a reply")

@@ -110,7 +110,7 @@ def test_a_target_that_was_slow_waits_in_the_second_queue_until_it_is_quick_agai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
-    waits, prompt = [0.3], list[int]()
+    waits, prompt = [0.12], list[int]()
     stub = StubPoller(1)
     with working() as (made, _):
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -306,8 +306,8 @@ def test_a_hung_worker_is_reported_by_name_and_stops_the_ping(
         return []
 
     monkeypatch.setattr(hangs_at, hangs)
-    part: Callable[..., None] = getattr(bench.parts, name).run
-    thread = threading.Thread(target=part, args=(bench.fence, over.is_set))
+    part = getattr(bench.parts, name)
+    thread = threading.Thread(target=part.run, args=(bench.fence, over.is_set))
     thread.start()
     try:
         assert hung.wait(SECONDS)
@@ -316,4 +316,5 @@ def test_a_hung_worker_is_reported_by_name_and_stops_the_ping(
     finally:
         over.set()
         go.set()
+        part.wake.set()
         thread.join(SECONDS)

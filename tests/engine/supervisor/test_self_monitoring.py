@@ -16,7 +16,8 @@ from connectors.sdk.secrets import SecretStore
 from console.config.sections import AlertSettings
 from console.domain.switches import MODE
 from console.engine import worker
-from console.engine.notify import self_monitoring
+from console.engine.notify import backoff, self_monitoring
+from console.engine.notify.backoff import RetryDecision
 from console.engine.notify.outbox import REPEAT_MARK
 from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
 from console.engine.notify.senders import SendResult, send_by_apprise
@@ -27,7 +28,7 @@ from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
 from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
 from tests.factories import at
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.sinks import SmtpSink
 from tests.messages import REPEAT_TEXT
 from tests.present import present
@@ -211,6 +212,18 @@ def no_sender_waits() -> None:
 END = "Resolved: Headway bench: store available again"
 
 
+def retries_wait(patch: pytest.MonkeyPatch) -> threading.Event:
+    """What did not arrive is sent again at once, but not before this is set."""
+    go = threading.Event()
+
+    def retry(*_: object, **__: object) -> RetryDecision:
+        assert go.wait(HANGS_SECONDS)
+        return RetryDecision(timedelta(0))
+
+    patch.setattr(self_monitoring, "after_failure", retry)
+    return go
+
+
 def stands_by(bench: Bench, own: SelfMonitor) -> bool:
     """Whether the engine without the lease has dropped what it reported, all of which has been sent."""
     own.note_standby(bench.parts, 0.0)
@@ -272,21 +285,22 @@ def test_the_end_of_an_engine_without_the_lease_stops_where_the_problem_comes_ag
 ) -> None:
     """A pager would close the page of the new one."""
     monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
+    problem = f"Headway bench: cannot send alerts, store unavailable{REPEAT_MARK}"
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own, post = at_once(), post_of(bench)
         own.leads = False
         own.report(bench.parts, None, FULL)
         wait_until(lambda: len(post.got) == 1, "the problem", 10)
         no_sender_waits()
+        go = retries_wait(monkeypatch)
         post.answers["one"] = SendResult(False, "error=503")
         wait_until(lambda: stands_by(bench, own), "its end", 10)
         wait_until(lambda: len(post.got) >= 2, "a try of its end", 10)
         own.report(bench.parts, None, FULL)
         post.answers.clear()
+        go.set()
         no_sender_waits()
-        titles = [title for title, _ in post.to("one")]
-        assert titles.index(END) < len(titles) - 1
-        assert END != titles[-1]
+        assert ([problem, END], {problem}) == (titles(bench)[:2], set(titles(bench)[2:]))
 
 
 def recorded(bench: Bench, own: SelfMonitor) -> list[tuple[object, ...]]:
@@ -315,7 +329,7 @@ def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
     def full(*_: object) -> None:
         raise StoreUnusable("the store at x: database or disk is full")
 
-    monkeypatch.setattr("random.random", lambda: 0.5)
+    go = retries_wait(monkeypatch)
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = SendResult(False, "error=503")
         own = at_once()
@@ -326,6 +340,7 @@ def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
             with pytest.raises(StoreUnusable):
                 own.report(bench.parts, bench.fence, {})
             post_of(bench).answers.clear()
+            go.set()
             wait_until(lambda: 2 <= len(post_of(bench).got), "the second try", 20)
         wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
 
@@ -347,7 +362,7 @@ def test_a_receiver_that_refuses_permanently_is_not_retried_without_end(
 def test_a_repeat_from_memory_is_marked_where_the_answer_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("random.random", lambda: 0.0)
+    monkeypatch.setattr(backoff, "LEAST_REPEAT", timedelta(0))
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = SendResult(None, "the server closed the connection")
         own = at_once()
