@@ -127,8 +127,20 @@ MAKE_STORES = {
 }  # fmt: skip
 """The making of a store is what these are about. It costs a third of a second; a copy (`tests.store.ready`) nothing."""
 MAKERS = ("open_database", "migrate")
+SHORT_ON_PURPOSE = {
+    "connectors/checks/test_http.py",  # a server that answers long after its caller's deadline
+    "engine/endpoints/test_lineage_receiver.py",  # the setting of a sender
+    "invariants/locked.py",  # how long SQLite waits for a lock
+    "invariants/test_receivers_killed.py",  # a request that a killed engine may never answer is sent again
+}
+"""Files with limits that are no wait for a thread or a process."""
 LONGEST_NAP = 1.0
 NAPPERS = {"time", "asyncio"}
+CLOCK_CALLS = {"monotonic", "perf_counter", "process_time", "thread_time"}
+LIMITED = {"join", "result", "wait"}
+"""Calls that give up after the time of their first argument; others do after their `timeout`."""
+SHORTEST_LIMIT, LONGEST_PAUSE = 60.0, 1.0
+"""Seconds. A shorter limit is over on a busy machine before what it waits for; what ends sooner still is a pause."""
 
 
 def written(*but: str, holding: Iterable[str]) -> list[tuple[str, ast.Module]]:
@@ -181,6 +193,79 @@ def naps(tree: ast.Module) -> list[int]:
     return [line for line, span in spans if isinstance(span, ast.Constant) and cast(float, span.value) > LONGEST_NAP]
 
 
+def constants(tree: ast.Module) -> dict[str, float]:
+    """The numbers that the module gives a name."""
+    return {
+        target.id: float(node.value.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if isinstance(node.value.value, int | float)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def number(node: ast.AST, names: dict[str, float]) -> float | None:
+    """The value of a number or of a module's name for one; None where the code does not say it."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    return float(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, int | float) else None
+
+
+def is_duration(node: ast.AST, durations: set[str]) -> bool:
+    """Whether it is a clock minus an earlier instant, or a name for that."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+        return any(name_of(part) in CLOCK_CALLS for part in ast.walk(node))
+    return isinstance(node, ast.Name) and node.id in durations
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions that run beside others: without those that are marked quiet."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            marks = {ast.unparse(mark) for mark in node.decorator_list}
+            if "pytest.mark.quiet" not in marks:
+                yield node
+
+
+def measured(tree: ast.Module) -> list[int]:
+    """Lines that compare how long something took with a bound below `SHORTEST_LIMIT`."""
+    names, lines = constants(tree), set[int]()
+    for function in functions(tree):
+        assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
+        durations = {
+            target.id
+            for node in assigned
+            if is_duration(node.value, set())
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(function):
+            if isinstance(node, ast.Compare):
+                for side, sign, other in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
+                    below, above = (side, other) if isinstance(sign, ast.Lt | ast.LtE) else (other, side)
+                    bound = number(above, names)
+                    if is_duration(below, durations) and bound is not None and bound < SHORTEST_LIMIT:
+                        lines.add(node.lineno)
+    return sorted(lines)
+
+
+def short_limits(tree: ast.Module) -> list[int]:
+    """Lines that wait for a thread, a process or an event, and give up between `LONGEST_PAUSE` and
+    `SHORTEST_LIMIT`."""
+    names = constants(tree)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        for limit in (
+            *(call.args[:1] if name_of(call) in LIMITED else ()),
+            *(word.value for word in call.keywords if word.arg == "timeout"),
+        )
+        if LONGEST_PAUSE <= (number(limit, names) or 0.0) < SHORTEST_LIMIT
+    ]
+
+
 def makes_stores(tree: ast.Module) -> bool:
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     calls = {name_of(node) for node in ast.walk(tree)}
@@ -201,6 +286,18 @@ def test_no_test_sleeps_for_long() -> None:
     assert {} == {name: lines for name, tree in written("bench", "lab", holding=[r"sleep\("]) if (lines := naps(tree))}
 
 
+def test_no_test_that_runs_beside_others_measures_how_long_something_takes() -> None:
+    """A busy machine is slower than any bound: what needs one is marked quiet, and runs alone."""
+    clocks = [rf"{name}\(" for name in CLOCK_CALLS]
+    assert {} == {name: lines for name, tree in written("bench", "lab", holding=clocks) if (lines := measured(tree))}
+
+
+def test_no_wait_for_a_thread_or_a_process_gives_up_early() -> None:
+    calls = [r"join\(", r"result\(", r"wait\(", "timeout="]
+    found = {name: lines for name, tree in written("bench", "lab", holding=calls) if (lines := short_limits(tree))}
+    assert SHORT_ON_PURPOSE == found.keys(), found
+
+
 def test_stores_are_made_by_migrations_only_where_that_is_the_point() -> None:
     assert MAKE_STORES == {name for name, tree in written("bench", "lab", holding=MAKERS) if makes_stores(tree)}
 
@@ -219,6 +316,26 @@ def test_stores_are_made_by_migrations_only_where_that_is_the_point() -> None:
 def test_a_clock_call_at_import_is_detected_wherever_it_is(bad: str) -> None:
     assert [1] == [1 for _ in clock_at_import(ast.parse(bad))]
     assert [] == clock_at_import(ast.parse("def test():\n    now = datetime.now(UTC)\nLATER = lambda: time.time()"))
+
+
+@each_row(
+    "bad",
+    [
+        "def test():\n    began = time.monotonic()\n    assert time.monotonic() - began < 5",
+        "def test():\n    took = perf_counter() - began\n    assert 0 < took <= 0.5",
+        "SOON = 2.0\ndef test():\n    assert SOON > time.process_time() - began",
+    ],
+)
+def test_a_bound_of_a_duration_is_seen(bad: str) -> None:
+    assert 1 == len(measured(ast.parse(bad)))
+    assert [] == measured(ast.parse(f"@pytest.mark.quiet\n{bad[bad.index('def') :]}"))
+    assert [] == measured(ast.parse("def test():\n    assert time.monotonic() - began < HANGS_SECONDS"))
+
+
+def test_a_short_limit_is_seen_and_a_pause_is_left() -> None:
+    bad = "SOON = 10.0\nthread.join(5)\nevent.wait(SOON)\nsubprocess.run(line, timeout=20)"
+    assert [2, 3, 4] == short_limits(ast.parse(bad))
+    assert [] == short_limits(ast.parse("event.wait(0.1)\nthread.join(HANGS_SECONDS)\nrun(1)\nfuture.result()"))
 
 
 def test_a_long_sleep_is_seen_and_a_short_one_is_left() -> None:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -26,7 +25,7 @@ from console.cli.main import main
 from console.store.db.read_connection import open_read_connection
 from console.store.queries.completion import complete_held_jobs
 from tests.engine.holds.test_holds import Night, a_night, at, repair
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 JOB = "fake/load"
 
@@ -68,9 +67,7 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         mark = night.bench.scheduler.marks["load"]
         assert at("05:30") == mark.until
         capsys.readouterr()
-        limit = time.monotonic() + 20
-        while night.hold()[0] != "held" and time.monotonic() < limit:
-            time.sleep(0.02)
+        wait_until(lambda: night.hold()[0] == "held", "the hold")
         capsys.readouterr()  # what the engine logs comes here, too
         assert Exit.OK == run(night, "hold", "--json")
         [document] = json.loads(capsys.readouterr().out)

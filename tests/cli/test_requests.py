@@ -58,7 +58,7 @@ def test_an_unresponsive_engine_is_waited_for_no_longer_than_requested(
     failed(bench)
     begun = time.monotonic()
     assert Exit.REFUSED == main(["--store", bench.url, *texts, "--yes", "--timeout", "0.3"])
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < HANGS_SECONDS
     assert "did not answer in 0s; it still has the request" in capsys.readouterr().err
     assert [] == bench.scheduler.acted
 

@@ -575,6 +575,7 @@ def test_what_is_defined_twice_is_named_with_its_line(tmp_path: Path, text: str,
     assert [f"headway.toml:{place}: {problem}"] == faults(tmp_path, text)
 
 
+@pytest.mark.quiet
 def test_a_key_that_is_defined_twice_in_a_large_file_is_found_soon(tmp_path: Path) -> None:
     rows = "".join(f"  {{ a = {number} }},\n" for number in range(6000))
     begun = process_time()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from time import process_time
 
+import pytest
+
 from console.domain.name_pattern import exact_name, literal, matches_name
 from console.timing.maintenance import matches_any
 from tests.rows import each_row
@@ -29,6 +31,7 @@ def test_a_star_is_any_text(pattern: str, name: str, is_match: bool) -> None:
     assert is_match is matches_name(pattern, name)
 
 
+@pytest.mark.quiet
 def test_many_stars_take_linear_time() -> None:
     """Anyone who may silence a job could stop the evaluation: 12 stars took hours."""
     began = process_time()

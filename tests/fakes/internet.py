@@ -21,8 +21,9 @@ import httpx
 import requests
 
 from tests.fakes.receiver_limits import refusal
+from tests.lab.process import HANGS_SECONDS
 
-SECONDS = 10.0
+SECONDS = HANGS_SECONDS
 PLAIN_REPLIES = {"hooks.slack.com": b"ok"}
 
 

@@ -20,7 +20,9 @@ from slack_sdk.http_retry.builtin_interval_calculators import BackoffRetryInterv
 from slack_sdk.socket_mode.builtin import client as library
 from slack_sdk.socket_mode.interval_runner import IntervalRunner
 
-SECONDS = 10.0
+from tests.lab.process import HANGS_SECONDS
+
+SECONDS = HANGS_SECONDS
 PAUSE_SECONDS = 0.02
 
 

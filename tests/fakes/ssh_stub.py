@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,8 @@ import paramiko
 import paramiko.common
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.lab.process import HANGS_SECONDS
 
 Exchange = Callable[[paramiko.Channel, bytes], None]
 
@@ -56,7 +57,7 @@ class _StubServer(paramiko.ServerInterface):
         if not self.server.forwards:
             return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         try:
-            self.server.onward[chanid] = socket.create_connection(to, timeout=5)
+            self.server.onward[chanid] = socket.create_connection(to, timeout=HANGS_SECONDS)
         except OSError:
             return paramiko.common.OPEN_FAILED_CONNECT_FAILED
         return paramiko.common.OPEN_SUCCEEDED
@@ -110,7 +111,7 @@ class StubServer:
 
     def hang_if(self, step: str) -> None:
         if self.hang == step:
-            self._over.wait(20)
+            self._over.wait(HANGS_SECONDS)
 
     def serve(self, channel: paramiko.Channel) -> None:
         """Reads all input, then talks and closes; what the client breaks off is its own affair."""
@@ -135,10 +136,9 @@ class StubServer:
         self._over.set()
         self.hang_up()
         self._listener.close()
-        self._thread.join(5)
-        until = time.monotonic() + 5
-        while any(transport.is_alive() for transport in self._transports) and time.monotonic() < until:
-            time.sleep(0.01)
+        self._thread.join(HANGS_SECONDS)
+        for transport in self._transports:
+            transport.join(HANGS_SECONDS)
 
     def _accept(self) -> None:
         while not self._over.is_set():

@@ -26,7 +26,7 @@ from console.store.db.database import Database
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.invariants.worlds import Sink, World, config_of
-from tests.lab.process import PATIENCE
+from tests.lab.process import HANGS_SECONDS, PATIENCE
 from tests.store.ready import open_ready, place_ready
 
 LEASE_SECONDS = 2.0
@@ -82,7 +82,7 @@ class Child:
         """At once, where it still runs; returns when it has ended."""
         with suppress(ProcessLookupError):
             self.signal(signal.SIGKILL)
-        self.process.join(6)
+        self.process.join(HANGS_SECONDS)
 
     def close(self) -> None:
         """Ends it, in good order where it can."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +95,7 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
     assert "" == clean("abc", 0)
 
 
+@pytest.mark.quiet
 @each_row("piece", ["\x1b[", "\x90", "\x1b]0;", "\x1b[0;", "\x1b", "[" * 3 + "\x9b 0"])
 def test_f57_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))

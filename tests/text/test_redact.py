@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,6 +123,7 @@ def test_masking_twice_is_masking_once_and_no_text_grows(text: str) -> None:
         assert once == mask(once)
 
 
+@pytest.mark.quiet
 @each_row(
     "piece",
     ["a", "=", " ", "-", "eyJ-", "eyJ", "-----BEGIN A-----", "-----END A-----\n", "password", "password=", "token:",

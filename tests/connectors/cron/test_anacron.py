@@ -21,6 +21,7 @@ from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
 from tests.connectors.cron.support import ask, connect, read_line
 from tests.connectors.cron.test_gate import Gated
 from tests.fakes.ssh_local import ME, LocalHost
+from tests.lab.process import wait_until
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TABLE = """\
@@ -168,12 +169,15 @@ def reruns(host: LocalHost, job: str = "db07:anacron/job.good") -> list[RunRecor
     key = new_key()
     connector.act(preview, key, 20)
     cursor, result = "", dict[str, RunRecord]()
-    for _ in range(200):
+
+    def has_ended() -> bool:
+        nonlocal cursor
         poll = connector.poll(cursor, (), 20)
-        cursor, result = poll.cursor, result | {run.attempt_key: run for run in poll.runs}
-        if result and not poll.more and not any(run.state.is_open for run in result.values()):
-            break
-        time.sleep(0.05)
+        cursor = poll.cursor
+        result.update({run.attempt_key: run for run in poll.runs})
+        return bool(result) and not poll.more and not any(run.state.is_open for run in result.values())
+
+    wait_until(has_ended, f"the end of the rerun of {job}")
     assert [key] == [run.action_key for run in result.values()], "its log and its mark tell one attempt"
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     assert "before" in connector.act(preview, key, 20).message
@@ -223,11 +227,12 @@ def test_a_run_of_anacrons_own_just_before_a_rerun_stays_another(rerunnable: Loc
     first = connector.poll("", (), 20)
     connector.act(preview, key, 20)
     by_key: dict[str, RunRecord] = {}
-    for _ in range(200):
-        by_key |= {run.attempt_key: run for run in connector.poll(first.cursor, (), 20).runs}
-        if any(run.action_key == key and not run.state.is_open for run in by_key.values()):
-            break
-        time.sleep(0.05)
+
+    def has_ended() -> bool:
+        by_key.update({run.attempt_key: run for run in connector.poll(first.cursor, (), 20).runs})
+        return any(run.action_key == key and not run.state.is_open for run in by_key.values())
+
+    wait_until(has_ended, "the end of the rerun")
     assert [(key, RunState.SUCCEEDED, 0)] == [
         (run.action_key, run.state, run.exit_code)
         for run in by_key.values()

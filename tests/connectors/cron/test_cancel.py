@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +22,7 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.script_output import HostNow
 from tests.connectors.cron.support import Breaking, ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import wait_until
 from tests.rows import each_row
 
 NOW = datetime(2026, 11, 20, 8, 20, tzinfo=UTC)
@@ -62,10 +61,7 @@ def sessions(leader: int) -> list[int]:
 
 
 def wait(what: str, query: Callable[[], object]) -> None:
-    until = time.monotonic() + HANGS_SECONDS
-    while not query():
-        assert time.monotonic() < until, what
-        time.sleep(0.05)
+    wait_until(query, what)
 
 
 def running(host: LocalHost, command: str, ready: Path) -> RunRecord:

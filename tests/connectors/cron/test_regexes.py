@@ -67,6 +67,7 @@ def test_a_mebibyte_of_hostile_text_is_read_within_a_second(name: str) -> None:
     assert seconds(PATTERNS[name], hostile(worst, 1024 * KIB)) < 1
 
 
+@pytest.mark.quiet
 def test_a_long_comment_with_a_name_is_read_at_once() -> None:
     text = "# headway: a" + " " * 1024 * KIB + "x\n# headway: \t \n# headway: load orders \r\n1 2 * * * /a\n"
     table = crontab.CrontabFile("/var/spool/cron/crontabs/etl", text, "etl", 0o600, "etl")

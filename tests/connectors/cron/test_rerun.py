@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.cron.support import HOSTILE, Breaking, connect
 from tests.deep import few
 from tests.fakes.ssh_local import ME, LocalHost
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import wait_until
 
 
 @pytest.fixture
@@ -33,13 +32,15 @@ def ask(job: str, state: RunState = RunState.FAILED) -> ActionSpec:
 
 def ended(host: LocalHost, key: str) -> RunRecord:
     """The attempt made under `key`, once it has ended."""
-    until = time.monotonic() + HANGS_SECONDS
-    while time.monotonic() < until:
-        for run in connect(host).poll("", (), 20).runs:
-            if run.action_key == key and not run.state.is_open:
-                return run
-        time.sleep(0.05)
-    raise AssertionError(f"no attempt under {key}")
+    runs: list[RunRecord] = []
+
+    def has_ended() -> bool:
+        polled = connect(host).poll("", (), 20).runs
+        runs[:] = [run for run in polled if run.action_key == key and not run.state.is_open]
+        return bool(runs)
+
+    wait_until(has_ended, f"the end of the attempt under {key}")
+    return runs[0]
 
 
 def rerun(host: LocalHost, job: str) -> tuple[Preview, RunRecord]:
@@ -72,10 +73,7 @@ def test_output_of_a_rerun_is_its_log(host: LocalHost) -> None:
     host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo erred >&2\n")
     _, attempt = rerun(host, "db07:talk")
     ref = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref)
-    until = time.monotonic() + HANGS_SECONDS
-    while (text := connect(host).log(ref, None, 1000, 20).text) != "said\nerred\n":
-        assert time.monotonic() < until, text
-        time.sleep(0.05)
+    wait_until(lambda: connect(host).log(ref, None, 1000, 20).text == "said\nerred\n", "its output")
 
 
 def test_a_log_that_is_followed_leaves_nothing_out_and_its_tail_says_so(host: LocalHost) -> None:
@@ -83,10 +81,7 @@ def test_a_log_that_is_followed_leaves_nothing_out_and_its_tail_says_so(host: Lo
     host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo more\n")
     _, attempt = rerun(host, "db07:talk")
     ref, cron = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref), connect(host)
-    until = time.monotonic() + HANGS_SECONDS
-    while cron.log(ref, None, 1000, 20).text != "said\nmore\n":
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: cron.log(ref, None, 1000, 20).text == "said\nmore\n", "its output")
     parts = [cron.log(ref, start, 1000, 20) for start in (None, "5", "10")]
     assert [("said\nmore\n", False), ("more\n", False), ("", False)] == [(part.text, part.cut) for part in parts]
     assert cron.log(ref, None, 5, 20).cut
@@ -128,10 +123,7 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
     connector = connect(host)
     preview = connector.preview(ask("db07:slow"), 20)
     connector.act(preview, new_key(), 20)
-    until = time.monotonic() + HANGS_SECONDS
-    while not list(host.spool.rglob("pid")):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: list(host.spool.rglob("pid")), "the file with its process id")
     with pytest.raises(NotSupported, match=r"runs on db07 as process|started meanwhile"):
         connector.act(preview, new_key(), 20)
     overlap = connector.preview(ask("db07:slow"), 20).overlap
@@ -191,10 +183,8 @@ def test_a_running_rerun_is_running_at_the_first_poll_that_reads_it(
     host.crontab.write_text(f"# headway: slow\n10 3 * * * while [ ! -e {stop} ]; do sleep 0.05; done\n")
     connector, key = connect(host), new_key()
     connector.act(connector.preview(ask("db07:slow"), 20), key, 20)
-    until = time.monotonic() + HANGS_SECONDS
-    while not (runs := list(host.spool.rglob("runs"))) or "\tS\t" not in runs[0].read_text():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: any("\tS\t" in path.read_text() for path in host.spool.rglob("runs")), "the record of its start")
+    runs = list(host.spool.rglob("runs"))
     parts = runs[0].read_text().split("\t")
     parts[3] = str(int(parts[3]) - 60)  # it began a minute ago
     runs[0].write_text("\t".join(parts))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from connectors.cron.wrapper import CancelRecord, WrapperEnd, WrapperStart, read_record
 from tests.fakes.ssh_local import ME, WRAPPER
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import wait_until
 
 
 class Cron:
@@ -55,10 +54,7 @@ def cron(tmp_path: Path) -> Iterator[Cron]:
 
 
 def wait_for(path: Path) -> None:
-    until = time.monotonic() + HANGS_SECONDS
-    while not path.exists():
-        assert time.monotonic() < until, f"{path} never came"
-        time.sleep(0.01)
+    wait_until(path.exists, str(path))
 
 
 def test_start_end_status_and_output_are_recorded(cron: Cron) -> None:

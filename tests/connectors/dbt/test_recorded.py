@@ -42,6 +42,7 @@ from tests.fakes.dbt_tool import NODES, outcomes
 from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.ssh_stub import StubServer
 from tests.fakes.unsent import CROWDS, ELSEWHERE_OVER_SSH, UNSENT_OVER_SSH
+from tests.lab.process import wait_until
 
 RECORDED = Path(__file__).parents[2] / "recordings" / "dbt"
 ORDERS = "model.shop.orders"
@@ -421,10 +422,16 @@ def test_an_older_failed_run_is_retried_with_its_saved_state(etl01: DbtHost) -> 
         connector.act(preview, key, 20)
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     reported_runs: list[RunRecord] = []
-    until, cursor = time.monotonic() + 30, second.cursor
-    while not any(run.state is RunState.SUCCEEDED for run in reported_runs) and time.monotonic() < until:
+    cursor = second.cursor
+
+    def has_succeeded() -> bool:
+        nonlocal cursor
         poll = connector.poll(cursor, (), 20)
-        reported_runs, cursor = [*reported_runs, *poll.runs], poll.cursor
+        cursor = poll.cursor
+        reported_runs.extend(poll.runs)
+        return any(run.state is RunState.SUCCEEDED for run in reported_runs)
+
+    wait_until(has_succeeded, "the retry's success")
     runs = [run for run in reported_runs if run.job == "etl01:shop"]
     assert {(key, failed.attempt_key)} == {(run.action_key, run.period_key) for run in runs}
     assert {ORDERS, "model.shop.daily_total"} == {run.job.partition("/")[2] for run in reported_runs} - {""}

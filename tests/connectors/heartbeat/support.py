@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from connectors.heartbeat.options import HeartbeatOptions
 from connectors.sdk.conformance.world import closed_port
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.records import RunRecord
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 TOKENS = {"export": "export-0123456789abcdef", "mart": "mart-0123456789abcdef00"}
 
@@ -85,8 +84,5 @@ def ping(listener: PingListener, path: str, body: bytes = b"", job: str = "expor
     return raw_reply(listener, head.encode() + body).partition("\r\n")[0]
 
 
-def wait_for(query: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not query():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.02)
+def wait_for(query: Callable[[], bool]) -> None:
+    wait_until(query, "the report")

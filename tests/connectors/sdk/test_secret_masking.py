@@ -516,6 +516,7 @@ def test_the_tail_of_a_log_begins_with_a_whole_line(secrets: SecretStore) -> Non
     assert f"second\n{MASK}" == sanitize_log(page, secrets, start="0")
 
 
+@pytest.mark.quiet
 def test_masking_the_tail_of_a_log_is_cheap(secrets: SecretStore) -> None:
     for number in range(30):
         secrets.add(f"{LONG}{number}")

@@ -32,7 +32,7 @@ from console.timing.clock import real_now
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.present import present
 
 SECONDS = HANGS_SECONDS
@@ -476,9 +476,7 @@ def test_what_a_busy_thread_turned_away_is_due_once_it_is_free_again() -> None:
     lanes.take("one", done.set)
     assert (False, False) == (lanes.is_free_again(), done.is_set())
     free.set()
-    until = time.monotonic() + SECONDS
-    while not lanes.is_free_again() and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lanes.is_free_again, "the free thread")
     assert lanes.is_free_again()
     assert (True, False) == (lanes.is_idle(), lanes.is_free_again())
     lanes.close()

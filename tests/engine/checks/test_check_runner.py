@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from console.store import checks as check_rows
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.present import present
 
 THURSDAY = 3
@@ -70,11 +69,8 @@ class World:
             return [tuple(row) for row in rows]
 
 
-def until(done: Callable[[], bool], seconds: float = HANGS_SECONDS) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
+def until(done: Callable[[], bool]) -> None:
+    wait_until(done, "the result of a check", pause=0.005)
 
 
 @contextmanager

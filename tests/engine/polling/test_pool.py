@@ -48,12 +48,14 @@ class StubPoller:
         self.pulse = Pulse()
         self.polls = self.closed = 0
         self.waited_seconds = 0.0
+        self.seconds: Callable[[float], float] = lambda measured: measured
+        """How long a poll waited, as the pool is told."""
 
     def step(self, fence: Fence) -> float:
         self.polls += 1
         self.waits_since = started = time.monotonic()
         self._act()
-        self.waits_since, self.waited_seconds = math.inf, time.monotonic() - started
+        self.waits_since, self.waited_seconds = math.inf, self.seconds(time.monotonic() - started)
         return self._pause
 
     def close(self) -> None:
@@ -106,19 +108,12 @@ def test_more_targets_that_hang_than_there_are_prompt_threads_delay_no_other(mon
         free.set()
 
 
-def test_a_target_that_was_slow_waits_in_the_second_queue_until_it_is_quick_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
-    waits, prompt = [0.12], list[int]()
+def test_a_target_that_was_slow_waits_in_the_second_queue_until_it_is_quick_again() -> None:
+    waits, prompt = [2 * pool.SLOW_SECONDS], list[int]()
     stub = StubPoller(1)
     with working() as (made, _):
-
-        def slow() -> None:
-            prompt.append(len(made._fresh))
-            time.sleep(waits[0])
-
-        stub._act = slow
+        stub.seconds = lambda _: waits[0]
+        stub._act = lambda: prompt.append(len(made._fresh))
         made.add(FENCE, cast("list[TargetPoller]", [stub]))
         wait_until(lambda: stub.polls > 2, "slow polls", SECONDS)
         waits[0] = 0.0

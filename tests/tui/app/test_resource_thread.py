@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,10 +12,11 @@ from console.tui.app.navigation import HeadwayApp
 from console.tui.app.start import run_console
 from console.tui.frame import resource_thread as desk_module
 from console.tui.frame.resource_thread import ResourceThread
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT
 
-SECONDS = 10.0
+SECONDS = HANGS_SECONDS
 
 
 class Counter:
@@ -51,7 +50,7 @@ class Counter:
         messages: list[str] = []
         closing = threading.Thread(target=lambda: messages.extend(self.thread.close()))
         closing.start()
-        wait_until(lambda: self.thread._closed)
+        wait_until(lambda: self.thread._closed, "the close")
         self.free.set()
         closing.join(SECONDS)
         return messages
@@ -59,13 +58,6 @@ class Counter:
     def over(self) -> bool:
         self.thread._thread.join(SECONDS)
         return not self.thread._thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_waiting_request_is_sent_when_the_thread_closes_and_a_query_is_not() -> None:
@@ -86,7 +78,7 @@ def test_no_order_replaces_another() -> None:
     counter.ask("services")
     counter.ask("services")
     counter.free.set()
-    wait_until(lambda: 3 == len(counter.done))
+    wait_until(lambda: 3 == len(counter.done), "the answer")
     assert ([], ["approve put", "approve put", "services"]) == (counter.closed(), counter.done)
 
 
@@ -101,7 +93,7 @@ def test_a_request_refused_while_the_thread_closes_is_reported() -> None:
 def test_a_refusal_shown_by_the_screen_is_not_shown_again() -> None:
     counter = Counter()
     counter.ask("send 1", "rerun fake/extract", error="no role")
-    wait_until(lambda: ["no role"] == counter.errors)
+    wait_until(lambda: ["no role"] == counter.errors, "the answer")
     assert [] == counter.closed()
 
 
@@ -150,7 +142,7 @@ async def leave_before_the_freeze_is_sent(night: Night) -> None:
     asker = night.app._request_thread
 
     def free_it() -> None:
-        wait_until(lambda: asker is not None and asker._closed)
+        wait_until(lambda: asker is not None and asker._closed, "the answer")
         LEFT["free"].set()
 
     threading.Thread(target=free_it).start()
@@ -212,7 +204,7 @@ def test_a_query_that_is_no_longer_awaited_is_cancelled_silently() -> None:
     thread.ask("rows", lambda _: None, lambda _: texts.append("rows"), instead=True)
     assert not stopped.is_set()
     thread.ask("ids", lambda _: None, lambda _: texts.append("new"), instead=True)
-    wait_until(lambda: len(texts) == 2)
+    wait_until(lambda: len(texts) == 2, "the answer")
     assert ["rows", "new"] == texts
     assert [] == thread.close()
 
@@ -229,9 +221,9 @@ def test_a_refusal_while_nothing_was_available_is_shown_at_once_when_it_is() -> 
     thread: ResourceThread[object] = ResourceThread(opened, "test", probe=lambda _: 1)
     thread.attach(lambda answer: answer(), lambda: texts.append("changed"))
     thread.ask("header", lambda _: None, lambda _: None, lambda error: texts.append(str(error)))
-    wait_until(lambda: texts == ["no store yet"])
+    wait_until(lambda: texts == ["no store yet"], "the answer")
     there.set()
-    wait_until(lambda: texts == ["no store yet", "changed"])
+    wait_until(lambda: texts == ["no store yet", "changed"], "the answer")
     assert [] == thread.close()
 
 
@@ -249,9 +241,9 @@ def test_a_second_thread_has_its_own_resource_and_is_closed_without_waiting() ->
     beside.ask("verify", long, lambda _: texts.append("whole"), lambda error: texts.append(str(error)))
     assert begun.wait(SECONDS)
     thread.ask("rows", lambda _: None, lambda _: texts.append("rows"))
-    wait_until(lambda: texts == ["rows"])
+    wait_until(lambda: texts == ["rows"], "the answer")
     beside.leave()
     assert stopped.is_set()
-    wait_until(lambda: not beside._thread.is_alive())
+    wait_until(lambda: not beside._thread.is_alive(), "the answer")
     assert ["rows"] == texts
     assert [] == thread.close()

@@ -65,7 +65,7 @@ def test_the_connection_to_the_host_between_ends_with_the_session(
     assert session._client is not None
     transport = session._client.through.get_transport()  # type: ignore[attr-defined]
     session.close()
-    transport.join(5)
+    transport.join(HANGS_SECONDS)
     assert not transport.is_alive()
 
 

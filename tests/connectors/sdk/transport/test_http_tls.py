@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, tls
+from tests.lab.process import HANGS_SECONDS
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
@@ -59,7 +60,7 @@ def https(certificate: tuple[Path, Path]) -> Iterator[int]:
             yield int(listener.getsockname()[1])
         finally:
             over.set()
-            thread.join(5)
+            thread.join(HANGS_SECONDS)
 
 
 def serve(listener: socket.socket, context: ssl.SSLContext, over: threading.Event) -> None:

@@ -36,7 +36,7 @@ def server(serve: Serve) -> Iterator[tuple[int, list[int]]]:
         finally:
             over.set()
             socket.create_connection(listener.getsockname()).close()  # wakes it from its `accept`
-            thread.join(5)
+            thread.join(HANGS_SECONDS)
 
 
 def accept(listener: socket.socket, serve: Serve, over: threading.Event, accepted: list[int]) -> None:
