@@ -77,7 +77,7 @@ dates: setup-dev ## the fast part, one case of each test, on 14 other days by a 
 lint: setup-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet $(PACKAGES)
 	@$(BIN)/ruff format --check --quiet $(PACKAGES) || { echo 'format differs: make fmt'; exit 1; }
-	@$(BIN)/mypy
+	@nice -n 5 $(BIN)/mypy
 
 packages: ## install the Debian packages of the real estate (as root; otherwise name what is missing)
 	@tools/apt-install.sh
