@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 
 from connectors.sdk.states import RunState
 from console.control.incidents.causes.cause import ServiceDayKey
@@ -118,8 +118,13 @@ def _news(fingerprint: IncidentFingerprint) -> IncidentFingerprint:
 
 
 def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:
-    """Dedup key: that of the open incident; for a new cause its first run or the start of its outage."""
-    return match.incident.key if match.incident is not None else match.cause.key(index)
+    """Dedup key: that of the open incident; for a new cause its first run or the start of its outage, and a number
+    where an open incident has that key, which has another root by now."""
+    if match.incident is not None:
+        return match.incident.key
+    key = match.cause.key(index)
+    taken = {incident.key for incident in index.estate.incidents if incident.key.startswith(key)}
+    return next(name for name in chain((key,), (f"{key}#{number}" for number in count(2))) if name not in taken)
 
 
 def threat_to_day(

@@ -105,6 +105,10 @@ class OwnersNight:
 
 @examples(60, suppress_health_check=[HealthCheck.too_slow])
 @example([(15, "extract", "fails"), (10, "extract", "is green"), (45, "prices", "is green"), (30, "load", "is green")])
+@example([  # the incident of prices has extract as its root when prices fails anew
+    (20, "extract", "fails"), (45, "extract", "fails"), (1, "prices", "is rerun"), (1, "prices", "fails"),
+    (1, "load", "fails"),
+])  # fmt: skip
 @given(st.lists(STEP, min_size=3, max_size=14))
 def test_the_owner_knows_the_day_and_is_notified_of_each_change_once(steps: list[tuple[int, str, str]]) -> None:
     live_through(steps)
