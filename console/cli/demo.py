@@ -33,7 +33,7 @@ RATE = 20.0
 """Twenty times real time: the 47 minutes from the failure to the act-by time take two and a half."""
 DEMO_BEGIN = "03:11"
 AFTER_FAILURE = "03:14"
-"""The failure of 03:12 has been reported by then. Without a terminal the clock is set to it: a clock that is played
+"""The failure of 03:12 has been reported by then. Without a terminal the clock begins there: a clock that is played
 fast passes the act-by time before a busy machine has evaluated anything."""
 DEMO_TIMEOUT_SECONDS = 90.0
 
@@ -45,11 +45,13 @@ def run_demo(arguments: argparse.Namespace) -> int:
     is_shown = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.no_screen
     rate = arguments.rate if arguments.rate is not None else RATE
     origin = _origin(arguments.at, rate)
+    if not is_shown:
+        origin = max(origin, moment(AFTER_FAILURE))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit_on_signal)
     with _demo_folder(arguments.keep) as folder, _demo_engine(folder, origin, rate) as (play, clock):
         if not is_shown:
-            clock.start(max(origin, moment(AFTER_FAILURE)))
+            clock.start()
             return _print_story(play)
         from console.tui.app.start import run_console
         from console.tui.frame.tour import GuidedTour

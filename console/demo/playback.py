@@ -100,12 +100,9 @@ class DemoClock:
         self._has_started = self._waits = False
         self._lock = threading.Lock()
 
-    def start(self, at: datetime | None = None) -> None:
-        """`at`: not from its origin, but from this later instant."""
+    def start(self) -> None:
         with self._lock:
             self._has_started = True
-            if at is not None:
-                self._setting = self._setting._replace(origin=at)
             self._apply()
 
     def set_waiting(self, waits: bool) -> None:

@@ -56,6 +56,7 @@ def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_
     assert (0, "") == (process.returncode, err)
     board, _, incident = out.partition("INC-0001")
     assert all(title in board for title in ("Daily revenue", "Supply plan", "Stock cover", "Price list"))
+    assert "not seen since" not in board, "each system has been polled"
     assert re.search(r"act by 04:\d\d CET", incident), incident
     assert "No space left on device" in incident
     assert "oncall (env HEADWAY_DEMO_SINK): sent" in incident
