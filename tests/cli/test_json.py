@@ -49,10 +49,10 @@ def logs_to_stderr() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def run_with_json(bench: Bench, folder: Path, line: tuple[str, ...], *more: str) -> Done:
+def run_with_json(bench: Bench, folder: Path, line: tuple[str, ...], *more: str, seconds: str = "0") -> Done:
     run = bench.reads().jobs.job("fake/extract").row.run_id
     formats = [term.format(job="fake/extract", run=run, folder=folder) for term in (*line[0].split(), *line[1:])]
-    timeout = () if "--timeout" in line or line[0] not in WAITING else ("--timeout", "0")
+    timeout = () if "--timeout" in line or line[0] not in WAITING else ("--timeout", seconds)
     return headway(bench.url, "--config", str(folder / "headway.toml"), *formats, *timeout, *more)
 
 
@@ -84,12 +84,12 @@ def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[s
 @pytest.mark.deep
 @each_row("line", all_lines(), ids=" ".join)
 def test_stdout_is_one_json_document_for_every_line(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
-    check_document(bench, tmp_path, line)
+    check_document(bench, tmp_path, line, seconds="0.5")
 
 
-def check_document(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
+def check_document(bench: Bench, tmp_path: Path, line: tuple[str, ...], seconds: str = "0") -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
-    done = run_with_json(bench, tmp_path, line, "--json")
+    done = run_with_json(bench, tmp_path, line, "--json", seconds=seconds)
     answer = done.data  # raises for anything that is no JSON
     assert done.out.isascii()
     assert answer is not None

@@ -94,6 +94,7 @@ n = '''
         parse_toml(f"{text}{many} = 1\n")
 
 
+@pytest.mark.quiet
 def test_thousands_of_faults_are_located_in_linear_time(tmp_path: Path) -> None:
     """Each fault read all lines again: 30,000 took longer than a minute."""
     file = tmp_path / "headway.toml"

@@ -16,21 +16,13 @@ from tests.rows import each_row
 OPENING = ["estate: job hosts/extract at 03:10; takes 20m"]
 
 
-NIGHTS = list(files())
-
-
-@each_row("path", NIGHTS[::2], ids=lambda path: path.stem)
+@each_row("path", files(), ids=lambda path: path.stem)
 def test_the_night_goes_as_its_timeline_says(path: Path) -> None:
     play(path)
 
 
-@each_row("path", NIGHTS[1::2], ids=lambda path: path.stem)
-def test_another_night_goes_as_its_timeline_says(path: Path) -> None:
-    play(path)
-
-
 @pytest.mark.deep
-@each_row("path", NIGHTS, ids=lambda path: path.stem)
+@each_row("path", files(), ids=lambda path: path.stem)
 def test_the_night_goes_so_with_the_simulation_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.control.ledger.evaluate", partial(evaluate, foresee=Forecaster()))
     play(path)

@@ -6,6 +6,7 @@ import heapq
 import time
 
 import numpy as np
+import pytest
 
 from console.forecast.simulation.sweep import slot_starts
 from console.forecast.simulation.values import Floats
@@ -36,6 +37,7 @@ def test_first_come_first_served_whether_the_pool_is_ever_full_or_not(seed: int)
             assert (begins > ready[job, sample]) == (freed_by[job, sample] >= 0)
 
 
+@pytest.mark.quiet
 def test_a_large_pool_that_is_never_full_costs_a_fraction_of_one_that_is() -> None:
     """Twenty thousand jobs of a Slurm partition took the engine seconds in every look, whether any of them waited."""
     numbers = np.random.default_rng(1)

@@ -146,23 +146,24 @@ def seconds(pattern: re.Pattern[str], method: str, before: str, piece: str, size
     return time.process_time() - begun
 
 
-@pytest.mark.deep
+@pytest.mark.quiet
 def test_every_pattern_takes_linear_time_to_a_megabyte() -> None:
     assert len(patterns()) > 150
     results = {name: slowest(pattern, uses(name), [*LIMITS]) for name, pattern in patterns().items()}
     assert {} == {name: fault for name, fault in results.items() if fault}
 
 
+@pytest.mark.quiet
 @each_row("read", [refuse_no_condition, lambda sql: SqlListQuery(query=f"select {sql}")])
 @each_row("piece", ["/*", "$a$b", "$", "e'\\'", "'", '"', "("])
 def test_sql_is_read_in_linear_time(piece: str, read: Callable[[str], object]) -> None:
-    repeated = piece * (2**15 // len(piece))
-    numbered = "".join(f"{piece}{number}" for number in range(2**12))
+    repeated = piece * (2**16 // len(piece))
+    numbered = "".join(f"{piece}{number}" for number in range(2**13))
     for text in (repeated, numbered, repeated + repeated.replace("(", ")")):
         begun = time.process_time()
         with suppress(ValueError):
             read(text)
-        assert time.process_time() - begun < LIMITS[2**16] / 4  # a quadratic one takes a quarter for half the text
+        assert time.process_time() - begun < LIMITS[2**16]
 
 
 @pytest.mark.parametrize("pattern", [r"#\s*headway:\s*(\S.*?)\s*$", r"\s+$", r"\w+_attempt"])

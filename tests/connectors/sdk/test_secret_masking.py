@@ -164,6 +164,7 @@ PIECES = (
 )  # fmt: skip
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("piece", few(PIECES, 3))
 def test_masking_takes_linear_time(piece: str) -> None:
     secrets = SecretStore()
@@ -288,6 +289,7 @@ def test_a_dump_within_another_text_is_masked(secrets: SecretStore, write: Calla
     assert (True, False) == (MASK in masked, "4143" in masked), masked
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("line", ["20261128 10 11 value\n", "000123 1234 5678 value\n", "20261128 10 11 value "])
 def test_numbers_in_a_log_cost_no_more_than_words(secrets: SecretStore, line: str) -> None:
     for number in range(10):
@@ -419,6 +421,7 @@ def test_a_part_without_the_rest_of_a_secret_stays_as_it_is(secrets: SecretStore
         assert text == secrets.mask_part(text, begins_cut=True, ends_cut=True)
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("line", ["some words and more of a log\n", json.dumps({"a": 'x\ny "ü"'})])
 def test_a_cut_costs_little_more_than_the_mask(secrets: SecretStore, line: str) -> None:
     """Each length of each form was compared: a key of 3,000 characters took a third of a second."""
