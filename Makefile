@@ -59,7 +59,7 @@ deep: setup-dev
 quiet: setup-dev
 	@$(PART) -n 0 -m "quiet and not soak"
 
-# Printed when it has ended: it runs beside the fast part. In a process of its own, and not nice: Airflow must not starve.
+# Printed when it has ended: it runs parallel to the fast part. In a process of its own, and not nice: Airflow must not starve.
 smoke: setup-dev packages-smoke
 	@mkdir -p $(PARTS); status=0; $(PART) -n 0 --timeout=900 tests/lab/test_first_light.py >$(PARTS)/$@.log 2>&1 || status=$$?; \
 	  cat $(PARTS)/$@.log; exit $$status
