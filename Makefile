@@ -111,7 +111,7 @@ picture: setup-dev ## draw docs/picture.svg anew: the console on the demo night
 snapshots: setup-dev ## accept the screens as they are now; look at the difference before the commit
 	@$(PYTEST) tests/tui --snapshot-update
 
-golden: setup-dev ## write the golden files of help, output, alerts and schema; read the difference before the commit
+golden: setup-dev ## write the golden files of help, fields of JSON, alerts and schema; read the difference before the commit
 	@$(BIN)/python -m tests.golden --update
 	@$(BIN)/python -m tests.golden.prose --lower
 

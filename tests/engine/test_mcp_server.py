@@ -132,7 +132,7 @@ def test_a_client_lists_the_tools_and_calls_each_on_the_demos_night(tmp_path: Pa
     with recorded_night(tmp_path) as night:
         places = ("--config", str(night.play.config), "--store", str(night.store_path))
         process = StdioServerParameters(command=sys.executable, args=["-m", "console", *places, "mcp"])
-        sent = list(night.sent)
+        sent = night.store.rows("SELECT id, state FROM delivery ORDER BY id")
         replies = night.while_answering(lambda: called(process, list(TOOLS.items())))
         assert [] == [(name, text) for name, (is_error, _, text) in zip(TOOLS, replies, strict=True) if is_error]
         documents = {name: reply[1] for name, reply in zip(TOOLS, replies, strict=True)}
@@ -149,7 +149,7 @@ def test_a_client_lists_the_tools_and_calls_each_on_the_demos_night(tmp_path: Pa
         assert ("awaits approval", "paused") == (documents["propose_plan"]["status"], outside["propose_plan"]["state"])
         [plan] = json.loads(night.run("plan", "--json").out)
         assert ("paused", "the disk is free again") == (plan["state"], plan["why"])
-        assert sent == night.sent
+        assert sent == night.store.rows("SELECT id, state FROM delivery ORDER BY id")
         assert ["MCP"] == [
             row["origin"] for row in json.loads(night.run("audit", "--json").out) if row["verb"] == "propose plan"
         ]

@@ -1,5 +1,4 @@
-"""The text of alerts: one of each kind in every sink, then every timeline of tests/control and the nights of this file,
-with all of their decisions; of these texts only the part above the details."""
+"""Nights with alerts of every kind, and the text of one of each kind in every sink."""
 
 from __future__ import annotations
 
@@ -14,9 +13,9 @@ import pytest
 
 from console.control.alerts.digest import digest_message
 from console.domain.alert import AlertKind, PendingAlert, with_incident
-from console.domain.decision import Notice, SuppressedNotice
+from console.domain.decision import Notice
 from console.domain.ids import micros
-from console.domain.message import RULE, Message, body_text, title_text
+from console.domain.message import Message, body_text, title_text
 from console.domain.message_group import group_message
 from console.engine.api.alerts import route_test
 from console.engine.notify.chat import DISCORD, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
@@ -26,8 +25,6 @@ from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
 from console.store.alert_routing import FailedDeliveries, UndeliveredAlert, as_fallback
 from console.store.alerts import AttentionRequest, NewAlert, _attention_alert
 from tests.control.timelines import Player, files
-from tests.messages import written
-from tests.reasons import close_text, zoned
 
 _ESTATE = (
     "estate: job hosts/extract at 03:10; takes 20m; told to etl; owned by data; rerun safe",
@@ -163,11 +160,10 @@ NIGHTS: dict[str, tuple[str, ...]] = {
 
 
 class Recorder(Player):
-    """Plays a timeline and keeps every text; what the timeline expects is not judged here."""
+    """Plays a timeline and keeps every notice; what the timeline expects is not judged here."""
 
     def __init__(self, lines: list[str], name: str) -> None:
         super().__init__(lines, name)
-        self.texts: list[str] = []
         self.notices: list[Notice] = []
 
     def play_all(self) -> None:
@@ -183,25 +179,20 @@ class Recorder(Player):
         before = len(self.decided.decisions)
         super()._decide()
         for decisions in self.decided.decisions[before:]:
-            for incident in decisions.incidents:
-                clock = f"{self.now:%H:%M}" if self.now is not None else "-"
-                text = zoned(incident.event, self.now, incident.zone)
-                self.texts += [f"-- {clock} event: {text}\n"] if text else []
-                self.texts += [_notice(clock, notice) for notice in incident.notices]
-                self.notices += incident.notices
-                self.texts += [_suppressed(clock, notice) for notice in incident.suppressions.notices]
-                self.texts += [f"-- {clock} closed: {close_text(incident)}\n"] if incident.closed else []
+            self.notices += [notice for incident in decisions.incidents for notice in incident.notices]
 
 
-def _suppressed(clock: str, notice: SuppressedNotice) -> str:
-    target = f"{notice.kind.value} to {notice.route} ({notice.style})"
-    return f"-- {clock} {target} suppressed by {notice.stage}: {notice.why}\n"
+IN_EVERY_SINK = (
+    "service at risk", "missed", "reminder", "escalation", "resolved", "for business people", "shadow", "group",
+    "attention", "digest", "engine down", "fallback", "test",
+)  # fmt: skip
+"""One message of each kind, whose text is golden."""
 
 
 def alerts_text() -> str:
-    """One of each kind in every sink, then every notice, and what is suppressed, with its reason."""
-    kinds = (_in_every_sink(*message) for message in messages())
-    return "\n".join([*kinds, *_nights()])
+    """One of each kind in every sink."""
+    named = dict(messages())
+    return "\n".join(_in_every_sink(name, named[name]) for name in IN_EVERY_SINK)
 
 
 PICKED = (
@@ -314,17 +305,3 @@ def recorded() -> tuple[tuple[str, Recorder], ...]:
     for recorder in recorders.values():
         recorder.play_all()
     return tuple(recorders.items())
-
-
-def _nights() -> Iterator[str]:
-    for name, recorder in recorded():
-        yield f"==== {name}\n"
-        yield from dict.fromkeys(recorder.texts)
-
-
-def _notice(clock: str, notice: Notice) -> str:
-    """The text above the details; of one for routes with body = "link" the title, if it differs."""
-    head, text = f"-- {clock} {notice.kind.value} to {notice.route} ({notice.style})", written(notice)
-    plain = f"-- without external text: {text.plain_title}\n" if text.plain_title != text.title else ""
-    above = text.body.partition(RULE)[0].rstrip()
-    return f"{head}\n{text.title}\n\n{above}\n{plain}"

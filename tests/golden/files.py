@@ -11,28 +11,25 @@ from tests.golden.alerts import alerts_text
 from tests.golden.help import help_text
 from tests.golden.night import recorded_night
 from tests.golden.schema import schema_text
-from tests.golden.webhooks import webhook_texts
+from tests.golden.webhooks import webhook_schema
 
 FOLDER = Path(__file__).parent
-COMMANDS, WEBHOOKS = FOLDER / "commands", FOLDER / "webhooks"
+WEBHOOK = FOLDER / "webhook.json"
 MAX_DIFF_LINES = 60
 
 
 def dump() -> Mapping[str, str]:
-    """Every golden text by its path below FOLDER."""
+    """Every golden text by its name in FOLDER."""
     with TemporaryDirectory(prefix="headway-golden-") as folder, recorded_night(Path(folder)) as night:
-        texts = {f"commands/{name}": text for name, text in night.outputs().items()}
-        schema = schema_text(night.store_path)
-        sent = night.sent_text()
-    files = {"help.txt": help_text(), "alerts.txt": alerts_text() + sent, "schema.txt": schema}
-    return files | texts | dict(webhook_texts())
+        commands, schema = "\n".join(night.outputs()) + "\n", schema_text(night.store_path)
+    texts = {"help.txt": help_text(), "alerts.txt": alerts_text(), "commands.txt": commands, "schema.txt": schema}
+    return texts | {WEBHOOK.name: webhook_schema()}
 
 
 def stored() -> Mapping[str, str]:
-    """The committed files, by the same paths."""
-    paths = [FOLDER / name for name in ("help.txt", "alerts.txt", "schema.txt")]
-    paths += sorted(COMMANDS.glob("*.json")) + sorted(COMMANDS.glob("*.txt")) + sorted(WEBHOOKS.glob("*.json"))
-    return {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in paths if path.exists()}
+    """The committed files, by the same names."""
+    paths = [*FOLDER.glob("*.txt"), *FOLDER.glob("*.json")]
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
@@ -49,8 +46,6 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator
 
 def write(texts: Mapping[str, str]) -> None:
     """Writes every file, and deletes those that are no longer dumped."""
-    COMMANDS.mkdir(exist_ok=True)
-    WEBHOOKS.mkdir(exist_ok=True)
     for name in stored().keys() - texts.keys():
         (FOLDER / name).unlink()
     for name, text in texts.items():

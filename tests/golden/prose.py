@@ -155,10 +155,6 @@ def _alerts() -> Iterator[Passage]:
     yield from _lines("alerts", [GOLDEN / "alerts.txt"])
 
 
-def _commands() -> Iterator[Passage]:
-    yield from _lines("commands", sorted((GOLDEN / "commands").glob("*.txt")))
-
-
 def _docs() -> Iterator[Passage]:
     yield from _lines(
         "docs", [ROOT / "README.md", ROOT / "config.example.toml", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -232,7 +228,7 @@ def _sentences(text: str, area: str) -> list[str]:
     return [f" {line.strip()}" if above.strip() else line.strip() for above, line in zip(before, lines, strict=False)]
 
 
-TEXTS: tuple[Callable[[], Iterator[Passage]], ...] = (_help, _alerts, _commands, _screens, _docs, _code)
+TEXTS: tuple[Callable[[], Iterator[Passage]], ...] = (_help, _alerts, _screens, _docs, _code)
 NAMED = ("identifiers", "variables")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -341,7 +337,7 @@ def main() -> int:
 
 def _list(found: Iterable[Hit], names: Iterable[str]) -> int:
     words = {*TEXT, *NAMES}
-    areas = {hit.area for hit in found} | {"help", "alerts", "commands", "screens", "docs", "strings", "docstrings",
+    areas = {hit.area for hit in found} | {"help", "alerts", "screens", "docs", "strings", "docstrings",
                                           "comments", "identifiers", "variables"}  # fmt: skip
     wanted_areas = {name for name in names if name in areas}
     wanted_words = {name for name in names if name in words and name not in areas}

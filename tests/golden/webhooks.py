@@ -37,13 +37,16 @@ ABOUT_NONE = (HEADWAY, TEST)
 STATUSES = {"late": "will_miss", "missed": "breached", "resolved": "met"}
 
 
-def webhook_texts() -> Iterator[tuple[str, str]]:
-    """(path, text) of the schema and of each message."""
-    yield "webhooks/schema.json", _text(WebhookNotification.model_json_schema(mode="serialization"))
+def webhook_schema() -> str:
+    """The JSON schema of a webhook's body, as the docs link it."""
+    return json.dumps(WebhookNotification.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
+def notifications() -> Iterator[WebhookNotification]:
+    """One of each kind."""
     for name, message in messages():
         if name in KINDS:
-            document = _notification(name, with_incident(message, "INC-0001")).model_dump(mode="json")
-            yield f"webhooks/{name.replace(' ', '-')}.json", _text(document)
+            yield _notification(name, with_incident(message, "INC-0001"))
 
 
 def _notification(name: str, message: Message) -> WebhookNotification:
@@ -107,7 +110,3 @@ def _service(number: int, name: str) -> AlertedService:
         expected=due + timedelta(minutes=9),
         delivered=AT + timedelta(hours=1) if name == "resolved" else None,
     )
-
-
-def _text(document: object) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -28,10 +27,10 @@ from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, a
 from console.engine.notify.mail import as_html
 from console.store.outbox import LEAST_REPEAT
 from tests.factories import at
+from tests.golden.alerts import recorded
 from tests.messages import WrittenNotice, message_of, written
 from tests.rows import each_row
 
-GOLDEN = Path(__file__).parents[2] / "golden/alerts.txt"
 NOON = at("12:00")
 DAY = timedelta(hours=24)
 
@@ -174,12 +173,9 @@ def test_a_digest_title_has_the_problem_and_no_label(shadow: str, label: str) ->
 
 
 def test_every_label_of_a_title_is_one_that_a_digest_leaves_out() -> None:
-    written = re.findall(
-        r"^(?:Shadow: )?(?!Shadow)([A-Z][a-z]+(?: resolved)?: )(?=.*[\[(]{incident})",
-        GOLDEN.read_text("utf-8"),
-        re.MULTILINE,
-    )
-    assert {"Reopened: ", "Cause resolved: ", "Reminder: ", "Resolved: ", "Update: "} <= set(written) <= LABELS
+    titles = (written(notice).title.removeprefix(SHADOW_LABEL) for _, night in recorded() for notice in night.notices)
+    labels = {found[0] for title in titles if (found := re.match(r"[A-Z][a-z]+(?: resolved)?: ", title))}
+    assert {"Reopened: ", "Cause resolved: ", "Reminder: ", "Resolved: ", "Update: "} <= labels <= LABELS
 
 
 def test_a_digest_of_resolved_incidents_counts_them() -> None:

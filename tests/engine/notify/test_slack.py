@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from time import sleep
 from typing import Any, cast
 
 import pytest
@@ -139,16 +138,31 @@ def test_an_envelope_that_slack_sends_twice_is_one_change(
 
 @pytest.mark.parametrize("action_id, table", [(ACKNOWLEDGE, "acknowledgement"), (SILENCE, "silence")])
 def test_a_press_is_confirmed_only_once_it_is_stored(
-    pressed: FakeSlack, bench: Bench, action_id: str, table: str
+    pressed: FakeSlack, bench: Bench, action_id: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    events, ask, confirm = list[str](), EngineClient.ask, SocketModeClient.send_socket_mode_response
+
+    def asked(self: EngineClient, request: Any) -> int:
+        events.append("asked")
+        number = ask(self, request)
+        events.append("stored")
+        return number
+
+    def confirmed(self: SocketModeClient, response: Any) -> None:
+        events.append("confirmed")
+        confirm(self, response)
+
+    monkeypatch.setattr(EngineClient, "ask", asked)
+    monkeypatch.setattr(SocketModeClient, "send_socket_mode_response", confirmed)
     wait_until(lambda: pressed.is_connected, "a connection")
     with bench.store.write(bench.fence) as session:
         session.rows("UPDATE incident SET title = title")  # no other writer until it ends
         envelope = pressed.press(action_id, MARA, pressed.messages[-1])
-        sleep(0.2)
-        assert envelope not in pressed.confirmed
+        wait_until(lambda: bool(events), "the request")
+        assert ["asked"] == events
     wait_until(lambda: envelope in pressed.confirmed, "a confirmation")
     wait_until(lambda: len(pressed.replies) == 1, "a reply")
+    assert ["asked", "stored", "confirmed"] == events
     assert 1 == count(bench, table)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -666,7 +665,7 @@ def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_tw
     draft = proposed(night)
     with night.store.write(None) as connection:
         connection.rows("UPDATE dependency SET origin = 'native'")
-        connection.rows("UPDATE system SET poll_every_s = 0.05")
+        connection.rows("UPDATE system SET poll_every_s = 0")
     started(night, draft)
     turn(night)
     ends(night, 1)
@@ -674,7 +673,6 @@ def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_tw
     assert "looks first whether its own scheduler starts it now" == view(night).steps[1].text
     more = {"period_key": "asset-triggered"}
     night.scheduler.attempt("load", "by-asset", RunState.SUCCEEDED, datetime.now(UTC), **more)
-    time.sleep(0.15)
     night.turn()
     turn(night)
     assert ["done", "verified", "verified"] == states(night)
@@ -687,12 +685,11 @@ def test_a_missing_native_start_is_requested_after_all(night: Bench, monkeypatch
     draft = proposed(night)
     with night.store.write(None) as connection:
         connection.rows("UPDATE dependency SET origin = 'native'")
-        connection.rows("UPDATE system SET poll_every_s = 0.05")
+        connection.rows("UPDATE system SET poll_every_s = 0")
     started(night, draft)
     turn(night)
     ends(night, 1)
     assert [("rerun", "extract")] == night.scheduler.done
-    time.sleep(0.15)
     night.turn()
     turn(night)
     assert ["running", "verified", "requested"] == states(night)

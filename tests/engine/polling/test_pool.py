@@ -228,10 +228,10 @@ def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(supervisor, "retry_seconds", lambda _: 0.01)
-    start, crashes = PollPool._start_due, [2]
+    start, crashes, rounds = PollPool._start_due, [2], list[float]()
 
     def crash(self: PollPool) -> float:
-        pause = start(self)
+        rounds.append(pause := start(self))
         if crashes[0]:
             crashes[0] -= 1
             raise ValueError("a surprise")
@@ -245,7 +245,8 @@ def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_on
     workers.start(1)
     try:
         wait_until(lambda: not crashes[0] and all(stub.polls for stub in stubs), "polls after the crashes", SECONDS)
-        time.sleep(0.3)
+        rounds.clear()
+        wait_until(lambda: len(rounds) > 1 and not made._prompt.busy + made._slow.busy, "a round without polls", SECONDS)
         assert {1} == {stub.polls for stub in stubs}
         assert "polls: ValueError: a surprise" in failures.trouble()
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,12 +38,13 @@ class Watcher:
     url: str = ""
     got: list[str] = field(default_factory=list)
     answer: Callable[[str], tuple[int, Mapping[str, str]]] = lambda path: (200, {})
-    pause: float = 0.0
+    answering: threading.Event = field(default_factory=threading.Event)
+    """Requests wait until it is set."""
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.raw_path.decode()
         self.got.append(path)
-        time.sleep(self.pause)
+        self.answering.wait(HANGS_SECONDS)
         status, headers = self.answer(path)
         return httpx.Response(status, headers=headers)
 
@@ -52,6 +52,7 @@ class Watcher:
 @contextmanager
 def listening() -> Iterator[Watcher]:
     made = Watcher()
+    made.answering.set()
     with web_server(made.handle) as address:
         made.url = f"{address}/ping/{TOKEN}"
         yield made
@@ -104,9 +105,12 @@ def test_an_address_that_would_leak_is_refused(url: str) -> None:
 
 def test_a_watcher_that_hangs_is_left_at_the_deadline(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ping_module, "SECONDS", 0.3)
-    watcher.pause = 2.0
-    with pytest.raises(PingFailed, match=r"no answer within 0\.3 s"):
-        fetch(watcher.url)
+    watcher.answering.clear()
+    try:
+        with pytest.raises(PingFailed, match=r"no answer within 0\.3 s"):
+            fetch(watcher.url)
+    finally:
+        watcher.answering.set()
 
 
 def test_a_failure_is_reported_without_the_address(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +198,13 @@ def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
         return step(self, fence)
 
     monkeypatch.setattr(Evaluator, "step", hangs)
+    ping, rounds = DeadMansSwitch.step, list[int]()
+
+    def counted(self: DeadMansSwitch) -> None:
+        ping(self)
+        rounds.append(len(watcher.got))
+
+    monkeypatch.setattr(DeadMansSwitch, "step", counted)
     secrets = SecretStore()
     engine = Engine(
         lambda: EngineAssembly(config, store, secrets, Sink(tmp_path)),
@@ -206,11 +217,11 @@ def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
         wait_until(lambda: len(watcher.got) > 2, "its pings", 20)
         hung.set()
         wait_until(lambda: "evaluate does not respond" in trouble(store.url), "the banner", 20)
-        before = len(watcher.got)
-        time.sleep(0.5)
-        assert len(watcher.got) <= before + 1
+        rounds.clear()
+        wait_until(lambda: len(rounds) > 4, "four rounds after the one that was under way", 20)
+        assert {rounds[0]} == {*rounds}
         go.set()
-        wait_until(lambda: len(watcher.got) > before + 2, "pings again", 20)
+        wait_until(lambda: len(watcher.got) > rounds[0] + 2, "pings again", 20)
         wait_until(lambda: not trouble(store.url), "the banner to go", 20)
     finally:
         go.set()
