@@ -107,7 +107,7 @@ def _history(name: str, connector: Connector) -> Iterator[Figure]:
             count += sum("." not in run.job for run in poll.runs)
             cursor = poll.cursor
     yield Figure(f"{name}_history_runs_per_s", count / (time.monotonic() - began), "runs/s, wall")
-    yield Figure(f"{name}_history_runs_per_request", count / max(1, tally.requests), "runs")
+    yield Figure(f"{name}_history_runs_per_request", count / tally.requests, "runs")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def opened(screen: str, kind: type[Terminal] = Terminal) -> Iterator[Terminal]:
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
     code = SCREEN.format(path=str(big_store(JOBS, 10 * JOBS)), screen=screen)
     with kind([sys.executable, "-c", code], SIZE, env) as terminal:
-        terminal.wait_for(start.ROW if screen == "services" else f"1 of {JOBS:,}", seconds=60)
+        terminal.wait_for(start.ROW if screen == "services" else f"1 of {JOBS:,}")
         terminal.settle(0.3)
         yield terminal
 
@@ -89,20 +89,20 @@ def filter_keys(terminal: Terminal, texts: Sequence[str], by_letter: bool) -> tu
         for letter in text[: len(text) - len(letters)]:
             terminal.press(letter)
             terminal.settle(0.15, 2)
-        terminal.wait_for(lambda text: "…" not in count_of(text), seconds=10)
+        terminal.wait_for(lambda text: "…" not in count_of(text))
         for number, letter in enumerate(letters):
             before = count_of(terminal.text)
             at = terminal.press(letter)
             if letter in "-~" and not number:
                 terminal.settle(0.2, 2)
                 continue
-            terminal.wait_for(lambda text, before=before: count_of(text) not in ("", before), seconds=10)  # type: ignore[misc]
+            terminal.wait_for(lambda text, before=before: count_of(text) not in ("", before))  # type: ignore[misc]
             first.append((terminal.read_at - at) * 1000)
-            terminal.wait_for(lambda text: "…" not in count_of(text), seconds=10)
+            terminal.wait_for(lambda text: "…" not in count_of(text))
             whole.append((terminal.read_at - at) * 1000)
             terminal.settle(0.05, 1)
         terminal.press("enter", "escape")
-        terminal.wait_for(lambda text: count_of(text) == f"{JOBS:,}", seconds=10)
+        terminal.wait_for(lambda text: count_of(text) == f"{JOBS:,}")
         terminal.settle(0.1, 2)
     return first, whole
 
@@ -170,11 +170,11 @@ def filters(quick: Scale) -> Iterator[Figure]:
 def memory(quick: Scale) -> Iterator[Figure]:
     with opened("jobs") as terminal:
         terminal.press("end")
-        terminal.wait_for(f"{JOBS:,} of {JOBS:,}", seconds=60)
+        terminal.wait_for(f"{JOBS:,} of {JOBS:,}")
         terminal.press("7")
-        terminal.wait_for(f"1 of {10 * JOBS:,}", seconds=60)
+        terminal.wait_for(f"1 of {10 * JOBS:,}")
         terminal.press("end")
-        terminal.wait_for(f"{10 * JOBS:,} of {10 * JOBS:,}", seconds=60)
+        terminal.wait_for(f"{10 * JOBS:,} of {10 * JOBS:,}")
         terminal.settle()
         yield Figure("console_rss", terminal.rss_mib, "MiB, after all jobs and a million runs")
 

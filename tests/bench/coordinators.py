@@ -96,7 +96,7 @@ class Fleet:
 
     def end(self, engine: Daemon, number: int) -> None:
         os.kill(engine.pid, number)
-        wait_until(lambda: not engine.is_running, "the end of an engine", 15)
+        wait_until(lambda: not engine.is_running, "the end of an engine")
         self.engines.remove(engine)
         self.free.append(self.places[engine.pid])
 
@@ -268,7 +268,7 @@ def gap(fleet: Fleet, since: float) -> float:
     return max(
         (after - max(before, since - 2 * fleet.sizes.interval) for results in times.values()
          for before, after in zip(results, [*results[1:], now], strict=True) if after > since),
-        default=0.0,
+        default=now - since,
     )  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def measured(coordinator: str, sizes: Sizes, faults: Sequence[str]) -> Iterator[
             for _ in range(sizes.engines):
                 fleet.start()
             try:
-                wait_until(fleet.is_covered, "each shard to be polled", 15, 0.5)
+                wait_until(fleet.is_covered, "each shard to be polled", pause=0.5)
             except LabError as error:
                 raise LabError("\n".join([str(error), *(tail(engine.log) for engine in fleet.engines)])) from error
             yield Figure("start_even_s", fleet.until_even(), "s", "bar", EVEN_BAR)
@@ -320,7 +320,7 @@ def _calm(fleet: Fleet) -> Iterator[Figure]:
     began, (engines, server) = time.monotonic(), fleet.cpu()
     time.sleep(fleet.sizes.calm)
     engines_after, server_after = fleet.cpu()
-    number = max(1, len(fleet.polls(began)))
+    number = len(fleet.polls(began))
     took = time.monotonic() - began
     yield Figure("calm_polls_per_interval", number * fleet.sizes.interval / took / fleet.sizes.systems, "of a system")
     yield Figure("calm_engines_cpu_ms_per_poll", (engines_after - engines) * 1000 / number, "ms, polls included")

@@ -9,26 +9,28 @@ and in order, and what was held runs once, after its upstream."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
 import traceback
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from connectors.sdk.secrets import SecretStore
 from console.engine.supervisor.log_setup import set_up_logs
-from tests.bench.crash_checks import Deadline, Limits, Seen
+from tests.bench.crash_checks import TRIES, Deadline, Limits, Seen
 from tests.bench.crash_engine import STACKS
 from tests.bench.crash_holds import HeldNight
 from tests.bench.crash_night import Night, PlanNight
-from tests.bench.crash_points import Point, points
-from tests.bench.crash_report import figures, progress, report_lines
+from tests.bench.crash_points import Point, known, points
+from tests.bench.crash_report import figures, progress, report_lines, untried
 from tests.bench.crash_stores import Databases, Files, Stores
 from tests.bench.ending import Ending, say
 from tests.bench.figures import emit
@@ -41,7 +43,7 @@ AT_ONCE = {"sqlite": 8, "postgres": 3}
 HELD_AT_ONCE = {"sqlite": 5, "postgres": 2}
 QUICK_POINTS, POINTS = 160, 1_250
 QUICK_SECONDS = 45.0
-"""A quick run ends within it on any machine: with fewer points on a busy one."""
+"""A quick run begins no further point then, once one of each kind of night on each store was judged."""
 END_SECONDS = 6.0
 """Of it, for what is begun before the first night and left after the last one."""
 REPORT_SECONDS = 30.0
@@ -63,13 +65,23 @@ class Runner:
     limits: Limits
     results: list[Seen] = field(default_factory=list)
     """Those that are over, in no order."""
+    deadlines: dict[tuple[str, str], Deadline] = field(init=False)
+    """Of each kind of night on each store: none until a crash in one of them was judged, on the slowest machine too."""
+    _lived: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Nights of each kind on each store; `TRIES` more for one that was judged."""
     _adding: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        kinds = ((store, night) for store in STORES for night in NIGHTS)
+        self.deadlines = {kind: Deadline(whole=self.limits.deadline) for kind in kinds}
 
     def live(self, name: str, nights: Sequence[Point]) -> None:
         """All nights on one kind of store."""
         (self.folder / name).mkdir()
+        with self._adding:  # Alembic migrates one store of a process at a time
+            made = STORES[name](self.folder / name)
         with (
-            closing(STORES[name](self.folder / name)) as stores,
+            closing(made) as stores,
             ThreadPoolExecutor(AT_ONCE[name]) as short,
             ThreadPoolExecutor(HELD_AT_ONCE[name]) as long,
         ):
@@ -78,11 +90,12 @@ class Runner:
 
     def _note(self, stores: Stores, number: int, point: Point) -> None:
         seen, place = Seen(stores.name, point), self.folder / f"{stores.name}-night{number}"
-        if time.monotonic() + NEEDS[point.night] < self.limits.deadline.at:
+        limits = replace(self.limits, deadline=self.deadlines[stores.name, point.night])
+        if not limits.deadline.passes_within(NEEDS[point.night]):
             seen.unjudged = BROKEN  # until it has been lived
             try:
                 stores.copy(NIGHTS[point.night].template, place)
-                seen = NIGHTS[point.night](place, stores.name, point, self.limits).live()
+                seen = NIGHTS[point.night](place, stores.name, point, limits).live()
                 if seen.is_bad or seen.is_unjudged:
                     self._keep(stores, place, seen)
                 stores.drop(place)
@@ -90,6 +103,10 @@ class Runner:
                 say(traceback.format_exc())
         with self._adding:
             self.results.append(seen)
+            kind = stores.name, point.night
+            self._lived[kind] += TRIES if seen.is_tried else 1
+            if self._lived[kind] >= TRIES:
+                self.deadlines[kind].at = self.limits.deadline.at
 
     def _keep(self, stores: Stores, place: Path, seen: Seen) -> None:
         path = self.evidence / place.name
@@ -110,7 +127,7 @@ def _logs(folder: Path) -> Iterator[str]:
         yield from path.read_text().splitlines()[-LOG_LINES if path.name != STACKS else 0 :]
 
 
-def run(shares: Mapping[str, float], count: int, deadline: Deadline, seed: int = 1) -> list[Seen]:
+def run(shares: Mapping[str, float], count: int, deadline: Deadline, seed: int, failpoint: str) -> list[Seen]:
     """What `count` nights came to, both stores' at once; what there is of it when the deadline comes."""
     folder = Path(private_folder("bench-crash"))
     server("tests.bench.crash_warm")
@@ -120,7 +137,7 @@ def run(shares: Mapping[str, float], count: int, deadline: Deadline, seed: int =
     try:
         with ThreadPoolExecutor(len(shares)) as pool:
             lives = [
-                pool.submit(runner.live, name, points(round(count * share), name, seed))
+                pool.submit(runner.live, name, points(round(count * share), name, seed, failpoint))
                 for name, share in shares.items()
             ]
             _report_until_done(lives, runner.results, count)
@@ -142,10 +159,16 @@ def _report_until_done(lives: Sequence[Future[None]], events: Sequence[Seen], co
 def parse_command_line() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_POINTS} points, at most 45 s")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_POINTS} points, as many as 45 s allow")
     parser.add_argument("--points", type=int, metavar="N", help=f"how many crashes are tried ({POINTS})")
     parser.add_argument("--store", choices=sorted(STORES), help="on this one only")
-    parser.add_argument("--seconds", type=float, metavar="N", help=f"ends by then (--quick: {QUICK_SECONDS:.0f})")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="N",
+        help=f"ends by then, on a slow machine once each kind of night was judged (--quick: {QUICK_SECONDS:.0f})",
+    )
+    parser.add_argument("--failpoint", choices=known("sqlite"), default="", metavar="NAME", help="crashes at it alone")
     parser.add_argument("--seed", type=int, default=1, help="other nights")
     return parser.parse_args()
 
@@ -153,13 +176,19 @@ def parse_command_line() -> Namespace:
 def main(began: float) -> None:
     arguments = parse_command_line()
     shares = {arguments.store: 1.0} if arguments.store else QUICK_SHARES if arguments.quick else SHARES
+    shares = {store: share for store, share in shares.items() if arguments.failpoint in ("", *known(store))}
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else float("inf"))
     deadline = Deadline(began + seconds - END_SECONDS)
     ending = Ending(deadline.pull)
-    events = run(shares, arguments.points or (QUICK_POINTS if arguments.quick else POINTS), deadline, arguments.seed)
+    count = arguments.points or (QUICK_POINTS if arguments.quick else POINTS)
+    events = run(shares, count, deadline, arguments.seed, arguments.failpoint)
     say("\n".join(report_lines(events, shares)))
     emit("crash", figures(events, shares), arguments.json)
     ending.leave()
+    if nothing := untried(events, shares):
+        sys.exit(
+            f"no crash was tried and judged, so that the figures say nothing of these nights: {', '.join(nothing)}"
+        )
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console.domain.message import Message, body_text, title_text
+from console.domain.alert import AlertKind
+from console.domain.message import Message
+from console.store.alerts import PERSON
 from console.store.queries.reader import Queries
 from tests.bench.crash_points import Point
+from tests.bench.received import OF_HEADWAY, Received, is_notified
 from tests.invariants.engines import Child
 from tests.invariants.held_world import POLLED
-from tests.invariants.worlds import Alert
-from tests.messages import REPEAT_TEXT, without_countdown
 
 Broken = Callable[[], None]
 """Takes a guarantee away from the engine in whose process it is called: a runner that sees nothing then is none."""
@@ -27,35 +28,48 @@ LONGEST = 6
 """Times the patience after which it is, whatever still moves."""
 SLOWEST_SECONDS = 900.0
 """After so long a night is too slow to be judged by what did not come about: the machine was busy with others."""
+FAILED_JOB = "good/extract"
+"""It fails in every night."""
 MOVES_ALWAYS = ("headway.db", POLLED)
 """What an engine writes though nothing comes about."""
 LEASE_LOST_TO_TIME, STALLED = ("the lease was not renewed in time", "lease lost, waiting for the lease"), 3
 """What an engine logs that the machine kept waiting, and how often it does where the machine stood still."""
 THINGS = (
-    "SELECT message, count(DISTINCT CASE WHEN kind = 'person' THEN dedup_key || ' ' || version ELSE dedup_key END)"
-    " FROM alert GROUP BY message"
+    "SELECT a.dedup_key, a.kind, a.version, a.message FROM alert a JOIN delivery d ON d.alert_id = a.id"
+    " WHERE d.wire_us IS NOT NULL"
 )
-"""How many things are told in the same words: what a person is needed for may come about anew, as a plan that stops."""
+REPLACED = (
+    "SELECT 1 FROM alert a JOIN delivery d ON d.alert_id = a.id"
+    f" WHERE a.kind = '{AlertKind.OPENED}' AND d.state = 'digested'"
+)
+"""On a slow machine the repair comes before the alert has left: the end that replaces it says so."""
 NO_TIME, TOO_SLOW, NO_LEASE = "there was no time", "the machine was too busy", "the machine stood still"
 TOO_LATE = "no engine worked long enough before the repair"
 """Why a night is not judged."""
-OPENED, RESOLVED = "restart extract", "Resolved: "
-"""What stands in the titles of an incident's two alerts."""
+TRIES = 3
+"""Nights of one kind on one store of which one must be judged before time counts for the others."""
+WAITING = "SELECT count(*) FROM delivery WHERE state IN ('pending', 'claimed')"
 
 
 class Deadline:
-    """When everything must be over, by `time.monotonic`."""
+    """When everything must be over, by `time.monotonic`, and before that once `whole` was pulled."""
 
-    def __init__(self, at: float = float("inf")) -> None:
+    def __init__(self, at: float = float("inf"), whole: Deadline | None = None) -> None:
         self.at = at
+        self.whole = whole
+        self.is_pulled = False
 
     def pull(self) -> None:
         """It is now; safe from a signal handler."""
-        self.at = time.monotonic()
+        self.is_pulled = True
 
     @property
     def is_over(self) -> bool:
-        return time.monotonic() >= self.at
+        return self.passes_within(0.0)
+
+    def passes_within(self, seconds: float) -> bool:
+        is_pulled = self.is_pulled or (self.whole is not None and self.whole.is_pulled)
+        return is_pulled or time.monotonic() + seconds >= self.at
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,11 @@ class Seen:
         )
 
     @property
+    def is_tried(self) -> bool:
+        """An engine crashed in it, and what came of that is judged."""
+        return self.crashed and not self.unjudged
+
+    @property
     def is_unjudged(self) -> bool:
         """It was lived to its end, and says nothing."""
         return self.unjudged not in ("", NO_TIME)
@@ -151,21 +170,29 @@ class Seen:
         self.unjudged = why
         self.lost_alerts = self.lost_actions = self.stuck_holds = 0
 
-    def verify_alerts(self, got: Sequence[Alert], expected: Sequence[str], reads: Queries) -> None:
-        """`expected`: words of which each is in the title of an alert that must have left. A further copy of an alert
-        is a repeat; it must say so. Two alerts about two things may read the same."""
-        bodies: dict[tuple[str, str], list[bool]] = {}
-        for alert in got:
-            key = without_countdown(alert.title), without_countdown(alert.body.removeprefix(REPEAT_TEXT))
-            bodies.setdefault(key, []).append(alert.body.startswith(REPEAT_TEXT))
-        things: Counter[tuple[str, str]] = Counter()
-        for stored, count in reads.link.rows(THINGS):
-            message = Message.from_json(stored).without_countdown()
-            things[title_text(message.title), body_text(message.blocks)] += count
-        self.lost_alerts = sum(not any(text in title for title, _ in bodies) for text in expected)
-        self.repeats = sum(max(0, len(marks) - things.get(key, 1)) for key, marks in bodies.items())
-        self.unmarked_repeats = sum(max(0, marks.count(False) - things.get(key, 1)) for key, marks in bodies.items())
-        self.texts.append(f"delivered {sorted(title for title, _ in bodies)}")
+    def verify_alerts(self, got: Sequence[Received], expected: Sequence[AlertKind], reads: Queries) -> None:
+        """`expected`: about `extract` each of these must have left. A further copy of an alert is a repeat; it must say
+        so. One in the same words as another of its incident is a copy, unless a person is needed anew. What an engine
+        sends about itself is not counted: it may leave from memory."""
+        things = {
+            (
+                row.dedup_key,
+                row.kind,
+                row.version if row.kind == PERSON else Message.from_json(row.message).without_countdown(),
+            )
+            for row in reads.link.rows(THINGS)
+        }
+        allowed = Counter(key for key, *_ in things)
+        marks: dict[str, list[bool]] = {}
+        for each in got:
+            if each.key not in OF_HEADWAY:
+                marks.setdefault(each.key, []).append(each.is_repeat)
+        missing = [kind for kind in expected if not is_notified(FAILED_JOB, kind, got, reads)]
+        is_replaced = missing == [AlertKind.OPENED] and len(expected) > 1 and reads.link.rows(REPLACED)
+        self.lost_alerts = 0 if is_replaced else len(missing)
+        self.repeats = sum(max(0, len(copies) - max(1, allowed[key])) for key, copies in marks.items())
+        self.unmarked_repeats = sum(max(0, copies.count(False) - max(1, allowed[key])) for key, copies in marks.items())
+        self.texts.append(f"received {[(each.key, each.action, each.is_repeat, each.title) for each in got]}")
 
 
 def doubled(keys: Sequence[str]) -> int:

@@ -20,8 +20,9 @@ from connectors.sdk.records import Poll, RunRef
 from console import failpoints
 from console.engine.polling import poller
 from console.store.db import database as store_open
+from tests.bench.received import note_received
 from tests.invariants.engines import Child, store_of
-from tests.invariants.worlds import WorldConnector
+from tests.invariants.worlds import Sink, WorldConnector
 
 HITS = "hits"
 STACKS = "stacks.log"
@@ -55,6 +56,7 @@ def _prepare(folder: Path, point: str, broken: Callable[[], None] | None) -> Non
         os.dup2(file.fileno(), 2)  # a crash's traceback is the night's matter
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1, (folder / STACKS).open("a"))
+    patch.object(Sink, "__call__", note_received).start()
     patch.object(failpoints, "_do", partial(_noted, folder, failpoints._do)).start()
     SELDOM.get(point, lambda: None)()
     if broken is not None:

@@ -13,21 +13,21 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from console.domain.alert import AlertKind
 from console.store.errors import StoreError
 from console.store.queries import open_queries
-from tests.bench.crash_checks import RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
+from console.store.queries.reader import Queries
+from tests.bench.crash_checks import FAILED_JOB, TOO_LATE, WAITING, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import hits, prepared, write_stacks
 from tests.bench.crash_points import Point
+from tests.bench.received import is_notified, received
 from tests.invariants.engines import LEASE_SECONDS, Child, store_of
 from tests.invariants.held_world import DUE, HeldWorld, begin_night
 from tests.invariants.test_holds_killed import engine as engine_of
-from tests.invariants.worlds import Sink
 
 RATE = 80.0
 """Seconds of the night in a real one, where a process starts at once (`begin_night`)."""
 CHECK_SECONDS = 0.1
-FAILED = "extract failed"
-"""In the title of the first alert; no service is affected."""
 QUIET = timedelta(minutes=15)
 """Of the night, in which nothing need happen: from the failure's alert to the hold, from there to the repair."""
 ENOUGH_POLLS = 4
@@ -75,15 +75,18 @@ class HeldNight:
     def _is_over(self, world: HeldWorld) -> bool:
         """`load` has run, every hold of its start has ended, and somebody was notified of the failure and of its
         repair."""
-        if not world.starts() or not self._is_notified(world):
+        if not world.starts():
             return False
         with suppress(StoreError), open_queries(store_of(self.folder)) as reads:
-            waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
-            return waiting == 0 and not [hold for hold in reads.holds.list_holds() if hold.due == DUE]
+            return (
+                self._is_notified(world, reads)
+                and reads.link.rows(WAITING)[0][0] == 0
+                and not [hold for hold in reads.holds.list_holds() if hold.due == DUE]
+            )
         return False
 
-    def _is_notified(self, world: HeldWorld) -> bool:
-        if any(RESOLVED in alert.title for alert in Sink(self.folder).got):
+    def _is_notified(self, world: HeldWorld, reads: Queries) -> bool:
+        if is_notified(FAILED_JOB, AlertKind.RECOVERED, received(self.folder), reads):
             return True
         return world.now() >= world.good + QUIET and (_is_stale(world) or not self._saw_the_failure(world))
 
@@ -91,12 +94,12 @@ class HeldNight:
         is_over, seen, starts = self._is_over(world), self.seen, world.starts()
         seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
-        expected = (FAILED,) if _is_stale(world) else (FAILED, RESOLVED)
+        expected = (AlertKind.OPENED,) if _is_stale(world) else (AlertKind.OPENED, AlertKind.RECOVERED)
         seen.double_actions = max(len(starts) - 1, 0) + doubled([line.key for line in world.lines()])
         early = [by for by, at in starts if by != "clock" and at < world.good]
         seen.lost_actions = (1 if not starts else 0) + len(early)
         with open_queries(store_of(self.folder)) as reads:
-            seen.verify_alerts(Sink(self.folder).got, expected, reads)
+            seen.verify_alerts(received(self.folder), expected, reads)
             held = [hold.key for hold in reads.holds.list_holds() if hold.due == DUE]
         seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
         seen.texts += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]

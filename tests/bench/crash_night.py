@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from connectors.sdk.states import Verb
+from console.domain.alert import AlertKind
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanRefused
 from console.domain.request import RequestKind
@@ -19,11 +20,12 @@ from console.engine.api.client import EngineClient
 from console.store.errors import StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
-from tests.bench.crash_checks import OPENED, RESOLVED, Broken, Limits, Patience, Seen, doubled
+from tests.bench.crash_checks import FAILED_JOB, WAITING, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import SELDOM, hits, prepared, write_stacks
 from tests.bench.crash_points import Point
+from tests.bench.received import is_notified, received
 from tests.invariants.engines import LEASE_SECONDS, Child, child, store_of
-from tests.invariants.worlds import Sink, World
+from tests.invariants.worlds import World
 
 CHECK_SECONDS = 0.04
 STOPPED_SECONDS = LEASE_SECONDS * 1.5
@@ -39,7 +41,6 @@ class Night:
         self.folder = folder
         self.seen = Seen(store, point)
         self.world = World(folder, "good")
-        self.sink = Sink(folder)
         self.requested: list[str] = []
         self.limits = limits
         self._key = new_action_key()
@@ -146,13 +147,11 @@ class Night:
     # what should have happened
 
     def _is_over(self) -> bool:
-        if not any(RESOLVED in alert.title for alert in self.sink.got):
-            return False
         try:
             reads = self.reads()
-            waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
             return (
-                waiting == 0
+                is_notified(FAILED_JOB, AlertKind.RECOVERED, received(self.folder), reads)
+                and reads.link.rows(WAITING)[0][0] == 0
                 and all(action.ended is not None for action in reads.actions.list_actions())
                 and self.is_done(reads)
             )
@@ -169,7 +168,7 @@ class Night:
         seen.double_actions = doubled(self.world.sent)
         self._close()
         with open_queries(store_of(self.folder)) as reads:
-            seen.verify_alerts(self.sink.got, (OPENED, RESOLVED), reads)
+            seen.verify_alerts(received(self.folder), (AlertKind.OPENED, AlertKind.RECOVERED), reads)
             self.verify_actions(reads)
         seen.texts.append(f"sent {self.world.sent}")
         seen.unjudged = ""

@@ -57,9 +57,10 @@ def known(store: str) -> tuple[str, ...]:
     return tuple(name for name in every if store == "sqlite" or name not in ONLY_FILES)
 
 
-def points(count: int, store: str, seed: int) -> list[Point]:
-    """So many of them; the same for the same seed."""
-    return list(islice(_points(store, random.Random(seed)), count))
+def points(count: int, store: str, seed: int, failpoint: str = "") -> list[Point]:
+    """So many of them, or of those at one failpoint; the same for the same seed."""
+    every = _points(store, random.Random(seed))
+    return list(islice((point for point in every if failpoint in ("", point.name)), count))
 
 
 def _points(store: str, chance: random.Random) -> Iterator[Point]:

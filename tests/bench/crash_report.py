@@ -30,7 +30,9 @@ def figures(events: Sequence[Seen], shares: Iterable[str]) -> list[Figure]:
 
 
 def _costs(events: Sequence[Seen]) -> Iterator[Figure]:
-    yield Figure("points", sum(event.crashed and not event.unjudged for event in events), "crashes")
+    yield Figure("points", sum(event.is_tried for event in events), "crashes")
+    if not any(event.crashed for event in events):
+        return  # zeros would read as measured
     yield Figure("lost_alerts", sum(event.lost_alerts for event in events), "alerts")
     yield Figure("repeats", sum(event.repeats for event in events), "repeats, marked or not")
     yield Figure("repeats_per_crash", max((event.repeats for event in events), default=0), "at most")
@@ -55,3 +57,18 @@ def report_lines(events: Sequence[Seen], shares: Iterable[str]) -> Iterator[str]
     for store in shares:
         hit = Counter(name for event in events if event.store == store and not event.unjudged for name in event.hits)
         yield f"{store}: " + ", ".join(f"{name} {hit[name] or 'NEVER'}" for name in known(store))
+
+
+def untried(events: Iterable[Seen], shares: Iterable[str]) -> list[str]:
+    """The kinds of nights, on which store, of which no crash was tried and judged: of them a run says nothing. A store
+    that could not be made has no nights."""
+    are_tried: dict[str, dict[str, bool]] = {store: {} for store in shares}
+    for event in events:
+        nights = are_tried[event.store]
+        nights[event.point.night] = nights.get(event.point.night, False) or event.is_tried
+    return [
+        f"{store}: {night}"
+        for store, nights in are_tried.items()
+        for night, is_tried in (nights or {"all": False}).items()
+        if not is_tried
+    ]

@@ -27,12 +27,14 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, LiteralString
+from unittest.mock import patch
 
 from connectors.sdk.contract import ConnectorKind, SecretResolver
 from connectors.sdk.records import Inventory, JobRecord, RunRecord
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
 from console.domain.action import ActionView
+from console.domain.alert import AlertKind
 from console.domain.header import EngineShare
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
@@ -45,18 +47,17 @@ from console.store.queries import open_queries
 from console.timing.clock import Clock
 from tests.action_requests import rerun_of
 from tests.bench.figures import Figure, Scale, emit, parser_of
+from tests.bench.received import is_notified, note_received, received
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.invariants.engines import Child, cpu_of, engine_of, forked
 from tests.invariants.worlds import NoOptions, Sink, World, WorldConnector, config_of
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import LabError, private_folder, remove_folder, wait_until
-from tests.messages import REPEAT_TEXT
 
 FAULTS = ("cut", "kill", "stop", "clock", "database", "rolling")
 SMOKE_FAULTS = ("kill", "stop")
 CUT_SECONDS = 40.0
 CLOCK_AHEAD = timedelta(seconds=90)
-EVEN_LIMIT_SECONDS = 120.0
 END_SECONDS = 8.0
 """After the last fault. A notification that comes later is late, one that does not come within `LATE_SECONDS` lost."""
 LATE_SECONDS = 120.0
@@ -113,6 +114,7 @@ def work(folder: Path, log: Path, url: str, sizes: Sizes, machine: str, ahead: t
     lease._namespace = lambda: machine  # type: ignore[assignment]
     Clock.__init__.__defaults__ = (None, lambda: datetime.now(UTC) + ahead)
     exit_with_parent()
+    patch.object(Sink, "__call__", note_received).start()
     store, secrets = open_database(url), SecretStore()
     set_up_logs(secrets, log)
     engine = engine_of(estate(folder, sizes), store, Sink(folder), secrets, sizes.lease)
@@ -159,7 +161,7 @@ class Fleet:
 
     def until_even(self) -> float:
         began = time.monotonic()
-        wait_until(self.is_even, "an even load", EVEN_LIMIT_SECONDS, 0.1)
+        wait_until(self.is_even, "an even load", pause=0.1)
         return time.monotonic() - began
 
     def leader(self) -> Child:
@@ -199,7 +201,7 @@ class Fleet:
         for name in failed:
             World(self.folder, name.partition("/")[0]).fail(job)
         self.failures |= dict.fromkeys(failed, time.monotonic())
-        wait_until(lambda: self.run_of(failed[0]) is not None, f"an incident of {failed[0]}", 30)
+        wait_until(lambda: self.run_of(failed[0]) is not None, f"an incident of {failed[0]}")
         client, key, run_id = EngineClient(self.url), new_action_key(), self.run_of(failed[0])
         assert run_id is not None
         client.act(rerun_of(run_id, client.wait(client.preview(rerun_of(run_id)), 30).data), key)
@@ -208,12 +210,13 @@ class Fleet:
     def run_of(self, job: str) -> int | None:
         """The failed run of this job that an incident is about."""
         with open_queries(self.url) as reads:
-            results = [row.root_run_id for row in reads.incidents.list_incidents() if job in row.title.subject]
+            results = [row.root_run_id for row in reads.incidents.list_incidents() if row.root_job == job]
         return results[0] if results else None
 
     def lost(self) -> list[str]:
-        texts = [f"{alert.title}\n{alert.body}" for alert in Sink(self.folder).got]
-        return [job for job in self.failures if not any(job in text for text in texts)]
+        got = received(self.folder)
+        with open_queries(self.url) as reads:
+            return [job for job in self.failures if not is_notified(job, AlertKind.OPENED, got, reads)]
 
     def age(self, job: str) -> float:
         return time.monotonic() - self.failures[job]
@@ -249,14 +252,14 @@ def kill(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
     leader, lease = fleet.leader(), fleet.sizes.lease
     orphans = {system for system, polls in fleet.polls(0.0).items() if polls[-1][1] == leader.pid}
     longest = lease - min(RENEW_SECONDS, lease / 5)
-    wait_until(lambda: fleet.lease_left(leader) > longest - 0.3, "a renewal", lease, 0.02)
+    wait_until(lambda: fleet.lease_left(leader) > longest - 0.3, "a renewal", pause=0.02)
     lease_left, began = fleet.lease_left(leader), time.monotonic()
     leader.kill()
     fleet.engines.remove(leader)
     fleet.start()
-    wait_until(lambda: not fleet.holds_shards(leader), "new holders of the orphaned shards", 2 * lease, 0.02)
+    wait_until(lambda: not fleet.holds_shards(leader), "new holders of the orphaned shards", pause=0.02)
     claimed = time.monotonic() - began
-    wait_until(lambda: orphans <= fleet.polls(began).keys(), "polls of the orphans", 60, 1.0)
+    wait_until(lambda: orphans <= fleet.polls(began).keys(), "polls of the orphans", pause=1.0)
     polled = sorted(polls[0][0] - began for system, polls in fleet.polls(began).items() if system in orphans)
     fleet.figures += [
         Figure("kill_orphans", len(orphans), "systems"),
@@ -288,7 +291,7 @@ def clock(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
     fleet.until_even()
     time.sleep(2 * fleet.sizes.lease)
     joined.signal(signal.SIGTERM)
-    joined.ended(10)
+    joined.ended()
     fleet.engines.remove(joined)
 
 
@@ -301,7 +304,7 @@ def rolling(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
     """Each engine ends by SIGTERM and is followed by a new one."""
     for engine in list(fleet.engines):
         engine.signal(signal.SIGTERM)
-        engine.ended(10)
+        engine.ended()
         fleet.engines.remove(engine)
         fleet.start()
         fleet.until_even()
@@ -326,8 +329,7 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
             fleet.start(url.replace(f":{server.port}/", f":{proxy.port}/"))
             for _ in range(sizes.engines - 1):
                 fleet.start()
-            limit = max(300, 0.1 * sizes.systems)
-            wait_until(lambda: len(fleet.polls(began)) == sizes.systems, "each system to be polled", limit, 1.0)
+            wait_until(lambda: len(fleet.polls(began)) == sizes.systems, "each system to be polled", pause=1.0)
             yield Figure("start_polled_s", time.monotonic() - began, "s, until each system was polled once")
             yield from _start_cpu(fleet)
             yield Figure("start_even_s", fleet.until_even(), "s")
@@ -347,7 +349,7 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
                 bar = sizes.lease + 1 + sizes.interval
                 yield Figure(f"{name}_gap_s", gap(fleet, began), "s", "lease + 1 s + interval", bar)
             try:
-                wait_until(lambda: not fleet.lost() and not fleet.unsent(), "alerts, actions", END_SECONDS)
+                wait_until(lambda: not fleet.lost() and not fleet.unsent(), "alerts, actions")
             except LabError:
                 pass  # the figures say so
             late = _late(fleet)
@@ -367,8 +369,8 @@ def _calm(fleet: Fleet) -> Iterator[Figure]:
     yield Figure("calm_polls_per_interval_min", min(numbers) * fleet.sizes.interval / seconds, "polls of a system")
     yield Figure("calm_polls_per_interval_max", max(numbers) * fleet.sizes.interval / seconds, "polls of a system")
     yield Figure("calm_cores", cpu / seconds, "CPU s per s, all engines")
-    yield Figure("calm_cpu_ms_per_poll", cpu * 1000 / max(1, sum(numbers)), "ms, all of the engines' work")
-    yield Figure("calm_server_cpu_ms_per_poll", server * 1000 / max(1, sum(numbers)), "ms, of the backends")
+    yield Figure("calm_cpu_ms_per_poll", cpu * 1000 / sum(numbers), "ms, all of the engines' work")
+    yield Figure("calm_server_cpu_ms_per_poll", server * 1000 / sum(numbers), "ms, of the backends")
 
 
 def _start_cpu(fleet: Fleet) -> Iterator[Figure]:
@@ -411,11 +413,11 @@ def _late(fleet: Fleet) -> int:
 
 
 def _totals(fleet: Fleet, late: int) -> Iterator[Figure]:
-    sent, got = fleet.sent(), Sink(fleet.folder).got
+    sent, got = fleet.sent(), received(fleet.folder)
     yield Figure("failures", len(fleet.failures), "jobs")
     yield Figure("late_notifications", late, f"of these, more than {END_SECONDS:g} s after the end")
     yield Figure("lost_notifications", len(fleet.lost()), f"of these, after {LATE_SECONDS:g} s more")
-    yield Figure("repeated_notifications", sum(REPEAT_TEXT in alert.body for alert in got), "marked as repeats")
+    yield Figure("repeated_notifications", sum(each.is_repeat for each in got), "marked as repeats")
     yield Figure("actions", len(fleet.keys), "requested")
     unsent = [action for action in fleet.unsent() if action.state in ("failed", "refused")]
     for action in fleet.unsent():

@@ -49,13 +49,15 @@ def rounded(value: float | None) -> float | None:
 
 def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
     """Prints each figure as it is found, as a row of a table for people; with the flag on standard error, and at last
-    one line of JSON on standard output."""
+    one line of JSON on standard output. Raises SystemExit where nothing was measured."""
     rows = []
     for figure in figures:
         rows.append(row := figure.as_row())
         beside = f"   beside {row['anchor_value']} ({row['anchor']}): ratio {row['ratio']}" if row["anchor"] else ""
         text = f"{bench} {row['name']:<28} {row['value']:>12} {row['unit']}{beside}"
         print(text, file=sys.stderr if json_flag else sys.stdout, flush=True)
+    if not rows:
+        sys.exit(f"{bench}: nothing was measured")
     if json_flag:
         print(json.dumps({"bench": bench, "figures": rows}), flush=True)
 

@@ -90,12 +90,12 @@ def measure(quick: Scale) -> Iterator[Figure]:
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
     with Terminal([sys.executable, "-c", EMPTY], SIZE, env) as bare, Terminal(jobs_screen(path), SIZE, env) as ours:
         bare.wait_for("key 0")
-        ours.wait_for(f"1 of {JOBS:,}", seconds=60)
+        ours.wait_for(f"1 of {JOBS:,}")
         ours.settle(0.3)
         for table, rows in (("", JOBS), ("runs_", 10 * JOBS)):
             if table:
                 ours.press("7")
-                ours.wait_for(f"1 of {rows:,}", seconds=60)
+                ours.wait_for(f"1 of {rows:,}")
                 ours.settle(0.3)
             yield from beside(ours, bare, f"{table}down", ["down"], count)
             yield from beside(ours, bare, f"{table}page", ["pagedown"], few)
@@ -119,7 +119,7 @@ def _lists(path: Path, services: int, bare: Terminal, env: dict[str, str], count
     for screen, row in (("services", f"SERVICES {services}"), ("incidents", "INCIDENTS"), ("actions", "ACTIONS")):
         code = f"from console.tui.app.start import run_console; run_console({str(path)!r}, screen={screen!r})"
         with Terminal([sys.executable, "-c", code], SIZE, env) as ours:
-            ours.wait_for(row, seconds=60)
+            ours.wait_for(row)
             ours.settle(0.5)
             if screen == "services":
                 ours.press("z")
@@ -140,7 +140,7 @@ def in_storm(path: Path, env: dict[str, str], count: int, seconds: float) -> Ite
         ):
             bare.wait_for("key 0")
             with Terminal(jobs_screen(copy), SIZE, env) as ours:
-                ours.wait_for(f"1 of {JOBS:,}", seconds=60)
+                ours.wait_for(f"1 of {JOBS:,}")
                 written = pool.apply_async(storm, (copy, STORM_A_SECOND, seconds))
                 ours.settle(0.2, 2)
                 yield from beside(ours, bare, "down_in_storm", ["down"], count)
@@ -159,7 +159,7 @@ def _lag(terminal: Terminal, path: Path, number: int) -> float:
         cursor = db.execute("UPDATE job SET name = ? WHERE name LIKE '%' || ?", (name, shown))
         assert cursor.rowcount == 1, shown
     at = time.perf_counter()
-    terminal.wait_for(name, seconds=30)
+    terminal.wait_for(name)
     return (terminal.read_at - at) * 1000
 
 

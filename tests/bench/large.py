@@ -78,7 +78,7 @@ def keys_of(urls: dict[str, tuple[str, str]], jobs: int, count: int, screens: in
             with ExitStack() as stack:
                 terminals = [stack.enter_context(Terminal(_console(url, screen), SIZE, env)) for url in both]
                 for terminal, number in zip(terminals, (jobs, jobs // SHARE), strict=True):
-                    terminal.wait_for(f"1 of {number:,}" if screen == "jobs" else screen.upper(), seconds=120)
+                    terminal.wait_for(f"1 of {number:,}" if screen == "jobs" else screen.upper())
                     if screen == "services":
                         terminal.press("z")  # those without a problem are folded
                     terminal.settle(0.5, 5)

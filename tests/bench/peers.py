@@ -93,10 +93,10 @@ def _figures(name: str, peer: Peer, count: int) -> list[Figure]:
     starts = []
     for _ in range(3):
         with Terminal(peer.argv, SIZE, env) as terminal:
-            terminal.wait_for(peer.ready, seconds=60)
+            terminal.wait_for(peer.ready)
             starts.append((terminal.read_at - terminal.started_at) * 1000)
     with Terminal(peer.argv, SIZE, env) as terminal:
-        terminal.wait_for(peer.ready, seconds=60)
+        terminal.wait_for(peer.ready)
         peer.begin(terminal)
         terminal.settle(0.5, 5)
         key = p95(timed(terminal, [peer.down], count))
@@ -137,7 +137,7 @@ def _harlequin(place: Path) -> Iterator[Peer]:
         terminal.press(*"select * from job")
         terminal.settle(0.5, 5)
         terminal.press("\n")  # Ctrl-J runs the query
-        terminal.wait_for("job_000001", seconds=60)
+        terminal.wait_for("job_000001")
         terminal.press("\x1b[15~")  # F5: into the results
 
     yield Peer(argv, "Query Editor", begin, ROWS)

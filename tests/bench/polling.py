@@ -28,7 +28,6 @@ from tests.invariants.engines import engine_of, in_thread
 from tests.invariants.worlds import Sink, World, WorldConnector, config_of
 from tests.lab.process import private_folder, remove_folder, wait_until
 
-START_LIMIT_SECONDS = 900.0
 TIMEOUT_SECONDS = 20.0
 """The default of `poll_timeout`."""
 
@@ -87,9 +86,9 @@ def measured(systems: int, hanging: int, interval: float, seconds: float) -> Ite
     store = open_database(str(folder / "headway.db"))
     try:
         engine = engine_of(estate(folder, worlds, interval), store, Sink(folder), SecretStore(), lease=60.0)
-        with in_thread(engine, 120):
+        with in_thread(engine):
             began = time.monotonic()
-            wait_until(lambda: all(world.polled for world in worlds), "each system to be polled", START_LIMIT_SECONDS)
+            wait_until(lambda: all(world.polled for world in worlds), "each system to be polled")
             yield Figure("first_polls_s", time.monotonic() - began, "s, all systems")
             time.sleep(2 * interval)
             yield from _period("calm", worlds, interval, seconds)
@@ -111,7 +110,7 @@ def _period(name: str, worlds: Sequence[QuietWorld], interval: float, seconds: f
     polls, late = sum(len(world.polled) for world in worlds) - before, lateness(worlds, began, interval)
     yield Figure(f"{name}_polls_per_interval", polls * interval / took / len(worlds), "polls of a system")
     yield Figure(f"{name}_cores", cpu / took, "CPU s per s")
-    yield Figure(f"{name}_cpu_ms_per_poll", cpu * 1000 / max(1, polls), "ms, all of the engine's work")
+    yield Figure(f"{name}_cpu_ms_per_poll", cpu * 1000 / polls, "ms, all of the engine's work")
     yield Figure(f"{name}_late_p99_s", late[len(late) * 99 // 100], "s")
     yield Figure(f"{name}_threads", threads, "threads")
     yield Figure(f"{name}_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB, most so far")

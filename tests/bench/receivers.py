@@ -239,8 +239,8 @@ def _poll_figures(systems: int, seconds: float, per_second: int) -> Iterator[Fig
     store, cores = open_database(str(folder / "headway.db")), sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[0]})
     try:
-        with in_thread(engine_of(config, store, Sink(folder), lease=60.0), 120):
-            wait_until(lambda: all(len(world.polled) > 1 for world in worlds), "two polls of each system", 300)
+        with in_thread(engine_of(config, store, Sink(folder), lease=60.0)):
+            wait_until(lambda: all(len(world.polled) > 1 for world in worlds), "two polls of each system")
             yield from _lateness("alone", worlds, seconds)
             received = {
                 "event": (LINEAGE_PATH, events_of([(world.name, "extract") for world in worlds], 1)),

@@ -120,14 +120,14 @@ def measure(minutes: float, per_second: float) -> Iterator[Figure]:
         )
         engine.start()
         try:
-            engine.wait_ready(lambda: is_listening(port), "the listener", 60)
+            engine.wait_ready(lambda: is_listening(port), "the listener")
             at_start = usage(engine.pid, store)
             course = []
             for sent, now in soaked(engine, port, store, minutes * 60, per_second):
                 course.append((sent, now))
                 print(f"soak {sent:>9} runs  {now.rss_mib:6.1f} MiB  wal {now.wal_mib:5.1f} MiB", file=sys.stderr)
             sent, late = course[-1]
-            wait_until(lambda: stored_runs(store) >= sent, "the last run in the store", 60)
+            wait_until(lambda: stored_runs(store) >= sent, "the last run in the store")
         finally:
             engine.stop(10)
         early, stored = course[0][1], stored_runs(store)

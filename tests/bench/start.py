@@ -45,13 +45,13 @@ class Start:
 
 def start(argv: Sequence[str], env: Mapping[str, str], settle: bool) -> Start:
     with TemporaryDirectory(prefix="headway-start-") as home, Terminal(argv, SIZE, {**env, "HOME": home}) as terminal:
-        terminal.wait_for(ROW, seconds=60)
+        terminal.wait_for(ROW)
         wall, cpu = (terminal.read_at - terminal.started_at) * 1000, terminal.cpu_ms
         if settle:
             terminal.press("3")
-            terminal.wait_for(f"1 of {JOBS:,}", seconds=60)
+            terminal.wait_for(f"1 of {JOBS:,}")
             terminal.press("end")
-            terminal.wait_for(f"{JOBS:,} of {JOBS:,}", seconds=60)
+            terminal.wait_for(f"{JOBS:,} of {JOBS:,}")
             terminal.settle()
         return Start(wall, cpu, terminal.rss_mib)
 

@@ -74,7 +74,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
     play = DemoPlayback(tmp_path_factory.mktemp("evening"))
     store = set_up(play, BEFORE, 60.0)
     with listening() as hook, engine(play, hook):
-        wait_until(lambda: is_evaluated(store), "the history", 60)
+        wait_until(lambda: is_evaluated(store), "the history")
     store.close()
     return play.folder
 
@@ -121,7 +121,7 @@ def test_the_alert_leaves_once_whatever_kills_the_engine(
         died = _dies(armed, HANGS_SECONDS if is_sent else 8)
     assert died or not is_sent, f"{failpoint} was never reached"
     with engine(play, hook):
-        wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert", 60)
+        wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert")
     assert [False, True][: 2 if is_sent else 1] == ["May be a duplicate" in message for message in hook.messages]
     assert [("sent", int(is_sent))] == deliveries(store)
     assert "ok" == _integrity(store)
@@ -138,7 +138,6 @@ def test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start
         wait_until(
             lambda: is_evaluated(store) and attempts_read(store) >= attempts_recorded(play, BEFORE),
             "all of the history",
-            60,
         )
     assert (True, attempts_recorded(play, BEFORE)) == (cut < attempts_recorded(play, BEFORE), attempts_read(store))
     store.close()
@@ -163,17 +162,17 @@ def _integrity(store: Database) -> str:
 def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path, tmp_path: Path, hook: Hook) -> None:
     play, store = morning(evening, tmp_path)
     with engine(play, hook) as first:
-        wait_until(lambda: bool(hook.messages), "the alert", 60)
+        wait_until(lambda: bool(hook.messages), "the alert")
         second_log = tmp_path / "second.log"
         argv = [sys.executable, "-m", "console", "--config", str(play.config), "engine", "--with-parent"]
         argv += ["--log-file", str(second_log)]
         with subprocess.Popen(argv, env={**os.environ, SINK: hook.url}) as other:
             wait_until(
-                lambda: second_log.exists() and "waiting for the lease" in second_log.read_text(), "who holds it", 60
+                lambda: second_log.exists() and "waiting for the lease" in second_log.read_text(), "who holds it"
             )
             assert f":{first.pid}~" in second_log.read_text()
             first.send_signal(signal.SIGKILL)
-            wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over", 60)
+            wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over")
             other.terminate()
     assert 1 == len(hook.messages)
     store.close()
@@ -186,5 +185,5 @@ def test_the_lease_passes_on_soon_after_a_kill_and_only_to_one(evening: Path, tm
     with engine(play, hook, "lease.acquired:kill") as armed:
         assert _dies(armed, HANGS_SECONDS)
     with engine(play, hook):
-        wait_until(lambda: bool(hook.messages), "the alert", 60)
+        wait_until(lambda: bool(hook.messages), "the alert")
     store.close()

@@ -15,20 +15,40 @@ from types import SimpleNamespace
 
 import pytest
 
+from console.domain.alert import AlertKind
+from console.domain.message import Lines
+from console.engine.notify.outbox import as_repeat
+from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.self_monitoring import PARTS
 from console.store.queries import open_queries
 from tests.bench import crash, crash_checks, faults
 from tests.bench.crash import BROKEN, Runner
 from tests.bench.crash_checks import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
+from tests.bench.crash_night import Night
 from tests.bench.crash_points import Point
 from tests.bench.crash_report import figures
+from tests.bench.received import Received, note_received, received
 from tests.deep import some
-from tests.invariants.engines import Child, server
-from tests.invariants.worlds import Alert
+from tests.invariants.engines import Child, server, store_of
+from tests.invariants.worlds import Sink
 from tests.messages import message_of
 from tests.store.ready import open_ready
 
 ROOT = Path(__file__).parents[2]
 POINT = Point("alert", "send.before", "kill")
+INCIDENT = (
+    "INSERT INTO system (id, name, kind) VALUES (1, 'good', 'world')",
+    "INSERT INTO target (id, system_id, name) VALUES (1, 1, 'one')",
+    "INSERT INTO job (id, system_id, target_id, native_id, name) VALUES (1, 1, 1, 'extract', 'good/extract')",
+    "INSERT INTO incident (id, key, root_job_id, failed_since_us, opened_us) VALUES (1, 'run:good/extract', 1, 1, 1)",
+    *(
+        "INSERT INTO alert (id, incident_id, dedup_key, kind, version, route, message, made_us, urgent, waits)"
+        f" VALUES ({number}, 1, 'run:good/extract', '{kind}', 1, 'oncall', '{number}', 1, FALSE, FALSE)"
+        for number, kind in ((1, AlertKind.OPENED), (2, AlertKind.RECOVERED))
+    ),
+    *(f"INSERT INTO delivery (alert_id, state, wire_us) VALUES ({number}, 'sent', 1)" for number in (1, 2)),
+)
+"""`extract` has failed and is good again, and both was notified."""
 LOST = Seen("sqlite", POINT, crashed=True, lost_alerts=1, double_actions=1)
 
 
@@ -48,8 +68,102 @@ def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Sign
     finally:
         process.kill()
     results = {figure["name"]: figure["value"] for figure in json.loads(out)["figures"]}
-    assert (128 + number, 0.0) == (process.returncode, results["lost_alerts"])
+    assert (128 + number, 0.0) == (process.returncode, results.get("lost_alerts", 0.0))
     assert results["nights_without_time"] > 1_000
+
+
+def test_a_run_that_tried_nothing_says_so_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Zeros would read as if alerts had been tried and none was lost."""
+    lived = Seen("postgres", POINT, crashed=True, unjudged="")
+    monkeypatch.setattr(crash, "Ending", lambda _: SimpleNamespace(leave=lambda: None))
+    monkeypatch.setattr(sys, "argv", ["crash", "--quick"])
+    monkeypatch.setattr(crash, "run", lambda *_: [lived, Seen("sqlite", POINT)])
+    with pytest.raises(SystemExit, match=r"no crash was tried and judged.*: sqlite: alert$"):
+        crash.main(time.monotonic())
+    printed = capsys.readouterr().out
+    assert ("postgres_lost_alerts" in printed, "sqlite_lost_alerts" in printed) == (True, False)
+    monkeypatch.setattr(crash, "run", lambda *_: [lived])
+    with pytest.raises(SystemExit, match=r"sqlite: all$"):
+        crash.main(time.monotonic())
+    monkeypatch.setattr(sys, "argv", ["crash", "--quick", "--store", "postgres"])
+    crash.main(time.monotonic())
+
+
+def test_one_night_of_each_kind_is_lived_though_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lived:
+        template = "empty"
+
+        def __init__(self, _: Path, store: str, point: Point, limits: Limits, *__: object) -> None:
+            self.seen = Seen(store, point, crashed=True, unjudged=NO_TIME if limits.deadline.is_over else "")
+
+        def live(self) -> Seen:
+            return self.seen
+
+    monkeypatch.setattr(crash, "NIGHTS", {"alert": Lived, "plan": Lived})
+    monkeypatch.setattr(crash, "AT_ONCE", {"sqlite": 1})
+    deadline = Deadline(time.monotonic())
+    runner = Runner(tmp_path, Limits(deadline=deadline))
+    plan = Point("plan", "plan.after_step", "kill")
+    runner.live("sqlite", [POINT, POINT, plan])
+    assert [("alert", True), ("alert", False), ("plan", True)] == [
+        (seen.point.night, seen.is_tried) for seen in runner.results
+    ]
+    (tmp_path / "interrupted").mkdir()
+    runner = Runner(tmp_path / "interrupted", Limits(deadline=deadline))
+    deadline.pull()
+    runner.live("sqlite", [POINT, plan])
+    assert [NO_TIME, NO_TIME] == [seen.unjudged for seen in runner.results]
+
+
+def test_the_end_of_an_engines_own_problem_is_not_the_end_of_the_incident(tmp_path: Path) -> None:
+    """An engine whose config failed says that "all engine workers run again", before the incident is repaired."""
+    with closing(open_ready(store_of(tmp_path))) as store, store.write(None) as connection:
+        for statement in INCIDENT:
+            connection.rows(statement)
+    night, incident = Night(tmp_path, "sqlite", POINT, Limits()), "run:good/extract"
+    lost = []
+    with closing(night.reads()) as reads:
+        for key, action in ((incident, PageAction.OPEN), (PARTS, PageAction.RESOLVE), (incident, PageAction.RESOLVE)):
+            note_received(Sink(tmp_path), "url", message_of("Resolved: t"), Page(key, action))
+            seen = Seen("sqlite", POINT)
+            seen.verify_alerts(received(tmp_path), (AlertKind.OPENED, AlertKind.RECOVERED), reads)
+            lost.append((seen.lost_alerts, night._is_over()))
+    assert [(1, False), (1, False), (0, True)] == lost
+
+
+def test_an_alert_that_the_end_of_its_incident_replaced_before_it_left_is_not_lost(tmp_path: Path) -> None:
+    """A slow engine sends both as one message; an alert that is said to have left and has not is lost."""
+    with closing(open_ready(store_of(tmp_path))) as store, store.write(None) as connection:
+        for statement in INCIDENT:
+            connection.rows(statement)
+    note_received(Sink(tmp_path), "url", message_of("t"), Page("run:good/extract", PageAction.RESOLVE))
+    both, lost = (AlertKind.OPENED, AlertKind.RECOVERED), []
+    for state in ("sent", "digested"):
+        with closing(open_ready(store_of(tmp_path))) as store, store.write(None) as connection:
+            connection.rows(f"UPDATE delivery SET state = '{state}' WHERE alert_id = 1")
+        with open_queries(store_of(tmp_path)) as reads:
+            seen = Seen("sqlite", POINT)
+            seen.verify_alerts(received(tmp_path), both, reads)
+            lost.append(seen.lost_alerts)
+    assert [1, 0] == lost
+
+
+def test_a_marked_copy_is_a_repeat_whatever_else_its_title_says(tmp_path: Path) -> None:
+    with closing(open_ready(store_of(tmp_path))) as store, store.write(None) as connection:
+        for statement in INCIDENT:
+            connection.rows(statement)
+    message, page = message_of("t by 07:29 (in 8 min)", "b"), Page("run:good/extract")
+    late = as_repeat(message.without_countdown()).below(Lines(("Delayed by 12 min.",)))
+    for copy in (message, late, late):
+        note_received(Sink(tmp_path), "url", copy, page)
+    with open_queries(store_of(tmp_path)) as reads:
+        seen = Seen("sqlite", POINT)
+        seen.verify_alerts(received(tmp_path), (), reads)
+    assert (1, 0) == (seen.repeats, seen.unmarked_repeats)
 
 
 def test_what_a_night_that_was_not_judged_lacks_is_not_lost_and_what_it_did_twice_counts() -> None:
@@ -77,11 +191,12 @@ def test_alerts_about_two_things_may_read_the_same_and_one_thing_notified_twice_
                 " FALSE, FALSE, '')",
                 (message_of("t", "b").to_json(),),
             )
-    copies = [Alert("url", "t", "b\n")] * 2
+        connection.rows("INSERT INTO delivery (alert_id, state, wire_us) SELECT id, 'sent', 1 FROM alert")
+    copies = [Received(key, PageAction.OPEN) for key, *_ in alerts]
     with open_queries(str(tmp_path / "headway.db")) as reads:
         twice, thrice = Seen("sqlite", POINT), Seen("sqlite", POINT)
         twice.verify_alerts(copies, (), reads)
-        thrice.verify_alerts([*copies, Alert("url", "t", "b\n")], (), reads)
+        thrice.verify_alerts([*copies, copies[0]], (), reads)
     assert (repeats, repeats + 1) == (twice.unmarked_repeats, thrice.unmarked_repeats)
     assert (repeats, repeats + 1) == (twice.repeats, thrice.repeats)
 

@@ -32,7 +32,7 @@ def test_an_engine_that_has_ended_gets_no_signal_whoever_has_its_number_now(
     process = server().Process(target=int)
     process.start()
     child = Child(process, tmp_path / "engine.log")
-    assert 0 == child.ended(60)
+    assert 0 == child.ended()
     popen: Any = vars(process)["_popen"]
     popen.pid = unrelated_process.pid  # as the kernel does once its numbers are used up
     with pytest.raises(ProcessLookupError):
