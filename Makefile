@@ -47,7 +47,7 @@ check: setup-dev ## lint, types and the fast part: no root, no network, no lab, 
 	@$(SIDE_BY_SIDE) lint fast
 
 fast: setup-dev $(CLOCK)
-	@$(SHIFTED) nice -n 5 $(PART) -n $(WORKERS) --timeout=300 -m "not lab and not deep"
+	@$(SHIFTED) nice -n 5 $(PART) -n $(WORKERS) --timeout=900 -m "not lab and not deep"
 
 $(CLOCK): tests/fakes/shifted_clock.c
 	@mkdir -p $(@D) && cc -shared -fPIC -O1 -o $@ $< -ldl
@@ -67,8 +67,10 @@ smoke: setup-dev packages-smoke
 second-try: lint
 	@$(BIN)/python -m tests.second_try $(TRIED:%=$(PARTS)/%.json)
 
-soak: setup-dev packages lab-venvs ## what takes hours: benchmarks, crowds of 40,000 runs, every Airflow
+soak: setup-dev packages lab-venvs ## what takes hours: benchmarks, crowds of 40,000 runs, all crash points, the tour as it is read, every Airflow
 	@$(PYTEST) -n 1 $(GROUPS) -m soak
+	@$(BIN)/python -m tests.bench.crash
+	@$(BIN)/python -m tests.demo.test_tour
 	@LAB_AIRFLOWS="2.11.0 2.10.5 3.0.6 3.3.2" $(PYTEST) -n 0 tests/lab/test_airflow_versions_real.py tests/lab/test_airflow2_real.py
 
 dates: setup-dev ## the fast part, one case of each test, on 14 other days by a shifted clock; DATES="February" for some

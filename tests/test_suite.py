@@ -18,6 +18,7 @@ import pytest
 
 from tests.dates import CLOCKS, reads_a_clock
 from tests.lab.needs import PACKAGE_OF, SMOKE
+from tests.lab.process import HANGS_SECONDS
 from tests.rows import each_row
 from tests.runner import LAB, SHARED
 
@@ -128,14 +129,17 @@ MAKE_STORES = {
 """The making of a store is what these are about. It costs a third of a second; a copy (`tests.store.ready`) nothing."""
 MAKERS = ("open_database", "migrate")
 SHORT_ON_PURPOSE = {
-    "connectors/checks/test_http.py",  # a server that answers long after its caller's deadline
     "engine/endpoints/test_lineage_receiver.py",  # the setting of a sender
     "invariants/locked.py",  # how long SQLite waits for a lock
     "invariants/test_receivers_killed.py",  # a request that a killed engine may never answer is sent again
 }
 """Files with limits that are no wait for a thread or a process."""
-LONGEST_NAP = 1.0
-NAPPERS = {"time", "asyncio"}
+SLEEP_ON_PURPOSE = {
+    "demo/test_tour.py",  # a reader's pace, for the time that a program prints
+    "fakes/faultproxy.py",  # a line that is slow
+    "fakes/slack.py",  # pings at intervals
+}
+"""Files with pauses in what tests wait for; a test waits by `wait_until` and `async_wait_until`."""
 CLOCK_CALLS = {"monotonic", "perf_counter", "process_time", "thread_time"}
 LIMITED = {"join", "result", "wait"}
 """Calls that give up after the time of their first argument; others do after their `timeout`."""
@@ -182,15 +186,15 @@ def clock_at_import(tree: ast.Module) -> list[int]:
     return [cast(ast.Call, node).lineno for node in at_import(tree) if reads_a_clock(node)]
 
 
-def naps(tree: ast.Module) -> list[int]:
-    """Lines that sleep for longer than `LONGEST_NAP`."""
-    sleeps = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and name_of(node) == "sleep" and node.args]
-    spans = [
-        (call.lineno, call.args[0])
-        for call in sleeps
-        if getattr(getattr(call.func, "value", None), "id", "") in NAPPERS
-    ]
-    return [line for line, span in spans if isinstance(span, ast.Constant) and cast(float, span.value) > LONGEST_NAP]
+def sleeps(tree: ast.Module) -> list[int]:
+    """Lines that sleep, or wait for an event that nobody can set. `sleep(0)` only lets others go on."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return sorted(
+        call.lineno
+        for call in calls
+        if (name_of(call) == "sleep" and [ast.unparse(span) for span in call.args] != ["0"])
+        or (name_of(call) == "wait" and name_of(getattr(call.func, "value", call.func)) == "Event")
+    )
 
 
 def constants(tree: ast.Module) -> dict[str, float]:
@@ -281,9 +285,11 @@ def test_no_test_takes_the_time_when_its_module_is_imported() -> None:
     }
 
 
-def test_no_test_sleeps_for_long() -> None:
+def test_no_test_sleeps() -> None:
     """What is waited for has a condition; only real schedulers have minutes of their own."""
-    assert {} == {name: lines for name, tree in written("bench", "lab", holding=[r"sleep\("]) if (lines := naps(tree))}
+    calls = [r"sleep\(", r"Event\(\)\.wait\("]
+    found = {name: lines for name, tree in written("bench", "lab", holding=calls) if (lines := sleeps(tree))}
+    assert SLEEP_ON_PURPOSE == found.keys(), found
 
 
 def test_no_test_that_runs_beside_others_measures_how_long_something_takes() -> None:
@@ -296,6 +302,14 @@ def test_no_wait_for_a_thread_or_a_process_gives_up_early() -> None:
     calls = [r"join\(", r"result\(", r"wait\(", "timeout="]
     found = {name: lines for name, tree in written("bench", "lab", holding=calls) if (lines := short_limits(tree))}
     assert SHORT_ON_PURPOSE == found.keys(), found
+
+
+def test_a_wait_gives_up_before_pytest_ends_its_test() -> None:
+    """Its message names what did not come; pytest's has the stacks of all threads."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "pyproject.toml")]
+    limits = [float(limit) for text in texts for limit in re.findall(r"\btimeout ?= ?(\d+)", text)]
+    assert len(limits) > 1
+    assert min(limits) > HANGS_SECONDS
 
 
 def test_stores_are_made_by_migrations_only_where_that_is_the_point() -> None:
@@ -338,8 +352,10 @@ def test_a_short_limit_is_seen_and_a_pause_is_left() -> None:
     assert [] == short_limits(ast.parse("event.wait(0.1)\nthread.join(HANGS_SECONDS)\nrun(1)\nfuture.result()"))
 
 
-def test_a_long_sleep_is_seen_and_a_short_one_is_left() -> None:
-    assert [1] == naps(ast.parse("time.sleep(1.5)\ntime.sleep(0.02)\ntime.sleep(pause)\nserver.sleep(20)"))
+def test_a_sleep_is_seen_and_a_turn_of_the_loop_is_left() -> None:
+    bad = "time.sleep(0.02)\nsleep(pause)\nasync def test():\n    await asyncio.sleep(1)\nthreading.Event().wait(5)"
+    assert [1, 2, 4, 5] == sleeps(ast.parse(bad))
+    assert [] == sleeps(ast.parse("asyncio.sleep(0)\nover.wait(0.1)\nwait_until(met, 'it')\nrun('time.sleep(9)')"))
 
 
 def test_no_test_is_skipped_for_want_of_a_package() -> None:
@@ -355,7 +371,9 @@ def test_make_packages_installs_what_the_lab_needs_and_make_test_what_its_night_
     assert [] == [PACKAGE_OF[need] for need in SMOKE if not notes[PACKAGE_OF[need]].startswith(" smoke")]
 
 
-def test_every_wrong_row_of_a_table_is_reported_and_no_other() -> None:
+def test_every_wrong_row_of_a_table_is_reported_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.rows.limit", None)
+
     @each_row("number, least", [(2, 3), (3, 3), (1, 3)])
     def reaches(number: int, least: int) -> None:
         assert number >= least

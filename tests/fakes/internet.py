@@ -23,7 +23,6 @@ import requests
 from tests.fakes.receiver_limits import refusal
 from tests.lab.process import HANGS_SECONDS
 
-SECONDS = HANGS_SECONDS
 PLAIN_REPLIES = {"hooks.slack.com": b"ok"}
 
 
@@ -96,4 +95,4 @@ def fake_internet() -> Iterator[FakeInternet]:
                 yield internet
         finally:
             server.shutdown()
-            thread.join(SECONDS)
+            thread.join(HANGS_SECONDS)

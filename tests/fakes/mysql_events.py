@@ -75,7 +75,7 @@ class FakeEvents:
         if not any((row["event_schema"], row["event_name"]) == (schema, name) for row in self.events):
             raise NotSupported("no such event")
         if self.about["scheduler"] != "ON":
-            raise NotSupported("the event scheduler is off: nothing would start")
+            raise NotSupported("events are off: nothing would start")
         if any(row["event_name"] == key for row in self.events):
             return
         made = {"event_name": key, "comment": name, "execute_at": self.about["clock"] + 1, "last_executed": None}

@@ -35,6 +35,8 @@ class FakeOracleScheduler:
         self.running: dict[str, Row] = {}
         self.requests: dict[str, Row] = {}
         self.notes: dict[str, str] = {}
+        self.retries: set[str] = set()
+        """Jobs in state RETRY SCHEDULED: the Scheduler tries them again."""
         self.hangs: set[str] = set()
         self.forbidden = ""
         self.error: Exception | None = None
@@ -51,9 +53,11 @@ class FakeOracleScheduler:
             self.ran(LOAD, "FAILED", self.now - timedelta(hours=hours, minutes=-20))
 
     # -- the Scheduler
-    def begins(self, job: str, began: datetime) -> Row:
+    def begins(self, job: str, began: datetime, first: int | None = None) -> Row:
+        """`first`: the log id of the run of which it is a retry."""
         self.number += 1
-        return {"log_id": self.number, "job": job, "began": began, "steps": []}
+        self.retries.discard(job)
+        return {"log_id": self.number, "job": job, "began": began, "steps": [], "first": first}
 
     def ends(self, run: Row, state: str, seconds: float, info: str = "") -> Row:
         row = {**run, "state": state, "seconds": seconds, "info": info or ("ORA-01653" if state == "FAILED" else "")}
@@ -75,14 +79,17 @@ class FakeOracleScheduler:
 
     # -- the views of the profile
     def runs(self) -> list[Row]:
-        starts = [*self.details, *({**run, "state": "RUNNING"} for run in self.running.values())]
+        latest = {row["job"]: row["log_id"] for row in sorted(self.details, key=lambda row: int(row["log_id"]))}
+        waiting = {latest[job] for job in self.retries if job in latest}
+        ended = [row | {"state": "RETRY SCHEDULED"} if row["log_id"] in waiting else row for row in self.details]
+        starts = [*ended, *({**run, "state": "RUNNING"} for run in self.running.values())]
         by_key: dict[str, Row | None] = {}
         for key, request in self.requests.items():
             window = [row for row in starts if row["job"] == request["job"]
                       and request["at"] <= row["began"] <= request["at"] + timedelta(minutes=10)]  # fmt: skip
             by_key[key] = min(window, key=lambda row: (row["began"], row["log_id"]), default=None)
         keys = {row["log_id"]: key for key, row in by_key.items() if row is not None}
-        rows = [_run(row, keys.get(row["log_id"])) for row in starts]
+        rows = [_run(row, keys.get(row["log_id"]), keys) for row in starts]
         rows += [
             {**dict.fromkeys(COLUMNS), "job_id": request["job"], "run_id": key, "action_key": key, "state": "REQUESTED"}
             for key, request in self.requests.items()
@@ -117,14 +124,15 @@ class FakeOracleScheduler:
         return FakeOracleConnection(self)
 
 
-COLUMNS = ("log_id", "job_id", "run_id", "action_key", "state", "started", "seconds", "message")
+COLUMNS = ("log_id", "job_id", "run_id", "action_key", "state", "started", "seconds", "message", "first_run")
 
 
-def _run(row: Row, key: str | None) -> Row:
+def _run(row: Row, key: str | None, keys: dict[int, str]) -> Row:
     is_open = row["state"] == "RUNNING"
     started = row["began"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
     values = (None if is_open else row["log_id"], row["job"], key or str(row["log_id"]), key, row["state"], started,
-              row.get("seconds"), row.get("info"))  # fmt: skip
+              row.get("seconds"), row.get("info"),
+              None if row["first"] is None else keys.get(row["first"], str(row["first"])))  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 

@@ -39,7 +39,7 @@ from connectors.sdk.records import (
     SkippedRecord,
     TargetClock,
 )
-from connectors.sdk.states import Capability, RunState, Verb
+from connectors.sdk.states import Capability, PeriodKind, RunState, Verb
 
 
 class NoOptions(BaseModel):
@@ -155,9 +155,10 @@ class FakeScheduler:
         self.runs = {key: replace(run, job=new) if run.job == job else run for key, run in self.runs.items()}
 
     def attempt(self, job: str, key: str, state: RunState, started: datetime, **more: Any) -> RunRecord:
-        """Sets one attempt; an ended state without `ended_at` ended at its start."""
+        """Sets one attempt; an ended state without `ended_at` ended at its start. Without a period key it has an id."""
         ended = more.pop("ended_at", None if state.is_open else started)
-        more.setdefault("period_key", f"{job}@{started:%Y-%m-%d}")
+        if "period_key" not in more:
+            more |= {"period_key": f"{job}@{started:%Y-%m-%d}", "period_kind": PeriodKind.RUN}
         self.runs[key] = RunRecord(
             job, key, state, state.value, started_at=started, ended_at=ended, native_ref=key, **more
         )

@@ -22,7 +22,6 @@ from slack_sdk.socket_mode.interval_runner import IntervalRunner
 
 from tests.lab.process import HANGS_SECONDS
 
-SECONDS = HANGS_SECONDS
 PAUSE_SECONDS = 0.02
 
 
@@ -99,13 +98,13 @@ class FakeSlack:
             "payload": payload,
         }
         for _ in range(2 if again else 1):
-            asyncio.run_coroutine_threadsafe(self._sockets[-1].send_json(envelope), self._loop).result(SECONDS)
+            asyncio.run_coroutine_threadsafe(self._sockets[-1].send_json(envelope), self._loop).result(HANGS_SECONDS)
         return str(envelope["envelope_id"])
 
     def drop(self) -> None:
         """Ends all connections, as a restart of the network does."""
         for socket in list(self._sockets):
-            asyncio.run_coroutine_threadsafe(socket.close(), self._loop).result(SECONDS)
+            asyncio.run_coroutine_threadsafe(socket.close(), self._loop).result(HANGS_SECONDS)
 
     def ping(self) -> None:
         """Pings from now on, as Slack does: slack-sdk can close a connection only between two reads, each of which
@@ -181,10 +180,10 @@ class FakeSlack:
         ready, ended = threading.Event(), asyncio.Event()
         thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(ready, ended)))
         thread.start()
-        assert ready.wait(SECONDS)
+        assert ready.wait(HANGS_SECONDS)
         try:
             yield self
         finally:
             self._loop.call_soon_threadsafe(ended.set)
-            thread.join(SECONDS)
+            thread.join(HANGS_SECONDS)
             self._loop.close()

@@ -69,8 +69,8 @@ class SlurmHost:
         world.save()
 
     def set(self, **values: str) -> None:
-        """level: "Operator" or "None"; accounts: "slurmdbd", "none" or "down"; enforced: "limits"; limits: rows of
-        "QOS|of all|of each user"; of_partition: the QOS of the only partition."""
+        """level: "Operator" or "None"; accounts: "slurmdbd", "none" or "down"; controller: "down"; enforced: "limits";
+        limits: rows of "QOS|of all|of each user"; of_partition: the QOS of the only partition."""
         world = self.world
         world.settings.update(values)
         world.save()

@@ -180,6 +180,9 @@ def instant(text: str) -> int:
 
 def scontrol(world: World, texts: list[str]) -> int:
     verb, *rest = texts
+    if world.settings.get("controller") == "down":
+        sys.stderr.write("slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)\n")
+        return 1
     if verb == "show" and rest[0] == "config":
         print(
             CONFIG.format(

@@ -49,7 +49,7 @@ SHOW = re.compile(r"SHOW TASKS IN DATABASE ->> SELECT (.+) FROM \$1")
 HISTORY = re.compile(
     r"SELECT (.+) FROM TABLE\(INFORMATION_SCHEMA\.TASK_HISTORY\( SCHEDULED_TIME_RANGE_START =>"
     r" DATEADD\('hour', -(\d+), CURRENT_TIMESTAMP\(\)\), RESULT_LIMIT => (\d+)\)\)"
-    r" WHERE DATABASE_NAME = CURRENT_DATABASE\(\) AND STATE <> 'SCHEDULED'"
+    r" WHERE DATABASE_NAME = CURRENT_DATABASE\(\) AND \(STATE <> 'SCHEDULED' OR ATTEMPT_NUMBER > 1\)"
     r" AND \(COMPLETED_TIME IS NULL OR COMPLETED_TIME >= TO_TIMESTAMP_LTZ\((\d+)\)\)"
 )
 
@@ -121,7 +121,8 @@ class FakeSnowflake:
             return self._table(match[1], SHOWN, [row for row in rows if row["name"] not in self.hidden])
         if match := HISTORY.fullmatch(statement):
             rows = self._history(timedelta(hours=int(match[2])), int(match[3]))
-            rows = [row for row in rows if row["DATABASE_NAME"] == body["database"] and row["STATE"] != "SCHEDULED"]
+            rows = [row for row in rows if row["DATABASE_NAME"] == body["database"]]
+            rows = [row for row in rows if row["STATE"] != "SCHEDULED" or row["ATTEMPT_NUMBER"] > 1]
             since = datetime.fromtimestamp(int(match[4]), UTC)
             rows = [row for row in rows if row["COMPLETED_TIME"] is None or row["COMPLETED_TIME"] >= since]
             return self._table(match[1], READ, rows)

@@ -128,7 +128,7 @@ class StubServer:
         for transport in self._transports:
             transport.close()
 
-    def sleep(self, seconds: float) -> None:
+    def stay_silent(self, seconds: float = HANGS_SECONDS) -> None:
         """Waits inside a talk; ends with the server."""
         self._over.wait(seconds)
 

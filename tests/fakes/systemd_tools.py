@@ -19,7 +19,7 @@ IDS = {
     "starting": "7d4958e842da4a758f6c1cdc7b36dcc5", "started": "39f53479d3a045ac8e11786248231fbf",
     "start failed": "be02cf6855d2428ba40df7e9d022f03d", "exited": "98e322203f7a4ed290d09fe03c09fe15",
     "success": "7ad2d189f7e94e70a38c781354912448", "failure": "d9b373ed55a64feb8242e02dbe79a49c",
-    "stopping": "de5b426a63be47a7b6ac3eaac82e2f6f",
+    "stopping": "de5b426a63be47a7b6ac3eaac82e2f6f", "skipped": "0e4284a0caca4bfc81c0bb6786972673",
 }  # fmt: skip
 BOOT = "b" * 32
 
@@ -49,7 +49,8 @@ class World:
 
     def life(self, what: str, unit: str, at: float, **fields: str) -> None:
         invocation = self.units[unit]["InvocationID"]
-        self.write(at, MESSAGE_ID=IDS[what], MESSAGE=f"{unit}: {what}", UNIT=unit, INVOCATION_ID=invocation, **fields)
+        line = {"MESSAGE_ID": IDS[what], "MESSAGE": f"{unit}: {what}", "UNIT": unit, "INVOCATION_ID": invocation}
+        self.write(at, **{**line, **fields})
 
     def run(self, unit: str, at: float, took: float = 2.0) -> str:
         """The service is started, by its timer or by somebody; it ends as its unit says. Its invocation."""
@@ -71,6 +72,10 @@ class World:
             item.update(ActiveState="inactive", SubState="dead", ExecMainCode="1", ExecMainStatus="0")
             self.life("success", unit, at)
             self.life("started", unit, at, JOB_RESULT="done")
+        elif ends == "exec-condition":
+            item.update(ActiveState="inactive", SubState="dead", Result=ends)
+            self.life("skipped", unit, at, UNIT_RESULT=ends)
+            self.life("started", unit, at, JOB_RESULT="done")
         elif ends.startswith("exit "):
             item.update(ActiveState="failed", SubState="failed", ExecMainCode="1", ExecMainStatus=ends[5:])
             item["Result"] = "exit-code"
@@ -87,6 +92,16 @@ class World:
         item.update(ActiveState="inactive", SubState="dead", ExecMainCode="2", ExecMainStatus="15")
         item["ExecMainExitTimestamp"] = f"@{int(at)}"
         self.life("success", unit, at)
+        self.save()
+
+    def refuse(self, unit: str, at: float, result: str, text: str = "") -> None:
+        """A start that does not begin: its lines bear the invocation of the run before."""
+        if result == "start-limit-hit":
+            self.life("failure", unit, at, UNIT_RESULT=result)
+            self.units[unit].update(ActiveState="failed", SubState="failed", Result=result)
+            result = "failed"
+        what = "started" if result == "done" else "start failed"
+        self.life(what, unit, at, JOB_RESULT=result, MESSAGE=text or f"{unit}: {result}")
         self.save()
 
     # -- what systemctl prints ----------------------------------------------------------------------------------------

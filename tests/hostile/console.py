@@ -15,10 +15,10 @@ from console.store.queries import open_queries
 from console.tui.app.navigation import HeadwayApp
 from tests import idle
 from tests.hostile.world import harmful
+from tests.lab.process import HANGS_SECONDS
 from tests.tui.driving import unseen
 
 idle.refresh_often()
-LIMIT_SECONDS = 40.0
 
 
 @dataclass
@@ -34,7 +34,7 @@ class ConsoleDriver:
         return "\n".join(strip.text for strip in strips)
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + LIMIT_SECONDS
+        end = time.monotonic() + HANGS_SECONDS
         while not condition():
             assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"
             await self.pilot.pause(0.01)

@@ -26,7 +26,7 @@ from console.store.db.database import Database
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.invariants.worlds import Sink, World, config_of
-from tests.lab.process import HANGS_SECONDS, PATIENCE
+from tests.lab.process import HANGS_SECONDS
 from tests.store.ready import open_ready, place_ready
 
 LEASE_SECONDS = 2.0
@@ -73,9 +73,9 @@ class Child:
             raise ProcessLookupError
         signal.pidfd_send_signal(self._handle, number)
 
-    def ended(self, seconds: float) -> int | None:
-        """Its exit code (minus the signal's number); None when it still runs after `PATIENCE` times `seconds`."""
-        self.process.join(seconds * PATIENCE)
+    def ended(self, seconds: float = HANGS_SECONDS) -> int | None:
+        """Its exit code (minus the signal's number), once it has ended; None when it still runs then."""
+        self.process.join(seconds)
         return self.process.exitcode
 
     def kill(self) -> None:
@@ -226,13 +226,13 @@ def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float
 
 
 @contextmanager
-def in_thread(engine: Engine, seconds: float = 200.0) -> Iterator[threading.Thread]:
-    """The thread in which the engine works; AssertionError where it does not end within so many seconds."""
+def in_thread(engine: Engine) -> Iterator[threading.Thread]:
+    """The thread in which the engine works; AssertionError where it does not end."""
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()
     try:
         yield thread
     finally:
         engine.stop()
-        thread.join(seconds)
-    assert not thread.is_alive(), f"the engine did not end within {seconds:g} seconds"
+        thread.join(HANGS_SECONDS)
+    assert not thread.is_alive(), "the engine did not end"

@@ -86,9 +86,9 @@ def test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_eng
 ) -> None:
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
-        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+        assert -signal.SIGKILL == armed.ended(), f"{name} was never reached"
     with child(tmp_path):
-        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end")
     assert ENDS[name] == (len(world.sent), action(tmp_path, approved_rerun).state)
     assert len(world.sent) <= 1
 
@@ -96,9 +96,9 @@ def test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_eng
 def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, approved_rerun: str) -> None:
     for name in ("action.after_wire", "action.before_verify", "action.before_verify"):
         with child(tmp_path, f"armed {name}", f"{name}:kill") as armed:
-            assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+            assert -signal.SIGKILL == armed.ended(), f"{name} was never reached"
     with child(tmp_path):
-        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end")
     assert ([approved_rerun], "verified") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
 
@@ -108,9 +108,9 @@ def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_acti
 ) -> None:
     """The row and the change are one: the intent, what came back, the outcome."""
     with child(tmp_path, "armed", f"audit.before_append:kill:{passage}") as armed:
-        assert -signal.SIGKILL == armed.ended(20), "it was never reached"
+        assert -signal.SIGKILL == armed.ended(), "it was never reached"
     with child(tmp_path):
-        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end")
     assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, approved_rerun).state)
     with open_queries(store_of(tmp_path)) as reads:
         verbs = [row.verb for row in reads.audit.list_entries() if row.detail.get("key") == approved_rerun]
@@ -124,14 +124,14 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
 ) -> None:
     """Meanwhile another engine has looked the action up and reported that it never arrived."""
     with child(tmp_path, "first", "action.before_wire:stop", lease=LEASE_SECONDS) as first:
-        wait_until(lambda: first.is_stopped, "the first engine to stop before the wire", 20)
+        wait_until(lambda: first.is_stopped, "the first engine to stop before the wire")
         with child(tmp_path, "second") as second:
-            wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up of the second", 20)
+            wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up of the second")
             assert "failed" == action(tmp_path, approved_rerun).state
             # on a shared store the shard, and with it the action, comes before the lease
-            wait_until(lambda: "working" in second.events(), "the second to have the lease", 20)
+            wait_until(lambda: "working" in second.events(), "the second to have the lease")
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
+            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by")
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
 
@@ -139,15 +139,14 @@ def test_f02_a_first_write_that_lands_after_the_lookup_stays_the_only_one(tmp_pa
     """A request in the socket of a proxy is proved absent, and lands then: so nothing is sent again by itself."""
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", "action.before_wire:kill") as armed:
-        assert -signal.SIGKILL == armed.ended(20)
+        assert -signal.SIGKILL == armed.ended()
     with child(tmp_path):
-        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up", 20)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up")
         world.act(approved_rerun)
-        wait_until(lambda: was_polled(tmp_path, approved_rerun), "the run that landed late to be seen", 20)
+        wait_until(lambda: was_polled(tmp_path, approved_rerun), "the run that landed late to be seen")
         wait_until(
             lambda: ": rerun: it never arrived: rerun good/extract [INC-0001]" in action_report(tmp_path),
             "the alert",
-            20,
         )
     assert ([approved_rerun], "failed") == (world.sent, action(tmp_path, approved_rerun).state)
     assert 1 == action_report(tmp_path).count("it never arrived")
@@ -166,8 +165,8 @@ def was_polled(folder: Path, key: str) -> bool:
 
 def test_a_person_reads_why_it_failed_and_that_requesting_again_sends_it(tmp_path: Path, approved_rerun: str) -> None:
     with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
-        assert -signal.SIGKILL == armed.ended(20)
+        assert -signal.SIGKILL == armed.ended()
     with child(tmp_path):
-        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end")
     assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, approved_rerun).text
     assert json.dumps(approved_rerun) not in (tmp_path / "alerts").read_text()

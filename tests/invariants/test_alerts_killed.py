@@ -38,9 +38,9 @@ def is_recorded(folder: Path) -> bool:
 def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name: str) -> None:
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
-        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+        assert -signal.SIGKILL == armed.ended(), f"{name} was never reached"
     with child(tmp_path):
-        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
+        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record")
     marked = [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked
     assert 1 == len(Counter(alert.body.removeprefix(REPEAT_TEXT) for alert in failures(tmp_path)))
@@ -56,9 +56,9 @@ def hold_back_and_die(folder: Path) -> None:
     (folder / PATIENT).touch()
     World(folder, "good").fail("extract")
     with child(folder, "first") as first:
-        wait_until(lambda: is_held(folder), "a notice that is held back", 20)
+        wait_until(lambda: is_held(folder), "a notice that is held back")
         os.kill(first.pid, signal.SIGKILL)
-        assert -signal.SIGKILL == first.ended(20)
+        assert -signal.SIGKILL == first.ended()
     assert [] == failures(folder)
     (folder / PATIENT).unlink()
 
@@ -66,7 +66,7 @@ def hold_back_and_die(folder: Path) -> None:
 def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
     hold_back_and_die(tmp_path)
     with child(tmp_path):
-        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
+        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record")
     assert [False] == [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     with open_queries(store_of(tmp_path)) as reads:
         assert [("wait", "notified")] == [
@@ -80,8 +80,8 @@ def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanw
 def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_path: Path, name: str) -> None:
     hold_back_and_die(tmp_path)
     with child(tmp_path, "armed", f"{name}:kill") as armed:
-        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+        assert -signal.SIGKILL == armed.ended(), f"{name} was never reached"
     with child(tmp_path):
-        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
+        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record")
     marked = [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked

@@ -73,13 +73,13 @@ def test_i10_config_that_turns_bad_under_an_engine_changes_nothing(tmp_path: Pat
     write(config, GOOD)
     good = World(tmp_path, "good")
     with running(tmp_path, good, lease=2) as engine:
-        wait_until(lambda: len(good.polled) > 2, "its polls", 10)
+        wait_until(lambda: len(good.polled) > 2, "its polls")
         write(config, BAD["half written"])
         with engine.store.write(None) as connection:
             connection.rows("UPDATE lease SET fence = fence + 1, holder = '', until_us = 0")
-        wait_until(lambda: engine.rows("SELECT fence FROM lease") == [(3,)], "the lease to be taken again", 15)
+        wait_until(lambda: engine.rows("SELECT fence FROM lease") == [(3,)], "the lease to be taken again")
         good.fail("extract")
-        wait_until(lambda: bool(engine.sink.got), "the alert", 10)
+        wait_until(lambda: bool(engine.sink.got), "the alert")
         with engine.reads() as reads:
             assert (["supply"], ["good"]) == (
                 [service.name for service in reads.services.list_services()],

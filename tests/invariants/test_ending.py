@@ -23,6 +23,7 @@ from console.domain.message import Message
 from console.engine.api.client import EngineClient
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
+from console.engine.supervisor.assembly import EngineAssembly
 from console.store.queries import open_queries
 from tests.action_requests import rerun_of
 from tests.invariants import engines
@@ -93,7 +94,7 @@ def test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well(
     ours, terminal = os.openpty()  # SIGHUP means that it is gone
     engine = subprocess.Popen(argv, env=environment, stdin=terminal, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: bool(silent.accepted), "the engine's first call", 30)
+        wait_until(lambda: bool(silent.accepted), "the engine's first call")
         begun = time.monotonic()
         engine.send_signal(number)
         _, message = engine.communicate()
@@ -131,9 +132,9 @@ def test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time(
     good.fail("extract")
     try:
         with engines.running(tmp_path, good) as engine:
-            wait_until(lambda: "receiver" in hung, "the sender to hang", 10)
+            wait_until(lambda: "receiver" in hung, "the sender to hang")
             ask_rerun(str(tmp_path / "headway.db"))
-            wait_until(lambda: "action" in hung, "the action to hang", 10)
+            wait_until(lambda: "action" in hung, "the action to hang")
             engine.engine.stop()
             begun = time.monotonic()
             engine.thread.join(HANGS_SECONDS)
@@ -155,15 +156,20 @@ def ask_rerun(url: str) -> None:
 
 def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else every restart in mid send would be a repeat for somebody."""
-    sending = threading.Event()
-    real = Sink.__call__
+    sending, finishing = threading.Event(), threading.Event()
+    real, finish = Sink.__call__, EngineAssembly.finish
 
     def slow(self: Sink, url: str, message: Message, page: Page) -> SendResult:
         sending.set()
-        time.sleep(0.7)
+        finishing.wait(HANGS_SECONDS)
         return real(self, url, message, page)
 
+    def finished(self: EngineAssembly, until: float) -> None:
+        finishing.set()
+        finish(self, until)
+
     monkeypatch.setattr(Sink, "__call__", slow)
+    monkeypatch.setattr(EngineAssembly, "finish", finished)
     good = World(tmp_path, "good")
     good.fail("extract")
     with engines.running(tmp_path, good) as engine:

@@ -49,7 +49,7 @@ def shift(bench: Bench, by: timedelta) -> None:
         )
     bench.scheduler.now = lambda: datetime.now(UTC) + by
     ahead = timedelta(seconds=5)
-    wait_until(lambda: abs(bench.parts.clock.now() - bench.scheduler.now()) < ahead, "the row to be seen", 10)
+    wait_until(lambda: abs(bench.parts.clock.now() - bench.scheduler.now()) < ahead, "the row to be seen")
 
 
 def happen(bench: Bench) -> int:

@@ -63,7 +63,7 @@ def test_f62_a_secret_command_that_hangs_is_ended_with_its_children(
     text = refusal(command(f"sleep 3600 & echo $! > {pid}; wait"))
     assert time.monotonic() - began < HANGS_SECONDS
     assert "secret command sh: no end within 0.5 s. Run it by hand to see what it waits for." == text
-    wait_until(has_ended(int(pid.read_text())), "the end of its child", 10)
+    wait_until(has_ended(int(pid.read_text())), "the end of its child")
 
 
 def test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_for(
@@ -72,7 +72,7 @@ def test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_fo
     monkeypatch.setattr(secrets, "COMMAND_TIMEOUT_SECONDS", 0.5)
     pid = tmp_path / "pid"
     assert "no end within" in refusal(command(f"echo half; sleep 60 & echo $! > {pid}"))
-    wait_until(has_ended(int(pid.read_text())), "the end of its child", 10)
+    wait_until(has_ended(int(pid.read_text())), "the end of its child")
 
 
 def test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays() -> None:

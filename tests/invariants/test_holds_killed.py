@@ -27,7 +27,6 @@ from tests.store.ready import open_ready
 
 RATE = 150.0
 """Seconds of the night in a real one, where a process starts at once, from the hold on."""
-LIMIT_SECONDS = 90.0
 POINTS = (
     "action.requested",
     "action.intent_committed",
@@ -93,7 +92,7 @@ def wait_through(world: HeldWorld, condition: Callable[[], bool], what: str) -> 
             world.set_hand(ClockSetting(world.hand.at(started), started, fast(RATE, min(start_seconds(), SLOWEST))))
         return condition()
 
-    wait_until(holds, what, LIMIT_SECONDS)
+    wait_until(holds, what)
 
 
 def has_failed(world: HeldWorld) -> bool:

@@ -63,7 +63,7 @@ def test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alon
         if len(mailing) == 1 and not begun.is_set():
             begun.set()
             processes[0].signal(signal.SIGSTOP)
-            wait_until(lambda: is_still(processes[0].pid), "each thread of the first to stop", 10, 0.001)
+            wait_until(lambda: is_still(processes[0].pid), "each thread of the first to stop", pause=0.001)
         await push(self, status)
 
     def ended(self: SMTP, error: Exception | None) -> None:
@@ -80,8 +80,8 @@ def test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alon
         assert begun.wait(HANGS_SECONDS), "the first engine begins no mail"
         with engines.child(tmp_path, "second", prepare=prepare):
             server.wait_for(1)
-            wait_until(lambda: is_recorded(tmp_path), "the record of the second", 20)
+            wait_until(lambda: is_recorded(tmp_path), "the record of the second")
             first.signal(signal.SIGCONT)
-            wait_until(lambda: len(closed) == 2, "both connections to end", 20)
+            wait_until(lambda: len(closed) == 2, "both connections to end")
     [mail] = server.mails
     assert [mail.subject, "", REPEAT_TEXT.strip()] == mail.text.splitlines()[:3]

@@ -79,7 +79,7 @@ def plan(url: str) -> PlanView:
 def ended(folder: Path, url: str, name: str) -> PlanView:
     """The plan, once an engine has worked on it until it went no further."""
     with child(folder, name):
-        wait_until(lambda: plan(url).state != "running", "the plan's end", 20)
+        wait_until(lambda: plan(url).state != "running", "the plan's end")
     return plan(url)
 
 
@@ -93,7 +93,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
 ) -> None:
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
-        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+        assert -signal.SIGKILL == armed.ended(), f"{name} was never reached"
     plan_view = ended(tmp_path, planned, "next")
     assert ENDS[name] == plan_view.state, plan_view
     if ENDS[name] == STOPS:
@@ -108,7 +108,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
 def assert_a_person_was_notified(folder: Path) -> None:
     """That the plan stopped and why, once, whichever engine it was."""
     with child(folder, "teller"):
-        wait_until(lambda: sent_alerts(folder), "the alert", 20)
+        wait_until(lambda: sent_alerts(folder), "the alert")
     [(title, body)] = sent_alerts(folder)
     assert title.endswith(": plan 1 stopped: headway plan resume 1 [INC-0001]")
     text = re.sub(r"\ADelayed by \d+ min\.\n\n", "", body)  # by a busy machine
@@ -124,7 +124,7 @@ def test_f02_killed_at_its_second_step_a_plan_does_not_repeat_its_first(
     tmp_path: Path, planned: str, name: str
 ) -> None:
     with child(tmp_path, "armed", f"{name}:kill:2") as armed:
-        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached a second time"
+        assert -signal.SIGKILL == armed.ended(), f"{name} was never reached a second time"
     assert "verified" == plan(planned).steps[0].state
     assert GOES_ON == ended(tmp_path, planned, "next").state
     assert ["extract", "load"] == World(tmp_path, "good").sent_jobs

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -87,7 +86,7 @@ class Senders:
                 if connection.getresponse().status == 200:
                     self.answered.add(name)
             except (OSError, http.client.HTTPException):
-                time.sleep(0.01)  # killed, or not yet listening
+                self.ended.wait(0.01)  # killed, or not yet listening
             finally:
                 connection.close()
 
@@ -121,15 +120,15 @@ def test_f01_what_a_receiver_has_answered_is_stored_whatever_kills_the_engine(
     senders = Senders(port, kind)
     prepare = partial(listen, port)
     with child(tmp_path, "first", prepare=prepare):  # the job is known before anything is sent
-        wait_until(lambda: accepts(port), "the engine listens", 20)
-        wait_until(lambda: knows_the_job(tmp_path), "the job", 20)
+        wait_until(lambda: accepts(port), "the engine listens")
+        wait_until(lambda: knows_the_job(tmp_path), "the job")
     with senders.sending():
         for number in range(KILLS):
             with child(tmp_path, f"engine-{number}", prepare=prepare) as engine:
                 before = len(senders.answered)
-                wait_until(partial(senders.has_answers, before + ENOUGH), "the answers", 30)
+                wait_until(partial(senders.has_answers, before + ENOUGH), "the answers")
                 os.kill(engine.pid, signal.SIGKILL)
-                assert -signal.SIGKILL == engine.ended(20)
+                assert -signal.SIGKILL == engine.ended()
     assert len(senders.answered) >= KILLS * ENOUGH
     assert set() == senders.answered - stored(tmp_path)
 

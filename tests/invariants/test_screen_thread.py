@@ -139,7 +139,7 @@ def test_i09_a_console_opens_and_answers_while_another_process_holds_the_store(s
     process = server().Process(target=locked.hold, args=(str(store), held, let_go))
     process.start()
     try:
-        wait_until(held.is_set, "the other process to hold it", 20)
+        wait_until(held.is_set, "the other process to hold it")
         on_screen(store, steps)
     finally:
         let_go.set()

@@ -59,11 +59,15 @@ def estate(folder: Path, worlds: Sequence[World]) -> Iterator[tuple[EngineAssemb
 
 def poll_once(of: poller.TargetPoller, fence: int) -> None:
     """One poll to its end: it goes on once config is matched against its jobs."""
-    while True:
+
+    def is_matched() -> bool:
         try:
-            return of.poll_once(fence)
+            of.poll_once(fence)
         except poller.Unmatched:
-            time.sleep(0.02)
+            return False
+        return True
+
+    wait_until(is_matched, "the match of config and jobs", pause=0.02)
 
 
 @pytest.mark.quiet
@@ -84,7 +88,7 @@ def test_f40_of_a_thousand_systems_three_hundred_become_unreachable_at_once(tmp_
             parts.evaluator.step(fence)
             while parts.outbox.step(fence):
                 wait_until_sent(parts.outbox)
-        wait_until(lambda: parts.outbox.step(fence) or len(Sink(tmp_path).got) > AT_ONCE, "the digest", 20)
+        wait_until(lambda: parts.outbox.step(fence) or len(Sink(tmp_path).got) > AT_ONCE, "the digest")
         wait_until_sent(parts.outbox)
     got = Sink(tmp_path).got
     assert AT_ONCE + 1 == len(got)

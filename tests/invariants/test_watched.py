@@ -33,7 +33,7 @@ def status(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
 
 
 def at_work(engine: Running) -> None:
-    wait_until(lambda: len(engine.worlds[0].polled) > 2, "its polls", 10)
+    wait_until(lambda: len(engine.worlds[0].polled) > 2, "its polls")
 
 
 def breaking_once(monkeypatch: pytest.MonkeyPatch, part: type, method: str, error: BaseException) -> threading.Event:
@@ -59,12 +59,11 @@ def test_f09_a_crashed_worker_is_shown_by_status_and_works_again(
         at_work(engine)
         broke = breaking_once(monkeypatch, part, "step", RuntimeError("a bug of ours"))
         good.fail("extract")
-        wait_until(broke.is_set, "the surprise", 10)
-        wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
+        wait_until(broke.is_set, "the surprise")
+        wait_until(lambda: bool(engine.sink.got), "the alert in spite of it")
         wait_until(
             lambda: "PROBLEM: engine error, see its log: " in status(tmp_path, capsys)[1],
             "the trouble in the status",
-            10,
         )
         code, message = status(tmp_path, capsys)
     assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in message and "RuntimeError: a bug of ours" in message)
@@ -94,14 +93,14 @@ def test_f07_a_worker_that_crashes_repeatedly_is_one_alert_about_headway_itself(
     with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
         at_work(engine)
         broken.set()
-        wait_until(lambda: bool(engine.sink.got), "the alert", 20)
+        wait_until(lambda: bool(engine.sink.got), "the alert")
         [alert] = engine.sink.got
         assert (f"Headway invariants: {text}", True) == (alert.title, "RuntimeError: a poison record" in alert.body)
         broken.clear()
-        wait_until(lambda: len(engine.sink.got) > 1, "that it is over", 30)
+        wait_until(lambda: len(engine.sink.got) > 1, "that it is over")
         assert engine.sink.got[1].title.endswith("again")
         sent = "SELECT count(*) FROM delivery WHERE state = 'sent'"
-        wait_until(lambda: [(2,)] == engine.rows(sent), "both in the store", 10)
+        wait_until(lambda: [(2,)] == engine.rows(sent), "both in the store")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -113,8 +112,8 @@ def test_f09_a_thread_that_ends_for_good_is_noticed_and_all_workers_restart(
         at_work(engine)
         broke = breaking_once(monkeypatch, Evaluator, "step", SystemExit())
         good.fail("extract")
-        wait_until(broke.is_set, "the surprise", 10)
-        wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
+        wait_until(broke.is_set, "the surprise")
+        wait_until(lambda: bool(engine.sink.got), "the alert in spite of it")
         assert [(2,)] == engine.rows("SELECT fence FROM lease")
 
 
@@ -122,10 +121,10 @@ def test_i11_status_and_header_say_since_when_no_engine_works(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with child(tmp_path) as engine:
-        wait_until(lambda: "working" in engine.events(), "the engine at work", 20)
+        wait_until(lambda: "working" in engine.events(), "the engine at work")
         assert 0 == status(tmp_path, capsys)[0]
         engine.signal(signal.SIGKILL)
-        wait_until(lambda: status(tmp_path, capsys)[0] == 3, "the lease to run out", 20)
+        wait_until(lambda: status(tmp_path, capsys)[0] == 3, "the lease to run out")
     code, message = status(tmp_path, capsys)
     with open_queries(str(tmp_path / "headway.db")) as reads:
         header, now = reads.estate.header(), reads.now()
@@ -155,7 +154,7 @@ def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:
     with running(tmp_path, World(tmp_path, "good")) as engine:
         at_work(engine)
         with child(tmp_path, "second") as second:
-            wait_until(lambda: "waiting for the lease" in second.events(), "the second to stand by", 20)
+            wait_until(lambda: "waiting for the lease" in second.events(), "the second to stand by")
             [line] = second.lines()
         again = open_ready(str(tmp_path / "headway.db"))
         held = acquire_lease(again, "third", 10)

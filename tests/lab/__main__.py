@@ -101,7 +101,7 @@ def run_lab(console: bool, with_airflow: bool) -> int:
         headway = Headway(config)
         director.prepare()
         with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
             threading.Thread(target=director.run, daemon=True).start()
             say(f"config: {config}\nengine log: {engine.log}\nextract_orders fails at {director.first:%H:%M} UTC")
             try:

@@ -33,7 +33,6 @@ DAG_IDS = ("by_interval", "caught_up", "load_orders", "mapped", "parked", "retri
 PASSWORDS = {"admin": "admin-pw", "headway": "headway-pw", "viewer": "viewer-pw"}
 """`headway` has Airflow's role `user` (may clear and trigger), `viewer` may only look."""
 ROLES = "admin:admin,headway:user,viewer:viewer"
-START_LIMIT_SECONDS = 240.0
 TOUCH_SECONDS = 3.0
 """A change that comes while Airflow reads the file is not seen."""
 Behaviour = Literal["succeed", "fail", "hang"]
@@ -198,7 +197,7 @@ class AirflowServer:
             return self._is_given_up or not running or condition()
 
         try:
-            wait_until(ready_or_dead, f"Airflow on port {self.port}: {what}", START_LIMIT_SECONDS, 0.25)
+            wait_until(ready_or_dead, f"Airflow on port {self.port}: {what}", pause=0.25)
             ended = [name for name, daemon in self._daemons.items() if not daemon.is_running]
             if self._is_given_up:
                 raise LabError(f"Airflow was stopped before {what}")
@@ -297,10 +296,10 @@ class AirflowServer:
         [(state,)] = self.rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
         return str(state)
 
-    def wait_for(self, dag_id: str, run_id: str, state: str, limit_seconds: float = 90.0) -> None:
+    def wait_for(self, dag_id: str, run_id: str, state: str) -> None:
         """Returns when the run is in this state."""
         what = f"{dag_id} {run_id} to be {state}"
-        wait_until(lambda: self.state(dag_id, run_id) == state, what, limit_seconds, 0.2)
+        wait_until(lambda: self.state(dag_id, run_id) == state, what, pause=0.2)
 
     def rows(self, query: str, *values: object) -> list[Any]:
         """Rows of its metadata database: an answer of its API takes 10 ms of CPU, and a wait asks hundreds of times."""

@@ -11,7 +11,6 @@ from tests.lab.airflow import AirflowServer
 from tests.lab.process import wait_until
 
 ASLEEP = "parked"
-LIMIT_SECONDS = 120.0
 
 
 def reset_server(server: AirflowServer) -> AirflowServer:
@@ -23,7 +22,7 @@ def reset_server(server: AirflowServer) -> AirflowServer:
     server.reread()
     for dag in server.dag_ids:
         server.call("PATCH", f"dags/{dag}", {"is_paused": dag == ASLEEP})
-    wait_until(lambda: is_quiet(server), "the end of every run of Airflow", LIMIT_SECONDS)
+    wait_until(lambda: is_quiet(server), "the end of every run of Airflow")
     with contextlib.closing(sqlite3.connect(server.database, timeout=60)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")  # with their tasks, tries and notes
         connection.execute("DELETE FROM dag_run")

@@ -163,7 +163,7 @@ def watched(server: AirflowServer, folder: Path, poll_every: str = "5s") -> Iter
     )
     headway = Headway(config)
     with headway.running_engine() as engine:
-        wait_until(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+        wait_until(lambda: WORKING in engine.log.read_text(), "the engine to work")
         yield folder / "headway.db"
 
 

@@ -22,7 +22,6 @@ ROLE = "arn:aws:iam::123456789012:role/lab"
 EXECUTION_SWITCH = {"stepfunctions": {"execute_state_machine": True}, "batch": {"use_docker": False}}
 PAGE_SIZE = 100
 """Of a list of a bucket, where its reader names none: S3's own is 1,000, and an object costs 6 ms."""
-START_LIMIT_SECONDS = 30.0
 
 
 def succeeding() -> dict[str, Any]:
@@ -71,7 +70,7 @@ class MotoServer:
         argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self._daemon = Daemon(argv, self.folder / "moto.log", self._environment())
         self._daemon.start()
-        self._daemon.wait_ready(lambda: accepts(self.port), f"moto on port {self.port}", START_LIMIT_SECONDS)
+        self._daemon.wait_ready(lambda: accepts(self.port), f"moto on port {self.port}")
         self._post("config", EXECUTION_SWITCH)
 
     def _environment(self) -> dict[str, str]:

@@ -26,7 +26,6 @@ from tests.lab.process import HANGS_SECONDS, Daemon, LabError, accepts, clean_en
 
 INSIDE_SCRIPT = Path(__file__).with_name("cronhost.sh")
 Rotation = Literal["rename", "gzip", "copytruncate", "inode-reuse"]
-START_LIMIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class CronHost:
         self.prepare()
         self._daemon = Daemon(self._argv(), self.folder / "outside.log", self._environment())
         self._daemon.start()
-        self._daemon.wait_ready(self._is_up, f"host {self.name} on port {self.port}", START_LIMIT_SECONDS)
+        self._daemon.wait_ready(self._is_up, f"host {self.name} on port {self.port}")
 
     def stop(self) -> None:
         """Ends the host and all its processes. Its files stay, so that `start()` boots it again."""
@@ -86,7 +85,7 @@ class CronHost:
             with contextlib.suppress(LabError):
                 self.thaw()
             self._daemon.stop(number=signal.SIGKILL)  # unshare ignores SIGTERM; with --kill-child the inside dies too
-            wait_until(lambda: self._begun != guard.begun(self._init or 0), f"the end of host {self.name}", 10)
+            wait_until(lambda: self._begun != guard.begun(self._init or 0), f"the end of host {self.name}")
         self._daemon = self._init = None
 
     def _argv(self) -> list[str]:
@@ -202,7 +201,7 @@ class CronHost:
         """Sends one line to this host's syslog as cron would and waits until it lies in the log."""
         before = self.log_text().count(text)
         self.run("root", f"logger -p cron.info -t {shlex.quote(tag)} -- {shlex.quote(text)}")
-        wait_until(lambda: self.log_text().count(text) > before, f"{text!r} in the log of {self.name}", 10)
+        wait_until(lambda: self.log_text().count(text) > before, f"{text!r} in the log of {self.name}")
 
     def rotate(self, how: Rotation) -> None:
         """Rotates cron's log as logrotate can: `.1` holds the old lines (`.1.gz` for gzip and inode-reuse), what was
@@ -222,7 +221,7 @@ class CronHost:
         inode = self.log_path.stat().st_ino
         self.log_path.rename(old)
         self.run("root", "kill -HUP $(cat /run/rsyslogd.pid)")
-        wait_until(lambda: not self._is_open_in_rsyslog(inode), "rsyslogd to close the old log", 10)
+        wait_until(lambda: not self._is_open_in_rsyslog(inode), "rsyslogd to close the old log")
         path = self.log_path.with_name("kept")
         if how == "inode-reuse":
             os.link(old, path)  # else whoever makes the next file on this disk may get the inode
@@ -256,12 +255,12 @@ class CronHost:
         for pid in self.processes():
             if process_name(pid).startswith("sshd"):
                 guard.send(pid, signal.SIGKILL)
-        wait_until(lambda: not accepts(self.port), f"sshd of {self.name} to be gone", 10)
+        wait_until(lambda: not accepts(self.port), f"sshd of {self.name} to be gone")
 
     def start_sshd(self) -> None:
         """Brings sshd back after `stop_sshd()`."""
         self.run("root", "/usr/sbin/sshd")
-        wait_until(lambda: accepts(self.port), f"sshd of {self.name} on port {self.port}", 10)
+        wait_until(lambda: accepts(self.port), f"sshd of {self.name} on port {self.port}")
 
     def processes(self) -> Iterator[int]:
         """Process ids, as seen outside, of everything that runs in this host; process 1 first."""

@@ -12,7 +12,6 @@ from tests.lab import venvs
 from tests.lab.process import Daemon, LabError, accepts, ask, clean_environment, free_port, tail, wait_until
 
 JOBS = Path(__file__).with_name("dagster_jobs") / "defs.py"
-START_LIMIT_SECONDS = 120.0
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 INSTANCE = """telemetry: {enabled: false}
 run_monitoring: {enabled: true, start_timeout_seconds: 120}
@@ -66,7 +65,7 @@ class DagsterServer:
     def _serve(self) -> None:
         port = self._ports[0]
         code = self._daemon("code", "dagster", "api", "grpc", "-f", str(JOBS), "-h", "127.0.0.1", "-p", str(port))
-        code.wait_ready(lambda: accepts(port), f"Dagster's code server on {port}", START_LIMIT_SECONDS)
+        code.wait_ready(lambda: accepts(port), f"Dagster's code server on {port}")
         self._webserver(self.url)
         self._daemon("daemon", "dagster-daemon", "run", "-w", str(self.folder / "workspace.yaml"))
 
@@ -74,7 +73,7 @@ class DagsterServer:
         port = url.rpartition(":")[2]
         argv = ["dagster-webserver", "-w", str(self.folder / "workspace.yaml"), "-h", "127.0.0.1", "-p", port, *more]
         daemon = self._daemon(url, *argv)
-        daemon.wait_ready(lambda: answers(url), f"Dagster on port {port}", START_LIMIT_SECONDS)
+        daemon.wait_ready(lambda: answers(url), f"Dagster on port {port}")
 
     def _daemon(self, name: str, program: str, *arguments: str) -> Daemon:
         bin_folder = venvs.dagster_environment() / "bin"
@@ -142,10 +141,10 @@ class DagsterServer:
     def status(self, run: str) -> str:
         return str(self.ask(STATUS, {"r": run})["runOrError"]["status"])
 
-    def wait_for(self, run: str, *statuses: str, limit_seconds: float = 120.0) -> str:
+    def wait_for(self, run: str, *statuses: str) -> str:
         """The run's status once it is one of these, by default over."""
         expected = statuses or ENDED
-        wait_until(lambda: self.status(run) in expected, f"run {run} to be {expected}", limit_seconds, 0.5)
+        wait_until(lambda: self.status(run) in expected, f"run {run} to be {expected}", pause=0.5)
         return self.status(run)
 
     def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:

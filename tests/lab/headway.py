@@ -44,12 +44,12 @@ class Headway:
         self._engines = 0
         self.engine: Daemon | None = None
 
-    def run(self, *arguments: str, limit_seconds: float = HANGS_SECONDS) -> Answer:
+    def run(self, *arguments: str) -> Answer:
         """The answer of `headway WORDS`, whatever its exit status is."""
         argv = [str(COMMAND), "--config", str(self.config), *arguments]
         done = subprocess.run(
             argv, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=limit_seconds,
+            timeout=HANGS_SECONDS,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 

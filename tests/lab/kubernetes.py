@@ -20,7 +20,6 @@ from tests.lab.process import HANGS_SECONDS, Daemon, clean_environment, free_por
 
 Row = dict[str, Any]
 TOKEN = "labtoken"
-START_LIMIT_SECONDS = 60
 CONTROLLERS = "cronjob,job,garbagecollector,namespace,serviceaccount,ttl-after-finished"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 MERGE = "application/merge-patch+json"
@@ -86,7 +85,7 @@ class KubeCluster:
             "--feature-gates=TTLAfterFinished=true",
         ]  # fmt: skip
         api = self._run(argv, "kube-apiserver")
-        api.wait_ready(self._is_ready, "the API server", START_LIMIT_SECONDS)
+        api.wait_ready(self._is_ready, "the API server")
 
     def _start_controllers(self) -> None:
         files = [f"--{name}kubeconfig={self.kubeconfig}" for name in ("", "authentication-", "authorization-")]
@@ -155,7 +154,7 @@ class KubeCluster:
 
     def play(self, job: str, exit_code: int | None = 0, count: int = 1) -> list[str]:
         """Plays kubelet for the Job's pods: they run (None), or end with `exit_code`. Their names."""
-        wait_until(lambda: len(self.alive(job)) >= count, f"{count} pods of {job}", 30)
+        wait_until(lambda: len(self.alive(job)) >= count, f"{count} pods of {job}")
         played = self.alive(job)[:count]
         for pod in played:
             self.fare(pod["metadata"]["name"], exit_code)
@@ -206,7 +205,7 @@ class KubeCluster:
     def end(self, job: str, exit_code: int = 0) -> None:
         """Plays kubelet, and waits until the controller has written the Job's end."""
         self.play(job, exit_code)
-        wait_until(lambda: self.is_over(job), f"the end of {job}", 30)
+        wait_until(lambda: self.is_over(job), f"the end of {job}")
 
     def account(self, name: str, rules: list[tuple[str, str, list[str]]]) -> str:
         """The token of a new service account that has these rights in the whole cluster: group, resource, verbs."""

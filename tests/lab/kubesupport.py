@@ -119,5 +119,5 @@ def started(cluster: KubeCluster, name: str, **spec: Any) -> str:
     cluster.cronjob(name, schedule=daily(), suspend=True, **spec)
     let_it_be_late(cluster, name)
     cluster.call("PATCH", f"{CRON}/{name}", {"spec": {"suspend": False}}, MERGE)
-    wait_until(lambda: jobs_of(cluster, name), f"the Job of {name}", 30, 0.1)
+    wait_until(lambda: jobs_of(cluster, name), f"the Job of {name}", pause=0.1)
     return jobs_of(cluster, name)[0]

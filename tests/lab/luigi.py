@@ -23,7 +23,7 @@ class Luigi:
 
     def start(self) -> None:
         self._server.start()
-        self._server.wait_ready(self._answers, "luigid to answer", 60)
+        self._server.wait_ready(self._answers, "luigid to answer")
 
     def run(self, task: str, day: str) -> None:
         """Runs a task with all that it requires, until nothing more can run."""

@@ -21,7 +21,6 @@ from tests.lab.process import Daemon, LabError, free_port, wait_until
 
 GRANTS = Path(__file__).parents[2] / "connectors" / "mysql_events" / "grants.sql"
 PASSWORDS = {"headway_view": "view-pw", "headway_blind": "blind-pw", "headway_act": "act-pw"}
-START_LIMIT_SECONDS = 60
 SETTINGS = (
     "--no-defaults", "--user=mysql", "--bind-address=127.0.0.1", "--event-scheduler=ON", "--skip-name-resolve",
     "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M", "--default-time-zone=+00:00",
@@ -46,7 +45,7 @@ class MariaDb:
         argv = [command("mariadbd"), *SETTINGS, *files, f"--port={self.port}"]
         self._daemon = Daemon(argv, self.folder / "error.log")
         self._daemon.start()
-        self._daemon.wait_ready(self._answers, f"MariaDB on port {self.port}", START_LIMIT_SECONDS)
+        self._daemon.wait_ready(self._answers, f"MariaDB on port {self.port}")
         if is_new:
             self._fill()
 
@@ -102,7 +101,7 @@ class MariaDb:
         for role in ("headway_view", "headway_act"):
             self.execute(f"GRANT {role}_role TO {role}")
             self.execute(f"SET DEFAULT ROLE {role}_role FOR {role}")
-        wait_until(self._scheduler_is_there, "the event scheduler", START_LIMIT_SECONDS)
+        wait_until(self._scheduler_is_there, "the event scheduler")
 
     def _scheduler_is_there(self) -> bool:
         rows = self.execute("SELECT count(*) FROM information_schema.processlist WHERE user = 'event_scheduler'")

@@ -18,7 +18,6 @@ from tests.lab.process import Daemon, LabError, wait_until
 
 GRANTS = Path(__file__).parents[2] / "connectors" / "pgagent" / "grants.sql"
 DATABASE = "agents"
-START_LIMIT_SECONDS = 30
 
 
 class PgAgent:
@@ -43,7 +42,7 @@ class PgAgent:
         home = {"PATH": "/usr/bin:/bin", "HOME": str(self.postgres.folder)}
         self._daemon = Daemon(argv, self.postgres.folder.parent / "pgagent.log", home)
         self._daemon.start()
-        self._daemon.wait_ready(self.alive, "pgAgent's sign-in", START_LIMIT_SECONDS)
+        self._daemon.wait_ready(self.alive, "pgAgent's sign-in")
 
     def stop(self, kill: bool = False) -> None:
         """Ends the agent; with `kill` as a power cut would."""
@@ -56,7 +55,7 @@ class PgAgent:
         daemon = self._daemon
         if daemon is None:
             raise LabError("pgAgent was not started")
-        wait_until(lambda: not daemon.is_running, "pgAgent to leave", 30)
+        wait_until(lambda: not daemon.is_running, "pgAgent to leave")
         self.stop()
 
     def alive(self) -> bool:
@@ -115,7 +114,5 @@ class PgAgent:
         """The status of its next run, once that has ended; run now."""
         before = len(self.runs(jobid))
         self.run_now(jobid)
-        wait_until(
-            lambda: [term for _, term in self.runs(jobid)[before:] if term not in "ri"], f"job {jobid} to run", 30
-        )
+        wait_until(lambda: [term for _, term in self.runs(jobid)[before:] if term not in "ri"], f"job {jobid} to run")
         return self.runs(jobid)[-1][1]

@@ -27,7 +27,6 @@ SUPERUSER = "lab"
 CRON_DATABASE = "ops"
 PASSWORDS = {"headway_view": "view-pw", "headway_blind": "blind-pw", "headway_act": "act-pw"}
 GRANTS = Path(__file__).parents[2] / "connectors" / "pg_cron" / "grants.sql"
-START_LIMIT_SECONDS = 30
 
 SETTINGS = """
 listen_addresses='127.0.0.1'
@@ -78,7 +77,7 @@ class PostgresServer:
         argv = self._as_postgres("postgres", "-D", str(self.data))
         self._daemon = Daemon(argv, self.log, self._environment(), last_signal=signal.SIGQUIT)
         self._daemon.start()
-        self._daemon.wait_ready(self._answers, f"PostgreSQL on port {self.port}", START_LIMIT_SECONDS)
+        self._daemon.wait_ready(self._answers, f"PostgreSQL on port {self.port}")
         if is_new:
             self._fill()
 
@@ -224,7 +223,7 @@ class PostgresServer:
         self.execute("GRANT CREATE ON DATABASE ops TO etl")
         self.execute("CREATE SCHEMA etl AUTHORIZATION etl")
         self.execute("GRANT EXECUTE ON FUNCTION cron.schedule(text, text, text), cron.unschedule(name) TO etl")
-        wait_until(self._launcher_is_there, "pg_cron's launcher to find its database", START_LIMIT_SECONDS)
+        wait_until(self._launcher_is_there, "pg_cron's launcher to find its database")
 
     def _grant(self, role: str, statements: tuple[LiteralString, ...]) -> None:
         names = {"role": sql.Identifier(role), "role_all": sql.Identifier(f"{role}_all")}

@@ -16,7 +16,6 @@ from tests.lab.process import Daemon, LabError, ask, clean_environment, free_por
 FLOWS = Path(__file__).with_name("flows") / "flows.py"
 JOBS = ("count-all/by-hand", "load-orders/nightly", "stock-count/hourly")
 PASSWORD = "lab-pw"
-START_LIMIT_SECONDS = 120.0
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 Behaviour = Literal["succeed", "fail", "partial", "hang"]
 
@@ -41,9 +40,9 @@ class PrefectServer:
         shutil.copy(venvs.prefect_database(), self._home)
         environment = self._settings(home)
         server = self._daemon([str(home / "bin/prefect"), "server", "start"], "server", environment)
-        server.wait_ready(self._answers, f"Prefect on port {self.port}", START_LIMIT_SECONDS)
+        server.wait_ready(self._answers, f"Prefect on port {self.port}")
         runner = self._daemon([str(home / "bin/python"), str(FLOWS)], "runner", environment)
-        runner.wait_ready(self._serves, f"the flows of Prefect on port {self.port}", START_LIMIT_SECONDS)
+        runner.wait_ready(self._serves, f"the flows of Prefect on port {self.port}")
         return self
 
     def stop(self) -> None:
@@ -116,10 +115,10 @@ class PrefectServer:
             self.wait_for(self._ran[job, how], end)
         return self._ran[job, how]
 
-    def wait_for(self, run: str, *types: str, limit_seconds: float = 90.0) -> dict[str, Any]:
+    def wait_for(self, run: str, *types: str) -> dict[str, Any]:
         """The run's row once it is in one of these states, by default over."""
         expected = types or ENDED
-        wait_until(lambda: self.row(run)["state_type"] in expected, f"run {run} to be {expected}", limit_seconds, 0.5)
+        wait_until(lambda: self.row(run)["state_type"] in expected, f"run {run} to be {expected}", pause=0.5)
         return self.row(run)
 
     def row(self, run: str) -> dict[str, Any]:

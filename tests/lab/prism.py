@@ -31,7 +31,6 @@ FOLDER = CACHE / "github-described-23.0.2-prism-5.14.2"
 PRUNED = FOLDER / "actions.json"
 PATHS = ("/user", "/repos/{owner}/{repo}", "/repos/{owner}/{repo}/contents/{path}")
 BELOW = "/repos/{owner}/{repo}/actions/"
-READY_SECONDS = 120.0
 
 
 def made() -> Path:
@@ -137,7 +136,7 @@ def running_validator(folder: Path) -> Iterator[PrismValidator]:
     daemon = Daemon(argv, folder / "prism.log", clean_environment())
     daemon.start()
     try:
-        daemon.wait_ready(lambda: _listens(port), f"prism on port {port}", READY_SECONDS)
+        daemon.wait_ready(lambda: _listens(port), f"prism on port {port}")
         yield sitting
     finally:
         daemon.stop(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import fcntl
@@ -27,10 +28,9 @@ from tests.scratch import scratch
 
 GUARD_SCRIPT = Path(guard.__file__)
 LOG_TAIL_LINES = 40
-PATIENCE = 10
-"""The machine is shared: a wait that is met costs nothing, however long it may last."""
 HANGS_SECONDS = 600.0
-"""What takes longer than this hangs, on the slowest machine."""
+"""What takes longer than this hangs, on the slowest machine; pytest ends a test later (`make test`). A wait that is met
+costs nothing, however long it may last: there is no shorter limit."""
 REST = 19.0
 """Times the CPU time of a condition that its waiter sleeps before it evaluates it again."""
 LONGEST_REST_SECONDS = 2.0
@@ -109,23 +109,33 @@ def free_port() -> int:
     raise LabError(f"no port of {PORTS} is free")
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 30.0, pause: float = 0.05) -> None:
-    """Returns as soon as `condition()` is true. LabError with `what` when `PATIENCE` times the limit passes first, or
-    HANGS_SECONDS.
+def wait_until(
+    condition: Callable[[], object], what: str, *, pause: float = 0.05, grace: float = HANGS_SECONDS
+) -> None:
+    """Returns as soon as `condition()` is true. LabError with `what` when that takes longer than HANGS_SECONDS, or the
+    `grace` after which its caller goes on by force.
 
     A condition that reads a store or plays a command costs tens of milliseconds: waiting takes at most a twentieth of a
     core, and what a condition asks works at most half of the time, else the tests that wait take it from what they wait
     for."""
-    limit = min(limit_seconds * PATIENCE, HANGS_SECONDS)
     began, worked = time.monotonic(), time.thread_time()
-    until = began + limit
+    until = began + grace
     while not condition():
         now = time.monotonic()
         if now > until:
-            raise LabError(f"waited {limit:g} s in vain: {what}")
+            raise LabError(f"waited {grace:g} s in vain: {what}")
         rest = max(now - began, REST * (time.thread_time() - worked))
         time.sleep(max(pause, min(rest, LONGEST_REST_SECONDS)))
         began, worked = time.monotonic(), time.thread_time()
+
+
+async def async_wait_until(condition: Callable[[], object], what: str, *, pause: float = 0.01) -> None:
+    """`wait_until` in an event loop, whose other tasks go on meanwhile."""
+    until = time.monotonic() + HANGS_SECONDS
+    while not condition():
+        if time.monotonic() > until:
+            raise LabError(f"waited {HANGS_SECONDS:g} s in vain: {what}")
+        await asyncio.sleep(pause)
 
 
 def ask(method: str, url: str, **options: Any) -> httpx.Response:
@@ -207,16 +217,16 @@ class Daemon:
     def _session(self) -> str:
         return f"session {self.pid} {self._begun}"
 
-    def wait_ready(self, condition: Callable[[], object], what: str, limit_seconds: float) -> None:
-        """Waits for `condition`; LabError with the end of the log when the process ends or the limit passes first."""
+    def wait_ready(self, condition: Callable[[], object], what: str) -> None:
+        """Waits for `condition`; LabError with the end of the log when the process ends first, or hangs."""
         try:
-            wait_until(lambda: not self.is_running or condition(), what, limit_seconds)
+            wait_until(lambda: not self.is_running or condition(), what)
         except LabError as error:
             raise LabError(f"{error}\n{tail(self.log)}") from error
         if not self.is_running:
             raise LabError(f"{self.argv[0]} ended before it was ready ({what}):\n{tail(self.log)}")
 
-    def stop(self, limit_seconds: float = 5.0, number: int = signal.SIGTERM) -> None:
+    def stop(self, grace: float = 5.0, number: int = signal.SIGTERM) -> None:
         """Sends the process SIGTERM, then kills the rest of its session. Safe to call twice."""
         if self._process is None:
             return
@@ -224,13 +234,13 @@ class Daemon:
         if self._process.poll() is None:
             self._process.send_signal(number)
             try:
-                self._process.wait(limit_seconds)
+                self._process.wait(grace)
             except subprocess.TimeoutExpired:
                 self._process.send_signal(self.last_signal)
         guard.end(self._session())
-        self._process.wait(limit_seconds)
+        self._process.wait(HANGS_SECONDS)
         self._process = None
-        wait_until(lambda: not list(guard.session_members(session)), f"the end of session {session}", 10)
+        wait_until(lambda: not list(guard.session_members(session)), f"the end of session {session}")
         GUARD.forget(target)
 
 
@@ -248,14 +258,14 @@ class Forked:
     def is_running(self) -> bool:
         return self._begun != 0 and guard.begun(self.pid) == self._begun
 
-    def stop(self, limit_seconds: float = 5.0) -> None:
+    def stop(self, grace: float = 5.0) -> None:
         """Sends the process SIGTERM, then kills the rest of its session. Safe to call twice."""
         if self.is_running:
             guard.send(self.pid, signal.SIGTERM)
         with contextlib.suppress(LabError):
-            wait_until(lambda: not self.is_running, f"the end of process {self.pid}", limit_seconds / PATIENCE)
+            wait_until(lambda: not self.is_running, f"the end of process {self.pid}", grace=grace)
         guard.end(self._session)
-        wait_until(lambda: not list(guard.session_members(self.pid)), f"the end of session {self.pid}", 10)
+        wait_until(lambda: not list(guard.session_members(self.pid)), f"the end of session {self.pid}")
         GUARD.forget(self._session)
 
 

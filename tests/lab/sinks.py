@@ -79,9 +79,9 @@ class SmtpSink:
         """The apprise URL that mails `recipient` through this server."""
         return f"mailto://127.0.0.1:{self.port}?from=headway@example.org&to={recipient}&mode=insecure"
 
-    def wait_for(self, count: int, limit_seconds: float = 30.0) -> list[Mail]:
+    def wait_for(self, count: int) -> list[Mail]:
         """The mails so far, once there are `count` of them."""
-        wait_until(lambda: len(self.mails) >= count, f"mail {count} (there are {len(self.mails)})", limit_seconds, 0.01)
+        wait_until(lambda: len(self.mails) >= count, f"mail {count} (there are {len(self.mails)})", pause=0.01)
         return list(self.mails)
 
     async def handle_RCPT(
@@ -167,9 +167,9 @@ class HttpSink:
         """The apprise URL for a POST in the shape of Mattermost and Slack."""
         return f"mmost://127.0.0.1:{self.port}/{token}"
 
-    def wait_for(self, count: int, limit_seconds: float = 30.0) -> list[Post]:
+    def wait_for(self, count: int) -> list[Post]:
         """The requests so far, once there are `count` of them."""
-        wait_until(lambda: len(self.posts) >= count, f"POST {count} (there are {len(self.posts)})", limit_seconds, 0.01)
+        wait_until(lambda: len(self.posts) >= count, f"POST {count} (there are {len(self.posts)})", pause=0.01)
         return list(self.posts)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

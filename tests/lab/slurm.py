@@ -15,7 +15,6 @@ from tests.lab.mariadb import MariaDb
 from tests.lab.process import accepts, free_port, tail, wait_until
 
 CLUSTER = "lab"
-START_LIMIT_SECONDS = 30
 SLURM_CONF = """\
 ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
@@ -93,7 +92,7 @@ class SlurmCluster:
         self.host.run("root", "mkdir -p /var/lib/slurm-state /var/lib/slurm-spool")
         self.start_ctld()
         self.host.run("root", "slurmd")
-        wait_until(lambda: "idle" in self.host.run("root", "sinfo -h -o %t"), "an idle node", START_LIMIT_SECONDS, 0.2)
+        wait_until(lambda: "idle" in self.host.run("root", "sinfo -h -o %t"), "an idle node", pause=0.2)
 
     def stop(self) -> None:
         """Ends all of it, daemons and jobs."""
@@ -112,7 +111,7 @@ class SlurmCluster:
     def stop_dbd(self) -> None:
         """Stops accounting: slurmctld goes on and buffers its records."""
         self.host.run("root", "kill $(cat /run/slurmdbd.pid)")
-        wait_until(lambda: not accepts(self.ports["dbd"]), "slurmdbd to be gone", 10)
+        wait_until(lambda: not accepts(self.ports["dbd"]), "slurmdbd to be gone")
 
     def _start_munge(self) -> None:
         key = self.host.fs / "etc/munge/munge.key"
@@ -123,11 +122,11 @@ class SlurmCluster:
         made = f"mkdir -p {folders} && chown -R munge:munge {folders} /etc/munge && chmod 755 /run/munge"
         self.host.run("root", f"{made} && chmod 700 /etc/munge && chmod 400 /etc/munge/munge.key")
         self.host.run("root", "setpriv --reuid=munge --regid=munge --init-groups /usr/sbin/munged")
-        wait_until((self.host.fs / "run/munge/munge.socket.2").exists, "munge's socket", 10)
+        wait_until((self.host.fs / "run/munge/munge.socket.2").exists, "munge's socket")
 
     def _wait(self, port: str, daemon: str) -> None:
         log = self.host.fs / f"var/log/{daemon}.log"
-        wait_until(lambda: accepts(self.ports[port]), f"{daemon}:\n{tail(log)}", START_LIMIT_SECONDS)
+        wait_until(lambda: accepts(self.ports[port]), f"{daemon}:\n{tail(log)}")
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def submit(self, name: str, script: str, *options: str, user: str = JOB_USER) -> str:
@@ -141,7 +140,7 @@ class SlurmCluster:
 
     def wait(self, job: str, state: str) -> None:
         """Until every part of the job is in that state."""
-        wait_until(lambda: set(self.state(job).split()) == {state}, f"job {job} to be {state}", 60, 0.2)
+        wait_until(lambda: set(self.state(job).split()) == {state}, f"job {job} to be {state}", pause=0.2)
 
     def resume(self) -> None:
         """Brings the node back after it was set down; slurmd may have done so itself."""
@@ -150,7 +149,7 @@ class SlurmCluster:
             self.host.run("root", f"scontrol update NodeName={self.host.name} State=RESUME 2>&1 || true")
             return self.host.run("root", "sinfo -h -o %t").strip() in ("idle", "mix", "alloc")
 
-        wait_until(is_up, "the node to be back", 60, 0.5)
+        wait_until(is_up, "the node to be back", pause=0.5)
 
     def coordinate(self, is_one: bool) -> None:
         """Gives or takes the narrower right: over the jobs of one account."""

@@ -51,13 +51,13 @@ class SparkHistory:
         (self._folder / "spark-defaults.conf").write_text(settings)
         self._server.start()
         self._night.start()
-        self._server.wait_ready(self._answers, "the history server to answer", 60)
-        self._night.wait_ready(lambda: LAST in self._is_completed(), f"{LAST} to be listed", 120)
+        self._server.wait_ready(self._answers, "the history server to answer")
+        self._night.wait_ready(lambda: LAST in self._is_completed(), f"{LAST} to be listed")
 
     def end_night(self) -> None:
         """Lets the last application die, and waits until the server has read so."""
         self._stock.touch()
-        wait_until(lambda: all(self._is_completed().values()), "all applications to be listed as completed", 60)
+        wait_until(lambda: all(self._is_completed().values()), "all applications to be listed as completed")
 
     def add_earlier_log(self, application_id: str, earlier: timedelta) -> str:
         """Adds a copy of an application's log with earlier instants, and returns its id once it is listed."""
@@ -72,7 +72,7 @@ class SparkHistory:
         for path in log.glob("[!.]*"):
             (copy / moved(path.name)).write_text(moved(path.read_text()))
         copy.rename(self._events / moved(log.name))
-        wait_until(lambda: copied_id in {row["id"] for row in self.applications()}, f"{copied_id} to be listed", 60)
+        wait_until(lambda: copied_id in {row["id"] for row in self.applications()}, f"{copied_id} to be listed")
         return copied_id
 
     def stop(self) -> None:

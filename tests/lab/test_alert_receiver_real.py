@@ -53,12 +53,12 @@ def test_an_alert_of_a_host_comes_and_ends(bench: Bench, tmp_path: Path) -> None
             "startsAt": (failed - timedelta(minutes=2)).isoformat(),
         }
         post(port, sent)
-        wait_until(lambda: bool(shown(bench)), "the alert stands beside the incident", 20)
+        wait_until(lambda: bool(shown(bench)), "the alert stands beside the incident")
         [alert] = shown(bench)
         assert f"fake/{target.name}: DiskFull (critical): / has 1 % left" == alert.text
         assert (failed - timedelta(minutes=2), None) == (alert.started, alert.ended)
         post(port, {**sent, "endsAt": datetime.now(UTC).isoformat()})
-        wait_until(lambda: shown(bench)[0].ended is not None, "it ends", 20)
+        wait_until(lambda: shown(bench)[0].ended is not None, "it ends")
     [alert] = shown(bench)
     assert alert.ended is not None
     assert failed < alert.ended <= datetime.now(UTC)

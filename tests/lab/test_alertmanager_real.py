@@ -76,7 +76,7 @@ def running_alertmanager(folder: Path, webhook: str) -> Iterator[int]:
     daemon = Daemon(argv, folder / "alertmanager.log", {})
     daemon.start()
     try:
-        wait_until(lambda: answers(port), "Alertmanager is ready", 15)
+        wait_until(lambda: answers(port), "Alertmanager is ready")
         yield port
     finally:
         daemon.stop()
@@ -131,7 +131,7 @@ def test_an_incident_is_one_alert_that_is_refreshed_and_ended(
     assert before == alertmanager.alerts()["INC-0001"]["endsAt"], "only once a minute"
     bench.scheduler.attempt("extract", "1", RunState.SUCCEEDED, minutes_ago(2), ended_at=minutes_ago(1))
     bench.turn()
-    wait_until(lambda: not alertmanager.alerts(), "the alert ends", 10)
+    wait_until(lambda: not alertmanager.alerts(), "the alert ends")
     monkeypatch.setattr(outbox, "REFRESH_SECONDS", 0.0)
     bench.parts.outbox.refresh_alertmanagers(bench.fence)
     assert {} == alertmanager.alerts()
@@ -156,12 +156,12 @@ def test_an_escalation_ends_the_alert_with_the_labels_before(
     assert ["warning"] == firing()
     change_tier(1)
     bench.parts.outbox.refresh_alertmanagers(bench.fence)
-    wait_until(lambda: ["critical"] == firing(), "only the alert with the new severity", 2)
-    wait_until(lambda: len(alertmanager.sink.posts) >= 1, "a notification", 15)
+    wait_until(lambda: ["critical"] == firing(), "only the alert with the new severity")
+    wait_until(lambda: len(alertmanager.sink.posts) >= 1, "a notification")
     change_tier(5)
     bench.scheduler.attempt("extract", "1", RunState.SUCCEEDED, minutes_ago(2), ended_at=minutes_ago(1))
     bench.turn()
-    wait_until(lambda: [] == firing(), "the alert with the severity sent last ends", 2)
+    wait_until(lambda: [] == firing(), "the alert with the severity sent last ends")
     bench.parts.outbox.refresh_alertmanagers(bench.fence)
     assert [] == firing()
 
@@ -193,16 +193,16 @@ def test_an_engine_ends_the_alert_with_other_labels_of_the_engine_before(
     else:
         bench.parts.outbox.refresh_alertmanagers(bench.fence)
     own = [] if recovers else [("fake/extract", "info")]
-    wait_until(lambda: [("elsewhere/load", "critical"), *own] == firing(), "only the alert with the new labels", 3)
+    wait_until(lambda: [("elsewhere/load", "critical"), *own] == firing(), "only the alert with the new labels")
 
 
 def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanager: Alertmanager) -> None:
     for job in ("other", "third", "extract"):
         bench.scheduler.attempt(job, job, RunState.FAILED, minutes_ago(5), ended_at=minutes_ago(4))
     bench.turn()
-    wait_until(lambda: len(alertmanager.alerts()) == 3, "three alerts", 10)
+    wait_until(lambda: len(alertmanager.alerts()) == 3, "three alerts")
     by_job = {alert["labels"]["job"]: alert for alert in alertmanager.alerts().values()}
-    wait_until(lambda: alertmanager.sink.posts, "a notification", 15)
+    wait_until(lambda: alertmanager.sink.posts, "a notification")
     results = {alert["labels"]["job"] for post in alertmanager.sink.posts for alert in post.data["alerts"]}
     assert {"fake/extract", "fake/third"} == results, "one group by system, without the inhibited alert"
     by_job = {alert["labels"]["job"]: alert for alert in alertmanager.alerts().values()}
@@ -216,7 +216,7 @@ def test_an_alert_that_is_not_refreshed_ends_and_a_test_needs_no_incident(alertm
     [alert] = alertmanager.alerts().values()
     assert ("Headway", "disk full\n") == (alert["labels"]["alertname"], alert["annotations"]["description"])
     time.sleep(2)
-    wait_until(lambda: not alertmanager.alerts(), "the alert ends", 10)
+    wait_until(lambda: not alertmanager.alerts(), "the alert ends")
     assert sender.send(alertmanager.url, message_of("A test"), Page("test", PageAction.INFORM), None).arrived
     assert 1 == len(alertmanager.alerts())
     assert sender.send(alertmanager.url, message_of("A test"), Page("test", PageAction.RESOLVE), None).arrived

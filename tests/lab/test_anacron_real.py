@@ -29,7 +29,7 @@ def host(lab: Estate) -> Iterator[CronHost]:
     made = lab.host("anahost", cron_level=15)
     made.files.put("etc/anacrontab", TABLE)
     made.run("root", f"{RUN} >/tmp/said 2>&1; true")
-    wait_until(lambda: "Normal exit" in made.log_text(), "anacron's last line in the log", 20)
+    wait_until(lambda: "Normal exit" in made.log_text(), "anacron's last line in the log")
     yield made
     lab.drop("anahost")
 
@@ -71,7 +71,7 @@ def test_without_the_right_to_act_as_root_a_rerun_is_refused_with_its_fix(host: 
 def test_a_job_that_runs_is_seen_to_run(host: CronHost) -> None:
     host.files.put("etc/anacrontab", "1 0 job.long sleep 60\n")
     host.run("root", f"setsid -f sh -c '{RUN}' >/dev/null 2>&1 </dev/null")
-    wait_until(lambda: "`job.long' started" in host.log_text(), "the long job", 20)
+    wait_until(lambda: "`job.long' started" in host.log_text(), "the long job")
     connector = connect(host)
     poll = connector.poll("", (), 30)
     for _ in range(3):

@@ -30,11 +30,10 @@ def headway(fresh: Estate, airflow: AirflowServer, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("backfills")
     result = Headway(fresh.write_config(folder, Options(systems=("warehouse-airflow",), poll_every="1s")))
     with result.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
         wait_until(
             lambda: {PARKED, COUNT} <= {job["name"] for job in result.listed("job", "list")},
             "both DAGs to be known",
-            90,
         )
         yield result
 
@@ -46,7 +45,7 @@ def requested_backfill(headway: Headway, *arguments: str) -> str:
     """The printed output; the action has ended well. Airflow on SQLite refuses a backfill while its scheduler writes:
     it is requested again, as Headway advises, once it has verified that nothing arrived."""
     while True:
-        done = headway.run("plan", "backfill", *arguments, *SENT, limit_seconds=300)
+        done = headway.run("plan", "backfill", *arguments, *SENT)
         if not (LOCKED in done.stdout and NEVER_ARRIVED in done.stdout):
             break
         print(done.stdout)
@@ -96,17 +95,16 @@ def test_the_runs_of_a_backfill_are_reported_as_those_of_its_nights(headway: Hea
         wait_until(
             lambda: headway.run_in_process("plan", "backfill", *texts, "--dry-run").exit_status == Exit.OK,
             "the schedule to count",
-            120,
-            2,
+            pause=2,
         )
         requested_backfill(headway, *texts)
-        wait_until(lambda: not under_way(headway, COUNT), "the backfill to be over", 240)
+        wait_until(lambda: not under_way(headway, COUNT), "the backfill to be over")
         expected = {"2026-03-03T02:30:00Z", "2026-03-04T02:30:00Z"}
 
         def reported() -> bool:
             runs = headway.listed("run", COUNT)
             return expected <= {run["period_key"] for run in runs if run["state"] == "succeeded"}
 
-        wait_until(reported, "its runs in the list", 60)
+        wait_until(reported, "its runs in the list")
     finally:
         airflow.schedule("stock_count", None)

@@ -227,7 +227,7 @@ def logged_waits(server: PostgresServer) -> Iterator[Callable[[str], list[str]]]
         for setting in ("deadlock_timeout = '1ms'", "log_lock_waits = on"):
             connection.execute(sql.SQL("ALTER SYSTEM SET " + setting))
         connection.execute("SELECT pg_reload_conf()")
-        wait_until(lambda: server.execute("SHOW log_lock_waits") == [("on",)], "the settings", 10)
+        wait_until(lambda: server.execute("SHOW log_lock_waits") == [("on",)], "the settings")
         try:
             yield lambda login: [
                 line
@@ -263,4 +263,4 @@ def test_the_engine_waits_for_no_lock_of_open_transactions_of_clients(shared: Te
             owner.execute("LOCK TABLE lease")
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 waiting.execute("SET lock_timeout = '1s'; SELECT 1 FROM lease")
-        wait_until(lambda: waits(SUPERUSER), "a wait in the log", 10)
+        wait_until(lambda: waits(SUPERUSER), "a wait in the log")

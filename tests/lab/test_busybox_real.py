@@ -57,7 +57,7 @@ def alpine(lab: Estate) -> Iterator[CronHost]:
     def lived() -> bool | None:
         return host.log_text().count("cmd sleep 600") + host.log_text().count("already running") > 1 or None
 
-    wait("two minutes of crond", lived, 150)
+    wait("two minutes of crond", lived)
     yield host
     lab.drop("alpine")
 

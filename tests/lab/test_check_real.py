@@ -171,14 +171,14 @@ def test_neither_check_nor_engine_with_a_broken_config_leaves_anything_behind(br
 def test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it(lab: Estate, tmp_path: Path) -> None:
     headway = Headway(lab.write_config(tmp_path / "config", Options(systems=("etl-hosts",), poll_every="1s")))
     with headway.running_engine():
-        wait_until(lambda: polled(headway), "the first polls", 30, 0.3)
+        wait_until(lambda: polled(headway), "the first polls", pause=0.3)
         headway.config.write_text(headway.config.read_text().replace("[systems.etl-hosts]", "[systems.etl-hosts"))
         before = polled(headway)
         answer = headway.run_in_process("check")
         assert 2 == answer.exit_status
         assert re.search(r"headway\.toml:\d+: is not valid TOML: .*Fix that line", answer.stderr), answer.stderr
         wait_until(
-            lambda: polled(headway) and min(polled(headway)) > max(before), "polls after the config broke", 15, 0.3
+            lambda: polled(headway) and min(polled(headway)) > max(before), "polls after the config broke", pause=0.3
         )
 
 
@@ -273,15 +273,15 @@ def test_a_job_that_gets_another_name_by_its_comment_is_called_so_and_what_confi
 
     try:
         with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
-            wait_until(lambda: old in names(), "the job", 60)
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+            wait_until(lambda: old in names(), "the job")
             number = headway.json("job", old)["row"]["id"]
             host.write_cron_d("night", f"# headway: extract_orders\n{line}\n")
-            wait_until(lambda: new in names(), "its new name", 60)
+            wait_until(lambda: new in names(), "its new name")
             assert {new} == {name for name in names() if "renaming:extract" in name}
             assert number == headway.json("job", new)["row"]["id"]
             text = f'config names "{old}", which is called {new} at its source by now'
             assert text in headway.run_in_process("check").stdout
-            wait_until(lambda: text in headway.run_in_process("status").stdout, "the engine to tell it", 30)
+            wait_until(lambda: text in headway.run_in_process("status").stdout, "the engine to tell it")
     finally:
         lab.drop("renaming")

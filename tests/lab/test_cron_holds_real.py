@@ -195,7 +195,7 @@ def test_crontab_that_cannot_be_read_makes_no_short_list_of_holds(host: CronHost
 def test_a_run_with_only_its_start_logged_is_cancelled_with_a_notice(host: CronHost) -> None:
     """cron -L 1, no wrapper: the process is proved as cron's job of that moment, its end by its absence."""
     connector = opened(host)
-    wait_until(lambda: starts(host, "sleep 600") > 0, "the long job", 75)
+    wait_until(lambda: starts(host, "sleep 600") > 0, "the long job")
     time.sleep(1)
     run = [
         run for run in connector.poll("", (), 30).runs if run.job == "holds:plain" and run.state is RunState.RUNNING
@@ -217,7 +217,7 @@ def test_a_run_with_only_its_start_logged_is_cancelled_with_a_notice(host: CronH
         ]
         return next((run for run in runs if not run.state.is_open), None)
 
-    wait_until(lambda: ended() is not None, "its end", 20, pause=0.5)
+    wait_until(lambda: ended() is not None, "its end", pause=0.5)
     last = ended()
     assert last is not None
     assert (last.state, last.evidence) == (RunState.CANCELLED, RunEvidence.INFERRED)

@@ -37,11 +37,11 @@ def stopped(db07: CronHost, tmp_path: Path) -> Iterator[CronHost]:
     """Its cron is killed before the job is due, and runs again afterwards."""
     pid = db07.pid_of("cron")
     guard.send(pid, signal.SIGKILL)
-    wait_until(lambda: not is_alive(pid), "cron to be gone", 10)
+    wait_until(lambda: not is_alive(pid), "cron to be gone")
     yield db07
     db07.remove_crontab("etl")
     db07.run("root", "/usr/sbin/cron")
-    wait_until(lambda: db07.pid_of("cron"), "cron to be back", 10)
+    wait_until(lambda: db07.pid_of("cron"), "cron to be back")
 
 
 def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed(
@@ -53,9 +53,9 @@ def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed
     config.write_text(CONFIG.format(port=stopped.port, key=stopped.key, known=stopped.known_hosts))
     headway = Headway(config)
     with headway.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
         wait_until(
-            lambda: "cron does not run on db07" in headway.run_in_process("system").stdout, "the warning", 30, 0.5
+            lambda: "cron does not run on db07" in headway.run_in_process("system").stdout, "the warning", pause=0.5
         )
         answers: dict[str, Answer] = {}
 
@@ -63,17 +63,17 @@ def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed
             answers.update({text: headway.run(text) for text in ("system", "status")})
             return all("! NOTHING STARTS" in answer.stdout for answer in answers.values())
 
-        wait_until(marked, "the mark of a host on which nothing starts", 30, 0.5)
+        wait_until(marked, "the mark of a host on which nothing starts", pause=0.5)
         assert 1 == answers["system"].exit_status
         assert "cron does not run on db07. Fix: systemctl start cron" in answers["system"].stdout
 
         def causes() -> list[str]:
             return [str(incident["title"]) for incident in headway.json("incident", "list")]
 
-        wait_until(lambda: causes() == ["etl/db07 starts nothing"], "one incident of its host", 60, 0.5)
+        wait_until(lambda: causes() == ["etl/db07 starts nothing"], "one incident of its host", pause=0.5)
 
         def state() -> str:
             return str(headway.json("job", "due_job")["row"]["state"])
 
-        wait_until(lambda: state() == "missed", "due_job to be missed", 120, 0.5)
+        wait_until(lambda: state() == "missed", "due_job to be missed", pause=0.5)
         assert ["etl/db07 starts nothing"] == causes(), "the missed start is its symptom"

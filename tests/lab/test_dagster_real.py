@@ -100,7 +100,7 @@ class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
                 self.dagster.start_schedule("stock_count")
             return looks >= 3
 
-        wait_until(still_runs, "its schedule to run", 60, 1.0)
+        wait_until(still_runs, "its schedule to run", pause=1.0)
         return STOCK
 
     def a_job_to_fall_due(self) -> str:

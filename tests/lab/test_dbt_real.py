@@ -106,7 +106,7 @@ class TestDbtConformance(Reads, Logs, Reruns, Starts):
     def rerun(self, run: RunRecord) -> RunRecord:
         """Returns once dbt is gone: its log says a moment earlier that it ended, and two at once are refused."""
         again = super().rerun(run)
-        wait_until(lambda: not running_dbt(str(self.dbt.folder / "bad")), "the end of dbt", 60)
+        wait_until(lambda: not running_dbt(str(self.dbt.folder / "bad")), "the end of dbt")
         return again
 
     def native_trace(self) -> object:
@@ -144,7 +144,7 @@ def test_a_failed_model_is_partial_and_a_retry_fixes_it(dbt: DbtProjects) -> Non
         runs.update({record.job: record for record in poll.runs if record.period_key == run.period_key})
         return any(record.state is RunState.SUCCEEDED for record in runs.values())
 
-    wait_until(has_succeeded, "the end of the retry", 120, 0.5)
+    wait_until(has_succeeded, "the end of the retry", pause=0.5)
     run_record = runs["etl01:bad"]
     assert (RunState.SUCCEEDED, key) == (run_record.state, run_record.action_key)
     assert {f"etl01:bad/{ORDERS}", "etl01:bad/model.shop.daily_total"} == set(runs) - {"etl01:bad"}
@@ -181,5 +181,5 @@ def test_a_run_is_seen_while_it_runs(dbt: DbtProjects) -> None:
         states.extend(run.state for run in poll.runs if run.job == "etl01:good")
         return has_ended
 
-    wait_until(is_over, "the end of dbt", 120, 0.1)
+    wait_until(is_over, "the end of dbt", pause=0.1)
     assert (RunState.RUNNING, RunState.SUCCEEDED) == (states[0], states[-1])

@@ -94,6 +94,6 @@ def test_pg_cron_runs_an_expression_with_more_words_in_the_next_minute(postgres:
     try:
         due = next_instant(Schedule("pg_cron", "* *#3 * * *#2 and more"), datetime.now(UTC))
         assert due is not None
-        wait_until(lambda: bool(postgres.runs(jobid)), "a run of the wordy job", 130)
+        wait_until(lambda: bool(postgres.runs(jobid)), "a run of the wordy job")
     finally:
         postgres.unschedule("wordy")

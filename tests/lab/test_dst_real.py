@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -149,7 +150,7 @@ def nights(lab: Estate) -> Iterator[dict[str, Lived]]:
     cron_d = "".join(f"{schedule} root true {job}\n" for job, schedule in JOBS.items())
     hosts = {name: lab.time_host(f"dst-{name}", night.start, cron_d, BERLIN, rate=60) for name, night in NIGHTS.items()}
     for name, night in NIGHTS.items():
-        wait_until(lambda night=night, host=hosts[name]: is_over(night, host), f"the end of the {name} night", 300, 2.0)  # type: ignore[misc]
+        wait_until(partial(is_over, night, hosts[name]), f"the end of the {name} night", pause=2.0)
     yield {name: lived(NIGHTS[name], host) for name, host in hosts.items()}
     for name in NIGHTS:
         lab.drop(f"dst-{name}")

@@ -124,7 +124,7 @@ def watching(db07: CronHost, folder: Path, offset: timedelta) -> Iterator[Watch]
         )
         headway = Headway(config)
         with headway.running_engine(**clock.environment) as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
             yield Watch(headway, sink, clock, offset)
             assert "broke" not in engine.log.read_text()
     finally:
@@ -141,11 +141,11 @@ def test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure(
     ):
         watches = (ahead, back)
         for watch in watches:
-            wait_until(watch.knows_both_jobs, "the inventory", 60, 0.5)
-            wait_until(watch.has_seen_the_failure, "the failure", 150, 0.5)
+            wait_until(watch.knows_both_jobs, "the inventory", pause=0.5)
+            wait_until(watch.has_seen_the_failure, "the failure", pause=0.5)
         jobs.behave("sour", "succeed")
         for watch in watches:
-            wait_until(watch.has_notified_of_the_recovery, "the recovery", 150, 0.5)
+            wait_until(watch.has_notified_of_the_recovery, "the recovery", pause=0.5)
         before = [watch.titles() for watch in watches]
         for is_set in (True, False):
             starts = [len(watch.states("tick")) for watch in watches]
@@ -153,7 +153,7 @@ def test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure(
                 watch.clock.set(watch.offset if is_set else timedelta(0))
                 assert watch.clock.offset == (watch.offset if is_set else timedelta(0))
             for watch, count in zip(watches, starts, strict=True):
-                wait_until(partial(watch.has_seen_more, count), f"a start at {watch.offset}, {is_set}", 150, 0.5)
+                wait_until(partial(watch.has_seen_more, count), f"a start at {watch.offset}, {is_set}", pause=0.5)
             time.sleep(GRACE_SECONDS)
             assert before == [watch.titles() for watch in watches], is_set
             for watch in watches:

@@ -44,7 +44,7 @@ from console.engine.api.client import EngineClient
 from console.engine.connector_pool import ConnectorTarget
 from console.engine.evaluation import evaluator
 from console.engine.supervisor.assembly import EngineAssembly
-from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
+from console.engine.supervisor.engine import WAITS_FOR_STORE, exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
 from console.engine.supervisor.settings import estate_settings
 from console.engine.supervisor.shard_polling import ShardPolling
@@ -104,9 +104,9 @@ def two_engines(folder: Path, url: str) -> Iterator[tuple[Child, Child]]:
     """The engine that holds the lease, and one that only polls, each with its share."""
     with ExitStack() as stack:
         first = stack.enter_context(forked(folder / "first.log", work, folder, folder / "first.log", url))
-        wait_until(lambda: set(pollers(folder)) == set(SYSTEMS), "the first to poll all", 20)
+        wait_until(lambda: set(pollers(folder)) == set(SYSTEMS), "the first to poll all")
         second = stack.enter_context(forked(folder / "second.log", work, folder, folder / "second.log", url))
-        wait_until(lambda: shares(folder, first, second) == (4, 4), "each to poll its share", 20)
+        wait_until(lambda: shares(folder, first, second) == (4, 4), "each to poll its share")
         yield first, second
 
 
@@ -183,9 +183,9 @@ def test_an_engine_that_joins_polls_its_share_while_the_first_alone_decides_and_
     with two_engines(tmp_path, store_url) as (first, second):
         world = system_of(tmp_path, second)
         world.fail("extract")
-        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert of a system that the second polls", 20)
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert of a system that the second polls")
         key = rerun(store_url)
-        wait_until(lambda: state_of(store_url, key) == "verified", "its rerun to be verified", 30)
+        wait_until(lambda: state_of(store_url, key) == "verified", "its rerun to be verified")
     assert [key] == world.sent
     for event in ("working", "alert sent"):
         assert (event in first.events(), event in second.events()) == (True, False)
@@ -282,24 +282,24 @@ def test_f04_an_engine_without_the_lease_that_is_stopped_between_intent_and_send
             return stack.enter_context(forked(log, work_over_http, *arguments))
 
         first = start("first", "")
-        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "the first to poll all", 20)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "the first to poll all")
         second = start("second", f"{point}:stop:1")
-        wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share", 20)
+        wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share")
         world = system_of(tmp_path, second)
         world.fail("extract")
-        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert", 20)
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert")
         key = rerun(store_url)
-        wait_until(lambda: second.is_stopped, "the second to stop after the intent", 20)
+        wait_until(lambda: second.is_stopped, "the second to stop after the intent")
         assert "sending" == state_of(store_url, key)
         stopped = time.monotonic()
-        wait_until(lambda: state_of(store_url, key) == "failed", "the look-up by the first", 20)
+        wait_until(lambda: state_of(store_url, key) == "failed", "the look-up by the first")
         time.sleep(max(0.0, stopped + 3 * LEASE - time.monotonic()))
         second.signal(signal.SIGCONT)
-        wait_until(lambda: "shards lost" in second.events(), "the second to notice", 20)
-        wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share again", 20)
+        wait_until(lambda: "shards lost" in second.events(), "the second to notice")
+        wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share again")
         assert ([], "failed") == (scheduler.posts, state_of(store_url, key))
         again = rerun(store_url)
-        wait_until(lambda: state_of(store_url, again) == "verified", "the second rerun to be verified", 30)
+        wait_until(lambda: state_of(store_url, again) == "verified", "the second rerun to be verified")
         assert [again] == scheduler.posts
 
 
@@ -330,10 +330,10 @@ def test_the_systems_of_a_killed_engine_are_polled_by_the_other_within_a_lease(
         assert LEASE * 4 / 5 == (heartbeat.until_us - heartbeat.at_us) / 1e6, "shards are free one renewal earlier"
         killed.kill()
         world.fail("extract")
-        wait_until(lambda: renewed_after(store_url, other, killed), "a renewal after the lease", 20)
+        wait_until(lambda: renewed_after(store_url, other, killed), "a renewal after the lease")
         assert after == fences(store_url, other)
-        wait_until(lambda: alone(tmp_path, other), "the other to poll all", 20)
-        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert", 20)
+        wait_until(lambda: alone(tmp_path, other), "the other to poll all")
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert")
 
 
 @pytest.mark.parametrize("leads", [True, False])
@@ -344,14 +344,14 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and
         stopped, other = engines if leads else reversed(engines)
         world = system_of(tmp_path, stopped)
         stopped.signal(signal.SIGSTOP)
-        wait_until(lambda: alone(tmp_path, other), "the other to poll all", 40)
+        wait_until(lambda: alone(tmp_path, other), "the other to poll all")
         world.fail("extract")
-        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert", 20)
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert")
         stopped.signal(signal.SIGCONT)
-        wait_until(lambda: "shards lost" in stopped.events(), "the stopped one to notice", 20)
-        wait_until(lambda: shares(tmp_path, stopped, other) == (4, 4), "each to poll its share", 20)
+        wait_until(lambda: "shards lost" in stopped.events(), "the stopped one to notice")
+        wait_until(lambda: shares(tmp_path, stopped, other) == (4, 4), "each to poll its share")
         world.fail("audit", "b1")
-        wait_until(lambda: alerts(tmp_path, world) == 2, "one more alert", 20)
+        wait_until(lambda: alerts(tmp_path, world) == 2, "one more alert")
     assert 2 == len(Sink(tmp_path).got)
     assert not [line for line in stopped.lines() if "exception" in line]
 
@@ -360,13 +360,13 @@ def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, s
     with two_engines(tmp_path, store_url) as (first, second):
         after = fences_after_takeover(store_url, first, second)
         first.signal(signal.SIGTERM)
-        assert 0 == first.ended(5)
+        assert 0 == first.ended()
         [(pid, heartbeat)] = heartbeats(store_url).items()
         assert pid == second.pid
-        wait_until(lambda: heartbeats(store_url)[pid].at_us > heartbeat.at_us, "the next renewal", 20)
+        wait_until(lambda: heartbeats(store_url)[pid].at_us > heartbeat.at_us, "the next renewal")
         assert after == fences(store_url, second)
-        wait_until(lambda: alone(tmp_path, second), "the second to poll all", 20)
-        wait_until(lambda: "working" in second.events(), "the second to decide", 20)
+        wait_until(lambda: alone(tmp_path, second), "the second to poll all")
+        wait_until(lambda: "working" in second.events(), "the second to decide")
 
 
 def test_engine_stop_ends_every_engine_of_this_machine(
@@ -374,7 +374,7 @@ def test_engine_stop_ends_every_engine_of_this_machine(
 ) -> None:
     with two_engines(tmp_path, store_url) as engines:
         assert Exit.OK == main(["--store", store_url, "engine", "stop"])
-        assert [0, 0] == [engine.ended(5) for engine in engines]
+        assert [0, 0] == [engine.ended() for engine in engines]
         ends = sorted(line.rpartition(", process ")[2] for line in capsys.readouterr().err.splitlines())
         assert sorted(f"{engine.pid}, stopped" for engine in engines) == ends
     assert Exit.NO_ENGINE == main(["--store", store_url, "engine", "stop"])
@@ -386,9 +386,9 @@ def test_engine_stop_ends_an_engine_without_the_lease_and_names_the_one_elsewher
     with closing(open_ready(store_url)) as store:
         assert isinstance(acquire_lease(store, "db08:4711~c0ffee", 600), HeldLease)
     with forked(tmp_path / "engine.log", work, tmp_path, tmp_path / "engine.log", store_url) as engine:
-        wait_until(lambda: list(heartbeats(store_url)) == [engine.pid], "the engine to join", 20)
+        wait_until(lambda: list(heartbeats(store_url)) == [engine.pid], "the engine to join")
         assert Exit.OK == main(["--store", store_url, "engine", "stop"])
-        assert 0 == engine.ended(5)
+        assert 0 == engine.ended()
     stopped, goes_on = capsys.readouterr().err.splitlines()
     assert stopped.endswith(f", process {engine.pid}, stopped")
     assert "the engine on db08, process 4711, goes on; to stop it too, run headway engine stop there" == goes_on
@@ -410,11 +410,11 @@ def test_an_engine_that_leads_is_refused_by_the_schema_of_a_newer_one(tmp_path: 
 
         assert first.pid == pid_of(holder())
         set_schema("0999")
-        wait_until(lambda: refusals(first) and refusals(second), "both to be refused", 20)
+        wait_until(lambda: refusals(first) and refusals(second), "both to be refused")
         assert "" == holder()
         assert "working" not in second.events()
         set_schema(SCHEMA)
-        wait_until(lambda: holder() != "", "an engine to have the lease again", 20)
+        wait_until(lambda: holder() != "", "an engine to have the lease again")
 
 
 NEWER_SCHEMA = "0999"
@@ -452,17 +452,17 @@ def test_a_newer_engine_migrates_the_store_and_takes_all_over_from_the_older_one
     with two_engines(tmp_path, store_url) as older, ExitStack() as stack:
         world = system_of(tmp_path, older[1])
         world.fail("extract")
-        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert by the older ones", 20)
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert by the older ones")
         keys = [rerun(store_url)]
         log = tmp_path / "newer.log"
         newer = stack.enter_context(forked(log, work_newer, tmp_path, log, store_url))
-        wait_until(lambda: alone(tmp_path, newer), "the newer one to poll all", 20)
+        wait_until(lambda: alone(tmp_path, newer), "the newer one to poll all")
         assert longest_gap(tmp_path) < LEASE + 1
         monkeypatch.setattr(schema_version, "SCHEMA", NEWER_SCHEMA)
-        wait_until(lambda: state_of(store_url, keys[0]) == "verified", "the first rerun to be verified", 20)
-        wait_until(lambda: "working" in newer.events(), "the newer one to decide", 20)
+        wait_until(lambda: state_of(store_url, keys[0]) == "verified", "the first rerun to be verified")
+        wait_until(lambda: "working" in newer.events(), "the newer one to decide")
         keys.append(rerun(store_url))
-        wait_until(lambda: state_of(store_url, keys[1]) == "verified", "the second rerun to be verified", 30)
+        wait_until(lambda: state_of(store_url, keys[1]) == "verified", "the second rerun to be verified")
         assert keys == world.sent
         titles = [alert.title for alert in Sink(tmp_path).got if world.name in alert.title]
         assert len(set(titles)) == len(titles)
@@ -474,8 +474,8 @@ def test_a_newer_engine_migrates_the_store_and_takes_all_over_from_the_older_one
             assert text.startswith("polls nothing: the store at ")
             assert f"has schema {NEWER_SCHEMA}, written by a newer Headway; this is Headway" in text
         newer.signal(signal.SIGTERM)  # only a free lease is refused: while the newer one holds it, they wait for it
-        assert 0 == newer.ended(5)
-        wait_until(lambda: all(map(refusals, older)), "the older ones to be refused the lease", 20)
+        assert 0 == newer.ended()
+        wait_until(lambda: all(map(refusals, older)), "the older ones to be refused the lease")
 
 
 def longest_gap(folder: Path) -> float:
@@ -488,7 +488,7 @@ def longest_gap(folder: Path) -> float:
 
 def refusals(engine: Child) -> list[str]:
     """Why the engine does not get the lease."""
-    waits = [line["error"] for line in engine.lines() if line["event"] == "the engine waits for its store"]
+    waits = [line["error"] for line in engine.lines() if line["event"] == WAITS_FOR_STORE]
     return [error for error in waits if "has schema 0999, written by" in error]
 
 
@@ -509,7 +509,7 @@ def test_a_store_that_fails_all_polls_is_one_message_of_the_status(
                 time.sleep(0.1)
             return met
 
-        wait_until(failed_all_polls, "the message", 30)
+        wait_until(failed_all_polls, "the message")
         for text in troubles(store_url):
             assert text.count("the store at") <= MAX_REASONS
 
@@ -548,7 +548,7 @@ def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(
         [engine] = reads.estate.engines()
         assert (0, "polls nothing: its config is not the one in effect") == (engine.shards, engine.trouble)
         polling.step(config, HANGS_SECONDS)
-        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled")
         [engine] = reads.estate.engines()
         assert (256, "", False) == (engine.shards, engine.trouble, engine.leads)
         with store.read() as session:
@@ -572,7 +572,7 @@ def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease
         assert not joined.is_set()
         release_lease(store, held)
         with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False)):
-            wait_until(joined.is_set, "the engine to join the shards", 20)
+            wait_until(joined.is_set, "the engine to join the shards")
 
 
 @pytest.mark.parametrize("local", [False, True])
@@ -597,7 +597,7 @@ def test_an_action_is_sent_by_the_holder_of_its_shard_or_if_only_that_machine_ha
         if not local:
             polling = start_polling(store)
             polling.step(config, HANGS_SECONDS)
-            wait_until(lambda: state_of(store_url, key) == "verified", "the rerun to be verified", 20)
+            wait_until(lambda: state_of(store_url, key) == "verified", "the rerun to be verified")
             polling.run(lambda: True, lambda: config, LEASE, 1)
     assert [key] == world.sent
 
@@ -620,7 +620,7 @@ def test_an_engine_that_gets_the_lease_goes_on_polling_and_wakes_its_evaluator(
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         polling, next_one = start_polling(store), EngineAssembly(config, store, SecretStore())
         polling.step(config, HANGS_SECONDS)
-        wait_until(lambda: bool(world.polled), "the first poll", 20)
+        wait_until(lambda: bool(world.polled), "the first poll")
         next_one.shards = polling
         next_one.begin(held.fence)
         pollers_before = polling.pulses()
@@ -690,13 +690,13 @@ def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_
         leader, polling = EngineAssembly(config, store, SecretStore()), start_polling(store)
         leader.begin(held.fence)
         polling.step(config, HANGS_SECONDS)
-        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled")
         for _ in range(20):  # each slice has been evaluated by then
             leader.evaluator.step(held.fence)
         thread = threading.Thread(target=leader.evaluator.run, args=(held.fence, ended.is_set), daemon=True)
         thread.start()
         world.fail("extract")
-        wait_until(reads.incidents.list_incidents, "the incident", 5)
+        wait_until(reads.incidents.list_incidents, "the incident")
         ended.set()
         thread.join(HANGS_SECONDS)
         polling.run(lambda: True, lambda: config, LEASE, 1)
@@ -720,7 +720,7 @@ def test_a_store_that_fails_while_a_config_is_adopted_leaves_no_shard_without_po
             with pytest.raises(StoreUnusable):
                 polling.step(config, HANGS_SECONDS)
         polling.step(config, HANGS_SECONDS)
-        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled")
         polling.run(lambda: True, lambda: config, LEASE, 1)
 
 

@@ -101,7 +101,7 @@ class Field:
         return sorted(name for name, target in self.targets().items() if target.failing_since is not None)
 
     def until_well(self) -> None:
-        wait_until(lambda: self.failing() == [], "all to be well", 60)
+        wait_until(lambda: self.failing() == [], "all to be well")
 
 
 CONFIG = """\
@@ -166,7 +166,7 @@ def field(
         stack.enter_context(in_thread(Engine(lambda: EngineAssembly(config, store, secret_store), parts)))
         result = Field(store.url, proxies)
         wait_until(
-            lambda: len([target for target in result.targets().values() if target.last_ok]) == 6, "every first poll", 60
+            lambda: len([target for target in result.targets().values() if target.last_ok]) == 6, "every first poll"
         )
         yield result
 
@@ -181,15 +181,13 @@ def test_f24_real_systems_in_trouble_are_reported_by_place_and_the_others_are_po
         if fault.refuse:
             proxy.reset_all()
     try:
-        wait_until(lambda: set(BAD) <= set(field.failing()), "the broken targets to be reported", 30)
+        wait_until(lambda: set(BAD) <= set(field.failing()), "the broken targets to be reported")
         targets, since = field.targets(), datetime.now(UTC)
         for name, proxy in field.proxies.items():
             assert (True, True) == (str(proxy.port) in targets[name].error, "Traceback" not in targets[name].error), (
                 targets[name]
             )
-        wait_until(
-            lambda: all(polled_since(field, name, since) for name in targets if name not in BAD), "the others", 15
-        )
+        wait_until(lambda: all(polled_since(field, name, since) for name in targets if name not in BAD), "the others")
         assert sorted(BAD) == field.failing()
     finally:
         for proxy in field.proxies.values():
@@ -274,7 +272,7 @@ def test_f02_a_rerun_whose_answer_a_real_host_lost_is_found_and_a_repeat_runs_no
         with pytest.raises(OutcomeUnknown):
             connector.act(preview, key, TIMEOUT)
         proxy.fault = GOOD
-        wait_until(lambda: isinstance(connector.look_up(preview, key, 30), ActionFound), "the look-up", 30)
+        wait_until(lambda: isinstance(connector.look_up(preview, key, 30), ActionFound), "the look-up")
         connector.act(preview, key, 30)  # as an engine would that had forgotten: the host itself says no
     assert "counted\n" == (host.fs / "home/etl/count").read_text()
 
@@ -298,7 +296,7 @@ def test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_no
         proxy.fault = Fault(swallow=True, after=b'."hold"(')
         assert "the answer was lost" in late(lambda: connector.act(preview, key, TIMEOUT))
         proxy.fault = GOOD
-        wait_until(lambda: not isinstance(connector.look_up(preview, key, 10), ActionUnknown), "the look-up", 20)
+        wait_until(lambda: not isinstance(connector.look_up(preview, key, 10), ActionUnknown), "the look-up")
         assert isinstance(connector.look_up(preview, key, 10), ActionFound)
         connector.close()
     (command,) = postgres.execute("SELECT command FROM cron.job WHERE jobname = %s", rare)[0]
@@ -319,7 +317,7 @@ def test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_star
         with pytest.raises((OutcomeUnknown, SystemUnreachable)):
             connector.act(preview, key, TIMEOUT)
         proxy.fault = GOOD
-        wait_until(lambda: isinstance(connector.look_up(preview, key, 20), ActionFound), "the look-up", 20)
+        wait_until(lambda: isinstance(connector.look_up(preview, key, 20), ActionFound), "the look-up")
         connector.close()
     executions = moto.client().list_executions(stateMachineArn=machines.arns[name])["executions"]
     assert 1 == len(executions)
@@ -371,5 +369,5 @@ def test_f36_afterwards_both_connections_to_a_host_have_reported_the_same_runs(f
     def same() -> bool:
         return len(runs("hosts-good")) >= 2 and runs("hosts-good") == runs("hosts-bad")
 
-    wait_until(same, "the same runs", 100)
+    wait_until(same, "the same runs")
     assert len(set(runs("hosts-bad"))) == len(runs("hosts-bad"))

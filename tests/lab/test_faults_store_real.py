@@ -31,9 +31,6 @@ from tests.messages import REPEAT_TEXT
 
 __all__ = ["migrated", "store_url"]
 
-BACK_SECONDS = 30.0
-"""Until the engine works again after its store does."""
-
 
 @pytest.fixture
 def folder(tmp_path: Path, store_url: str) -> Path:
@@ -93,15 +90,14 @@ def test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_noth
     world = World(folder, "good")
     world.fail("extract")
     with child(folder, "engine", f"{point}:sleep=2:1", lease=LEASE_SECONDS) as engine:
-        wait_until(lambda: is_at_point(point, folder, store_url, postgres), f"the engine to stand at {point}", 20)
+        wait_until(lambda: is_at_point(point, folder, store_url, postgres), f"the engine to stand at {point}")
         trip(postgres)
         world.fail("audit", "b1")
         wait_until(
             lambda: bool(failure_titles(folder, "extract") and failure_titles(folder, "audit")),
             "both alerts",
-            BACK_SECONDS,
         )
-        wait_until(lambda: is_well(store_url), "the end of all deliveries", BACK_SECONDS)
+        wait_until(lambda: is_well(store_url), "the end of all deliveries")
         assert None is engine.ended(0), "it went on by itself"
     settled(folder, store_url)
 
@@ -121,15 +117,15 @@ def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str
     world = World(folder, "good")
     world.fail("extract")
     with child(folder, "engine", "action.after_reply:sleep=2:1", lease=LEASE_SECONDS) as engine:
-        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert", BACK_SECONDS)
+        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert")
         with open_queries(store_url) as reads:
             run_id = reads.incidents.incident(1).row.root_run_id
         assert run_id is not None
         key = new_action_key()
         EngineClient(store_url).act(ActionRequest(Verb.RERUN, run_id), key)
-        wait_until(lambda: world.sent == [key], "the wire", 20)
+        wait_until(lambda: world.sent == [key], "the wire")
         trip(postgres)
-        wait_until(lambda: ended(store_url, key), "its end", BACK_SECONDS + 20)
+        wait_until(lambda: ended(store_url, key), "its end")
         assert None is engine.ended(0)
     assert [key] == world.sent
     with open_queries(store_url) as reads:
@@ -152,20 +148,20 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
     world = World(folder, "good")
     with ExitStack() as engines:
         first = engines.enter_context(child(folder, "first", lease=LEASE_SECONDS))
-        wait_until(lambda: "working" in first.events(), "the first to work", 20)
+        wait_until(lambda: "working" in first.events(), "the first to work")
         proxy.fault = Fault(hang=True)
         second = engines.enter_context(child(folder, "second", url=store_url))
-        wait_until(lambda: "working" in second.events(), "the second to work", 60)
+        wait_until(lambda: "working" in second.events(), "the second to work")
         world.fail("extract")
-        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert of the second", 20)
+        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert of the second")
         proxy.fault = GOOD
-        wait_until(lambda: is_on_standby(first), "the first to stand by", 60)
+        wait_until(lambda: is_on_standby(first), "the first to stand by")
         assert None is first.ended(0)
     assert 1 == len(failure_titles(folder, "extract"))
 
 
 def is_on_standby(engine: Child) -> bool:
-    return bool({"waiting for the lease", "lease lost, waiting for the lease"} & set(engine.events()))
+    return any(event.endswith("waiting for the lease") for event in engine.events())
 
 
 def test_f06_a_silent_store_is_abandoned_and_tried_again(
@@ -203,18 +199,18 @@ def test_of_several_engines_the_one_with_the_lease_notifies_of_a_store_that_is_d
         return [alert.title for alert in Sink(folder).got]
 
     World(folder, "good")
-    problem = "Headway invariants: cannot send alerts, store unavailable"
+    problem = f"Headway invariants: {self_monitoring.PROBLEM_TITLES[self_monitoring.STORE]}"
     with ExitStack() as engines:
         for name, event in (("first", "working"), ("second", "waiting for the lease")):
             engine = engines.enter_context(child(folder, name, prepare=notify_soon))
-            wait_until(lambda: event in engine.events(), f"the {name} engine", 20)  # noqa: B023 - called at once
+            wait_until(lambda: event in engine.events(), f"the {name} engine")  # noqa: B023 - called at once
         postgres.stop(crash=True)
         try:
-            wait_until(lambda: len(titles()) == 2, "both", 60)
+            wait_until(lambda: len(titles()) == 2, "both")
         finally:
             postgres.start()
-        wait_until(lambda: len(titles()) == 3, "the end", BACK_SECONDS)
-        wait_until(lambda: is_well(store_url), "the end of all deliveries", BACK_SECONDS)
+        wait_until(lambda: len(titles()) == 3, "the end")
+        wait_until(lambda: is_well(store_url), "the end of all deliveries")
     end = "Resolved: Headway invariants: store available again"
     assert {problem, f"{problem}{REPEAT_MARK}"} == {*titles()[:2]}
     assert [end] == titles()[2:]
@@ -282,7 +278,7 @@ def test_f20_an_engine_that_gets_no_connection_waits_and_goes_on(
     name = store_url.rpartition("/")[2]
     world = World(folder, "good")
     with child(folder, "engine", lease=LEASE_SECONDS) as engine:
-        wait_until(lambda: "working" in engine.events(), "it to work", 20)
+        wait_until(lambda: "working" in engine.events(), "it to work")
         postgres.execute(_allow(name, False), database="postgres")
         postgres.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name, database="postgres"
@@ -291,7 +287,7 @@ def test_f20_an_engine_that_gets_no_connection_waits_and_goes_on(
         time.sleep(2)
         assert [] == failure_titles(folder, "extract")
         postgres.execute(_allow(name, True), database="postgres")
-        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert", BACK_SECONDS)
+        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert")
         assert None is engine.ended(0)
     assert 1 == len(failure_titles(folder, "extract"))
 

@@ -28,8 +28,6 @@ from tests.pty.terminal import Terminal
 SYSTEMS = ("etl-hosts", "warehouse-airflow", "dwh")
 UNTIL_ALL_IS_READ = timedelta(seconds=45)
 """The least time before the first start: an engine begins in it, and reads the jobs of every system."""
-TO_THE_NEXT_START = 150.0
-AIRFLOW_RUN = 150.0
 PAUSE = 2.0
 """Between two commands of one wait: each takes some 50 ms of CPU, and a night waits for minutes."""
 
@@ -105,21 +103,21 @@ def night(smoke_estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Nig
 def live(night: Night, estate: Estate, jobs: Jobs, first: datetime) -> None:
     """The whole night, whose first job starts at `first`."""
     for job in (EXTRACT, LOAD, REVENUE, PLAN):
-        wait_until(partial(is_listed, night, job), f"{job} in the store", AIRFLOW_RUN, PAUSE)
+        wait_until(partial(is_listed, night, job), f"{job} in the store", pause=PAUSE)
     if datetime.now(UTC) >= first:
         raise LabError(f"{EXTRACT} was due at {first:%H:%M:%S} before the jobs of every system were read")
     night.check = night.headway.run("check")
-    wait_until(lambda: bool(estate.smtp.mails), "the first mail", TO_THE_NEXT_START)
+    wait_until(lambda: bool(estate.smtp.mails), "the first mail")
     night.opened = night.incident()
-    wait_until(lambda: len(estate.http.posts) >= 1, "the web hook", 10)
+    wait_until(lambda: len(estate.http.posts) >= 1, "the web hook")
     night.opening_mails, night.opening_posts = list(estate.smtp.mails), list(estate.http.posts)
     expected = {LOAD: "red", REVENUE: "stale"}
-    wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", 60 + AIRFLOW_RUN, PAUSE)
+    wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", pause=PAUSE)
     night.spread, night.mails_when_spread = night.incident(), mails_of_night(estate)
     jobs.behave("succeed")
     repair_root_by_keys(night)
     repair_followers(night)
-    wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", AIRFLOW_RUN, PAUSE)
+    wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", pause=PAUSE)
     review_night(night, estate)
 
 
@@ -160,17 +158,17 @@ def repair_root_by_keys(night: Night) -> None:
 def repair_followers(night: Night) -> None:
     """By one plan, each by the verb of its own scheduler: what the root has left red or stale."""
     texts = ("recover", "INC-0001", "--all", "--yes", "--why", "after its root", "--timeout", "500")
-    night.plan = night.headway.run(*texts, limit_seconds=560)
+    night.plan = night.headway.run(*texts)
     night.steps = {step["job"]: step for step in night.headway.json("plan", "1")["steps"]}
 
 
 def review_night(night: Night, estate: Estate) -> None:
     resolved = lambda: mails_of_night(estate)[-1].subject.startswith("Resolved: ")  # noqa: E731
-    wait_until(resolved, "the last mail", TO_THE_NEXT_START)
+    wait_until(resolved, "the last mail")
     night.closed, night.all_mails = night.incident(), mails_of_night(estate)
     night.incidents = night.headway.json("incident", "list", "--all")
     # supply_plan is started by its asset after load_orders: the incident may have closed before it has run.
-    wait_until(lambda: all_delivered(night), "the delivery of both services", AIRFLOW_RUN, PAUSE)
+    wait_until(lambda: all_delivered(night), "the delivery of both services", pause=PAUSE)
     night.services = night.headway.json("service")
     for job in (EXTRACT, LOAD, REVENUE):
         night.attempts[job] = night.headway.json("run", job)

@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 
 from connectors.heartbeat.spool import Spool
-from connectors.sdk.conformance.world import closed_port
 from tests.lab.headway import WORKING, Headway
-from tests.lab.process import HANGS_SECONDS, PATIENCE, LabError, tail, wait_until
+from tests.lab.process import HANGS_SECONDS, LabError, accepts, free_port, tail, wait_until
 
 TOKEN = "canary-0123456789abcdef"
-PATIENCE_SECONDS = 60.0
 EMPTY_REPLY, CONNECTION_RESET = 52, 56
 """Exit codes of curl."""
 CONFIG = """
@@ -39,7 +37,7 @@ class Place:
     """One estate with an endpoint, and a client for it."""
 
     def __init__(self, folder: Path) -> None:
-        self.port, self.folder = closed_port(), folder
+        self.port, self.folder = free_port(), folder
         self.write()
         self.headway = Headway(folder / "headway.toml", EXPORT_TOKEN=TOKEN)
 
@@ -48,10 +46,11 @@ class Place:
         text += f'schedule = "{schedule}"\n' if schedule else ""
         (self.folder / "headway.toml").write_text(text)
 
-    def curl(self, path: str, *arguments: str, retry: bool = True) -> subprocess.CompletedProcess[str]:
-        again = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1"] if retry else []
-        url = f"http://127.0.0.1:{self.port}/ping/{TOKEN}{path}"
-        argv = ["curl", "-fsS", "-m", "60", *again, *arguments, url]
+    def curl(self, path: str, *arguments: str, is_up: bool = True) -> subprocess.CompletedProcess[str]:
+        """`is_up`: sent once the engine listens."""
+        if is_up:
+            wait_until(lambda: accepts(self.port), "the engine to listen")
+        argv = ["curl", "-fsS", *arguments, f"http://127.0.0.1:{self.port}/ping/{TOKEN}{path}"]
         return subprocess.run(argv, capture_output=True, text=True, timeout=HANGS_SECONDS)
 
     def runs(self) -> list[dict[str, Any]]:
@@ -60,7 +59,7 @@ class Place:
 
     def wait(self, what: str, query: Callable[[], object]) -> None:
         try:
-            wait_until(query, what, PATIENCE_SECONDS / PATIENCE, 0.2)
+            wait_until(query, what, pause=0.2)
         except LabError as error:
             raise LabError(f"{error}; {self.runs()}") from error
 
@@ -114,7 +113,7 @@ def test_what_was_answered_is_ingested_though_the_engine_was_killed_before(place
         place.wait("what came before", lambda: states(place) == ["running"])
         assert 0 == place.curl("?rid=1").returncode
         place.headway.stop_engine(crash=True)
-        assert 0 != place.curl("?rid=1", retry=False).returncode
+        assert 0 != place.curl("?rid=1", is_up=False).returncode
     with place.headway.running_engine():
         place.wait("what came before", lambda: states(place) == ["succeeded"])
         assert 0 == place.curl("?rid=1").returncode
@@ -128,9 +127,9 @@ def test_a_changing_config_refuses_no_report(place: Place) -> None:
         place.write("1s", title="another title")
         failed = []
         began, number = time.monotonic(), 0
-        while tail(engine.log, 500).count(WORKING) < 2 and time.monotonic() - began < PATIENCE_SECONDS:
+        while tail(engine.log, 500).count(WORKING) < 2 and time.monotonic() - began < HANGS_SECONDS:
             number += 1
-            done = place.curl(f"/log?rid=first&n={number}", "-d", "x", retry=False)
+            done = place.curl(f"/log?rid=first&n={number}", "-d", "x", is_up=False)
             failed += [done.stderr] if done.returncode and "429" not in done.stderr else []
             time.sleep(1)
         assert [] == failed

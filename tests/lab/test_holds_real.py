@@ -92,7 +92,7 @@ def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         with scheduled(fresh, story) as first:
             night = Night(Headway(config), first, datetime.now(UTC))
             with night.headway.running_engine() as engine:
-                engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+                engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
                 hold_all(night, fresh)
                 night.headway.stop_engine(crash=True)
             with night.headway.running_engine():
@@ -156,17 +156,15 @@ def hold_all(night: Night, lab: Estate) -> None:
     night.crontab_before, night.schedule_before = crontab(lab), stable_schedule(lab)
     jobs = {EXTRACT, *HELD}
     wait_until(
-        lambda: jobs <= {job["name"] for job in night.headway.json("job", "list")}, "every job to be known", 30, PAUSE
+        lambda: jobs <= {job["name"] for job in night.headway.json("job", "list")}, "every job to be known", pause=PAUSE
     )
-    wait_until(
-        lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", until(night.first) + 60, PAUSE
-    )
+    wait_until(lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", pause=PAUSE)
 
     def held() -> bool:
         night.held = {name: hold for name, hold in night.holds().items() if hold["state"] == "held"}
         return night.held.keys() == HELD
 
-    wait_until(held, "the five holds", 110, PAUSE)
+    wait_until(held, "the five holds", pause=PAUSE)
     night.crontab_held, night.active_held = crontab(lab), active(lab)
     night.paused, night.schedule_held = paused(lab), stable_schedule(lab)
     night.native = night.headway.run("hold", "--from-native")
@@ -177,16 +175,16 @@ def let_go(night: Night, lab: Estate, story: Story) -> None:
     night.after_due = {name: night.newest(name) for name in (CRON, REVENUE)}
     night.starts_while_held = len(dag_runs(lab, night.began)) + len(executions(lab, story, night.began))
     story.cron.behave("extract_orders", "succeed")
-    night.rerun = night.headway.run("rerun", EXTRACT, "--yes", "--why", "the file is there", limit_seconds=90)
+    night.rerun = night.headway.run("rerun", EXTRACT, "--yes", "--why", "the file is there")
 
     def over() -> bool:
         night.over = {hold["job"]: hold for hold in night.headway.json("hold", "--all") if hold["state"] == "released"}
         return night.over.keys() == HELD
 
-    wait_until(over, "the end of the five holds", until(night.first + timedelta(minutes=6)) + 120, PAUSE)
-    wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", 90, PAUSE)
+    wait_until(over, "the end of the five holds", pause=PAUSE)
+    wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", pause=PAUSE)
     ended = lambda: all(run["state"] == "success" for run in dag_runs(lab, night.began))  # noqa: E731
-    wait_until(ended, "the DAG's run", 150, PAUSE)
+    wait_until(ended, "the DAG's run", pause=PAUSE)
     time.sleep(30)  # a second run, of Airflow's own making, would come now
     night.dag_runs, night.executions = dag_runs(lab, night.began), executions(lab, story, night.began)
     night.paused_after, night.schedule_after = paused(lab), stable_schedule(lab)

@@ -94,11 +94,10 @@ def live_before(estate: Estate) -> Iterator[Met]:
 
 def wait_for_first_runs(estate: Estate, met: Met) -> None:
     estate.airflow.wait_for("load_orders", "before-the-engine", "success")
-    limit = A_MINUTE_AND_A_BIT + 20
     stamp = f"{met.first_minute:%Y-%m-%dT%H:%M}"
-    wait_until(lambda: stamp in estate.db07.log_text() and "true" in estate.db07.log_text(), "plain_job's start", limit)
-    wait_until(lambda: stamp in estate.etl02.log_text(), "proved_job's start", 10)
-    wait_until(lambda: datetime.now(UTC) > met.first_minute + timedelta(seconds=4), "its end", 10)
+    wait_until(lambda: stamp in estate.db07.log_text() and "true" in estate.db07.log_text(), "plain_job's start")
+    wait_until(lambda: stamp in estate.etl02.log_text(), "proved_job's start")
+    wait_until(lambda: datetime.now(UTC) > met.first_minute + timedelta(seconds=4), "its end")
 
 
 def activate(estate: Estate, jobid: int, active: bool) -> None:
@@ -112,7 +111,7 @@ def change_outside(estate: Estate) -> None:
 
 
 def first_inventory(headway: Headway, met: Met) -> None:
-    wait_until(lambda: knows_all(headway), "every job and its history", 45, PAUSE)
+    wait_until(lambda: knows_all(headway), "every job and its history", pause=PAUSE)
     met.jobs = {job["name"]: job for job in headway.json("job", "list")}
     for job in (PLAIN, PROVED, NIGHTLY, EACH_MINUTE, LOAD, SUPPLY, f"{LOAD}.load", f"{SUPPLY}.publish"):
         met.views[job] = headway.json("job", job)
@@ -137,12 +136,11 @@ def drift_of(headway: Headway) -> list[dict[str, Any]]:
 
 
 def later_inventory(headway: Headway, met: Met) -> None:
-    seconds = (met.second_minute - datetime.now(UTC)).total_seconds() + INVENTORY_LIMIT
 
     def held() -> bool:
         return all("held" in {run["state"] for run in headway.json("run", job)} for job in (HELD, COUNT))
 
-    wait_until(held, "what was paused to be held", seconds, PAUSE)
+    wait_until(held, "what was paused to be held", pause=PAUSE)
     for job in (PLAIN, PROVED, EACH_MINUTE, HELD, COUNT, LOAD):
         met.later[job] = headway.json("run", job)
     met.later_jobs = {job["name"]: job for job in headway.json("job", "list")}

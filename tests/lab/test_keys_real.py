@@ -20,7 +20,6 @@ from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import wait_until
 from tests.pty.terminal import Terminal
 
-A_MINUTE_AND_A_BIT = 90.0
 LEAVE_SCREEN = b"\x1b[?1049l"
 """What gives the shell its own screen back."""
 
@@ -37,8 +36,8 @@ def headway(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         first.schedule({"extract_orders": cron_of(next_minute()), "sweep_files": "0 3 * * *"}, wrapped=True)
         second.schedule({"rotate_archive": "0 3 * * *"})
         with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-            lab.smtp.wait_for(1, A_MINUTE_AND_A_BIT)
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+            lab.smtp.wait_for(1)
             yield headway
     finally:
         first.behave("extract_orders", "succeed")
@@ -151,7 +150,7 @@ def test_of_two_consoles_that_start_the_same_plan_the_second_learns_who_did(lab:
         jobs.behave("extract_orders", "succeed")
         terminal.wait_for("PLAN 1 done", "● verified")
         other.wait_for("PLAN 1 done")
-    wait_until(lambda: headway.json("incident", "list") == [], "the end of the incident", 30, 0.5)
+    wait_until(lambda: headway.json("incident", "list") == [], "the end of the incident", pause=0.5)
     run = newest_run(headway)
     assert ("succeeded", 2) == (run["state"], run["attempts"])
 
@@ -185,7 +184,7 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         console.wait_for("Send")
         console.press("down", "enter")
         console.wait_for("● verified")
-    wait_until(lambda: headway.json("hold") == [], "the end of the hold", 30, 0.5)
+    wait_until(lambda: headway.json("hold") == [], "the end of the hold", pause=0.5)
     assert held["key"] not in crontab(lab)
 
 

@@ -83,11 +83,15 @@ class TestKubernetes(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
         row = self.cluster.cronjob(f"long{number}")
         job = self.cluster.job(f"long{number}", row, DUE)
         self.cluster.play(job["metadata"]["name"], None)
-        with self.opened() as connector:
-            runs = self.runs_of(connector, f"default/long{number}")
-        (run,) = runs.values()
-        assert run.state is RunState.RUNNING
-        return run
+        seen: list[RunRecord] = []
+
+        def runs() -> bool:
+            with self.opened() as connector:
+                seen[:] = self.runs_of(connector, f"default/long{number}").values()
+            return [RunState.RUNNING] == [run.state for run in seen]
+
+        wait_until(runs, "its only run to run")
+        return seen[0]
 
     def a_holdable_job(self) -> str:
         row = self.cluster.cronjob("clock", schedule=daily())
@@ -103,7 +107,7 @@ class TestKubernetes(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
             number = len(self.cluster.call("GET", CRON)["items"])
             started(self.cluster, f"canary{number}")  # it has worked since, and would have started it
         else:
-            wait_until(lambda: jobs_of(self.cluster, name), f"the start of {name}", 30)
+            wait_until(lambda: jobs_of(self.cluster, name), f"the start of {name}")
 
     def pause_by_hand(self, job_id: str) -> None:
         self._suspend(job_id, True)

@@ -36,7 +36,7 @@ def test_with_the_right_to_view_an_act_is_refused_by_the_source_and_the_probe_na
     whole = connect(token).probe(30)
     assert all(right.held for right in whole.rights), whole.rights
     kubernetes.call("DELETE", f"{bindings}/headway-act")
-    wait_until(lambda: not all(right.held for right in connect(token).probe(30).rights), "the lost right", 30)
+    wait_until(lambda: not all(right.held for right in connect(token).probe(30).rights), "the lost right")
     viewer = connect(token)
     lost = {right.name for right in viewer.probe(30).rights if not right.held}
     assert lost == {"create jobs (rerun, start)", "patch jobs (cancel)", "patch cronjobs (hold)"}
@@ -75,7 +75,7 @@ def test_log_of_a_pod_that_no_node_took_says_so(kubernetes: KubeCluster, connect
 def test_log_on_a_node_that_does_not_answer_is_for_later(kubernetes: KubeCluster, connect: Connect) -> None:
     kubernetes.node("dead", free_port())
     job = kubernetes.job("stranded", kubernetes.cronjob("stranded"), DUE)["metadata"]["name"]
-    wait_until(lambda: kubernetes.alive(job), "its pod", 30)
+    wait_until(lambda: kubernetes.alive(job), "its pod")
     kubernetes.put_on("dead", kubernetes.alive(job)[0]["metadata"]["name"])
     kubernetes.end(job, 3)
     connector = connect()
@@ -88,7 +88,7 @@ def test_log_comes_in_pieces_and_goes_on_through_a_kubelet_of_ours(kubernetes: K
     with FakeKubelet() as kubelet:
         kubernetes.node("node1", kubelet.port)
         job = kubernetes.job("wordy", kubernetes.cronjob("wordy"), DUE)["metadata"]["name"]
-        wait_until(lambda: kubernetes.alive(job), "its pod", 30)
+        wait_until(lambda: kubernetes.alive(job), "its pod")
         (pod,) = kubernetes.alive(job)
         kubernetes.put_on("node1", pod["metadata"]["name"])
         kubernetes.play(job, None)

@@ -56,7 +56,7 @@ def test_a_job_without_time_to_live_is_reported_with_its_end(kubernetes: KubeClu
     cursor = polled(connect()).cursor
     job = kubernetes.job("fleeting", kubernetes.cronjob("fleeting"), DUE, ttlSecondsAfterFinished=0)["metadata"]["name"]
     kubernetes.play(job, 0)
-    wait_until(lambda: not jobs_of(kubernetes, "fleeting"), "the end of its life", 30)
+    wait_until(lambda: not jobs_of(kubernetes, "fleeting"), "the end of its life")
     (run,) = of(polled(connect(), cursor), "default/fleeting")
     assert (run.state, run.native_state) == (RunState.SUCCEEDED, "Complete")
 
@@ -100,7 +100,7 @@ def test_a_cronjob_that_did_not_start_is_no_run_but_the_controllers_reason(
     def reasons() -> str:
         return " ".join(polled(connector, before.cursor).warnings)
 
-    wait_until(lambda: "default/busy: JobAlreadyActive" in reasons(), "the reason under Forbid", 30, 0.5)
+    wait_until(lambda: "default/busy: JobAlreadyActive" in reasons(), "the reason under Forbid", pause=0.5)
     late = of(polled(connect()), "default/late")  # of its last start, which the test made up, alone
     assert [run for run in late if run.period_at == latest_due()] == []
     proved = polled(connector, before.cursor).seen_until
@@ -122,7 +122,7 @@ def test_held_cronjob_does_not_start_and_after_its_release_kubernetes_starts_the
     preview = connector.preview(release_ask("default/held", key), 30)
     assert any("starts the latest run" in note for note in preview.notes)
     connector.act(preview, new_key(), 30)
-    wait_until(lambda: jobs_of(kubernetes, "held"), "the start after the release", 30)
+    wait_until(lambda: jobs_of(kubernetes, "held"), "the start after the release")
 
 
 def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
@@ -139,7 +139,7 @@ def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
     assert any("Kubernetes makes up for it" in note for note in preview.notes)
     connector.act(preview, start, 30)
     connector.act(connector.preview(release_ask("default/twice", key), 30), new_key(), 30)
-    wait_until(lambda: len(jobs_of(kubernetes, "twice")) == 2, "the start that Kubernetes makes up for", 30)
+    wait_until(lambda: len(jobs_of(kubernetes, "twice")) == 2, "the start that Kubernetes makes up for")
     assert {run.period_at for run in of(polled(connector), "default/twice")} == {latest_due()}
     assert not CONNECTOR.starts_held
 
@@ -150,17 +150,17 @@ def test_a_run_that_vanished_unseen_is_reported_by_events_or_lost(kubernetes: Ku
     old_job = kubernetes.job("old", kubernetes.cronjob("old"), DUE)["metadata"]["name"]
     kubernetes.play(open_job, None)
     kubernetes.end(old_job)
-    wait_until(lambda: kubernetes.status(open_job).get("active"), "a running Job", 30)
+    wait_until(lambda: kubernetes.status(open_job).get("active"), "a running Job")
     connector = connect()
     first = polled(connector)
     (run,) = of(first, "default/lost")
     ghost = started(kubernetes, "ghost")
     kubernetes.end(ghost, 5)
-    wait_until(lambda: kubernetes.has_end_event(ghost), "the event of its end", 30)
+    wait_until(lambda: kubernetes.has_end_event(ghost), "the event of its end")
     for name in (open_job, old_job, ghost):
         kubernetes.call("DELETE", f"{JOBS}/{name}", {"propagationPolicy": "Background"})
     kubernetes.forget_changes()
-    wait_until(lambda: polled(connect(), first.cursor).gaps, "a resourceVersion that is too old", 30, 0.5)
+    wait_until(lambda: polled(connect(), first.cursor).gaps, "a resourceVersion that is too old", pause=0.5)
     poll = polled(connector, first.cursor, [ref(run)])
     (gap,) = poll.gaps
     assert "no longer has the changes since then" in gap.reason
@@ -178,7 +178,7 @@ def test_a_run_that_vanished_unseen_is_reported_by_events_or_lost(kubernetes: Ku
 def test_pod_that_failed_is_no_failed_job_while_it_tries_again(kubernetes: KubeCluster, connect: Connect) -> None:
     job = kubernetes.job("stubborn", kubernetes.cronjob("stubborn"), DUE, backoffLimit=3)["metadata"]["name"]
     (pod,) = kubernetes.play(job, 7)
-    wait_until(lambda: kubernetes.status(job).get("failed") == 1, "the failed pod in the Job", 30)
+    wait_until(lambda: kubernetes.status(job).get("failed") == 1, "the failed pod in the Job")
     (run,) = of(polled(connect()), "default/stubborn")
     assert run.state in (RunState.RETRYING, RunState.QUEUED)
     assert run.context["failed"] == 1
@@ -192,7 +192,7 @@ def test_failed_job_of_several_completions_says_how_many_there_are(kubernetes: K
     row = kubernetes.cronjob("parts")
     job = kubernetes.job("parts", row, DUE, completions=3, parallelism=3)["metadata"]["name"]
     kubernetes.play(job, 0)
-    wait_until(lambda: kubernetes.status(job).get("succeeded") == 1, "the first completion", 30)
+    wait_until(lambda: kubernetes.status(job).get("succeeded") == 1, "the first completion")
     kubernetes.end(job, 9)
     (run,) = of(polled(connect()), "default/parts")
     assert (run.state, run.exit_code) == (RunState.FAILED, 9)
@@ -209,7 +209,7 @@ def test_job_over_its_own_deadline_is_timed_out(kubernetes: KubeCluster, connect
         kubernetes.call("PATCH", f"{JOBS}/{job}", {"metadata": {"annotations": {"check": str(next(checks))}}}, MERGE)
         return kubernetes.is_over(job)
 
-    wait_until(is_over_after_a_change, "its deadline", 30, 0.5)
+    wait_until(is_over_after_a_change, "its deadline", pause=0.5)
     (run,) = of(polled(connect()), "default/dead")
     assert (run.state, run.native_state) == (RunState.TIMED_OUT, "Failed: DeadlineExceeded")
 
@@ -220,7 +220,7 @@ def test_cancelling_a_recreated_job_of_the_same_name_is_refused(kubernetes: Kube
     (run,) = of(polled(connector), "default/job/twin")
     preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
     kubernetes.call("DELETE", f"{JOBS}/twin", {"propagationPolicy": "Background"})
-    wait_until(lambda: "HTTP" in kubernetes.call("GET", f"{JOBS}/twin"), "its end", 30)
+    wait_until(lambda: "HTTP" in kubernetes.call("GET", f"{JOBS}/twin"), "its end")
     assert kubernetes.job("twin")["metadata"]["uid"] != job["uid"]
     with pytest.raises(NotSupported, match="is deleted; nothing was sent"):
         connector.act(preview, new_key(), 30)
@@ -241,6 +241,6 @@ def test_job_by_itself_is_rerun_as_a_copy_while_it_is_there(kubernetes: KubeClus
     assert (again.state, again.again_of) == (RunState.SUCCEEDED, run.attempt_key)
     for name in (made, copy):
         kubernetes.call("DELETE", f"{JOBS}/{name}", {"propagationPolicy": "Background"})
-    wait_until(lambda: "HTTP" in kubernetes.call("GET", f"{JOBS}/{made}"), "its end", 30)
+    wait_until(lambda: "HTTP" in kubernetes.call("GET", f"{JOBS}/{made}"), "its end")
     refused = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 30).refused
     assert "nothing is left to make a Job from" in str(refused)

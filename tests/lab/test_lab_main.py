@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 def test_a_lab_shows_the_console_and_leaving_it_takes_everything_down(lab: Estate) -> None:
     argv = [sys.executable, "-m", "tests.lab", "--without-airflow"]
     with Terminal(argv, size=(80, 24), env={"PYTHONPATH": str(ROOT)}) as terminal:
-        terminal.wait_for("SERVICES", seconds=240)
+        terminal.wait_for("SERVICES")
         match = re.search(r"config: (/\S+/headway-lab-\S+)/headway/headway.toml", terminal.received.decode())
         terminal.press("q")
-        assert 0 == terminal.wait_for_end(60)
+        assert 0 == terminal.wait_for_end()
     assert match is not None
     assert not Path(match[1]).exists()
     running = subprocess.check_output(["ps", "-eo", "args"], text=True)

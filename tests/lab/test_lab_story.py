@@ -14,8 +14,6 @@ from tests.lab.headway_config import Options
 from tests.lab.jobs import Story, cron_of, next_minute
 from tests.lab.process import wait_until
 
-A_MINUTE_AND_A_BIT = 75.0
-
 
 @pytest.fixture
 def story(lab: Estate) -> Iterator[Story]:
@@ -32,7 +30,7 @@ def records(lab: Estate) -> str:
 def test_extract_orders_fails_on_request_and_the_wrapper_preserves_status_and_output(lab: Estate, story: Story) -> None:
     story.cron.behave("extract_orders", "fail")
     story.schedule(next_minute())
-    wait_until(lambda: "\tE\t" in records(lab), "the end of extract_orders", 2 * A_MINUTE_AND_A_BIT)
+    wait_until(lambda: "\tE\t" in records(lab), "the end of extract_orders")
     (end,) = [line for line in records(lab).splitlines() if "\tE\t" in line]
     assert "1" == end.split("\t")[-1]
     run = end.split("\t")[2]
@@ -46,10 +44,10 @@ def test_a_job_set_to_hang_continues_when_set_to_succeed(story: Story) -> None:
     story.cron.behave("extract_orders", "hang")
     host = story.cron.host
     host.run("etl", "setsid -f /home/etl/bin/extract_orders >/tmp/hanging 2>&1 </dev/null")
-    wait_until(lambda: "connecting" in (host.fs / "tmp/hanging").read_text(), "the job to begin", 10)
+    wait_until(lambda: "connecting" in (host.fs / "tmp/hanging").read_text(), "the job to begin")
     assert "written" not in (host.fs / "tmp/hanging").read_text()
     story.cron.behave("extract_orders", "succeed")
-    wait_until(lambda: "written" in (host.fs / "tmp/hanging").read_text(), "the job to end", 10)
+    wait_until(lambda: "written" in (host.fs / "tmp/hanging").read_text(), "the job to end")
 
 
 def test_refresh_revenue_fails_on_request(lab: Estate, story: Story) -> None:
@@ -83,7 +81,7 @@ def test_the_story_is_scheduled_by_the_clock_on_each_kind(lab: Estate, story: St
 def test_a_spring_night_passes_in_seconds_and_cron_runs_the_lost_half_hour_at_three(lab: Estate) -> None:
     jobs = "30 2 * * * root true lost\n*/15 * * * * root true quarter\n"
     host = lab.time_host("spring", "2026-03-29 01:28:00", jobs)
-    wait_until(lambda: "T03:15" in host.log_text(), "a quarter past three", 60)
+    wait_until(lambda: "T03:15" in host.log_text(), "a quarter past three")
     starts = re.findall(r"T(\d\d):(\d\d):\d\d.*CMD \(\[\d+\] true (\w+)\)", host.log_text())
     lab.drop("spring")
     quarters = [(f"{hour}:{int(minute) // 15 * 15:02}", job) for hour, minute, job in starts]  # its clock runs fast

@@ -53,12 +53,12 @@ def test_a_wrapper_that_is_installed_late_changes_no_job(host: CronHost, smtp: S
     path.write_text(CONFIG.format(port=host.port, key=host.key, known=host.known_hosts))
     headway = Headway(path, MAIL=smtp.url())
     with headway.running_engine() as engine:
-        wait_until(lambda: WORKING in engine.log.read_text(), "the engine", 30)
-        wait_until(lambda: bool(headway.json("run", "list")), "a run", 100)
+        wait_until(lambda: WORKING in engine.log.read_text(), "the engine")
+        wait_until(lambda: bool(headway.json("run", "list")), "a run")
         host.install_wrapper(WRAPPER)
         host.write_crontab("etl", INSTALLED + JOBS)
         host.run("etl", "touch /home/etl/broken")
-        [mail] = smtp.wait_for(1, 100)
+        [mail] = smtp.wait_for(1)
         findings = headway.listed("job", "findings")
     assert [] == findings
     assert "exit 1" in mail.text

@@ -119,13 +119,13 @@ def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_th
     def answered() -> bool:
         try:
             return bool(result('headway_target_up{system="people"} == 1'))
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):  # before it is ready it answers in plain text
             return False
 
     with headway.running_engine():
         prometheus.start()
         try:
-            wait_until(answered, "Prometheus has a poll of the engine", 15)
+            wait_until(answered, "Prometheus has a poll of the engine")
             promtool("check", "metrics", text=ask("GET", url, headers=bearer).text)
             assert result('up{job="headway"} == 1')
             dashboard = json.loads((EXAMPLES / "grafana" / "headway.json").read_text())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -56,13 +56,13 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         return bool(lab.postgres.execute("SELECT active FROM cron.job WHERE jobname = 'moved_load'")[0][0])
 
     with headway.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-        wait_until(lambda: hold().get("state") == "held", "the hold for tomorrow", 60, 0.5)
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        wait_until(lambda: hold().get("state") == "held", "the hold for tomorrow", pause=0.5)
         assert not is_active()
         moved = max(first + timedelta(minutes=2), next_minute(timedelta(seconds=60)))
         move = "SELECT cron.alter_job(jobid, schedule := %s) FROM cron.job WHERE jobname = 'moved_load'"
         lab.postgres.execute(move, cron_of(moved))
-        wait_until(lambda: LOAD in headway.run_in_process("system", "drift").stdout, "the drift to be seen", 60, 0.5)
+        wait_until(lambda: LOAD in headway.run_in_process("system", "drift").stdout, "the drift to be seen", pause=0.5)
         [shown] = [
             document["id"]
             for document in json.loads(headway.run("system", "drift", "--json").stdout)
@@ -70,10 +70,9 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         ]
         accepted = headway.run("system", "drift", "accept", LOAD, "--change", str(shown))
         assert 0 == accepted.exit_status, accepted
-        limit = (moved - datetime.now(UTC)).total_seconds() + 120
-        wait_until(ran, "its run", limit, 1.0)
-        wait_until(lambda: [row["state"] for row in ran()] == ["succeeded"], "its end", 60, 1.0)
-        wait_until(lambda: hold().get("state") != "releasing", "the hold's end", 60, 1.0)
+        wait_until(ran, "its run", pause=1.0)
+        wait_until(lambda: [row["state"] for row in ran()] == ["succeeded"], "its end", pause=1.0)
+        wait_until(lambda: hold().get("state") != "releasing", "the hold's end", pause=1.0)
     (run,) = ran()
     assert 1 == run["attempts"]
     assert moved - timedelta(seconds=1) <= datetime.fromisoformat(run["started"]) < moved + timedelta(seconds=60)

@@ -132,8 +132,8 @@ def test_airflows_provider_teaches_a_dependency_and_init_offers_its_deadline(
         try:
             airflow.start()
             airflow.wait_ready()
-            wait_until(lambda: learned(bench), "the consumer's events", 120)
-            wait_until(lambda: [*bench.reads().lineage.reported_deadlines()], "the producer's deadline", 60)
+            wait_until(lambda: learned(bench), "the consumer's events")
+            wait_until(lambda: [*bench.reads().lineage.reported_deadlines()], "the producer's deadline")
         finally:
             airflow.stop()
         [pair] = learned(bench)

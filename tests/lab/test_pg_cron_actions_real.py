@@ -241,20 +241,20 @@ def test_an_entry_that_does_not_start_at_its_minute_is_unknown_and_gone_it_may_b
         return next(iter(headway.listed("action")), {})
 
     with headway.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-        wait_until(lambda: headway.listed("job", "dwh/acts-plain"), "the job", 30, 0.5)
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        wait_until(lambda: headway.listed("job", "dwh/acts-plain"), "the job", pause=0.5)
         sent = headway.run("job", "start", "dwh/acts-plain", "--yes", "--timeout", "0")
-        wait_until(lambda: action().get("state") == "sent", f"the start: {sent}", 30, 0.5)
+        wait_until(lambda: action().get("state") == "sent", f"the start: {sent}", pause=0.5)
         key, name = action()["key"], f"headway:rerun:{jobs['plain']}:%"
         postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname LIKE %s", RARELY, name)
-        wait_until(lambda: action()["state"] != "sent", "the doubt", 65 + 30, 1.0)
+        wait_until(lambda: action()["state"] != "sent", "the doubt", pause=1.0)
         [(number,)] = postgres.execute("SELECT jobid FROM cron.job WHERE jobname LIKE %s", name)
         waits = f"entry {number} waits for its minute ({RARELY}), unless SELECT cron.unschedule({number}) removes it"
         shown = action()
         assert ("unknown", True) == (shown["state"], f"Z: {waits}. Fix: check" in shown["text"]), shown
         assert f"start of dwh/acts-plain: outcome unknown: headway action {key}" in headway.run("status").stdout
         postgres.execute("SELECT cron.unschedule(%s::bigint)", number)
-        wait_until(lambda: action()["state"] == "failed", "its end", 30, 1.0)
+        wait_until(lambda: action()["state"] == "failed", "its end", pause=1.0)
     assert "it did not start, and its scheduler no longer has it. Ask again to send it." == action()["text"]
 
 
@@ -266,7 +266,7 @@ def test_a_locked_job_costs_the_deadline_and_the_lookup_finds_the_outcome(
         other.execute("SELECT FROM cron.job WHERE jobid = %s FOR UPDATE", [jobs["plain"]])
         with pytest.raises((OutcomeUnknown, SystemUnreachable)):
             act.act(preview, key, 1.0)
-        wait_until(lambda: not isinstance(act.look_up(preview, key, 10), ActionUnknown), "the session's end", 20)
+        wait_until(lambda: not isinstance(act.look_up(preview, key, 10), ActionUnknown), "the session's end")
     assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
     assert ("select 1", True) == entry(postgres, jobs["plain"])
 

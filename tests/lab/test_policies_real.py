@@ -42,9 +42,9 @@ def test_a_cron_job_that_failed_is_rerun_once_by_its_policy(lab: Estate, tmp_pat
 
     try:
         with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-            wait_until(lambda: [row["state"] for row in actions()] == ["verified"], "a verified rerun", 180, 0.5)
-            wait_until(lambda: headway.json("incident", "INC-0001")["row"]["closed"], "the incident's end", 30, 0.5)
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+            wait_until(lambda: [row["state"] for row in actions()] == ["verified"], "a verified rerun", pause=0.5)
+            wait_until(lambda: headway.json("incident", "INC-0001")["row"]["closed"], "the incident's end", pause=0.5)
             lab.smtp.wait_for(2)
     finally:
         lab.db07.remove_crontab("etl")

@@ -173,7 +173,7 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         while time.monotonic() < until and self.by_the_clock(result) == before:
             time.sleep(0.5)
         self.prefect.call("DELETE", f"deployments/{result}/schedules/{made['id']}")
-        wait_until(lambda: not self.due_or_running(result), "the end of the runs of the second schedule", 60, 0.5)
+        wait_until(lambda: not self.due_or_running(result), "the end of the runs of the second schedule", pause=0.5)
 
     def due_or_running(self, deployment: str) -> list[Any]:
         soon = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
@@ -234,7 +234,7 @@ def test_a_run_that_completed_with_a_failed_task_is_partial_and_its_log_has_the_
     (run_record,) = attempts(connector, run)
     assert (ORDERS, RunState.PARTIAL, "Completed") == (run_record.job, run_record.state, run_record.native_state)
     assert re.fullmatch(r"tasks not green: transform-[0-9a-f]+ \(Failed\)", run_record.message)
-    wait_until(lambda: "bad row 7" in connector.log(ref(run_record), None, 65536, 20).text, "the log of the task", 20)
+    wait_until(lambda: "bad row 7" in connector.log(ref(run_record), None, 65536, 20).text, "the log of the task")
 
 
 def test_a_rerun_is_attempt_two_and_the_first_keeps_its_end_and_its_log(
@@ -253,7 +253,7 @@ def test_a_rerun_is_attempt_two_and_the_first_keeps_its_end_and_its_log(
     assert (RunState.SUCCEEDED, key, first.period_key) == (after.state, after.action_key, after.period_key)
     assert after.started_at is not None
     assert after.started_at > (first.ended_at or after.started_at)
-    wait_until(lambda: "loaded [0" in connector.log(ref(after), None, 65536, 20).text, "the log of attempt two", 20)
+    wait_until(lambda: "loaded [0" in connector.log(ref(after), None, 65536, 20).text, "the log of attempt two")
     assert "bad row 7" not in connector.log(ref(after), None, 65536, 20).text
     assert "loaded [0" not in connector.log(ref(before), None, 65536, 20).text
     with pytest.raises(NotSupported, match="changed since the preview"):
@@ -291,7 +291,7 @@ def test_a_flow_that_another_called_is_a_job_of_its_own_and_cannot_be_rerun(
 ) -> None:
     prefect.wait_for(prefect.run("count-all/by-hand"), "COMPLETED")
     assert "count-shelf" in {job.native_id for job in connector.inventory("", 30).jobs}
-    wait_until(lambda: "count-shelf" in {run.job for run in every(connector)}, "the called flow's run", 20)
+    wait_until(lambda: "count-shelf" in {run.job for run in every(connector)}, "the called flow's run")
     called = next(run for run in every(connector) if run.job == "count-shelf")
     assert called.context["called_by_task_run"]
     refused = connector.preview(ActionSpec(Verb.RERUN, ref(called), called.state), 20).refused

@@ -48,7 +48,7 @@ def restart_sshd(host: CronHost, *settings: str) -> None:
     host.run(
         "root", f"sed {edit} -e p -n /etc/ssh/sshd_config > /etc/ssh/limited && /usr/sbin/sshd -f /etc/ssh/limited"
     )
-    wait_until(lambda: accepts(host.port), f"sshd of {host.name} on port {host.port}", 20)
+    wait_until(lambda: accepts(host.port), f"sshd of {host.name} on port {host.port}")
 
 
 def _takes_the_room(host: CronHost, open_sockets: ExitStack) -> bool:
@@ -72,7 +72,7 @@ def test_a_host_says_apart_whether_it_is_there_lets_in_and_has_room(host: CronHo
     assert poll(host)()
     restart_sshd(host, "MaxStartups 1:100:1")
     with ExitStack() as open_sockets:
-        wait_until(lambda: _takes_the_room(host, open_sockets), "the one place that it has", 20)
+        wait_until(lambda: _takes_the_room(host, open_sockets), "the one place that it has")
         kind, text = kind_of(poll(host))
     assert ("limited", True) == (kind, "MaxStartups" in text)
     restart_sshd(host, "MaxSessions 0")

@@ -66,7 +66,7 @@ class Busy:
     def wait_for(self, more: int) -> None:
         """Returns when so many more runs have started."""
         goal = len(self.started) + more
-        wait_until(lambda: self.failure is not None or len(self.started) >= goal, f"run {goal}", 60)
+        wait_until(lambda: self.failure is not None or len(self.started) >= goal, f"run {goal}")
         if self.failure is not None:
             raise self.failure
 
@@ -95,8 +95,8 @@ def rotation_report(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> It
     writer = threading.Thread(target=busy.run, daemon=True)
     try:
         with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-            wait_until(lambda: headway.listed("job", "list", "busy_job"), "busy_job to be known", 20, 0.3)
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+            wait_until(lambda: headway.listed("job", "list", "busy_job"), "busy_job to be known", pause=0.3)
             writer.start()
             rotate_all(busy)
             busy.over.set()
@@ -123,8 +123,8 @@ def run_rotation(headway: Headway, busy: Busy) -> RotationReport:
         return headway.listed("run", JOB, "--limit", "200")
 
     with contextlib.suppress(LabError):  # what is lost is for the tests to say
-        wait_until(lambda: len(runs()) >= len(busy.started), f"{len(busy.started)} runs", 20, 0.5)
-    wait_until(lambda: all(run["ended"] for run in runs()), "the end of each run", 30, 0.5)
+        wait_until(lambda: len(runs()) >= len(busy.started), f"{len(busy.started)} runs", pause=0.5)
+    wait_until(lambda: all(run["ended"] for run in runs()), "the end of each run", pause=0.5)
     [target] = headway.json("status")["systems"]
     return RotationReport(busy.started, sorted(runs(), key=lambda row: str(row["started"])), target)
 

@@ -22,7 +22,6 @@ from tests.lab.process import wait_until
 pytestmark = pytest.mark.lab
 
 MINUTE = "* * * * *"
-FIRST_RUNS_SECONDS = 150
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def jobs(postgres: PostgresServer) -> Iterator[None]:
     """A job that goes well and one that fails, each with an ended run."""
     made = [postgres.schedule("well", MINUTE, "select 1"), postgres.schedule("ill", MINUTE, "select 1/0")]
     ended = "SELECT count(DISTINCT jobid) FROM cron.job_run_details WHERE jobid = ANY(%s) AND end_time IS NOT NULL"
-    wait_until(lambda: postgres.execute(ended, made)[0][0] == 2, "the first runs", FIRST_RUNS_SECONDS)
+    wait_until(lambda: postgres.execute(ended, made)[0][0] == 2, "the first runs")
     postgres.execute("SELECT cron.alter_job(jobid, schedule := '0 0 1 1 *') FROM cron.job WHERE jobid = ANY(%s)", made)
     yield
     postgres.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobid = ANY(%s)", made)

@@ -249,7 +249,7 @@ def test_a_failed_commit_is_unknown_and_looked_up(batch: Batch, opened: Callable
     preview, key = connector.preview(FAILED, 10), new_key()
     with pytest.raises(OutcomeUnknown, match=r"its commit was not answered well: duplicate key"):
         connector.act(preview, key, 10)
-    wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session", 20)
+    wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session")
 
 
 def test_a_statement_that_hangs_ends_at_the_deadline_and_leaves_nothing(
@@ -267,7 +267,7 @@ def test_a_server_that_goes_down_meanwhile_leaves_it_unknown(batch: Batch, opene
     preview, key = connector.preview(FAILED, 10), new_key()
     with pytest.raises(OutcomeUnknown, match="the answer was lost"):
         connector.act(preview, key, 10)
-    wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session", 20)
+    wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session")
     assert 0 == batch.request_count()
 
 

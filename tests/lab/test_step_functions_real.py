@@ -170,7 +170,7 @@ def test_an_open_execution_is_followed_to_its_end(machines: Machines) -> None:
         runs = connector.poll(cursor, (ref(run),), 20).runs
         return next((run for run in runs if not run.state.is_open), None)
 
-    wait_until(lambda: ended() is not None, f"the end of {name}", 20)
+    wait_until(lambda: ended() is not None, f"the end of {name}")
     last = ended()
     assert last is not None
     assert RunState.SUCCEEDED == last.state

@@ -80,7 +80,7 @@ def test_postgresql_is_verified_by_default(postgres: PostgresServer) -> None:
     right = certificate(postgres.data, ELSEWHERE, "postgres")
     postgres.execute("ALTER SYSTEM SET ssl = on", database="postgres")
     postgres.execute("SELECT pg_reload_conf()")
-    wait_until(lambda: [{"ssl": True}] == read_postgres(postgres, sslmode="prefer"), "TLS", 20)
+    wait_until(lambda: [{"ssl": True}] == read_postgres(postgres, sslmode="prefer"), "TLS")
     with pytest.raises(AccessRefused, match=r"certificate verify failed.*Fix: set sslrootcert to its CA's file"):
         read_postgres(postgres)
     ours = postgres.folder / "ca.pem"
@@ -88,7 +88,7 @@ def test_postgresql_is_verified_by_default(postgres: PostgresServer) -> None:
     assert [{"ssl": True}] == read_postgres(postgres, sslrootcert=str(ours))
     shutil.copy(certificate(postgres.data, "10.0.0.1", "postgres"), ours)
     postgres.execute("SELECT pg_reload_conf()")
-    wait_until(lambda: _is_refused_by_name(postgres, ours), "the certificate of another address", 20)
+    wait_until(lambda: _is_refused_by_name(postgres, ours), "the certificate of another address")
 
 
 def _is_refused_by_name(server: PostgresServer, ca: Path) -> bool:
@@ -105,7 +105,7 @@ def test_postgresql_gets_no_password_but_by_scram(postgres: PostgresServer) -> N
     access.write_text("local all lab trust\nhost all lab 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n")
     postgres.execute("SELECT pg_reload_conf()")
     try:
-        wait_until(lambda: _is_refused_by_method(postgres), "the request of a password in clear", 20)
+        wait_until(lambda: _is_refused_by_method(postgres), "the request of a password in clear")
         assert read_postgres(postgres, sslmode="prefer", require_auth="password")
     finally:
         access.write_text(before)

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import pyte
 
-from tests.lab.process import PATIENCE
+from tests.lab.process import HANGS_SECONDS, LabError, wait_until
 
 KEYS = {
     "down": "\x1b[B", "up": "\x1b[A", "pagedown": "\x1b[6~", "pageup": "\x1b[5~", "home": "\x1b[H", "end": "\x1b[F",
@@ -89,7 +89,6 @@ class Terminal:
     def read(self, seconds: float) -> bool:
         """Takes in what the program writes within `seconds`; False when it stays silent or has ended."""
         if self._fd < 0:  # the line is lost
-            time.sleep(max(0.0, seconds))
             return False
         ready, _, _ = select.select([self._fd], [], [], max(0.0, seconds))
         if not ready:
@@ -136,10 +135,10 @@ class Terminal:
         """False while a picture has begun to come and its end has not."""
         return self.ended or self.received.rfind(_BEGINS) <= self.received.rfind(_ENDS)
 
-    def wait_for(self, *expected: str | Callable[[str], bool], seconds: float = 60.0) -> str:
+    def wait_for(self, *expected: str | Callable[[str], bool]) -> str:
         """The screen, as soon as a complete one contains all that is expected: what a screen reads comes in parts.
-        Raises AssertionError with the screen when it does not within `PATIENCE` times `seconds`."""
-        end = time.perf_counter() + seconds * PATIENCE
+        Raises AssertionError with the screen when it does not within HANGS_SECONDS."""
+        end = time.perf_counter() + HANGS_SECONDS
         while not (
             self.is_whole and all(part(self.text) if callable(part) else part in self.text for part in expected)
         ):
@@ -150,18 +149,29 @@ class Terminal:
                 self.settle(0.0, 0.2)  # existing text is checked together
         return self.text
 
-    def wait_for_end(self, seconds: float = 60.0) -> int:
-        """The program's exit code, once it has ended by itself. Raises AssertionError when it has not within `PATIENCE`
-        times `seconds`."""
-        end = time.perf_counter() + seconds * PATIENCE
-        while time.perf_counter() < end:
-            self.read(0.05)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.pid = 0
-                self.settle(0.0)  # what it wrote last
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError(f"it did not end; the screen:\n{self.text}")
+    def wait_for_end(self, grace: float = HANGS_SECONDS) -> int:
+        """The program's exit code, once it has ended by itself. Raises AssertionError when it has not by then."""
+        codes = list[int]()
+
+        def has_ended() -> bool:
+            self.settle(0.0, 0.2)  # a program that cannot write does not end
+            codes.extend(self._exit_code())
+            return bool(codes)
+
+        try:
+            wait_until(has_ended, "its end", pause=0.02, grace=grace)
+        except LabError as error:
+            raise AssertionError(f"{error}; the screen:\n{self.text}") from None
+        self.settle(0.0)  # what it wrote last
+        return codes[0]
+
+    def _exit_code(self) -> list[int]:
+        """Its exit code, once: as soon as it has ended."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return []
+        self.pid = 0
+        return [os.waitstatus_to_exitcode(status)]
 
     def settle(self, quiet_seconds: float = 0.15, limit_seconds: float = 5.0) -> None:
         """Reads until the program is silent for a while."""
@@ -215,26 +225,20 @@ class Terminal:
         paths = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
         return sum(int(path.read_text().split()[0]) for path in paths) / 1_000_000
 
-    def hang_up(self, seconds: float = 30.0) -> None:
+    def hang_up(self) -> None:
         """The line is lost: the near end is closed, as sshd does. The program must end; it is waited for."""
         os.close(self._fd)
         self._fd = -1
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                self.pid = 0
-                return
-            time.sleep(0.02)
-        raise AssertionError("it did not end though its line was lost")
+        wait_until(self._exit_code, "its end after its line was lost")
 
     def close(self) -> None:
         """Ends the program, gently first, and waits for it."""
-        for sign, seconds in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+        for sign, grace in ((signal.SIGTERM, 20.0), (signal.SIGKILL, HANGS_SECONDS)):
             if self.pid == 0:
                 break
             os.kill(self.pid, sign)
             try:
-                self.wait_for_end(seconds)
+                self.wait_for_end(grace)
             except AssertionError:
                 continue
         if self._fd >= 0:

@@ -143,14 +143,14 @@ def rerun(store: str, name: str) -> None:
             rows = reads.run_table.runs_by_ids(list(reads.run_table.run_ids(JobFilter())))
             return [row.id for row in rows if row.job == name and len(reads.incidents.list_incidents()) == 2]
 
-    wait_until(lambda: bool(failed()), "two incidents", 30)
+    wait_until(lambda: bool(failed()), "two incidents")
     EngineClient(store).act(ActionRequest(Verb.RERUN, failed()[0]), "a-rerun")
 
     def over() -> bool:
         with open_queries(store) as reads:
             return len(reads.incidents.list_incidents()) == 1
 
-    wait_until(over, "the repaired one's end", 30)
+    wait_until(over, "the repaired one's end")
 
 
 def test_every_screen_has_a_way() -> None:

@@ -27,12 +27,13 @@ def test_keys_reach_the_program_and_its_exit_code_comes_back() -> None:
         assert 7 == terminal.wait_for_end()
 
 
-def test_a_text_that_never_comes_fails_with_the_screen() -> None:
+def test_a_text_that_never_comes_fails_with_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.pty.terminal.HANGS_SECONDS", 5.0)
     with (
         Terminal(_python("print('something else', flush=True); input()")) as terminal,
         pytest.raises(AssertionError, match="something else"),
     ):
-        terminal.wait_for("never", seconds=0.5)
+        terminal.wait_for("never")
 
 
 def test_the_terminals_questions_are_answered() -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from console.store import access
 from tests.cli.test_serve import PERMISSIONS, SYSTEM
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
-from tests.lab.process import HANGS_SECONDS, free_port
+from tests.lab.process import HANGS_SECONDS, accepts, free_port, wait_until
 from tests.web.test_server import wait_until_ended
 
 __all__ = ["bench"]
@@ -44,19 +42,11 @@ def serving(bench: Bench, url: str = f"{ORIGIN}/headway/") -> Iterator[tuple[sub
         assert process.stderr is not None
         at = f"127.0.0.1:{port}"
         assert f"serving {url.rstrip('/')} on {at}\n" == process.stderr.readline()
-        wait_for_port(port)
+        wait_until(lambda: accepts(port), f"a server on port {port}")
         yield process, f"http://{at}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate()
-
-
-def wait_for_port(port: int) -> None:
-    for _ in range(400):
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 class Screen:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from console.web import server as web_server
 from console.web.server import SECRET_HEADER, USER_HEADER, ConsoleServer
-from tests.lab.process import free_port
+from tests.lab.process import async_wait_until, free_port
 
 ORIGIN, SECRET = "https://ops.example.org", "0123456789abcdef"
 SESSIONS = 5
@@ -101,11 +101,7 @@ async def heard(socket: aiohttp.ClientWebSocketResponse[Any]) -> str:
 
 
 async def wait_until_ended(pid: int) -> None:
-    for _ in range(400):
-        if not os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC240 - the kernel keeps nobody waiting for it
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"process {pid} is still there")
+    await async_wait_until(lambda: not os.path.exists(f"/proc/{pid}"), f"the end of process {pid}")
 
 
 @on_server()
@@ -152,11 +148,11 @@ async def test_each_visitor_gets_a_console_of_their_own(served: Served) -> None:
 
 async def all_ended(served: Served, number: int) -> None:
     """So many have ended by now, each as the only one."""
-    for _ in range(400):
-        if number == sum("the console has ended; 0 open" in line for line in served.output):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(served.output)
+
+    def have_ended() -> bool:
+        return number == sum("the console has ended; 0 open" in line for line in served.output)
+
+    await async_wait_until(have_ended, f"the end of {number} consoles")
 
 
 @on_server()
@@ -212,11 +208,8 @@ async def test_there_are_no_more_consoles_than_allowed(served: Served) -> None:
     sockets.append(await served.socket("bob"))
     assert (503, "Headway: all 5 consoles are in use (--sessions)\n") == await served.get("/", "eve")
     await sockets.pop().close()
-    for _ in range(100):
-        if 200 == (await served.get("/", "eve"))[0]:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("a console that was closed still counts")
+    await async_wait_until(lambda: "the console has ended" in served.output[-1], "the end of the console")
+    assert 200 == (await served.get("/", "eve"))[0]
 
 
 def test_a_tab_that_is_gone_before_its_console_opens_leaves_no_traceback(
@@ -230,8 +223,9 @@ def test_a_tab_that_is_gone_before_its_console_opens_leaves_no_traceback(
         monkeypatch.setattr(aiohttp.web.WebSocketResponse, "prepare", gone)
         with pytest.raises(aiohttp.ClientError):
             await served.socket()
-        while not any("the console has ended; 0 open" in line for line in served.output):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await async_wait_until(
+            lambda: any("the console has ended; 0 open" in line for line in served.output), "its end"
+        )
 
     drive()
     assert "Traceback" not in caplog.text
