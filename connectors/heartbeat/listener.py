@@ -36,7 +36,7 @@ from connectors.sdk.transport.http_server import (
     RequestRateLimit,
     ServerReply,
 )
-from console.text.redact import mask_secrets
+from console.text.redact import sanitize
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Largest part of a body that is read; its end is kept. A larger report still counts."""
@@ -122,12 +122,14 @@ class PingListener:
 
     def _admit(self, head: RequestHead) -> PingRequest:
         """The ping, of a job that has not sent too many. Raises HttpRefused."""
+        post_only = [name for name, job in self.options.jobs.items() if job.post_only]
         try:
-            ping = parse_ping(head.method, head.target, head.authorization, self.tokens)
+            ping = parse_ping(head.method, head.target, head.authorization, self.tokens, post_only)
         except PingRefused as refused:
             if refused.status in (401, 404) and not self._wrong.allows():
                 raise HttpRefused.of_text(429, "too many requests with an unknown token") from None
-            raise HttpRefused.of_text(refused.status, refused.why) from None
+            allow = (("Allow", ", ".join(refused.allow)),) if refused.allow else ()
+            raise HttpRefused(ServerReply(refused.status, f"{refused.why}\n".encode(), headers=allow)) from None
         if not self._rates.setdefault(ping.job, RequestRateLimit(PINGS_PER_MINUTE)).allows():
             raise HttpRefused.of_text(429, f"more than {PINGS_PER_MINUTE} reports of this job in a minute")
         return ping
@@ -146,9 +148,11 @@ class PingListener:
 
     def _masked(self, exchange: HttpExchange[PingRequest], ping: PingRequest) -> tuple[PingRequest, bytes, int]:
         """A ping, the end of its body and the number of bytes before that, without secrets."""
-        text = mask_secrets(self._mask(exchange.body.decode("utf-8", "surrogateescape")))
-        unread = tuple((name, mask_secrets(self._mask(value))) for name, value in ping.unread)
-        return replace(ping, unread=unread), text.encode("utf-8", "surrogateescape"), exchange.left_out
+        body, left_out = exchange.body, exchange.left_out
+        if left_out and (end := body.find(b"\n") + 1):  # the rest of a line may be the rest of a secret
+            body, left_out = body[end:], left_out + end
+        unread = tuple((name, sanitize(value, self._mask)) for name, value in ping.unread)
+        return replace(ping, unread=unread), sanitize(body, self._mask).encode(), left_out
 
     def _beat(self) -> None:
         moment = time.monotonic()

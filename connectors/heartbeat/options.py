@@ -36,6 +36,8 @@ class HeartbeatJob(StrictOptions):
     """When a start is expected: five fields of a crontab. Empty: whenever it comes."""
     lost_after: Duration = timedelta(hours=24)
     """A start whose end has not come for so long is LOST."""
+    post_only: StrictBool = False
+    """Only POST reports; GET, as of the link preview of a chat, shows how to report."""
 
 
 class HeartbeatOptions(StrictOptions):

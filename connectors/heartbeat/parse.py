@@ -1,7 +1,8 @@
 """Requests to pings, pings to runs, runs to records. Pure.
 
 A request is `/ping/TOKEN/…`, as healthchecks.io has it, or `/jobs/NAME/…` with `Authorization: Bearer TOKEN`. Then
-nothing (success), `success`, `start`, `fail`, `log` or an exit status; `?rid=ID` names the run.
+nothing (success), `success`, `start`, `fail`, `log` or an exit status; `?rid=ID` names the run. HEAD, sent by
+link previews, never reports.
 
 The order in which reports of one run arrive does not change the result: a start after the end is late, a second
 report of the same kind is a repeat, and a reported failure stays a failure.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from urllib.parse import parse_qsl
@@ -28,6 +29,9 @@ _RID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9_-]{16,128}) *")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 NUMBER_RULE = "a whole number of at most 15 digits"
+METHODS, POST_ONLY = ("GET", "POST", "PUT"), ("POST",)
+"""Methods that report."""
+_CURL = "curl -fsS -m 30 --retry 5 -X POST ADDRESS"
 TEXT_CHARS = 40
 """Characters kept of an invalid number."""
 
@@ -35,11 +39,12 @@ PING_START, PING_SUCCESS, PING_FAIL, PING_LOG = "start", "success", "fail", "log
 
 
 class PingRefused(Exception):
-    """A request that is not a valid ping. `status`: its HTTP status; `why`: the reply's text."""
+    """A request that is not a valid ping. `status`: its HTTP status; `why`: the reply's text; `allow`: the methods that
+    report, if its own does not."""
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, allow: Sequence[str] = ()) -> None:
         super().__init__(why)
-        self.status, self.why = status, why
+        self.status, self.why, self.allow = status, why, allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +68,19 @@ def token_digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str, bytes]) -> PingRequest:
-    """The ping. `tokens`: job -> digest. A wrong token and an unknown job raise the same PingRefused."""
+def parse_ping(
+    method: str, target: str, authorization: str, tokens: Mapping[str, bytes], post_only: Collection[str] = ()
+) -> PingRequest:
+    """The ping. `tokens`: job -> digest; `post_only`: jobs. A wrong token and an unknown job raise the same
+    PingRefused."""
     path, _, query = target.partition("?")
     match = _PATH.fullmatch(path)
     if match is None:
         raise PingRefused(404, "not found")
-    if method not in ("GET", "HEAD", "POST", "PUT"):
-        raise PingRefused(405, "GET, HEAD, POST or PUT")
     job = _authenticated_job(match[1], match[2], authorization, tokens)
+    methods = POST_ONLY if job in post_only else METHODS
+    if method not in methods:
+        raise PingRefused(405, _how_to_report(method, job, methods), methods)
     kind, exit_code = match[3] or PING_SUCCESS, None
     if kind.removeprefix("-").isdigit():
         exit_code = int(kind)
@@ -87,6 +96,14 @@ def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str
     numbers = {name: int(text) for name, text in texts.items() if _NUMBER.fullmatch(text)}
     unread = tuple((name, masked_head(text, TEXT_CHARS)) for name, text in texts.items() if name not in numbers)
     return PingRequest(job, kind, rid, exit_code, numbers.get("rows"), numbers.get("bytes"), unread)
+
+
+def _how_to_report(method: str, job: str, methods: Sequence[str]) -> str:
+    return (
+        f"This address receives the reports of the job {job} for Headway. {method} reports nothing;"
+        f" {', '.join(methods)} does.\nFix: report success by {_CURL}\nand what else there is by ADDRESS/start,"
+        " ADDRESS/fail, ADDRESS/log or ADDRESS/EXIT_STATUS"
+    )
 
 
 def _authenticated_job(endpoint: str, name: str, authorization: str, tokens: Mapping[str, bytes]) -> str:

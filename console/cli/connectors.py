@@ -20,6 +20,7 @@ from console.cli.commands import JSON, Handler, flag, option, titled
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_parts, print_result, table
 from console.cli.reader import load_valid_config, stored
+from console.text.redact import sanitize
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import Connector, Probe
@@ -102,10 +103,10 @@ def try_connector(arguments: argparse.Namespace) -> int:
         try:
             connector = system.kind.open(system.options, target, secrets)
         except ConnectorError as error:
-            raise CommandError(Exit.PROBLEM, secrets.mask(str(error))) from None
+            raise CommandError(Exit.PROBLEM, sanitize(str(error), secrets.mask)) from None
         with closing(connector):
             trials.append(try_target(connector, f"{name}/{target}", arguments.timeout, is_watched))
-    texts = [[secrets.mask(line) for line in trial_lines(trial)] for trial in trials]
+    texts = [[sanitize(line, secrets.mask) for line in trial_lines(trial)] for trial in trials]
     report = [
         {"target": trial.target, "understood": trial.is_understood, "lines": text}
         for trial, text in zip(trials, texts, strict=True)

@@ -27,6 +27,7 @@ from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.origin import hold_owner
 from console.store.errors import NotAllowed, NotFound, StoreError, StoreTooNew
+from console.text.redact import sanitize
 from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _marks_of_target(system: SystemConfig, target: str, secrets: SecretStore, ti
                 for hold in connector.holds(timeout)
             ]
     except Exception as error:  # noqa: BLE001 - one target that breaks must not hide the marks of the others
-        return [MarkedJob(name, "", "", "", None, "", error=secrets.mask(f"{error}") or type(error).__name__)]
+        return [MarkedJob(name, "", "", "", None, "", error=sanitize(f"{error}", secrets.mask) or type(error).__name__)]
 
 
 class _ReleaseAudit:
@@ -260,7 +261,7 @@ def _release_if_allowed(
         with closing(kind.open(options, target, secrets)) as connector:
             message, done = _release_mark(connector, job, timeout)
     except Exception as error:  # noqa: BLE001 - the others are released all the same
-        message, done = secrets.mask(f"{error}") or type(error).__name__, False
+        message, done = sanitize(f"{error}", secrets.mask) or type(error).__name__, False
     print_message(f"{job.target} {job.job}: {job.state_after(done)}: {message}")
     audit.record(job, done, message)
     return done

@@ -16,6 +16,7 @@ from connectors.sdk.transport.postgres import PostgresOptions, connection_parame
 from console.engine.checks.check_runner import CheckRunner, check_date
 from console.engine.endpoints import endpoint_secrets
 from console.engine.status_page import folder_fault
+from console.text.redact import sanitize
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import Probe, SourcePermission
@@ -81,9 +82,9 @@ def guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult | N
         return probe() or ProbeResult(name, "ok", "")
     except ConnectorError as error:
         verdict = MISSING_RIGHTS if error.kind == "forbidden" else error.kind
-        return ProbeResult(name, verdict, "", (secrets.mask(str(error)),), grants_help=error.grants_help)
+        return ProbeResult(name, verdict, "", (sanitize(str(error), secrets.mask),), grants_help=error.grants_help)
     except Exception as error:  # noqa: BLE001 - a surprise in one probe must not end the check of the others
-        return ProbeResult(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
+        return ProbeResult(name, "broken", "", (sanitize(f"{type(error).__name__}: {error}", secrets.mask),))
 
 
 def _probe_verdict(name: str, probe: Probe, engine_works: bool) -> ProbeResult:

@@ -38,6 +38,7 @@ from console.engine.notify.slack import probe_app_token, probe_bot_token
 from console.engine.notify.webhook import is_webhook, webhook_fault
 from console.store.alerts import TEST
 from console.store.outbox import DueDelivery
+from console.text.redact import sanitize
 
 if TYPE_CHECKING:
     from console.config.sections import Config
@@ -62,7 +63,7 @@ def _probe_route(route: str, url: SecretRef, secrets: SecretStore, is_tested: bo
     try:
         address = secrets(url)
     except ConnectorError as error:
-        return ProbeResult(name, "refused", "", (secrets.mask(str(error)),))
+        return ProbeResult(name, "refused", "", (sanitize(str(error), secrets.mask),))
     if not route:
         return ProbeResult(name, "ok", "")
     plugin = apprise.Apprise.instantiate(address)
@@ -97,6 +98,10 @@ def _is_mail(address: str) -> bool:
     return address.partition(":")[0].lower() in MAIL_SCHEMES
 
 
+EVENTS_NAMED = 20
+"""Events of a calendar that cannot be read, named by `headway check`."""
+
+
 def probe_rotas(config: Config, secrets: SecretStore) -> list[ProbeResult]:
     """Whether the calendar of each rota can be read; events that are left out are notes."""
     folder = config.path if config.path.is_dir() else config.path.parent
@@ -104,10 +109,12 @@ def probe_rotas(config: Config, secrets: SecretStore) -> list[ProbeResult]:
     def probe(name: str) -> ProbeResult:
         title = f"rota {name}"
         try:
-            problem = read_calendar_of(config.rotas[name], folder, secrets, datetime.now(UTC)).problem
+            left_out = read_calendar_of(config.rotas[name], folder, secrets, datetime.now(UTC)).left_out
         except CALENDAR_ERRORS as error:
-            return ProbeResult(title, "broken", "", (secrets.mask(f"cannot be read: {error_text(error)}"),))
-        return ProbeResult(title, "ok", "", notes=(secrets.mask(problem),) if problem else ())
+            return ProbeResult(title, "broken", "", (sanitize(f"cannot be read: {error_text(error)}", secrets.mask),))
+        notes = [sanitize(f"is read without {event}", secrets.mask) for event in left_out[:EVENTS_NAMED]]
+        further = [f"and without {len(left_out) - EVENTS_NAMED} more"] if len(left_out) > EVENTS_NAMED else []
+        return ProbeResult(title, "ok", "", notes=(*notes, *further))
 
     return [guarded(f"rota {name}", secrets, partial(probe, name)) for name in config.rotas]
 

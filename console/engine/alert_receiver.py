@@ -10,10 +10,10 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field
 
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.hosts import HostOptions
@@ -21,11 +21,10 @@ from connectors.sdk.transport.http_server import ServerReply
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import EPOCH, micros
 from console.engine.connector_pool import ConnectorTarget
-from console.engine.endpoints import Endpoint, ahead_fault, body_fault, left_out
-from console.engine.polling.sanitize import sanitizer
+from console.engine.endpoints import Endpoint, ItemBatch, ItemFault, LeftOut, check_time, json_body, validated
 from console.store.db.database import Database
 from console.store.events import record_external_alerts
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 HOST_LABELS = ("instance", "host", "hostname", "node", "nodename", "server")
@@ -50,13 +49,23 @@ class _Webhook(BaseModel):
     alerts: list[Any]
 
 
-def _parse_alert(row: Any, position: str, now: datetime) -> _Alert | ServerReply:
-    """The alert, or its refusal. `position`: that of its fields in the body, "alerts.2."."""
-    try:
-        alert = _Alert.model_validate(row)
-    except ValidationError as error:
-        return body_fault(error, FIX, position)
-    return ahead_fault([(f"{position}startsAt", alert.started)], now) or alert
+def _rows(body: bytes) -> list[tuple[str, Any]]:
+    """Raises ItemFault."""
+    rows = validated(_Webhook, json_body(body, FIX), FIX).alerts
+    return [(f"alerts.{number}.", row) for number, row in enumerate(rows)]
+
+
+def _parse_alert(row: Any, position: str, now: datetime) -> _Alert:
+    """`position`: that of its fields in the body, "alerts.2.". Raises ItemFault."""
+    alert = validated(_Alert, row, FIX, position)
+    check_time(f"{position}startsAt", alert.started, now)
+    if alert.started < EPOCH:
+        raise ItemFault(f"{position}startsAt: before 1970. Fix: {FIX}")
+    if alert.status == "resolved":
+        if alert.ended is None or alert.ended < alert.started:
+            raise ItemFault(f"{position}endsAt: a resolved alert ends after it starts. Fix: {FIX}")
+        check_time(f"{position}endsAt", alert.ended, now)
+    return alert
 
 
 class AlertReceiver:
@@ -65,48 +74,37 @@ class AlertReceiver:
     def __init__(
         self, store: Database, clock: Clock, places: Mapping[int, ConnectorTarget], secrets: SecretStore
     ) -> None:
-        self._store, self._clock, self._sanitized = store, clock, sanitizer(secrets)
+        self._store, self._clock, self._mask = store, clock, secrets.mask
         self._names = TargetNames(places)
+        self._left_out = LeftOut("/alerts", clock)
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(frozenset({"POST"}), self._answer)
+        return Endpoint(frozenset({"POST"}), self._answer, self._left_out.problem)
 
     def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
         """Raises LeaseLost, StoreError."""
-        replies: list[ServerReply] = []
-        to_store: list[ExternalAlert] = []
-        for body in bodies:
-            try:
-                rows = _Webhook.model_validate_json(body).alerts
-            except ValidationError as error:
-                replies.append(body_fault(error, FIX))
-                continue
-            answers = [_parse_alert(row, f"alerts.{number}.", self._clock.now()) for number, row in enumerate(rows)]
-            alerts = [answer for answer in answers if isinstance(answer, _Alert)]
-            refusals = [answer for answer in answers if isinstance(answer, ServerReply)]
-            if refusals and not alerts:
-                replies.append(refusals[0])
-                continue
-            by_alert = [self._of_targets(alert) for alert in alerts]
-            text = f"{len(alerts)} received, {sum(map(bool, by_alert))} about a target"
-            replies.append(ServerReply.of_text(200, "; ".join([text, *left_out(refusals)])))
-            to_store += chain.from_iterable(by_alert)
-        if to_store:
+        now = self._clock.now()
+        batches = [ItemBatch.of(partial(_rows, body), partial(_parse_alert, now=now)) for body in bodies]
+        by_batch = [[self._of_targets(alert) for alert in batch.items] for batch in batches]
+        if to_store := [alert for by_alert in by_batch for alerts in by_alert for alert in alerts]:
             with self._store.write(fence) as session:
-                record_external_alerts(session, to_store, micros(self._clock.now()))
-        return replies
+                record_external_alerts(session, to_store, micros(now))
+        self._left_out.note(batches)
+        return [
+            batch.reply("a target", sum(map(bool, by_alert))) for batch, by_alert in zip(batches, by_batch, strict=True)
+        ]
 
     def _of_targets(self, alert: _Alert) -> list[ExternalAlert]:
         """The alert for each of its targets, without secrets."""
         target_ids = self._names.targets_of(alert.labels)
-        if not target_ids or alert.labels.get("alertname", "").startswith(OWN_ALERTS) or alert.started < EPOCH:
+        if not target_ids or alert.labels.get("alertname", "").startswith(OWN_ALERTS):
             return []
         name = self._line(alert.labels.get("alertname", ""), NAME_LIMIT)
         severity = self._line(alert.labels.get("severity", ""), NAME_LIMIT)
         texts = (alert.annotations.get(key, "").strip() for key in ("summary", "description", "message"))
         summary = self._line(next(filter(None, texts), "").partition("\n")[0], SUMMARY_LIMIT)
-        fingerprint = clean_line(alert.fingerprint, NAME_LIMIT)
+        fingerprint = self._line(alert.fingerprint, NAME_LIMIT)
         ended = alert.ended if alert.status == "resolved" else None
         return [
             ExternalAlert(target_id, fingerprint, name, severity, summary, alert.started, ended)
@@ -114,7 +112,7 @@ class AlertReceiver:
         ]
 
     def _line(self, text: str, limit: int) -> str:
-        return clean_line(self._sanitized(text), limit)
+        return sanitize(text, self._mask, limit, on_one_line=True)
 
 
 class TargetNames:

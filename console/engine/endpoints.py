@@ -18,11 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
@@ -40,6 +40,8 @@ from console.config.sections import EndpointSettings
 from console.engine.notify.acknowledge_link import MIN_KEY
 from console.engine.worker import Pulse
 from console.store.errors import LeaseLost, StoreError
+from console.text.redact import sanitize
+from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.endpoints")
 
@@ -54,6 +56,9 @@ LINK_KEY = "endpoints.link_key"
 NEW_VALUE = "Fix: openssl rand -hex 16"
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
+MAX_NAMED = 20
+"""Items named in one reply."""
+LEFT_OUT_SHOWN = timedelta(days=1)
 MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of a sender may be ahead of ours."""
 API = "/api/v1"
@@ -62,6 +67,7 @@ JSON = "application/json"
 _BEARER = re.compile(r"bearer +([^\s]{1,512}) *", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9._:+-]{1,200}")
 
+Item = TypeVar("Item", bound=BaseModel)
 Answer = Callable[[Sequence[bytes], int], Sequence[ServerReply]]
 """(bodies, fence) -> the reply to each."""
 
@@ -72,6 +78,8 @@ class Endpoint:
 
     methods: frozenset[str]
     answer: Answer
+    problem: Callable[[], str] = str
+    """The text for status; empty if it left nothing out lately."""
 
 
 class ApiFault(Exception):
@@ -170,27 +178,96 @@ def error_reply(status: int, error: str, fix: str, *headers: tuple[str, str]) ->
     return ServerReply(status, json.dumps({"error": error, "fix": fix}).encode() + b"\n", JSON, headers)
 
 
-def body_fault(error: ValidationError, fix: str, position: str = "") -> ServerReply:
-    """ "alerts.0.startsAt: Field required. Fix: …", `position` before it; never a value, which may be secret."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = (position + ".".join(map(str, first["loc"]))).rstrip(".") or "body"
-    return ServerReply.of_text(400, f"{place}: {first['msg']}. Fix: {fix}")
+class ItemFault(Exception):
+    """Why one item of a body is left out, with its place and the fix; never a value, which may be secret."""
 
 
-def left_out(refusals: Sequence[ServerReply]) -> list[str]:
-    """The first refusal of a part of a body whose other parts are used, and how many more there are."""
-    further = [f"{len(refusals) - 1} more left out"] if len(refusals) > 1 else []
-    return [*(f"left out: {refusal.body.decode().strip()}" for refusal in refusals[:1]), *further]
+def json_body(body: bytes, fix: str) -> Any:
+    """The document of a body. Bytes that are not UTF-8, control characters and endless numbers spoil only the item
+    that has them. Raises ItemFault."""
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"), strict=False, parse_int=_number)
+    except RecursionError:
+        raise ItemFault(f"body: Invalid JSON: nested too deeply. Fix: {fix}") from None
+    except ValueError as error:
+        raise ItemFault(f"body: Invalid JSON: {error}. Fix: {fix}") from None
 
 
-def ahead_fault(times: Iterable[tuple[str, datetime]], now: datetime) -> ServerReply | None:
-    """The refusal of the first time, with its place, that is too far ahead; None if none is."""
-    for place, at in times:
-        if at > now + MAX_AHEAD:
-            minutes = MAX_AHEAD // timedelta(minutes=1)
-            fault = f"{place}: {at.isoformat()} is more than {minutes} min ahead of Headway's clock"
-            return ServerReply.of_text(400, f"{fault}. Fix: set the clock of the sender")
-    return None
+def _number(digits: str) -> float:
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def validated(kind: type[Item], value: Any, fix: str, position: str = "") -> Item:
+    """Raises ItemFault: "alerts.0.startsAt: Field required. Fix: …", `position` before it."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = (position + ".".join(map(str, first["loc"]))).rstrip(".") or "body"
+        reason = "Input should be an object" if first["type"] == "model_type" else first["msg"]
+        raise ItemFault(f"{place}: {reason}. Fix: {fix}") from None
+
+
+def check_time(place: str, at: datetime, now: datetime) -> None:
+    """Raises ItemFault for a time that is too far ahead."""
+    if at > now + MAX_AHEAD:
+        minutes = MAX_AHEAD // timedelta(minutes=1)
+        fault = f"{place}: {at.isoformat()} is more than {minutes} min ahead of Headway's clock"
+        raise ItemFault(f"{fault}. Fix: set the clock of the sender")
+
+
+class ItemBatch(Generic[Item]):
+    """The items of one body, each judged by itself."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.faults: list[str] = []
+
+    @classmethod
+    def of(cls, rows: Callable[[], Iterable[tuple[str, Any]]], parse: Callable[[Any, str], Item]) -> ItemBatch[Item]:
+        """`rows`: the position and value of each item; `parse` may raise ItemFault, and so may `rows` for all."""
+        batch = cls()
+        try:
+            for position, row in rows():
+                try:
+                    batch.items.append(parse(row, position))
+                except ItemFault as fault:
+                    batch.faults.append(str(fault))
+        except ItemFault as fault:
+            batch.faults.append(str(fault))
+        return batch
+
+    def reply(self, subject: str, known: int) -> ServerReply:
+        """Names the items that are left out; a refusal if none is used. `subject`: "a target", which `known` items are
+        about."""
+        further = len(self.faults) - MAX_NAMED
+        named = [*self.faults[:MAX_NAMED], *([f"{further} more"] if further > 0 else [])]
+        if self.faults and not self.items:
+            return ServerReply.of_text(400, "\n".join(named))
+        used = f"{len(self.items)} received, {known} about {subject}"
+        return ServerReply.of_text(200, "; ".join([used, *(f"left out: {fault}" for fault in named)]))
+
+
+class LeftOut:
+    """Notes for status what a path left out within a day: a sender does not repeat an answered request."""
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self._path, self._clock = path, clock
+        self._last: tuple[datetime, str] | None = None
+
+    def note(self, batches: Iterable[ItemBatch[Any]]) -> None:
+        for batch in batches:
+            for fault in batch.faults[:MAX_NAMED]:
+                log.warning("an item of a request was left out", path=self._path, error=fault)
+            if batch.faults:
+                count = f", the first of {len(batch.faults)}" if len(batch.faults) > 1 else ""
+                self._last = self._clock.now(), f"{batch.faults[0]}{count}"
+
+    def problem(self) -> str:
+        if self._last is None or self._clock.now() - self._last[0] > LEFT_OUT_SHOWN:
+            return ""
+        at, text = self._last
+        return f"{self._path} left out at {at:%Y-%m-%d %H:%M:%S}Z: {text}"
 
 
 def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[dict[str, str], dict[str, str]]:
@@ -207,7 +284,7 @@ def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[
         try:
             value = secrets(reference)
         except ConnectorError as error:
-            faults[key] = secrets.mask(str(error))
+            faults[key] = sanitize(str(error), secrets.mask)
             continue
         if len(value) < least:
             faults[key] = f"shorter than {least} characters. {NEW_VALUE}"
@@ -250,7 +327,7 @@ class EndpointWorker:
             try:
                 server = self._open(fence)
             except (OSError, ConnectorError) as error:
-                self._set_trouble(f"{self._settings.listen}: {self._secrets.mask(str(error))}")
+                self._set_trouble(f"{self._settings.listen}: {sanitize(str(error), self._secrets.mask)}")
                 self.wake.wait(RETRY_SECONDS)
                 continue
             self._set_trouble("")
@@ -261,6 +338,10 @@ class EndpointWorker:
                 own: list[ReadEndpoint | WriteEndpoint | PageEndpoint] = [*self._reads.values(), *self._writes.values()]
                 for endpoint in [*own, *self._pages.values()]:
                     endpoint.close()
+
+    def problems(self) -> list[str]:
+        """Why it does not listen, and what its paths left out."""
+        return [self.trouble, *(endpoint.problem() for endpoint in self._endpoints.values())]
 
     def _set_trouble(self, text: str) -> None:
         if text != self.trouble:
@@ -283,7 +364,7 @@ class EndpointWorker:
             self._set_trouble("")
         except ConnectorError as error:
             self._token_until = time.monotonic() + TOKEN_SECONDS
-            self._set_trouble(f"the token read before stays valid: {self._secrets.mask(str(error))}")
+            self._set_trouble(f"the token read before stays valid: {sanitize(str(error), self._secrets.mask)}")
 
     def _read_tokens(self) -> None:
         """Raises ConnectorError."""

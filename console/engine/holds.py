@@ -18,7 +18,7 @@ from console.failpoints import failpoint
 from console.store import holds
 from console.store.db.database import Database
 from console.store.db.fence import Fence
-from console.text.cleaning import clean
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.holds")
@@ -61,7 +61,7 @@ class HoldObserver:
                 reported = tuple(connector.holds(timeout_seconds, known))
         except Exception as error:  # one row that cannot be read must not end the observation of holds
             is_expected = isinstance(error, ConnectorError)
-            text = clean(self._secrets.mask(str(error) if is_expected else f"{type(error).__name__}: {error}"))
+            text = sanitize(str(error) if is_expected else f"{type(error).__name__}: {error}", self._secrets.mask)
             if text != self._error:
                 log.warning("holds cannot be read", target=self._place.name, error=text, exc_info=not is_expected)
             self._error = text

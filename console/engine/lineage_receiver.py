@@ -6,25 +6,23 @@ they never set the state of a run; a job that Headway does not know stays unknow
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.ids import EPOCH, micros
 from console.domain.service import DEADLINE_FACET, ReportedDeadline
-from console.engine.endpoints import API, Endpoint, ahead_fault, body_fault, left_out
+from console.engine.endpoints import API, Endpoint, ItemBatch, LeftOut, check_time, json_body, validated
 from console.store.db.database import Database
 from console.store.events import DatasetUse, FacetOf, Reported, jobs_by_source_id, record_lineage
-from console.text.cleaning import clean_line
-from console.text.redact import mask_secrets
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 LINEAGE_PATH = f"{API}/lineage"
@@ -117,7 +115,7 @@ def dataset_text(namespace: str, name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _masked(text: str, limit: int) -> str:
-    return clean_line(mask_secrets(text), limit)
+    return sanitize(text, limit=limit, on_one_line=True)
 
 
 class LineageReceiver:
@@ -125,72 +123,50 @@ class LineageReceiver:
 
     def __init__(self, store: Database, clock: Clock) -> None:
         self._store, self._clock = store, clock
+        self._left_out = LeftOut(LINEAGE_PATH, clock)
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(frozenset({"POST"}), self._answer)
+        return Endpoint(frozenset({"POST"}), self._answer, self._left_out.problem)
 
     def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
         """Raises LeaseLost, StoreError."""
         now = self._clock.now()
-        parsed = [_parse(body, now) for body in bodies]
-        events = [event for answer in parsed if not isinstance(answer, ServerReply) for event in answer.events]
-        names = {name for event in events for _, name in event.job_names()}
+        batches = [ItemBatch.of(partial(_rows, body), partial(_parse_event, now=now)) for body in bodies]
+        names = {name for batch in batches for event in batch.items for _, name in event.job_names()}
         with self._store.read() as session:
             known = jobs_by_source_id(session, names)
         replies: list[ServerReply] = []
         datasets: dict[DatasetUse, Reported] = {}
         facets: dict[FacetOf, Reported] = {}
-        for answer in parsed:
-            if isinstance(answer, ServerReply):
-                replies.append(answer)
-                continue
+        for batch in batches:
             matched = 0
-            for event in answer.events:
+            for event in batch.items:
                 if (job_id := _job_of(event, known)) is not None:
                     matched += 1
                     seen_us = micros(min(max(event.time, EPOCH), now))
                     _collect(event, job_id, seen_us, datasets, facets)
-            text = f"{len(answer.events)} received, {matched} about a known job"
-            replies.append(ServerReply.of_text(200, "; ".join([text, *left_out(answer.refusals)])))
+            replies.append(batch.reply("a known job", matched))
         uses, texts = sorted(datasets.items()), sorted(facets.items())
         for start in range(0, max(len(uses), len(texts)), WRITE_ROWS):
             rows = slice(start, start + WRITE_ROWS)
             with self._store.write(fence) as session:
                 record_lineage(session, uses[rows], texts[rows])
+        self._left_out.note(batches)
         return replies
 
 
-class _Batch(NamedTuple):
-    events: list[_Event]
-    refusals: list[ServerReply]
-    """Those of the events that cannot be read."""
+def _rows(body: bytes) -> list[tuple[str, Any]]:
+    """One event, or those of an array. Raises ItemFault."""
+    value = json_body(body, FIX)
+    return [(f"{at}.", row) for at, row in enumerate(value)] if isinstance(value, list) else [("", value)]
 
 
-def _parse(body: bytes, now: datetime) -> _Batch | ServerReply:
-    """The events that can be read, or the refusal where none can."""
-    if body.lstrip()[:1] != b"[":
-        answer = _parse_event(lambda: _Event.model_validate_json(body), "", now)
-        return _Batch([answer], []) if isinstance(answer, _Event) else answer
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        return ServerReply.of_text(400, f"body: Invalid JSON. Fix: {FIX}")
-    answers = [_parse_event(partial(_Event.model_validate, value), f"{at}.", now) for at, value in enumerate(values)]
-    events = [answer for answer in answers if isinstance(answer, _Event)]
-    refusals = [answer for answer in answers if isinstance(answer, ServerReply)]
-    if refusals and not events:
-        return refusals[0]
-    return _Batch(events, refusals)
-
-
-def _parse_event(read: Callable[[], _Event], position: str, now: datetime) -> _Event | ServerReply:
-    """`position`: that of its fields in an array, "2."."""
-    try:
-        event = read()
-    except ValidationError as error:
-        return body_fault(error, FIX, position)
-    return ahead_fault([(f"{position}eventTime", event.time)], now) or event
+def _parse_event(row: Any, position: str, now: datetime) -> _Event:
+    """`position`: that of its fields in an array, "2.". Raises ItemFault."""
+    event = validated(_Event, row, FIX, position)
+    check_time(f"{position}eventTime", event.time, now)
+    return event
 
 
 def _job_of(event: _Event, known: Mapping[str, Sequence[tuple[str, int]]]) -> int | None:

@@ -51,8 +51,7 @@ from console.engine.write_api import EngineCall, PlanBody, parsed_body, problem_
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
-from console.text.cleaning import clean
-from console.text.redact import mask_secrets, mask_strictly
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.mcp")
 
@@ -393,13 +392,12 @@ class _SizeLimits:
         return {LOG: masked[-self._chars :]} | ({"is_cut": True} if len(masked) > self._chars else {})
 
     def _text(self, text: str) -> str:
-        return clean(_masked(text), self._chars)
+        return _masked(text, self._chars)
 
 
-def _masked(text: str) -> str:
+def _masked(text: str, limit: int | None = None) -> str:
     """A text of several words is masked as for a third party; a single one may be a name to ask with."""
-    cleaned = clean(text)
-    return mask_strictly(cleaned) if any(map(str.isspace, cleaned)) else mask_secrets(cleaned)
+    return sanitize(text, limit=limit, strictly=any(map(str.isspace, text)))
 
 
 def make_server(tools: AssistantTools, version: str) -> Server[Any]:

@@ -17,7 +17,7 @@ from console.domain.settings import RetentionRules
 from console.store.db.database import Database
 from console.store.db.retention import RetentionPass, last_pass, note_pass
 from console.store.errors import GRANTS_FIX, LeaseLost, StoreError, StoreUnusable, is_not_permitted
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.retention")
@@ -106,7 +106,7 @@ class StoreRetention:
         return last + CATCH_UP if self._has_passed else last
 
     def _report_failure(self, error: Exception) -> None:
-        reason = clean_line(str(error).partition("\n")[0], MESSAGE_LIMIT)
+        reason = sanitize(str(error).partition("\n")[0], limit=MESSAGE_LIMIT, on_one_line=True)
         fix = GRANTS_FIX if is_not_permitted(error) else ""
         is_expected = bool(fix) or isinstance(error, StoreError)
         self._report(f"[retention] deletes nothing: {reason}{fix}", None if is_expected else error)

@@ -17,8 +17,8 @@ from connectors.sdk.transport.call_limits import Deadline
 from console.config.sections import StatusPageBucket, StatusPageSettings
 from console.engine.api.status_page import REWRITE_SECONDS, StatusPageService, page_files, page_service
 from console.store.queries import open_queries
-from console.text.cleaning import clean_line
 from console.text.html_page import replace_file
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 from console.timing.formats import dated_time
 from console.timing.maintenance import matches_any
@@ -56,7 +56,11 @@ class StatusPageWriter:
                 return
             attainments = {view.service: view for view in queries.service_days.service_attainment()}
         made = page_files(self._estate, dated_time(now, self._zone), views, attainments, now)
-        troubles = [f"status page: {clean_line(self._secrets.mask(text))}" for text in self._written_to(made) if text]
+        troubles = [
+            f"status page: {sanitize(text, self._secrets.mask, on_one_line=True)}"
+            for text in self._written_to(made)
+            if text
+        ]
         if (trouble := "; ".join(troubles)) != self.trouble and trouble:
             log.warning("the status page is not written", error=trouble)
         self.trouble, self._written = trouble, shown

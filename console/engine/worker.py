@@ -14,7 +14,7 @@ import structlog
 
 from connectors.sdk.secrets import SecretStore
 from console.store.errors import StoreError
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.engine")
 
@@ -129,7 +129,7 @@ class WorkerFailures:
     def record(self, name: str, error: Exception, failures: int) -> None:
         """Records and logs a failure, the last of so many in a row, once while it stays the same; an unavailable store
         is logged without a traceback."""
-        reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), MESSAGE_LIMIT)
+        reason = sanitize(str(error).partition("\n")[0], self._secrets.mask, MESSAGE_LIMIT, on_one_line=True)
         text = reason if isinstance(error, StoreError) else f"{type(error).__name__}: {reason}"
         with self._lock:
             if failures == 1:

@@ -1,6 +1,7 @@
 """Sanitizing of text from outside: names, logs, messages and errors become harmless to a terminal.
 
 Control sequences (ECMA-48) and bidirectional controls (Unicode UAX 9, CVE-2021-42574) are replaced; visible text stays.
+A line that is written over itself, as a progress bar is, becomes what a terminal shows of it in the end.
 Markup is left alone: screens and senders never parse outside text as markup.
 """
 
@@ -25,6 +26,10 @@ _SEQUENCE = (
     r"|(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"
     r"|\x1b[ -/]*+[0-Z\\`-~]"
 )
+_TO_COLUMN_1 = r"(?:\x1b\[|\x9b)(?:[01]?G|[0-9]{3,6}D)"
+_REWRITES = r"(\r|(?:\x1b\[|\x9b)[02]?K)"
+"""What moves the cursor back or erases in a line. A backspace is none: within a secret it would take one letter of it
+away, and show the others."""
 _UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
@@ -43,7 +48,8 @@ _SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
-    """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD.
+    """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD. A line
+    with carriage returns becomes what a terminal shows of it in the end.
     Variation selectors, which may split a secret or carry hidden text, are removed, and the joiners of emoji, of whose
     width terminals differ. A joiner stays where it alters the letters next to it, by the rule for domain names (RFC
     5892, CONTEXTJ).
@@ -53,25 +59,59 @@ def clean(text: str | bytes, limit: int | None = None) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     if not (text.isascii() and text.isprintable()):
-        text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
-        text = _compiled(_UNSAFE).sub(REPLACED, text)
         text = _compiled(_VARIATION_SELECTORS).sub("", text)
+        text = _compiled(_TO_COLUMN_1).sub("\r", text).replace("\r\n", "\n")
+        if "\r" in text:
+            text = _compiled(_SEQUENCE).sub(lambda match: match[0] * bool(_compiled(_REWRITES).match(match[0])), text)
+            text = "\n".join(map(_rewritten, text.split("\n")))
+        text = _compiled(_SEQUENCE).sub("", text)
+        text = _compiled(_UNSAFE).sub(REPLACED, text)
         text = _compiled(_JOINERS).sub(_joiner, text)
         if "\t" in text:
             text = text.expandtabs(TAB_SIZE)
         text = _compiled(_SURROGATE).sub(_escaped, text)
-    if limit is not None and len(text) > limit:
-        return text[: max(limit - 1, 0)] + CUT[:limit]
-    return text
+    return cut(text, limit)
+
+
+def cut(text: str, limit: int | None) -> str:
+    """At most `limit` characters, the last of them "…" when something was cut."""
+    return text if limit is None or len(text) <= limit else text[: max(limit - 1, 0)] + CUT[:limit]
 
 
 def clean_line(text: str | bytes, limit: int | None = None) -> str:
-    """Like `clean`, on one line: a newline inside a name becomes U+FFFD."""
-    return clean(text, limit).replace("\n", REPLACED)
+    """Like `clean`, on one line: a newline or a carriage return inside a name becomes U+FFFD."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    return clean(text.replace("\r\n", "\n").replace("\r", "\n"), limit).replace("\n", REPLACED)
+
+
+def joined(text: str) -> str:
+    """The lines of a clean text, next to each other."""
+    return " · ".join(filter(None, map(str.strip, text.split("\n"))))
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    return clean(" · ".join(filter(None, map(str.strip, clean(text).split("\n")))), limit)
+    return cut(joined(clean(text)), limit)
+
+
+def _rewritten(line: str) -> str:
+    """What a terminal shows of a line that is written over itself: a carriage return begins it again, and each
+    character replaces the one of its column."""
+    pieces = _compiled(_REWRITES).split(line)
+    if len(pieces) == 1:
+        return line
+    row: list[str] = []
+    column = 0
+    for piece in pieces:
+        if piece == "\r":
+            column = 0
+        elif piece[-1:] == "K" and piece[:1] in ("\x1b", "\x9b"):
+            column = 0 if "2" in piece else column
+            del row[column:]
+        else:
+            row[column : column + len(piece)] = piece
+            column += len(piece)
+    return "".join(row).rstrip()
 
 
 @cache

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 
+import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.text.cleaning import clean, clean_line, one_line
 from tests.corpus import HOSTILE
+from tests.properties import examples
 from tests.rows import each_row
 
 DANGEROUS = re.compile(
@@ -52,7 +54,7 @@ def test_any_cleaned_bytes_are_text_that_can_be_written(raw: bytes) -> None:
         ("\x1bPq#0~~\x1b\\after", "after"),
         ("a\tb", "a   b"),
         ("one\r\ntwo", "one\ntwo"),
-        ("ok\rFAILED", "ok\ufffdFAILED"),
+        ("ok\rFAILED", "FAILED"),
         ("\u202eexe.txt", "\ufffdexe.txt"),
         ("zero\u200bwidth", "zero\ufffdwidth"),
         ("گزارش می\u200cخواهم", "گزارش می\u200cخواهم"),
@@ -96,9 +98,64 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
 
 
 @pytest.mark.quiet
-@each_row("piece", ["\x1b[", "\x90", "\x1b]0;", "\x1b[0;", "\x1b", "[" * 3 + "\x9b 0"])
+@each_row(
+    "piece",
+    [
+        "\r",
+        "ab\r",
+        "\x1b[2Kx",
+        "x\r\x1b[K",
+        "\x1b[1G",
+        "\x1b[",
+        "\x90",
+        "\x1b]0;",
+        "\x1b[0;",
+        "\x1b",
+        "[" * 3 + "\x9b 0",
+    ],
+)
 def test_f57_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     before = time.process_time()
     clean(text)
     assert time.process_time() - before < 3.0
+
+
+@each_row(
+    "text, expected",
+    [
+        ("Copying\r\nfile 1\r 10%\r100%\r\n", "Copying\n100% 1\n"),
+        ("0% [   ]\r100% [###]\rFATAL: disk full", "FATAL: disk full"),
+        ("100% [#####]\rFATAL", "FATAL[#####]"),
+        ("one\r\r\ntwo\r", "one\ntwo"),
+        ("working...\r\x1b[Kdone", "done"),
+        ("working...\x1b[2K\x1b[1Gdone", "done"),
+        ("working...\x1b[1000Ddone", "doneing..."),
+        ("\x1b[32m10%\x1b[0m\r\x1b[32mok\x1b[0m", "ok%"),
+        ("a \x1b[K b", "a  b"),
+    ],
+)
+def test_a_line_that_is_written_over_itself_is_as_a_terminal_leaves_it(text: str, expected: str) -> None:
+    assert expected == clean(text)
+
+
+STEPS = st.sampled_from(
+    ["a", "bc", "XYZ", " ", "\r", "\n", "\r\n", "\r\x1b[K", "\r\x1b[0K", "\x1b[1G", "\x1b[31m", "\x1b[0m"]
+)
+
+
+@examples(200)
+@given(st.lists(STEPS, max_size=20).map("".join))
+def test_lines_are_as_a_real_terminal_leaves_them(text: str) -> None:
+    screen = pyte.Screen(80, 30)
+    screen.set_mode(pyte.modes.LNM)
+    pyte.Stream(screen).feed(text)
+    shown = [line.rstrip() for line in screen.display]
+    lines = [line.rstrip() for line in clean(text).split("\n")]
+    assert shown[: len(lines)] == lines
+
+
+def test_a_carriage_return_in_a_name_is_displayed() -> None:
+    """Two jobs of different names must not look the same."""
+    assert "x\ufffdload" == clean_line("x\rload")
+    assert "x\ufffdload" == clean_line(b"x\r\nload")

@@ -18,12 +18,12 @@ from console.domain.job import MAX_CARD_LENGTH
 from console.engine.api.actions import native_ref
 from console.engine.api.requests import AcceptDrift, CompareLogs, EditCard, ReadLog, RelaxRerunSafety, RunDataCheck
 from console.engine.api.server import ANSWER_SECONDS, AnsweringEngine, Caller, Handlers
-from console.engine.polling.sanitize import sanitize_log, sanitize_text
+from console.engine.polling.sanitize import sanitize_log
 from console.store import actions
 from console.store.jobs import edit_card
 from console.store.snapshot import history
-from console.text.cleaning import clean_line
 from console.text.normalize import log_difference
+from console.text.redact import sanitize
 
 
 def accept_drift(engine: AnsweringEngine, request: AcceptDrift, caller: Caller) -> dict[str, Any]:
@@ -32,7 +32,10 @@ def accept_drift(engine: AnsweringEngine, request: AcceptDrift, caller: Caller) 
 
 
 def edit_job_card(engine: AnsweringEngine, request: EditCard, caller: Caller) -> dict[str, Any]:
-    card = {name: clean_line(value, MAX_CARD_LENGTH) for name, value in request.card.items()}
+    card = {
+        name: sanitize(value, engine.secrets.mask, MAX_CARD_LENGTH, on_one_line=True)
+        for name, value in request.card.items()
+    }
     change, may_loosen = engine.change(caller, request.why), isinstance(request, RelaxRerunSafety)
     engine.finish(edit_card(engine.store, caller.fence, request.job_id, card, may_loosen, change))
     return {"card": card, "by": change.by}
@@ -78,7 +81,7 @@ def _last_successful(engine: AnsweringEngine, connector: Connector, run_id: int)
     try:
         text = _log_text(connector, run.ref, engine.secrets)
     except ConnectorError as error:
-        reason = sanitize_text(f"the log of the last successful run cannot be read: {error}", engine.secrets.mask)
+        reason = sanitize(f"the log of the last successful run cannot be read: {error}", engine.secrets.mask)
         return "", fields | {"good_error": reason}
     if not text.strip():
         reason = "the scheduler no longer has the log of the last successful run"

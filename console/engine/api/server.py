@@ -33,6 +33,7 @@ from console.store.db.database import Database
 from console.store.errors import KeyReused, NotFound, StoreError
 from console.store.jobs import DriftChanged
 from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.answers")
@@ -91,8 +92,8 @@ class AnsweringEngine:
 
     def change(self, caller: Caller, why: str = "") -> ChangeOrigin:
         """The person, origin and reason of a change, cleaned, and the present time."""
-        texts = clean_line(caller.by), clean_line(caller.origin), clean_line(why, WHY_LIMIT)
-        return ChangeOrigin(*texts, micros(self.clock.now()))
+        reason = sanitize(why, self.secrets.mask, WHY_LIMIT, on_one_line=True)
+        return ChangeOrigin(clean_line(caller.by), clean_line(caller.origin), reason, micros(self.clock.now()))
 
     def finish(self, refusal: str) -> None:
         """Wakes the evaluator, as decisions may change. Raises RequestFailed for a refusal."""

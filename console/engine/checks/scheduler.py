@@ -31,6 +31,7 @@ from console.store import checks as rows
 from console.store.db.database import Database
 from console.store.errors import StoreError
 from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 from console.timing.formats import dated_time
@@ -233,7 +234,7 @@ class CheckScheduler:
         return rows.CheckMeasurement(name, business_date, now, verdict, measured.rows, document)
 
     def _shown(self, text: str, limit: int = MESSAGE_LIMIT) -> str:
-        return clean_line(self._mask(text), limit)
+        return sanitize(text, self._mask, limit, on_one_line=True)
 
 
 def _failure_text(key: CheckKey, error: Exception) -> str:

@@ -25,6 +25,7 @@ from console.domain.message import CommandRef, Link, Message
 from console.engine.notify.alertmanager import is_alertmanager
 from console.engine.notify.paging import is_pager
 from console.engine.notify.webhook import is_webhook
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.outbox")
 
@@ -102,7 +103,7 @@ class AcknowledgeLinks:
         try:
             return message.changed(linked)
         except ConnectorError as error:
-            log.warning("an alert has no link to acknowledge", error=self._secrets.mask(str(error)))
+            log.warning("an alert has no link to acknowledge", error=sanitize(str(error), self._secrets.mask))
             return message
 
     def _signature(self, signed: bytes) -> bytes:

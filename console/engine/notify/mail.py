@@ -23,6 +23,7 @@ from console.domain.message import Message, body_text, cell_text, table_rows, ti
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -217,7 +218,7 @@ def _recipients_result(arrived: bool | None, refused: dict[str, tuple[int, bytes
 
 
 def _text(reply: bytes | str) -> str:
-    return clean_line(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply, 200)
+    return sanitize(reply, limit=200, on_one_line=True)
 
 
 _PAGE = """<!DOCTYPE html>

@@ -24,7 +24,7 @@ from console.domain.alert import AlertingSettings, OnCallShift, on_call
 from console.domain.ids import instant, micros
 from console.store import alert_routing as rows
 from console.store.db.database import Database
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 
@@ -43,7 +43,7 @@ class RotaCalendar(NamedTuple):
         if not self.left_out:
             return ""
         further = len(self.left_out) - 1
-        suffix = f", and {further} other event{'s' * (further != 1)}" if further else ""
+        suffix = f", and {further} other event{'s' * (further != 1)} that headway check names" if further else ""
         return f"is read without {self.left_out[0]}{suffix}"
 
 
@@ -160,7 +160,7 @@ class RotaReader:
         return False
 
     def _line(self, text: str) -> str:
-        return clean_line(self._secrets.mask(text), MESSAGE_LIMIT)
+        return sanitize(text, self._secrets.mask, MESSAGE_LIMIT, on_one_line=True)
 
 
 def read_calendar_of(rota: RotaSettings, folder: Path, secrets: SecretStore, now: datetime) -> RotaCalendar:

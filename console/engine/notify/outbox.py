@@ -51,7 +51,7 @@ from console.store.alerts import HEADWAY, HEADWAY_RESOLVED, PERSON, TEST, NewAle
 from console.store.db.database import Database
 from console.store.db.lease import store_id
 from console.store.errors import LeaseLost, StoreError
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock, wait_seconds
 from console.timing.durations import rough_duration
 
@@ -269,7 +269,7 @@ class Outbox:
         urls = self._alertmanager_urls()
         unique_urls = dict.fromkeys(urls.values())
         results = [self._alertmanager.refresh(url, partial(self._open_messages, url, urls)) for url in unique_urls]
-        failed = [self._secrets.mask(result.reason) for result in results if not result.arrived]
+        failed = [sanitize(result.reason, self._secrets.mask) for result in results if not result.arrived]
         if (text := "; ".join(failed)) != self._refresh_failed:
             log.warning("alerts in Alertmanager are not refreshed", error=text or "resolved")
         self._refresh_failed = text
@@ -393,7 +393,7 @@ class Outbox:
     def _failed(self, delivery: rows.DueDelivery, fence: int, sent: SendResult) -> None:
         """Retries with backoff, or parks the delivery, and each included one by its own refusals and age. A test is
         tried once, its end until it arrives."""
-        error = clean_line(self._secrets.mask(sent.reason), MESSAGE_LIMIT)
+        error = sanitize(sent.reason, self._secrets.mask, MESSAGE_LIMIT, on_one_line=True)
         until_act_by = timedelta(microseconds=(delivery.act_by_us or 0) - self._now())
         for part in delivery.claimed:
             refusals = part.refusals + 1 if sent.for_good else 0

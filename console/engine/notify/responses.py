@@ -38,7 +38,7 @@ from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
 from console.store.db.lease import store_id
 from console.store.outbox import PagedIncident, paged_incidents
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 from console.timing.durations import parse_duration
 
@@ -352,7 +352,9 @@ class ServiceClient:
             reply = self._reply(receiver, service.query(receiver.plugin, read_key, key))
             states = {} if reply is None else dict(service.states(reply, key))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidAnswer(clean_line(f"{source}: the reply has an unknown form ({error!r})")) from None
+            raise InvalidAnswer(
+                sanitize(f"{source}: the reply has an unknown form ({error!r})", on_one_line=True)
+            ) from None
         if service.is_list:
             self.lists[service.name, read_key] = states
         return states
@@ -399,7 +401,7 @@ class ServiceClient:
         return reply.json() if is_read and reply.status != 404 else None
 
     def clean(self, error: ConnectorError) -> str:
-        return clean_line(self._secrets.mask(str(error)))
+        return sanitize(str(error), self._secrets.mask, on_one_line=True)
 
 
 class OnCallResponses:
@@ -520,7 +522,7 @@ class OnCallResponses:
         if (incident_id, key) in self._recorded:
             return
         name, now_us = receiver.service.name, self._now()
-        person = f"{clean_line(state.person, NAME_LIMIT)} ({name})"
+        person = f"{sanitize(state.person, limit=NAME_LIMIT, on_one_line=True)} ({name})"
         why = f"{state.status} in {name}"
         until_us = now_us + parse_duration(ACKNOWLEDGE_FOR) // timedelta(microseconds=1)
         acknowledge(

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from operator import itemgetter
+from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +23,7 @@ import recurring_ical_events
 
 from console.domain.alert import OnCallShift
 from console.domain.ids import instant, micros, name_key
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 
 MAX_EVENTS = 5_000
 """Maximum shifts of one rota; a calendar with more is rejected."""
@@ -29,6 +31,12 @@ MAX_EVENTS_PER_DAY = 24
 """Maximum repetitions of an event per day."""
 SERIES_SECONDS = 1.0
 """Processor time to find the repetitions of one event."""
+RULE_PARTS = re.compile(
+    "FREQ|UNTIL|COUNT|INTERVAL|WKST|BY(SECOND|MINUTE|HOUR|DAY|MONTHDAY|YEARDAY|WEEKNO|MONTH|SETPOS)", re.IGNORECASE
+)
+"""The parts of an RRULE (RFC 5545)."""
+CALENDAR_SECONDS = 8.0
+"""Processor time to find those of a calendar; other rotas wait for it."""
 NAME_LIMIT = 120
 DAY = timedelta(days=1)
 
@@ -69,7 +77,7 @@ def read_calendar(
     known = {name_key(name): name for name in people}
     shifts: list[OnCallShift] = []
     left_out: list[tuple[int, str]] = []
-    readable = 0
+    readable, spent, slowest = 0, 0.0, (0.0, _Event())
     for calendar in _calendars(text):
         left_out += _left_out_zones(calendar)
         series: dict[str, list[_Event]] = {}
@@ -80,14 +88,23 @@ def read_calendar(
             except _EventFault as fault:
                 left_out.append(event.left_out(fault))
         for events in series.values():
+            if spent > CALENDAR_SECONDS:
+                _, text = slowest[1].left_out(_EventFault(f"they take {slowest[0]:.1f} s; begin them later", "RRULE"))
+                raise CalendarUnreadable(
+                    f"its repetitions take over {CALENDAR_SECONDS:g} s to find; the slowest: {text}"
+                )
+            began = process_time()
             try:
                 occurrences = _occurrences(events, calendar, begins, ends)
                 made = [_shift(occurrence, known, calendar.zone) for occurrence in occurrences]
             except _EventFault as fault:
                 left_out.append(events[0].left_out(fault))
-                continue
-            readable += 1
-            shifts += [shift for shift in made if shift is not None and shift.begins < ends and shift.ends > begins]
+            else:
+                readable += 1
+                shifts += [shift for shift in made if shift is not None and shift.begins < ends and shift.ends > begins]
+            cost = process_time() - began
+            spent += cost
+            slowest = max(slowest, (cost, events[0]), key=itemgetter(0))
             if len(shifts) > MAX_EVENTS:
                 raise CalendarUnreadable(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
     reasons = tuple(text for _, text in sorted(left_out))
@@ -115,19 +132,28 @@ class _Event:
             raise _EventFault(str(error)) from None
         for name, reason in self.component.errors:
             raise _EventFault(str(reason), str(name or ""))
-        for name in ("DTSTART", "DTEND", "RECURRENCE-ID"):
-            value = self.component.get(name)
-            zone_name = value.params.get("TZID") if value is not None else None
-            if zone_name and isinstance(value.dt, datetime) and value.dt.tzinfo is None:
-                raise _EventFault(f'unknown time zone "{zone_name}"', name)
+        for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"):
+            for value in _listed(self.component.get(name)):
+                zone_name = value.params.get("TZID")
+                if zone_name and any(isinstance(at, datetime) and at.tzinfo is None for at in _times(value)):
+                    raise _EventFault(f'unknown time zone "{zone_name}"', name)
+        if "EXRULE" in self.component:
+            raise _EventFault("it is not supported; write EXDATE", "EXRULE")
         if problem := _rule_fault(self.component):
             raise _EventFault(problem, "RRULE")
         try:
             begins, ends = self.component.start, self.component.end
         except Exception as error:  # noqa: BLE001 - as above
             raise _EventFault(str(error)) from None
+        name = "DURATION" if "DURATION" in self.component else "DTEND"
         if _instant(ends, zone) < _instant(begins, zone):
-            raise _EventFault("it ends before it begins", "DTEND" if "DTEND" in self.component else "DURATION")
+            raise _EventFault("it ends before it begins", name)
+        if _is_cancelled(self.component):
+            return
+        if ends == begins:
+            raise _EventFault("it has no duration; add a DTEND or DURATION", name)
+        if "ATTENDEE" not in self.component and not _line(str(self.component.get("SUMMARY", ""))):
+            raise _EventFault("it has no name; add a SUMMARY or ATTENDEE", "SUMMARY")
 
     def left_out(self, fault: _EventFault) -> tuple[int, str]:
         """Line and text: event "Team birthday" (line 15): DTSTART: Wrong date format 20230230."""
@@ -204,6 +230,10 @@ def _left_out_zones(calendar: _Calendar) -> Iterator[tuple[int, str]]:
 def _rule_fault(event: Any) -> str:
     """Why an event does not repeat as a shift does."""
     for rule in _listed(event.get("RRULE")):
+        if unknown := [part for part in rule if not RULE_PARTS.fullmatch(part)]:
+            return f'"{unknown[0]}" is not known; use FREQ, UNTIL, COUNT, INTERVAL, WKST or BY… of RFC 5545'
+        if len(rule.get("UNTIL", ())) > 1:
+            return "UNTIL has several values; write one"
         if any(interval < 1 for interval in rule.get("INTERVAL", ())):
             return "INTERVAL must be 1 or more"
         often = str(next(iter(rule.get("FREQ", ())), "")).upper() in ("SECONDLY", "MINUTELY")
@@ -223,6 +253,7 @@ def _occurrences(events: Sequence[_Event], calendar: _Calendar, begins: datetime
     for event in events:
         made.add_component(event.component)
     try:
+        _complete_times([event.component for event in events], calendar.zone)
         with _processor_limit(SERIES_SECONDS):
             occurrences = [
                 occurrence
@@ -234,10 +265,44 @@ def _occurrences(events: Sequence[_Event], calendar: _Calendar, begins: datetime
             return [occurrence.as_component(keep_recurrence_attributes=False) for occurrence in occurrences]
     except _TooSlow:
         raise _EventFault("its repetitions take too long to find; begin them later", "RRULE") from None
-    except CalendarUnreadable:
+    except (CalendarUnreadable, _EventFault):
         raise
     except Exception as error:  # noqa: BLE001 - as above
         raise _EventFault(str(error)) from None
+
+
+def _complete_times(components: Sequence[Any], zone: tzinfo | None) -> None:
+    """Gives the times that a series names the type of its DTSTART: the library takes a date for midnight UTC.
+    Raises _EventFault."""
+    start = next((some for some in components if "RECURRENCE-ID" not in some), components[0]).start
+    for component in components:
+        for rule in _listed(component.get("RRULE")):
+            if "UNTIL" in rule:
+                rule["UNTIL"] = [_until(until, start, zone) for until in rule["UNTIL"]]
+        if isinstance(start, datetime):
+            for value in [*_listed(component.get("RDATE")), *_listed(component.get("RECURRENCE-ID"))]:
+                for at in getattr(value, "dts", [value]):
+                    if isinstance(at.dt, date) and not isinstance(at.dt, datetime):
+                        at.dt = datetime.combine(at.dt, start.timetz())
+
+
+def _until(until: date | datetime, start: date | datetime, zone: tzinfo | None) -> date | datetime:
+    """The last day of a series of days, in the zone of the calendar, or the last instant of one of times; a day that is
+    named counts whole. Raises _EventFault."""
+    last = until if isinstance(until, datetime) else datetime.combine(until, time.max)
+    last = last.replace(year=min(last.year, 9998))  # so that every zone has it
+    if not isinstance(start, datetime):
+        # A day is also written as its first or last second in UTC.
+        is_local = last.tzinfo is None or last.time() in (time(), time(23, 59, 59)) or zone is None
+        day = (last if is_local else last.astimezone(zone)).date()
+        if day < start:
+            raise _EventFault(f"UNTIL={until:%Y%m%d} is before DTSTART; name a later day", "RRULE")
+        return day
+    if last.tzinfo is None:
+        last = last.replace(tzinfo=start.tzinfo or zone)
+    if last < (start if start.tzinfo else start.replace(tzinfo=zone)):
+        raise _EventFault(f"UNTIL={until:%Y%m%d} is before DTSTART; name a later day", "RRULE")
+    return last.astimezone(UTC).replace(microsecond=0)
 
 
 @contextmanager
@@ -260,7 +325,7 @@ def _shift(event: Any, people: Mapping[str, str], zone: tzinfo | None) -> OnCall
     """The shift of an occurrence; None for one that is cancelled, or that everybody declined. `people`: by
     `name_key`."""
     begins, ends = _instant(event.start, zone), _instant(event.end, zone)
-    if ends <= begins or str(event.get("STATUS", "")).upper() == "CANCELLED":
+    if ends <= begins or _is_cancelled(event):
         return None
     attendees = sorted(_listed(event.get("ATTENDEE")), key=lambda attendee: _answer(attendee) != "ACCEPTED")
     coming = [attendee for attendee in attendees if _answer(attendee) != "DECLINED"]
@@ -271,6 +336,10 @@ def _shift(event: Any, people: Mapping[str, str], zone: tzinfo | None) -> OnCall
     names = [name for name in names if name and name_key(name) not in declined]
     person = next((people[name_key(name)] for name in names if name_key(name) in people), names[0] if names else "")
     return OnCallShift(person, begins, ends) if person else None
+
+
+def _is_cancelled(event: Any) -> bool:
+    return str(event.get("STATUS", "")).upper() == "CANCELLED"
 
 
 def _answer(attendee: Any) -> str:
@@ -284,12 +353,17 @@ def _names(attendee: Any) -> tuple[str, str, str]:
     return _line(str(attendee.params.get("CN", ""))), _line(address), _line(address.partition("@")[0])
 
 
+def _times(value: Any) -> list[Any]:
+    """Those of a property with one or several."""
+    return [at.dt for at in getattr(value, "dts", [value])]
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _line(text: str) -> str:
-    return clean_line(text, NAME_LIMIT).strip()
+    return sanitize(text, limit=NAME_LIMIT, on_one_line=True).strip()
 
 
 def _instant(at: date | datetime, zone: tzinfo | None) -> datetime:
@@ -300,4 +374,7 @@ def _instant(at: date | datetime, zone: tzinfo | None) -> datetime:
         if zone is None:
             raise _EventFault("its time zone is that of the calendar, and X-WR-TIMEZONE is unknown", "DTSTART")
         at = at.replace(tzinfo=zone)
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise _EventFault("its time is out of range", "DTSTART") from None

@@ -144,9 +144,8 @@ class AlertRouter:
             if not route.fallback:
                 continue
             until, since = micros(now - FALLBACK_AFTER), micros(now - MAX_FALLBACK_AGE)
-            after = format_duration(FALLBACK_AFTER)
             for alert in rows.undelivered_alerts(self._store, name, until, since, route.fallback):
-                line = f'Route "{alert.route}" has not confirmed this in {after}; this route is its fallback.'
+                line = unconfirmed_text(alert.route, FALLBACK_AFTER)
                 last = f" Last answer: {alert.error}" if alert.error else ""
                 forwarded.append((alert.id, rows.as_fallback(alert, route.fallback, line + last, line)))
         if forwarded:
@@ -166,6 +165,10 @@ class AlertRouter:
                 shadow = self._shadow if self._shadow != delivery.route else ""
                 alert, times = _parked_alert(delivery, recipient), (micros(now), delivery.news_us)
                 notify_or_record(self._store, fence, self.url_sources, alert, shadow, *times)
+
+
+def unconfirmed_text(route: str, after: timedelta) -> str:
+    return f'Route "{route}" has not confirmed this in {format_duration(after)}; this route is its fallback.'
 
 
 def parked_alert_key(route: str) -> str:

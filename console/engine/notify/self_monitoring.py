@@ -38,7 +38,8 @@ from console.store.alerts import HEADWAY_RESOLVED, NewAlert
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.store.outbox import DueDelivery
-from console.text.cleaning import clean_line, one_line
+from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import real_now
 from console.timing.formats import timestamp_text
 from console.timing.zones import zone_of
@@ -54,7 +55,7 @@ SECOND_SECONDS = 120.0
 in a chat. Without a store it cannot know whether the engine with the lease lives and has notified: its message is
 marked as a possible duplicate."""
 SECOND = Lines(("May be a duplicate: the engine with the lease may have notified of this.",))
-_TITLES = {
+PROBLEM_TITLES = {
     STORE: "cannot send alerts, store unavailable",
     OUTBOX: "cannot send alerts, the outbox keeps failing",
     PARTS: "degraded, engine workers keep failing",
@@ -148,7 +149,13 @@ class SelfMonitor:
                 reported is None or now - reported >= RETRY_SECONDS
             ):
                 self._notified_at[key] = now
-                self._notify(channel, fence, key, one_line(channel.secrets.mask(text), 500), reported is not None)
+                self._notify(
+                    channel,
+                    fence,
+                    key,
+                    sanitize(text, channel.secrets.mask, 500, on_one_line=True),
+                    reported is not None,
+                )
 
     def note_standby(self, channel: NotificationChannel, seconds: float) -> None:
         """Notes that another engine has the lease of a usable store: no problem is sent from memory any more. If that
@@ -199,7 +206,7 @@ class SelfMonitor:
         self._reminders[key] = self._reminders.get(key, 0) + 1 if is_repeat else 0
         route = channel.config.alerts.default_route
         made = real_now()
-        title = _TITLES[key] if text else _RESOLVED[key]
+        title = PROBLEM_TITLES[key] if text else _RESOLVED[key]
         for end in self._ends if text else ():
             if end.alert.dedup_key == key:
                 end.ended.set()
@@ -226,7 +233,7 @@ class SelfMonitor:
         except LeaseLost:
             raise
         except StoreError as error:
-            log.warning("it leaves from memory", error=channel.secrets.mask(str(error)))
+            log.warning("it leaves from memory", error=sanitize(str(error), channel.secrets.mask))
         urls = range(len(channel.config.routes[alert.route].urls))
         self._send(channel, alert, made, [place for place in urls if places is None or place in places])
 
@@ -251,7 +258,7 @@ class SelfMonitor:
             tries += 1
             sent = self._send_once(channel, unrecorded, place)
             refusals = refusals + 1 if sent.for_good else 0
-            error = clean_line(channel.secrets.mask(sent.reason), 300)
+            error = sanitize(sent.reason, channel.secrets.mask, 300, on_one_line=True)
             with unrecorded.lock:
                 lost = sent.arrived is None or (
                     place in unrecorded.outcomes and unrecorded.outcomes[place].maybe_arrived
@@ -324,7 +331,7 @@ class SelfMonitor:
 
 
 def _alert(route: str, key: str, kind: AlertKind, text: str, estate: str, made: datetime, zone: str) -> NewAlert:
-    title = f"{KIND_LABELS[kind]}Headway {clean_line(estate)}: {_TITLES[key] if text else _RESOLVED[key]}"
+    title = f"{KIND_LABELS[kind]}Headway {clean_line(estate)}: {PROBLEM_TITLES[key] if text else _RESOLVED[key]}"
     at = Lines((f"Sent at {timestamp_text(made, zone_of(zone))}.",))
     steps = (Facts((("Do", CommandRef("headway status")),)), Lines(("Then read the engine's log.",)))
     alert = self_alert(route, key, title, text, (*steps, at) if text else (at,))

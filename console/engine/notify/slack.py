@@ -32,7 +32,7 @@ from console.engine.notify.senders import tls_context
 from console.engine.worker import Pulse
 from console.engine.write_api import EngineCall
 from console.store.errors import NotAllowed, ReasonNeeded, StoreError
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 from console.timing.durations import parse_duration
 from console.timing.formats import timestamp_text
@@ -88,7 +88,7 @@ def _accepted(method: str, token: str, fix: str) -> set[str]:
     answer = reply.table()
     if not answer.get("ok"):
         needed = f" (needed: {answer['needed']})" if answer.get("needed") else ""
-        raise AccessRefused(clean_line(f"{method} answered {answer.get('error')}{needed}. {fix}"))
+        raise AccessRefused(sanitize(f"{method} answered {answer.get('error')}{needed}. {fix}", on_one_line=True))
     return set(filter(None, reply.headers.get("x-oauth-scopes", "").replace(" ", "").split(",")))
 
 
@@ -143,7 +143,7 @@ class SlackButtons:
         try:
             client = self._opened()
         except ConnectorError as error:
-            reason = clean_line(self._secrets.mask(str(error)))
+            reason = sanitize(str(error), self._secrets.mask, on_one_line=True)
             if reason != self._error:
                 log.warning("no connection to Slack", error=reason)
             self._error = reason

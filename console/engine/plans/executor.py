@@ -21,7 +21,7 @@ from console.store import plans
 from console.store.alerts import AlertRouting
 from console.store.db.change_detector import open_change_detector
 from console.store.db.database import Database
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.plans")
@@ -64,7 +64,7 @@ class PlanExecutor:
                 moves = next_moves(plan, self._clock.now())
             except plans.UNREADABLE as error:
                 log.warning("plan cannot be decided", plan=plan.id, exc_info=error)
-                unreadable[plan.id] = clean_line(str(error))
+                unreadable[plan.id] = sanitize(str(error), on_one_line=True)
                 continue
             for move in moves:
                 self._make(fence, plan, move)

@@ -16,6 +16,7 @@ from connectors.sdk.contract import Listener
 from connectors.sdk.secrets import SecretStore
 from console.engine.connector_pool import ConnectorTarget
 from console.engine.worker import Pulse
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.inbound")
 
@@ -110,7 +111,7 @@ class InboundListeners:
 
     def _log_once(self, listener: _OpenListener, text: str) -> None:
         """Logs a problem once while it stays the same."""
-        text = self._secrets.mask(text)
+        text = sanitize(text, self._secrets.mask)
         if text != self._logged.get(listener.key, ""):
             self._logged[listener.key] = text
             log.warning("inbound endpoint has a problem", target=listener.target.name, error=text or "resolved")

@@ -16,18 +16,10 @@ from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunReco
 from connectors.sdk.secrets import SecretStore
 from console.store.ingest.batch import IngestBatch
 from console.store.names import encode_name, is_too_long_name
-from console.text.cleaning import clean
-from console.text.redact import MASK, is_secret_name, mask_secrets
+from console.text.redact import MASK, Mask, is_secret_name, sanitize
 from console.timing.schedule import schedule_text
 
 DEPTH_LIMIT_TEXT = {"context_left_out": "nested too deep"}
-Mask = Callable[[str], str]
-"""Masks known secrets (`SecretStore.mask`)."""
-
-
-def sanitize_text(text: str, mask: Mask) -> str:
-    """External text without secrets and control sequences."""
-    return mask_secrets(clean(mask(text))) if text else ""
 
 
 def sanitize_log(chunk: LogChunk, secrets: SecretStore, start: str | None = None) -> str:
@@ -35,13 +27,13 @@ def sanitize_log(chunk: LogChunk, secrets: SecretStore, start: str | None = None
     text = chunk.text
     if start is None and chunk.cut:
         text = text.partition("\n")[2] or text
-    masked = secrets.mask_part(text, start is not None or chunk.cut, chunk.next is not None)
-    return mask_secrets(clean(masked)) if text else ""
+    begins_cut, ends_cut = start is not None or chunk.cut, chunk.next is not None
+    return sanitize(text, partial(secrets.mask_part, begins_cut=begins_cut, ends_cut=ends_cut))
 
 
 def sanitizer(secrets: SecretStore) -> Callable[[str], str]:
-    """`sanitize_text` with the mask of these secrets."""
-    return partial(sanitize_text, mask=secrets.mask)
+    """`sanitize` with the mask of these secrets."""
+    return partial(sanitize, known=secrets.mask)
 
 
 def map_texts(value: Any, shown: Callable[[str], str]) -> Any:
@@ -66,14 +58,15 @@ def sanitize_inventory(inventory: Inventory, mask: Mask) -> Inventory:
 
 
 def sanitize_poll(poll: Poll, mask: Mask) -> Poll:
-    messages = {text: _sanitize_optional(text, mask) for text in {run.message for run in poll.runs}}
+    found = {text for run in poll.runs for text in (run.message, run.reason, run.native_state)}
+    texts = {text: sanitize(text, mask) for text in found}
     return replace(
         poll,
-        runs=tuple(_sanitize_run(run, messages[run.message], mask) for run in poll.runs),
+        runs=tuple(_sanitize_run(run, texts, mask) for run in poll.runs),
         skipped=tuple(_sanitize_skipped(skipped, mask) for skipped in poll.skipped),
-        warnings=tuple(_sanitize_optional(warning, mask) for warning in poll.warnings),
-        stopped=_sanitize_optional(poll.stopped, mask),
-        gaps=tuple(replace(gap, reason=_sanitize_optional(gap.reason, mask)) for gap in poll.gaps),
+        warnings=tuple(sanitize(warning, mask) for warning in poll.warnings),
+        stopped=sanitize(poll.stopped, mask),
+        gaps=tuple(replace(gap, reason=sanitize(gap.reason, mask)) for gap in poll.gaps),
     )
 
 
@@ -109,43 +102,38 @@ def _sanitize_job(job: JobRecord, mask: Mask) -> JobRecord:
     schedule = job.schedule.text or schedule_text(job.schedule)
     return replace(
         job,
-        title=_sanitize_optional(job.title, mask),
-        definition=_sanitize_optional(job.definition, mask),
-        schedule=replace(job.schedule, text=_sanitize_optional(schedule, mask)),
-        run_as=_sanitize_optional(job.run_as, mask),
-        native_url=_sanitize_optional(job.native_url, mask),
-        owner=_sanitize_optional(job.owner, mask),
+        title=sanitize(job.title, mask),
+        definition=sanitize(job.definition, mask),
+        schedule=replace(job.schedule, text=sanitize(schedule, mask)),
+        run_as=sanitize(job.run_as, mask),
+        native_url=sanitize(job.native_url, mask),
+        owner=sanitize(job.owner, mask),
     )
 
 
-def _sanitize_run(run: RunRecord, message: str, mask: Mask) -> RunRecord:
-    if not (message or run.context or run.native_url):
-        return run
-    url = _sanitize_optional(run.native_url, mask)
+def _sanitize_run(run: RunRecord, texts: Mapping[str, str], mask: Mask) -> RunRecord:
+    """The run; `texts`: its message, reason and state, sanitized once for all runs that have the same."""
+    message, reason, state = texts[run.message], texts[run.reason], texts[run.native_state]
+    url = sanitize(run.native_url, mask)
     try:
         context = _sanitize_values(run.context, mask)
     except RecursionError:  # nested too deep: the run is stored without it
         context = dict(DEPTH_LIMIT_TEXT)
-    return replace(run, message=message, native_url=url, context=context)
+    return replace(run, message=message, reason=reason, native_state=state, native_url=url, context=context)
 
 
 def _sanitize_skipped(skipped: SkippedRecord, mask: Mask) -> SkippedRecord:
     return replace(
         skipped,
-        where=_sanitize_optional(skipped.where, mask),
-        reason=_sanitize_optional(skipped.reason, mask),
-        sample=_sanitize_optional(skipped.sample, mask),
+        where=sanitize(skipped.where, mask),
+        reason=sanitize(skipped.reason, mask),
+        sample=sanitize(skipped.sample, mask),
     )
 
 
-def _sanitize_optional(text: str, mask: Mask) -> str:
-    return mask_secrets(mask(text)) if text else ""
-
-
 def _sanitize_values(values: Mapping[str, Any], mask: Mask, below: bool = False) -> dict[str, Any]:
-    return {
-        name: _sanitize_value(value, f"{name}=", mask, below or is_secret_name(name)) for name, value in values.items()
-    }
+    named = ((sanitize(name, mask), value) for name, value in values.items())
+    return {name: _sanitize_value(value, f"{name}=", mask, below or is_secret_name(name)) for name, value in named}
 
 
 def _sanitize_value(value: Any, after: str, mask: Mask, below: bool) -> Any:
@@ -157,4 +145,4 @@ def _sanitize_value(value: Any, after: str, mask: Mask, below: bool) -> Any:
         return [_sanitize_value(item, after, mask, below) for item in value]
     if below and value is not None and not isinstance(value, bool):
         return MASK[: len(value)] if isinstance(value, str) else MASK
-    return _sanitize_optional(after + value, mask).removeprefix(after) if isinstance(value, str) else value
+    return sanitize(value, mask, after=after) if isinstance(value, str) else value

@@ -272,7 +272,7 @@ class EngineAssembly:
             self._inbound.trouble(),
             self.retention.trouble,
         ]
-        troubles += [self.endpoints.trouble] if self.endpoints is not None else []
+        troubles += self.endpoints.problems() if self.endpoints is not None else []
         troubles += [self.slack.trouble] if self.slack is not None else []
         troubles += [self.status_page.trouble] if self.status_page is not None else []
         troubles += [self.shards.trouble()] if self.shards is not None else []

@@ -19,7 +19,7 @@ from console.config.loading import load_config
 from console.config.paths import config_files, read_config
 from console.config.sections import Config
 from console.engine.worker import Pulse
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.engine")
 
@@ -112,7 +112,9 @@ class ConfigWatcher:
             self.config = config
 
     def _refuse(self, text: str) -> None:
-        trouble = clean_line(self._mask(f"the changed config is invalid, the previous one stays in use: {text}"))
+        trouble = sanitize(
+            f"the changed config is invalid, the previous one stays in use: {text}", self._mask, on_one_line=True
+        )
         if trouble != self.trouble.partition(" (since ")[0]:
             log.warning("the config cannot be used", error=trouble)
             self.trouble = f"{trouble} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"

@@ -17,7 +17,7 @@ from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, checked_origin
 from console.engine.supervisor.health import EngineHealth
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.ping")
 
@@ -96,7 +96,7 @@ class DeadMansSwitch:
             fetch(self._secrets(self._url))
             failed = ""
         except (PingFailed, ConnectorError) as error:
-            failed = clean_line(self._secrets.mask(str(error)), MESSAGE_LIMIT)
+            failed = sanitize(str(error), self._secrets.mask, MESSAGE_LIMIT, on_one_line=True)
         self._health.set_ping_error(failed)
         self._log_once(failed)
 

@@ -29,7 +29,7 @@ from console.store.db import lease as leases
 from console.store.db.database import Database, open_database
 from console.store.db.lease import HeldLease, LeaseHolder, holder_name, is_provably_dead
 from console.store.errors import LeaseLost, StoreError, StoreOutdated, StoreTooNew, StoreUnusable, is_full
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.engine")
 
@@ -42,6 +42,7 @@ FINISH_SECONDS = 1.5
 MIN_JOIN_SECONDS = 0.5
 """For the release of shards after all other work."""
 PR_SET_PDEATHSIG = 1
+WAITS_FOR_STORE = "the engine waits for its store"
 TAKES_OVER = "this engine takes over when that one stops or dies"
 POLLS_MEANWHILE = f"this engine polls its share of the systems; {TAKES_OVER.removeprefix('this engine ')}"
 
@@ -56,7 +57,7 @@ def open_store(url: str, mask: Callable[[str], str]) -> Database:
             if not is_full(error):
                 raise
             if not waits:
-                log.warning("the engine waits for its store", error=mask(str(error)))
+                log.warning(WAITS_FOR_STORE, error=sanitize(str(error), mask))
             waits = True
             time.sleep(STANDBY_SECONDS)
 
@@ -197,9 +198,9 @@ class Engine:
 
     def _store_trouble(self, error: StoreError, began: float | None) -> None:
         """Reports a store error once while it stays the same, and waits a little. `began`: as `SelfMonitor.report`."""
-        text = self._parts.secrets.mask(str(error))
+        text = sanitize(str(error), self._parts.secrets.mask)
         if text != self._last_trouble:
-            log.warning("the engine waits for its store", error=text)
+            log.warning(WAITS_FOR_STORE, error=text)
         self._last_trouble = text
         self._own.report(self._parts, None, {STORE: text}, began)
         self._end.wait(STANDBY_SECONDS)
@@ -212,7 +213,7 @@ class Engine:
         self._end.wait(STANDBY_SECONDS)
 
     def _trouble_text(self, error: Exception) -> str:
-        return clean_line(self._parts.secrets.mask(f"{type(error).__name__}: {error}"), MESSAGE_LIMIT)
+        return sanitize(f"{type(error).__name__}: {error}", self._parts.secrets.mask, MESSAGE_LIMIT, on_one_line=True)
 
     def _work_under(self, lease: HeldLease) -> None:
         """Runs until the lease is lost or the engine stops. A newer config starts under the next fence of the same
@@ -321,7 +322,7 @@ class Engine:
             except (LeaseLost, StoreTooNew, StoreOutdated):
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
-                log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
+                log.warning("lease not renewed", error=sanitize(str(error), self._parts.secrets.mask))
                 if isinstance(error, StoreError):
                     self._own.report(self._parts, None, {STORE: str(error)}, began)
 
@@ -341,7 +342,7 @@ class Engine:
         try:
             leases.release_lease(self._parts.store, lease)
         except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
-            log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
+            log.warning("lease not freed", error=sanitize(str(error), self._parts.secrets.mask))
 
 
 def _persistent_troubles(failures: Sequence[WorkerFailures], *troubles: str) -> dict[str, str]:

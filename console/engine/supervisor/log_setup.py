@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
@@ -14,7 +15,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from connectors.sdk.secrets import SecretStore
-from console.text.cleaning import clean
+from console.text.redact import sanitize
 
 _files: list[TextIO] = []
 """The present log file."""
@@ -45,7 +46,7 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
         _files.append(stream)
 
     def masked(_logger: Any, _name: str, event: Any) -> Any:
-        return _masked(event, lambda text: clean(secrets.mask(text)))
+        return _masked(event, partial(sanitize, known=secrets.mask))
 
     structlog.configure(
         processors=[

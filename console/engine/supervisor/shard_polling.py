@@ -39,7 +39,7 @@ from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
 from console.store.ingest import targets
 from console.store.meta import get_meta
-from console.text.cleaning import clean_line
+from console.text.redact import sanitize
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.poll")
@@ -127,7 +127,7 @@ class ShardPolling:
         try:
             shards.leave(self._store, self._holder, self._held)
         except Exception as error:  # noqa: BLE001 - the shards are free when the lease expires
-            log.warning("shards not released", error=self._secrets.mask(str(error)))
+            log.warning("shards not released", error=sanitize(str(error), self._secrets.mask))
 
     def step(self, newest: Config, lease_seconds: float) -> None:
         """One renewal, with what follows from it. Raises StoreError."""
@@ -275,7 +275,7 @@ class ShardPolling:
 
     def _report(self, trouble: object, error: Exception | None = None) -> None:
         """Reports a problem once while it stays the same."""
-        text = clean_line(self._secrets.mask(str(trouble).partition("\n")[0]), MESSAGE_LIMIT)
+        text = sanitize(str(trouble).partition("\n")[0], self._secrets.mask, MESSAGE_LIMIT, on_one_line=True)
         text += GRANTS_FIX if is_not_permitted(error) else ""
         message = f"shards not renewed: {text}" if text else ""
         if message != self._trouble:
