@@ -141,7 +141,7 @@ FAULTS: dict[int, Fault] = {
     13: Fault(
         "another process locks the store",
         (
-            "test_f13_another_process_locks_the_store_for_seconds_and_all_go_on",
+            "test_f13_another_process_locks_the_store_and_all_go_on",
             "test_f13_a_writer_waits_for_another_one_and_readers_go_on_reading",
             "test_f13_writers_of_one_process_queue",
         ),

@@ -685,7 +685,7 @@ BY_POSITION = {
     "store/db/session.py": "(key, *values)",  # values to be written
     "store/ingest/merge.py": "*content, observed_us = row",  # by name, ingest loses a twentieth of its speed
     "store/ingest/records.py": "*row",  # as before
-    "store/snapshot/facts.py": "partial_input, _ = row",  # by name, loading runs takes half as long again
+    "store/snapshot/facts.py": "period_kind, _ = row",  # by name, loading runs takes half as long again
 }
 
 

@@ -24,6 +24,7 @@ from connectors.sdk.records import SkippedRecord
 from connectors.sdk.states import RunState
 from console.cli.engine_process import start_engine_if_needed
 from console.config.sections import Config, DependencySettings
+from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 from console.domain.settings import JobSetting
 from console.engine.worker import Worker
@@ -249,7 +250,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
             for line in (("rerun", "fake/extract"), ("recover", "INC-0001")):
                 done = headway(bench.url, *line, *more)
                 assert 4 == done.code
-                assert 'fake/extract: its owner marked it rerun = "never"' in done.err
+                assert f"fake/extract: {NEVER_RERUN}" in done.err
                 assert "nothing was sent" in done.err
         with bench.reads() as reads:
             assert ([], []) == (bench.scheduler.acted, list(reads.actions.list_actions()))
@@ -276,7 +277,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
         (("incident", "INC-0999"), 6, '"INC-0999" not found'),
         (("incident", "INC-x"), 2, '"INC-x" is not an incident; write INC-0001'),
         (("job", "id:99999999999999999999"), 6, '"id:99999999999999999999" not found'),
-        (("job", "list", "--limit", "-3"), 2, "'-3' is not a whole number of at least 1"),
+        (("job", "list", "--limit", "-3"), 2, "argument --limit: '-3' "),
         (("log", "fake/extract", "--run", "9" * 30), 2, "is not a whole number of at least 0"),
     ],
 )

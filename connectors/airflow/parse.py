@@ -30,7 +30,7 @@ from connectors.sdk.cron_syntax import croniter_steps
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, ProofLevel, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
 
 RUN_STATES: dict[str, RunState] = {
@@ -86,6 +86,12 @@ class AirflowPeriod:
     run_started_at: datetime | None = None
     """Where it is known: a waiting task of Airflow 2 has no time of its own."""
 
+    @property
+    def kind(self) -> PeriodKind:
+        """RUN for a run that is not of a scheduled instant: its key is its id."""
+        is_instant = self.at is not None and self.key == instant_key(self.at)
+        return PeriodKind.INSTANT if is_instant else PeriodKind.RUN
+
 
 def attempt_key(run_id: str, queued_at: str) -> str:
     """An attempt of a DAG run: a clear keeps the run's id and overwrites queued_at."""
@@ -124,6 +130,7 @@ def run_record(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> Run
         evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
         period_key=period.key,
         period_at=period.at,
+        period_kind=period.kind,
         interval_start=period.interval_start,
         queued_at=None if row.get("no_queue_time") else fields.instant(row, "queued_at"),
         started_at=started,
@@ -315,6 +322,7 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
         evidence=RunEvidence.INFERRED if is_inferred else RunEvidence.NATIVE,
         period_key=period.key,
         period_at=period.at,
+        period_kind=period.kind,
         interval_start=period.interval_start,
         queued_at=queued,
         started_at=started,
@@ -358,6 +366,7 @@ def cleared_record(
         evidence=RunEvidence.INFERRED,
         period_key=period.key,
         period_at=period.at,
+        period_kind=period.kind,
         interval_start=period.interval_start,
         started_at=started_at,
         message=message,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from connectors.sdk.aws.values import from_milliseconds, reference
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
-from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.states import PeriodKind, ProofLevel, RunState
 
 STATES = {  # JobStatus, Batch User Guide, "Job states"
     "SUBMITTED": RunState.QUEUED,
@@ -85,7 +86,8 @@ def runs(row: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], region: st
     is_open = STATES.get(str(row["status"]), RunState.UNKNOWN).is_open
     last = past.pop() if past and not is_open else {}  # {}: it has not begun
     earlier = [_past(row, item, number, region) for number, item in enumerate(past, 1)]
-    return [*earlier, _last(row, last, len(past) + 1, inputs, region)]
+    queued = from_milliseconds((past[-1] if past else {}).get("stoppedAt") or row.get("createdAt"))
+    return [*earlier, replace(_last(row, last, len(past) + 1, inputs, region), queued_at=queued)]
 
 
 def _past(row: Mapping[str, Any], attempt: Mapping[str, Any], number: int, region: str) -> RunRecord:
@@ -107,6 +109,7 @@ def _last(
     row: Mapping[str, Any], attempt: Mapping[str, Any], number: int, inputs: Sequence[Mapping[str, Any]], region: str
 ) -> RunRecord:
     state, native = state_of(row), str(row["status"])
+    state = RunState.RETRYING if number > 1 and state in (RunState.QUEUED, RunState.WAITING) else state
     container = attempt.get("container") or row.get("container") or {}
     began = from_milliseconds(attempt.get("startedAt") or row.get("startedAt"))
     ended = None if state.is_open else from_milliseconds(attempt.get("stoppedAt") or row.get("stoppedAt"))
@@ -120,7 +123,6 @@ def _last(
         **_identity(row, number, region),
         state=state,
         native_state=native,
-        queued_at=from_milliseconds(row.get("createdAt")),
         **_times(began, ended),
         exit_code=None if state.is_open else _exit_code(container),
         message=masked_head(": ".join(dict.fromkeys(str(item) for item in reported if item)), TEXT_CHARACTERS),
@@ -138,6 +140,7 @@ def _identity(row: Mapping[str, Any], number: int, region: str) -> dict[str, Any
         "job": name,
         "attempt_key": f"{job_id}#{number}",
         "period_key": job_id,
+        "period_kind": PeriodKind.RUN,
         "period_at": from_milliseconds(row.get("createdAt")),
         "native_ref": json.dumps({"job": job_id, "attempt": number}),
         "native_url": f"https://{region}.console.aws.amazon.com/batch/home?region={region}#jobs/detail/{job_id}",

@@ -21,7 +21,7 @@ from connectors.sdk.fields import local_instant, masked_head
 from connectors.sdk.records import SkippedRecord
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
-from console.text.redact import mask_secrets
+from console.text.redact import sanitize
 
 PRIORITY = re.compile(r"(?:<\d{1,3}>(?:1 )?)?")
 """RFC 3164 and, with a version, RFC 5424."""
@@ -105,7 +105,7 @@ class CronEvent:
     def evidence(self) -> str:
         """The line without the job's command and without secrets: cursor and reference keep it."""
         if self.kind not in (CronEventKind.CMD, CronEventKind.END) or not self.text:
-            return mask_secrets(self.line)
+            return sanitize(self.line)
         before, _, after = self.line.rpartition(self.text)
         return f"{before}…{after}"
 

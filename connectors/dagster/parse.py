@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, ProofLevel, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
 
 STATES: dict[str, RunState] = {
@@ -37,6 +37,11 @@ DEFAULT_REPOSITORY = "__repository__"
 ASSET_JOB_PREFIX = "__ASSET_JOB"
 KEY_TAG, PERIOD_TAG = "headway/key", "headway/period"
 """On runs that we started. Dagster copies tags to re-executions, so the key's tag also names the parent run."""
+RETRY_NUMBER_TAG, MAX_RETRIES_TAG = "dagster/retry_number", "dagster/max_retries"
+WILL_RETRY_TAG, RETRY_RUN_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
+"""Of a failed run: whether the daemon launches another try, and the run that it launched."""
+RETRY_WITHIN, UNTAGGED_RETRY_WITHIN = timedelta(days=1), timedelta(hours=1)
+"""How long after its end a failed run waits for its next try: by its tag, and where only its tries are numbered."""
 MAX_NAMED_STEPS = 12
 NO_HELD_SCHEDULES: Mapping[str, Collection[str]] = {}
 
@@ -84,17 +89,20 @@ def run_ref(run: str) -> str:
     return json.dumps({"run": run})
 
 
-def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
-    """One run; a re-execution is a separate run. `red`: its failed steps."""
+def run_record(row: Any, red: Iterable[str], url: str, repeated: Collection[str] = ()) -> RunRecord:
+    """One run: an attempt of the first one of its re-executions. `red`: its failed steps. `repeated`: ids of runs that
+    others repeat, so that a failed one does not wait for its next try any more."""
     row = fields.table(row)
     run_id, native = fields.text(row, "runId"), fields.text(row, "status")
     state, names = state_of(native), sorted(red)
+    if state is RunState.FAILED and run_id not in repeated and will_retry(row):
+        state = RunState.RETRYING
     stats = fields.subtable(row, "stats")
     if state is RunState.SUCCEEDED and (names or fields.number(stats, "stepsFailed", 0) > 0):
         state = RunState.PARTIAL
     started, ended = parse_seconds(row, "startTime"), parse_seconds(row, "endTime")
     ended = None if state.is_open or ended is None else max(ended, started or ended)
-    key, at = _run_period(row, run_id)
+    key, at, kind = _run_period(row, run_id)
     return RunRecord(
         job=run_job_id(row),
         attempt_key=run_id,
@@ -103,17 +111,43 @@ def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
         evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
         period_key=key,
         period_at=at,
+        period_kind=kind,
         again_of="" if (root := fields.optional_text(row, "rootRunId")) == run_id else root,
         queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
         ended_at=ended,
         message=f"steps not green: {fields.listed(names, MAX_NAMED_STEPS)}" if names else "",
-        reason="slot" if native == "QUEUED" else "",
+        reason="slot" if native == "QUEUED" else "time" if state is RunState.RETRYING else "",
         native_ref=run_ref(run_id),
         native_url=f"{url}/runs/{quote(run_id, safe='')}",
         action_key=action_key(row),
         context=_run_context(row),
     )
+
+
+def will_retry(row: Row) -> bool:
+    """Whether Dagster's daemon is about to launch another try of a failed run. It tags the run once it has decided, and
+    again with the new run; older code servers and daemons leave only the numbers of the tries."""
+    tags = parse_tags(row)
+    ended = parse_seconds(row, "endTime") or parse_seconds(row, "updateTime") or parse_seconds(row, "creationTime")
+    if ended is None or tags.get(RETRY_RUN_TAG):
+        return False
+    since = datetime.now(UTC) - ended
+    if (answer := tags.get(WILL_RETRY_TAG)) is not None:
+        return answer.strip().lower() == "true" and since < RETRY_WITHIN
+    if tags.get("dagster/failure_reason") == "STEP_FAILURE" and _is_false(tags, "dagster/retry_on_asset_or_op_failure"):
+        return False
+    return _count(tags, RETRY_NUMBER_TAG) < _count(tags, MAX_RETRIES_TAG) and since < UNTAGGED_RETRY_WITHIN
+
+
+def _is_false(tags: Mapping[str, str], name: str) -> bool:
+    return tags.get(name, "").strip().lower() == "false"
+
+
+def _count(tags: Mapping[str, str], name: str) -> int:
+    """0 for a tag that is missing or no number."""
+    value = tags.get(name, "").strip()
+    return int(value) if _COUNT.fullmatch(value) else 0
 
 
 def action_key(row: Row) -> str | None:
@@ -123,18 +157,18 @@ def action_key(row: Row) -> str | None:
     return key if is_own_tag and ACTION_KEY.fullmatch(key) else None
 
 
-def _run_period(row: Row, run_id: str) -> tuple[str | None, datetime | None]:
+def _run_period(row: Row, run_id: str) -> tuple[str | None, datetime | None, PeriodKind]:
     """Ours by our tag, of a partition the partition; of a schedule only the start is known: None, where
     `again_of` says whose start counts. Else the first run of those that were executed again."""
     tags = parse_tags(row)
     if tags.get(PERIOD_TAG) and KEY_TAG in tags:
         at = fields.instant(tags, PERIOD_TAG)
-        return (instant_key(at), at) if at else (tags[PERIOD_TAG], None)
+        return (instant_key(at), at, PeriodKind.INSTANT) if at else (tags[PERIOD_TAG], None, PeriodKind.RUN)
     if partition := tags.get("dagster/partition"):
-        return partition, None
+        return partition, None, PeriodKind.NAME
     if "dagster/schedule_name" in tags:
-        return None, None
-    return fields.optional_text(row, "rootRunId") or run_id, None
+        return None, None, PeriodKind.RUN
+    return fields.optional_text(row, "rootRunId") or run_id, None, PeriodKind.RUN
 
 
 def _run_context(row: Row) -> Mapping[str, Any]:
@@ -147,6 +181,7 @@ def _run_context(row: Row) -> Mapping[str, Any]:
         "partition": tags.get("dagster/partition"),
         "backfill": tags.get("dagster/backfill"),
         "why": tags.get("dagster/failure_reason"),
+        "retry": tags.get(RETRY_NUMBER_TAG),
         "steps": row.get("stepKeysToExecute"),
     }
     return fields.bounded_context(context, "steps")

@@ -24,6 +24,7 @@ from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreacha
 from connectors.sdk.fields import masked_head
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef
+from connectors.sdk.states import RunState
 
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)
@@ -45,12 +46,19 @@ class DagsterCursor:
 class DagsterPoller:
     def __init__(self, client: DagsterClient, watched: Callable[[str], bool], url: str) -> None:
         self._client, self._watched, self._url, self._reported = client, watched, url, ReportedRuns()
+        self._rows: dict[str, tuple[Any, Sequence[str]]] = {}
+        """Run -> its row and failed steps, of this poll's runs that wait for their next try."""
+        self._repeated: set[str] = set()
+        """Runs that others of this poll repeat."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. A calm poll costs one call, and one more where runs are open."""
         result = PollResult()
+        self._rows, self._repeated = {}, set()
         mark, has_more = self._walk(result.cursor_or_first(cursor, DagsterCursor(EPOCH)), result)
         self._read_open_runs(open_runs, result)
+        for run_id in self._rows.keys() & self._repeated:
+            result.add(parse.run_record(*self._rows[run_id], self._url, self._repeated))
         seen_until = None if has_more or not result.complete else mark.since
         poll = result.poll(fields.as_json(mark), more=has_more, clock=self._client.clock, seen_until=seen_until)
         return self._reported.filtered(poll, cursor)
@@ -99,7 +107,12 @@ class DagsterPoller:
         red = self._failed_steps(rows, result)
 
         def record_of(row: Any) -> RunRecord:
-            return parse.run_record(row, red.get(str(fields.table(row).get("runId")), ()), self._url)
+            steps = red.get(str(fields.table(row).get("runId")), [])
+            record = parse.run_record(row, steps, self._url)
+            self._repeated.add(fields.optional_text(row, "parentRunId"))
+            if record.state is RunState.RETRYING and self._watched(record.job):
+                self._rows[record.attempt_key] = row, steps
+            return record
 
         records = fields.readable(rows, record_of, "runs", result.skipped)
         result.add_all(record for record in records if self._watched(record.job))

@@ -18,7 +18,7 @@ from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import RunRecord, RunRef, Schedule
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
 RETENTION = timedelta(days=60)  # "Runs are automatically removed after 60 days", jobs/runs/get-output
@@ -125,6 +125,7 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
         attempt_key=attempt_key(number),
         **{**asdict(status), "message": masked_head(message, 1000)},
         period_key=None if by_clock else str(first),
+        period_kind=PeriodKind.RUN,
         again_of=attempt_key(first) if first != number else "",
         queued_at=queued,
         started_at=started if _has_begun(status) else None,
@@ -148,6 +149,7 @@ def _task_record(whole: RunRecord, run: int, row: fields.Row) -> RunRecord:
         attempt_key=str(task_run),
         **asdict(status),
         period_key=whole.period_key or str(run),
+        period_kind=PeriodKind.RUN,
         started_at=started if _has_begun(status) else None,
         ended_at=_run_end(row, started, status),
         native_ref=run_ref(run, 0, key, task_run),

@@ -19,7 +19,7 @@ from connectors.dbt.parse import DbtOutcome
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.fields import epoch_instant, masked_head
 from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 
 WRITE_GRACE = timedelta(seconds=60)  # an artefact that cannot be read and was written since is being written
 FAILED_START_WINDOW = timedelta(minutes=10)
@@ -109,8 +109,9 @@ def _failed_starts(job: str, acts: Iterable[Mapping[str, Any]], now: datetime) -
         lines = str(act.get("said") or "").strip().splitlines()[-1:]
         yield RunRecord(
             f"{job}/{act['node']}" if act.get("node") else job, str(act["key"]), RunState.FAILED, f"exit {act['exit']}",
-            RunEvidence.NATIVE, str(act.get("period") or "") or None, started_at=began, ended_at=began,
-            exit_code=int(act["exit"]), message=lines[0] if lines else "dbt said nothing", action_key=str(act["key"]),
+            RunEvidence.NATIVE, str(act.get("period") or "") or None, period_kind=PeriodKind.RUN, started_at=began,
+            ended_at=began, exit_code=int(act["exit"]), message=lines[0] if lines else "dbt said nothing",
+            action_key=str(act["key"]),
         )  # fmt: skip
 
 
@@ -125,6 +126,7 @@ def _freshness_record(host: str, name: str, outcome: parse.DbtOutcome) -> RunRec
         state=RunState.FAILED if red else outcome.state,
         native_state=outcome.native,
         period_key=outcome.invocation,
+        period_kind=PeriodKind.RUN,
         started_at=started,
         ended_at=max(started, ended) if started and ended else ended,
         message="; ".join(details),
@@ -290,8 +292,8 @@ class DbtInvocationLedger:
             where = f'{{"id":"{run.id}"}}'
             node_job = f"{job}/{node.job}"
             yield replace(
-                node, job=node_job, period_key=run.period or run.id, native_ref=where, action_key=key or None,
-                again_of=run.again_of,
+                node, job=node_job, period_key=run.period or run.id, period_kind=PeriodKind.RUN, native_ref=where,
+                action_key=key or None, again_of=run.again_of,
             )  # fmt: skip
 
     def _record(self, run: DbtInvocation, job: str) -> RunRecord:
@@ -307,6 +309,7 @@ class DbtInvocationLedger:
             native_state=native,
             evidence=evidence,
             period_key=run.period or run.id,
+            period_kind=PeriodKind.RUN,
             again_of=run.again_of,
             started_at=epoch_instant(run.began) if run.began else None,
             ended_at=epoch_instant(run.ended) if run.ended and not state.is_open else None,

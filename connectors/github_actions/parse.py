@@ -20,7 +20,7 @@ from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import RunRecord
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from connectors.sdk.yaml_document import read_yaml
 
 WORKFLOW_PREFIX = ".github/workflows/"
@@ -112,6 +112,7 @@ def run_record(row: Any, repository: str) -> RunRecord:
         native_state=native,
         evidence=RunEvidence.INFERRED if state in (RunState.UNKNOWN, RunState.LOST) else RunEvidence.NATIVE,
         period_key=None if event == "schedule" else str(number),
+        period_kind=PeriodKind.RUN,
         again_of=attempt_key(number, 1) if attempt > 1 else "",
         queued_at=created if attempt == 1 else began,
         started_at=started,
@@ -186,6 +187,7 @@ def task_record(whole: RunRecord, name: str, jobs: Sequence[GitHubJob]) -> RunRe
         native_state=chosen.native,
         evidence=RunEvidence.INFERRED if chosen.state in (RunState.UNKNOWN, RunState.LOST) else RunEvidence.NATIVE,
         period_key=str(run_id),
+        period_kind=PeriodKind.RUN,
         queued_at=whole.queued_at,
         started_at=started,
         ended_at=None if chosen.state.is_open else _at_or_after(max(ends, default=None), started),

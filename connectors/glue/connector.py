@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import ClassVar
@@ -21,13 +21,15 @@ from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.fields import EPOCH, matches_any
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule
-from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, Verb
+from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.http import Transport
 
 
 class GlueInventory:
     def __init__(self, client: GlueClient, options: GlueOptions) -> None:
         self._client, self._options = client, options
+        self.retries: dict[str, int] = {}
+        """Job -> how often Glue tries a failed run of it again, as of the last list."""
 
     def read(self, previous_hash: str) -> Inventory:
         """All jobs that the options name. Raises SystemUnreachable or AccessRefused."""
@@ -48,7 +50,9 @@ class GlueInventory:
 
     def listed(self) -> list[AwsReply]:
         """Jobs that the options name, and unreadable ones."""
-        return [job for job in self._client.jobs() if not job.get("Name") or self.chooses(str(job["Name"]))]
+        jobs = [job for job in self._client.jobs() if not job.get("Name") or self.chooses(str(job["Name"]))]
+        self.retries = {str(job["Name"]): parse.retries_of(job) for job in jobs if job.get("Name")}
+        return jobs
 
     def places(self) -> dict[str, str]:
         return {str(item["Name"]): str(item["Name"]) for item in self.listed() if item.get("Name")}
@@ -73,6 +77,10 @@ class GlueRunReader(NewestFirstReader):
     history_size: ClassVar[int] = RUNS_SIZE
 
     client: GlueClient
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Job -> how often Glue tries a failed run of it again."""
+    rows: dict[tuple[str, str], AwsReply] = field(default_factory=dict)
+    """Rows of this poll, by job and run."""
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
         return self.client.runs(where, size, mark.token)
@@ -84,7 +92,8 @@ class GlueRunReader(NewestFirstReader):
         return str(row.get("Id")), str(row.get("JobRunState")), parse.is_open(row)
 
     def read(self, row: AwsReply, name: str) -> list[RunRecord]:
-        return [parse.run(row, name, self.client.region)]
+        self.rows[name, str(row.get("Id"))] = row
+        return [parse.run(row, name, self.client.region, self.retries.get(name, 0))]
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Reads the open runs that no page showed, and what the newest triggered runs waited for."""
@@ -93,12 +102,24 @@ class GlueRunReader(NewestFirstReader):
         for ref in self.in_turns(rest, MAX_REQUESTED, at.turn):
             if not self.has_time or not self._request(*parse.place(ref), ref):
                 break
+        self._join_tries(open_runs, runs)
         triggered = [
             run for run in runs.values() if run.context.get("trigger") and "inputs" not in run.context
         ]  # the lists do not report the runs that their triggers waited for
         for run in sorted(triggered, key=lambda run: run.started_at or EPOCH, reverse=True)[:MAX_WAITED_FOR]:
             if not self.has_time or not self._request(run.job, run.attempt_key):
                 return
+
+    def _join_tries(self, open_runs: Sequence[RunRef], runs: dict[tuple[str, str], RunRecord]) -> None:
+        """Fails the runs whose next try is there, and gives each try of an open run that one's period, which for a
+        rerun is that of the run it repeats."""
+        periods = {(ref.job, parse.period_of(ref.attempt_key)): ref.period_key for ref in open_runs}
+        for (job, run_id), record in [*runs.items()]:
+            if record.state is RunState.RETRYING and (job, parse.next_try(run_id)) in runs:
+                runs[job, run_id] = parse.run(self.rows[job, run_id], job, self.client.region)
+            period = periods.get((job, parse.period_of(run_id)))
+            if period and parse.period_of(run_id) != run_id:
+                runs[job, run_id] = replace(runs[job, run_id], period_key=period)
 
     def _request(self, job: str, run_id: str, ref: RunRef | None = None) -> bool:
         return self.request(job, lambda: self.client.run(job, run_id), ref)
@@ -133,7 +154,7 @@ class GlueConnector(ComposedConnector):
     ) -> None:
         client = GlueClient(options, secrets, transport)
         reader = GlueInventory(client, options)
-        poller = NewestFirstPoller(reader.places, partial(GlueRunReader, client))
+        poller = NewestFirstPoller(reader.places, lambda: GlueRunReader(client, retries=reader.retries))
         super().__init__(
             client,
             inventory=reader.read,

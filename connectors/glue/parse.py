@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.sdk.aws import schedules
@@ -18,7 +18,7 @@ from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
-from connectors.sdk.states import GLUE_TRIGGERS, ProofLevel, RunState
+from connectors.sdk.states import GLUE_TRIGGERS, PeriodKind, ProofLevel, RunState
 
 Trigger = Mapping[str, Any]
 
@@ -102,8 +102,10 @@ STATES = {  # JobRunState, Glue API reference, "Job runs"
 KEY_ARGUMENT = "--headway-action"
 """The argument of a run that carries our key; a script that does not ask for it never sees it."""
 TEXT_CHARACTERS = 4000
-RETRY = re.compile(r"(jr_\w+?)_attempt_\d+")
+RETRY = re.compile(r"(jr_\w+?)_attempt_(\d{1,4})")
 """Glue's own retry of a run has the run's id and a number."""
+RETRY_WITHIN = timedelta(hours=1)
+"""How long after its end a failed run waits for Glue's retry."""
 
 
 def is_open(run: Mapping[str, Any]) -> bool:
@@ -139,11 +141,33 @@ DEFINES = (
 """Fields in the hash of a job. Arguments may hold secrets: they are shown nowhere else."""
 
 
+def retries_of(row: Mapping[str, Any]) -> int:
+    """How often Glue tries a failed run of this job again."""
+    number = row.get("MaxRetries")
+    return number if isinstance(number, int) and not isinstance(number, bool) else 0
+
+
+def next_try(run_id: str) -> str:
+    """The id of Glue's own retry of a run."""
+    retried = RETRY.fullmatch(run_id)
+    return f"{run_id}_attempt_1" if retried is None else f"{retried[1]}_attempt_{int(retried[2]) + 1}"
+
+
+def will_retry(row: Mapping[str, Any], retries: int) -> bool:
+    """Whether Glue is about to try a failed run again. One that exceeded its time limit is not retried."""
+    ended, retried = instant(row.get("CompletedOn")), RETRY.fullmatch(str(row["Id"]))
+    number = int(retried[2]) if retried else 0
+    is_recent = ended is not None and datetime.now(UTC) - ended < RETRY_WITHIN
+    return row["JobRunState"] == "FAILED" and number < retries and is_recent
+
+
 @reading("a run")
-def run(row: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
-    """One run from GetJobRuns or GetJobRun: one attempt, of which Glue's retries and ours are further ones."""
+def run(row: Mapping[str, Any], job_id: str, region: str, retries: int = 0) -> RunRecord:
+    """One run from GetJobRuns or GetJobRun: one attempt, of which Glue's retries and ours are further ones. `retries`:
+    how often Glue tries it again; 0 where its next try is there."""
     run_id, native = str(row["Id"]), str(row["JobRunState"])
     state = STATES.get(native, RunState.UNKNOWN)
+    state = RunState.RETRYING if will_retry(row, retries) else state
     began, ended = instant(row.get("StartedOn")), instant(row.get("CompletedOn"))
     retried = RETRY.fullmatch(run_id)
     again_of = str(row.get("PreviousRunId") or "")
@@ -154,12 +178,13 @@ def run(row: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
         state=state,
         native_state=native,
         period_key=retried[1] if retried else None if again_of else run_id,
+        period_kind=PeriodKind.RUN,
         period_at=None if retried or again_of else began,
         again_of=again_of,
         started_at=began,
         ended_at=None if state.is_open or ended is None else max(ended, began or ended),
         message=masked_head(str(row.get("ErrorMessage") or row.get("StateDetail") or ""), TEXT_CHARACTERS),
-        reason="resource" if state == RunState.QUEUED else "",
+        reason={RunState.QUEUED: "resource", RunState.RETRYING: "time"}.get(state, ""),
         native_ref=json.dumps({"job": job_id, "run": run_id}),
         native_url=f"https://{region}.console.aws.amazon.com/gluestudio/home?region={region}#/job/{job_id}/run/{run_id}",
         action_key=key if ACTION_KEY.fullmatch(key) else None,

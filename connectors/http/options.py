@@ -230,6 +230,8 @@ class HttpJobsCall(HttpListCall, MappedJobFields):
 
     only_with: FieldPath = ""
     """Rows without a value here are not jobs, and left out."""
+    retries: FieldPath = ""
+    """How often the source tries a failed run of the job again, where each try is a run that names no other."""
 
 
 class HttpJobRunsCall(HttpListCall):
@@ -314,6 +316,11 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     first_started: FieldPath = ""
     """When its first attempt began, where the list does not show when the latest one began. started is then where a
     single run shows that: "attempts[-1].began"."""
+    retry: FieldPath = ""
+    """The id of the run that the source starts next because this one failed: both are attempts of one run. Until that
+    one is read, alone if need be, this one is RETRYING; a failed run whose next one is gone stays failed."""
+    retry_within: int = Field(default=600, ge=1, le=86_400, strict=True)
+    """With jobs.retries: how many seconds after the end of a failed run its next try begins at the latest."""
     only_with: FieldPath = ""
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None
@@ -363,6 +370,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
                 "duration: with first_started, a later attempt would end by the start of the first one. "
                 "Fix: name ended, or leave out duration"
             )
+        if self.retry and (not self.one or self.attempt):
+            raise ValueError("retry: say in one where the next run is read alone, and leave out attempt")
         if self.one and "{id}" not in self.one:
             raise ValueError(f'one: "{self.one}" is the same for every run. Fix: send {{id}} in it')
         if self.oldest_first and not ({"since", "page"} <= self.places and self.changed):

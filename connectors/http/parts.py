@@ -7,16 +7,18 @@ attempt ended as the parts that were tried again did; the latest has the state o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from connectors.http.client import RESERVED_SHARE, HttpApiClient, HttpPage, ListNotFound, PageWalk
 from connectors.http.options import HttpChildrenCall, HttpJobRunsCall
-from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import (
+    MAX_ID_CHARACTERS,
     changed_at,
     has_field,
     id_at,
@@ -40,8 +42,19 @@ MAX_STARTS = 1_000_000
 MAX_CACHED_RUNS = 2000
 MAX_KNOWN_RUNS = 100_000
 MAX_JOB_PAGES = 1000
+RETRIES_CACHED_SECONDS = 300.0
 LISTED_WITHIN = timedelta(minutes=10)
 """How long a job's list of runs may be behind the list of all runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTry:
+    """A run that failed, of which its source says that another one follows."""
+
+    run: RunRecord
+    """The run as it is once the next one is there."""
+    following: str
+    """The id of the next run; empty where it is not named yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,10 @@ class RunReader:
         """Run -> digest of its row, and its records."""
         self.requests = 0
         """Requests of this poll for parts, or for a run alone."""
+        self._retries: dict[str, int] = {}
+        self._retries_until = 0.0
+        self.tries: dict[str, FailedTry] = {}
+        """Run -> its end, of the runs of this poll that are retried by their source."""
 
     @property
     def is_spent(self) -> bool:
@@ -226,10 +243,36 @@ class RunReader:
         if job is None:
             return None
         run = read_run(row, fields, self._options.states, clock, job, fields.first_started)
+        if fields.retry:
+            return self._retried(row, run)
         if not fields.attempt:
             return run
         run = _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
         return replace(run, started_at=None) if fields.first_started and run.again_of else run
+
+    def retries(self, jobs: Collection[str]) -> dict[str, int]:
+        """How often the source tries a failed run of each of these jobs again, for those that it tries again at all; by
+        its list of jobs, which is read where one of them failed."""
+        fields = self._options.jobs
+        if jobs and monotonic() >= self._retries_until:
+            rows: Sequence[Any] = ()
+            with suppress(AccessRefused, NotSupported):  # the inventory reports it
+                rows, _, _ = self._api.all_rows(fields, fields.id)
+            counts = {text_at(row, fields.id): value_at(row, fields.retries) for row in rows if isinstance(row, dict)}
+            self._retries = {job: count for job, count in counts.items() if type(count) is int and count > 0}
+            self._retries_until = monotonic() + RETRIES_CACHED_SECONDS
+        return {job: self._retries[job] for job in jobs if job in self._retries}
+
+    def _retried(self, row: Any, run: RunRecord) -> RunRecord:
+        """The run, RETRYING where it failed and another one follows."""
+        fields = self._options.runs
+        following = text_at(row, fields.retry, MAX_ID_CHARACTERS)
+        if run.state is not RunState.RETRYING and not (following and run.state.is_red):
+            return run
+        if run.state is RunState.RETRYING:
+            run = replace(run, state=RunState.FAILED, ended_at=instant_at(row, fields.ended, fields, run.started_at))
+        self.tries[run.native_ref] = FailedTry(run, following if following != run.native_ref else "")
+        return replace(run, state=RunState.RETRYING, ended_at=None, reason="time")
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""

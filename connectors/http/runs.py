@@ -11,12 +11,13 @@ from operator import itemgetter
 from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageExpired, PageWalk
-from connectors.http.parts import SUPERSEDED_MESSAGE, JobSearch, RunReader, attempt_of
+from connectors.http.parts import SUPERSEDED_MESSAGE, FailedTry, JobSearch, RunReader, attempt_of
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.states import RunState
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
@@ -24,6 +25,7 @@ NOT_FOUND_ALONE = "runs.one does not find a listed run either, so this one stays
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 DELETED_WITHIN = timedelta(hours=1)  # the oldest runs are not requested: they are deleted while pages are read
+UNNAMED_RETRY_WITHIN = timedelta(hours=1)  # a run that is to be retried waits so long for the name of its next try
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
 
 
@@ -38,10 +40,13 @@ class HttpPoller:
         """Whether `runs.one` found a run."""
         self._shown_open: set[str] = set()
         """Runs that this walk listed as open: they are not read alone."""
+        self._gone_tries: set[tuple[str, str]] = set()
+        """Jobs and ids of runs that were named as the next try of another, and do not exist."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
         result, self._reader.requests = PollResult(), 0
+        self._reader.tries.clear()
         at = result.cursor_or_first(cursor, self._first_cursor())
         self._add_gap(cursor, at, result)
         try:
@@ -190,6 +195,11 @@ class HttpPoller:
         """The poll of this page. The next page's open runs are without the attempts that a record here follows, so
         these end in the same poll."""
         self._add_superseded(open_runs, result)
+        if self._options.runs.retry:
+            self._join_tries(page.clock, result)
+        if self._options.jobs.retries:
+            self._join_counted_tries(page.clock, result)
+        result.keep_periods(open_runs)
         self._shown_open |= {run.native_ref for run in result.records.values() if run.state.is_open}
         cut = [page.cut] if page.cut else []
         for text in (*unknown_states(result.records.values()), *cut, *self._api.page_warnings()):
@@ -295,6 +305,72 @@ class HttpPoller:
         runs = self._reader.runs_of(self._api.runs_page(None, since))
         return min(runs, key=lambda run: (run.native_ref == tested, run.state.is_open), default=None)
 
+    def _join_tries(self, clock: TargetClock | None, result: PollResult) -> None:
+        """Makes the runs that the source retries attempts of one run: once the next one is there, the one before has
+        failed. Where the next one was stored first, as a page may list it before the other, that one joins it."""
+        for failed in self._read_tries(clock, result):
+            key, next_key = (failed.run.job, failed.run.attempt_key), (failed.run.job, failed.following)
+            following, before = result.records.get(next_key), result.records[key]
+            before = replace(before, again_of=before.again_of or failed.following)
+            if following is not None:
+                result.add(replace(following, again_of=failed.run.attempt_key))
+            if following is not None or next_key in self._gone_tries or _waits_no_more(failed, clock):
+                before = replace(before, state=failed.run.state, ended_at=failed.run.ended_at, reason="")
+            result.add(before)
+
+    def _join_counted_tries(self, clock: TargetClock | None, result: PollResult) -> None:
+        """Makes the runs that follow a failed one within `retry_within`, as many as their job has retries, attempts of
+        one run; the last of them has failed once no further one can come."""
+        now, within = clock.target if clock else datetime.now(UTC), timedelta(seconds=self._options.runs.retry_within)
+        failed_jobs = {run.job for run in result.records.values() if run.state.is_red}
+        for job, retries in self._reader.retries(failed_jobs).items():
+            runs = [run for run in result.records.values() if run.job == job and run.started_at is not None]
+            runs.sort(key=lambda run: run.started_at or EPOCH)
+            number = 0
+            for before, run in zip([None, *runs], runs, strict=False):
+                ended = _end_of_failure(before)
+                is_retry = ended is not None and number < retries and (run.started_at or EPOCH) - ended <= within
+                number = number + 1 if is_retry else 0
+                if before is not None and is_retry:
+                    result.add(replace(run, again_of=before.attempt_key))
+            ended = _end_of_failure(runs[-1]) if runs else None
+            if ended is not None and number < retries and now - ended <= within:
+                last = result.records[job, runs[-1].attempt_key]
+                result.add(replace(last, state=RunState.RETRYING, ended_at=None, reason="time"))
+
+    def _read_tries(self, clock: TargetClock | None, result: PollResult) -> list[FailedTry]:
+        """The runs of this poll that their source retries, oldest first. Their next ones are added, each read alone
+        where no list shows it, and with it those that follow; where a list does not name it, the run itself is."""
+        tries: dict[str, FailedTry] = {}
+        read = set[str]()
+        while self._reader.tries:
+            run_id, failed = self._reader.tries.popitem()
+            if (failed.run.job, run_id) not in result.records:  # read for another purpose
+                continue
+            tries[run_id] = failed
+            next_id = failed.following or run_id
+            next_key = (failed.run.job, next_id)
+            is_known = next_id != run_id and (next_key in result.records or next_key in self._gone_tries)
+            can_read = next_id not in read and len(read) < MAX_SINGLE_READS and not self._reader.is_spent
+            if can_read and not is_known and not _waits_no_more(failed, clock):
+                read.add(next_id)
+                self._add_alone(next_key, clock, result)
+        return sorted(tries.values(), key=lambda failed: failed.run.started_at or EPOCH)
+
+    def _add_alone(self, key: tuple[str, str], clock: TargetClock | None, result: PollResult) -> None:
+        """Adds a run of a job by itself, where it exists."""
+        job, run_id = key
+        try:
+            row = self._api.run(run_id, job)
+            if row is None:
+                self._gone_tries.add(key)
+            for record in self._reader.records(row, clock, job) if row is not None else ():
+                if record.native_ref != run_id:
+                    raise RecordUnreadable("the reply is about another run than requested")
+                result.add(record)
+        except (RecordUnreadable, InvalidAnswer) as error:
+            result.skip(f"run {run_id}", RecordUnreadable(str(error)), run_id)
+
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
         """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""
         latest = {run.native_ref: attempt_of(run.attempt_key) for run in result.records.values()}
@@ -305,6 +381,17 @@ class HttpPoller:
                 result.add(no_longer_listed(ref, "superseded", SUPERSEDED_MESSAGE))
             elif number > count:
                 result.add(no_longer_listed(ref, "not counted", UNCOUNTED_MESSAGE))
+
+
+def _end_of_failure(run: RunRecord | None) -> datetime | None:
+    """None for a run that did not fail."""
+    return run.ended_at or run.started_at if run is not None and run.state.is_red else None
+
+
+def _waits_no_more(failed: FailedTry, clock: TargetClock | None) -> bool:
+    """Whether the source named no next try long after the run's end."""
+    now, ended = clock.target if clock else datetime.now(UTC), failed.run.ended_at
+    return not failed.following and ended is not None and now - ended > UNNAMED_RETRY_WITHIN
 
 
 def group_by_run(refs: Sequence[RunRef]) -> dict[str, list[RunRef]]:

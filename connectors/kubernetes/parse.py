@@ -18,7 +18,7 @@ from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import RunRecord, RunRef, Schedule, instant_key
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
 
 SCHEDULED_SUFFIX = re.compile(r"-(\d{8}|\d{10})$")
@@ -131,6 +131,7 @@ def run_record(job: KubernetesJob, pods: Sequence[KubernetesPod] = ()) -> RunRec
         evidence=outcome.evidence,
         period_key=instant_key(job.at) if job.at else None if again else job.uid,
         period_at=job.at,
+        period_kind=None if job.at else PeriodKind.RUN,
         again_of=again,
         queued_at=fields.instant(job.meta, "creationTimestamp"),
         started_at=started if outcome.state is not RunState.QUEUED else None,

@@ -17,7 +17,7 @@ from connectors.sdk.contract import ConnectorKind, Probe
 from connectors.sdk.daily_time import instant_of
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, TargetClock
-from connectors.sdk.states import Capability, ProofLevel, RunState
+from connectors.sdk.states import Capability, PeriodKind, ProofLevel, RunState
 
 
 def job(name: str, step: StepOptions, zone: str) -> JobRecord:
@@ -46,8 +46,8 @@ def overdue(steps: Mapping[str, StepOptions], run: RunRef, queued: datetime, now
     due = queued + step.remind_after
     message = f"it is not completed yet {queued:%Y-%m-%d %H:%M}Z"
     return RunRecord(
-        run.job, run.attempt_key, RunState.TIMED_OUT, "overdue", period_key=run.period_key, queued_at=queued,
-        ended_at=due, message=message,
+        run.job, run.attempt_key, RunState.TIMED_OUT, "overdue", period_key=run.period_key,
+        period_kind=PeriodKind.RUN, queued_at=queued, ended_at=due, message=message,
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 Sessions are in UTC. Every query limits its own reply; text from outside comes in as a value. Facts: MariaDB 10.11
 (tests/lab/test_mysql_events_real.py). mysql.event keeps UTC and shows every event to accounts that may SELECT it;
 information_schema.EVENTS gives times in each event's own zone, only of schemas with the privilege EVENT, and without it
-answers an empty list and no error: that must never look like "no events". MySQL 8 has the second alone.
+answers an empty list and no error: that must never look like "no events". MySQL 8 has the second alone. mysql.event
+counts weeks in days, quarters in months, and an interval of two units in the smaller one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ SHOW_GRANTS = "SHOW GRANTS"
 
 EVENTS_OF_TABLE = """
 SELECT db AS event_schema, name AS event_name, definer, UNIX_TIMESTAMP(execute_at) AS execute_at,
-       CAST(interval_value AS CHAR) AS interval_value, CAST(interval_field AS CHAR) AS interval_field,
+       CAST(interval_value DIV CASE interval_field WHEN 'WEEK' THEN 7 WHEN 'QUARTER' THEN 3 ELSE 1 END AS CHAR)
+       AS interval_value, CAST(interval_field AS CHAR) AS interval_field,
        UNIX_TIMESTAMP(starts) AS starts, UNIX_TIMESTAMP(ends) AS ends, CAST(status AS CHAR) AS status,
        UNIX_TIMESTAMP(last_executed) AS last_executed, time_zone, CAST(comment AS CHAR) AS comment,
        LEFT(CONVERT(body USING utf8mb4), 20000) AS body, SHA2(body, 256) AS body_hash

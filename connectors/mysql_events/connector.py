@@ -156,6 +156,12 @@ class MySqlEventsConnector(JobAgentConnector):
             warnings.append(client.hidden_events_text(snapshot, self._options.schemas))
         if self._options.log_table is not None and not snapshot.log_is_readable:
             warnings.append(f"{self._options.log_table} cannot be read: only the last start of each event is known")
+        offset = zone_name({"time_zone": "SYSTEM"}, snapshot.about, self._options.server_zone)
+        if offset[:1] in "+-" and any(row["time_zone"] == "SYSTEM" and row["starts"] for row in self._events(snapshot)):
+            warnings.append(
+                f"of the zone of the server ({snapshot.about['system_zone']}) only the offset {offset} of now is known:"
+                " expected starts are wrong where a clock change lies after STARTS. Fix: set server_zone"
+            )
         return warnings
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -47,64 +48,129 @@ class ServerSnapshot:
     senders: int = 0
 
 
-SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400, "WEEK": 604_800}
+UNITS = {
+    "QUARTER": (3, 0), "WEEK": (0, 604_800), "YEAR": (12, 0), "MONTH": (1, 0), "DAY": (0, 86_400), "HOUR": (0, 3600),
+    "MINUTE": (0, 60), "SECOND": (0, 1),
+}  # fmt: skip
+"""Months and seconds of each; a field of two ("DAY_SECOND") has those from its first to its second."""
+NUMBERS = re.compile(r"\d{1,9}(?:[-: ]\d{1,9}){0,3}", re.ASCII)
+DAY, QUOTE = 86_400, "'"
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SEEN_ONE_BY_ONE = timedelta(minutes=10)
 """Of an event that keeps only its last start, and starts more often, some starts may never be snapshot."""
 TOO_OFTEN = "too often to see each start: only the last is recorded"
 
 
-def every(row: Row) -> timedelta | None:
-    try:
-        return timedelta(seconds=int(str(row["interval_value"]).strip("'")) * SECONDS[str(row["interval_field"])])
-    except (KeyError, ValueError, OverflowError):
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The time between two starts, by the event's own clock: months, or else seconds."""
+
+    months: int
+    seconds: int
+
+    @property
+    def shortest(self) -> timedelta:
+        return timedelta(days=28 * self.months, seconds=self.seconds)
+
+    def next_start(self, starts: datetime, zone: tzinfo, now: datetime) -> datetime:
+        """The first instant after `now` that lies whole intervals after `starts`; day 31 is the last day of a shorter
+        month. Source: get_next_time in event_data_objects.cc of MariaDB and MySQL, which adds to the local time."""
+        first, local_now = (at.astimezone(zone).replace(tzinfo=None) for at in (starts, now))
+        months = (local_now.year - first.year) * 12 + local_now.month - first.month
+        count = months // self.months if self.months else (local_now - first) // self.shortest
+        while (result := _instant_at(self._after(first, count), zone)) <= now:
+            count += 1
+        return result
+
+    def _after(self, first: datetime, count: int) -> datetime:
+        if not self.months:
+            return first + count * self.shortest
+        years, month = divmod(first.month - 1 + count * self.months, 12)
+        year = first.year + years
+        return first.replace(year=year, month=month + 1, day=min(first.day, monthrange(year, month + 1)[1]))
+
+
+def _instant_at(local: datetime, zone: tzinfo) -> datetime:
+    """The first instant at which the zone's clock shows that time; that of the jump where a clock change skips it."""
+    result, in_gap = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if in_gap >= result:
+        return result
+    offset, result = in_gap.astimezone(zone).utcoffset(), in_gap.replace(second=0)
+    while result.astimezone(zone).utcoffset() == offset:
+        result += timedelta(minutes=1)
+    return result
+
+
+def interval_of(row: Row) -> Interval | None:
+    """None where it cannot be read. mysql.event has "90" where information_schema has "'1:30'" HOUR_MINUTE."""
+    first, _, last = str(row["interval_field"]).partition("_")
+    units, text = list(UNITS), str(row["interval_value"]).strip("'")
+    if first not in UNITS or (last or first) not in UNITS or not NUMBERS.fullmatch(text):
         return None
+    fields = units[units.index(first) : units.index(last or first) + 1]
+    values = list(zip(reversed(re.findall(r"\d+", text)), reversed(fields), strict=False))
+    months, seconds = (sum(int(number) * UNITS[unit][part] for number, unit in values) for part in (0, 1))
+    return Interval(months, seconds) if bool(months) != bool(seconds) else None
+
+
+def every(row: Row) -> timedelta | None:
+    """The shortest time between two of its starts."""
+    interval = interval_of(row)
+    return interval.shortest if interval is not None else None
 
 
 def schedule_of(row: Row, zone: str, is_logged: bool, now: datetime) -> Schedule:
-    """The schedule of one event; `zone` is an IANA name or an offset."""
+    """The schedule of one event; `zone` is an IANA name or an offset. One that cannot be expanded has its own text as
+    its expression, which every list of schedules then names as unreadable."""
     if row["execute_at"] is not None:
         return Schedule("mysql_events", "", zone, "once", epoch_instant(row["execute_at"]))
-    text = f"every {row['interval_value']} {str(row['interval_field']).lower()}"
-    length = every(row)
-    if not is_logged and length is not None and length < SEEN_ONE_BY_ONE:
+    text = f"every {str(row['interval_value']).strip(QUOTE)} {str(row['interval_field']).lower()}"
+    interval, clock = interval_of(row), zone_of(zone)
+    if not is_logged and interval is not None and interval.shortest < SEEN_ONE_BY_ONE:
         return Schedule("none", text=f"{text}, {TOO_OFTEN}")
-    ends = epoch_instant(row["ends"])
+    starts, ends = epoch_instant(row["starts"]), epoch_instant(row["ends"])
     if ends is not None and ends <= now:
         return Schedule("none", text=f"{text}, ended")
-    starts = epoch_instant(row["starts"])
-    if starts is None:
-        return Schedule("none", text=text)
-    local = starts.astimezone(zone_of(zone))
-    bounded = ends is not None or starts > now
-    expression = "" if bounded else _expression(row, local)
-    next_at = starts if starts > now else None
-    if starts <= now and length:
-        next_at = starts + ((now - starts) // length + 1) * length
-    next_at = next_at if not expression else None
-    if ends is not None and next_at is not None and next_at > ends:
-        next_at = None
-    return Schedule("mysql_events", expression, zone, f"{text} from {local:%Y-%m-%d %H:%M:%S}", next_at)
-
-
-def _expression(row: Row, at: datetime) -> str:
-    """In systemd's syntax; "" where it has none."""
+    if interval is None or starts is None or clock is None:
+        return Schedule("mysql_events", text, zone, text)
+    local = starts.astimezone(clock)
+    text = f"{text} from {local:%Y-%m-%d %H:%M:%S}"
+    if ends is None and starts <= now and (expression := _expression(interval, local)):
+        return Schedule("mysql_events", expression, zone, text)
     try:
-        number = int(str(row["interval_value"]).strip("'"))
-    except ValueError:
-        return ""
-    field = str(row["interval_field"])
-    if number == 1 and field in ("DAY", "WEEK", "MONTH"):
-        weekday = f"{WEEKDAYS[at.weekday()]} " if field == "WEEK" else ""
-        day = str(at.day) if field == "MONTH" else "*"
-        return f"{weekday}*-*-{day} {at:%H:%M:%S}" if field != "MONTH" or at.day <= 28 else ""
-    if field == "HOUR" and 24 % number == 0:
-        return f"*-*-* {_steps(at.hour, number, 24)}:{at:%M:%S}"
-    if field == "MINUTE" and 60 % number == 0:
-        return f"*-*-* *:{_steps(at.minute, number, 60)}:{at:%S}"
-    if field == "SECOND" and 60 % number == 0:
-        return f"*-*-* *:*:{_steps(at.second, number, 60)}"
+        next_at = starts if starts > now else interval.next_start(starts, clock, now)
+    except (OverflowError, ValueError):  # after the year 9999
+        return Schedule("mysql_events", text, zone, text)
+    if ends is not None and next_at > ends:
+        return Schedule("none", text=f"{text}, ended")
+    return Schedule("mysql_events", "", zone, text, next_at)
+
+
+def _expression(interval: Interval, at: datetime) -> str:
+    """In systemd's syntax; "" where it has none."""
+    seconds, clock = interval.seconds, f"{at:%H:%M:%S}"
+    if interval.months:
+        return _on_months(interval.months, at.month, at.day, clock) if 12 % interval.months == 0 else ""
+    if seconds in (DAY, 7 * DAY):
+        return f"{WEEKDAYS[at.weekday()] + ' ' if seconds > DAY else ''}*-*-* {clock}"
+    if seconds % 3600 == 0 and DAY % seconds == 0:
+        return f"*-*-* {_steps(at.hour, seconds // 3600, 24)}:{at:%M:%S}"
+    if seconds % 60 == 0 and 3600 % seconds == 0:
+        return f"*-*-* *:{_steps(at.minute, seconds // 60, 60)}:{at:%S}"
+    if 60 % seconds == 0:
+        return f"*-*-* *:*:{_steps(at.second, seconds, 60)}"
     return ""
+
+
+def _on_months(step: int, first: int, day: int, clock: str) -> str:
+    """That day of the months, and the last day of those that are shorter ("~1")."""
+    months = [month for month in range(1, 13) if (month - first) % step == 0]
+    short = [month for month in months if day > monthrange(2001, month)[1]]
+    parts = []
+    for on, ending in (([month for month in months if month not in short], f"-{day}"), (short, "~1")):
+        if on:
+            parts.append(f"*-{'*' if len(on) == 12 else ','.join(map(str, on))}{ending} {clock}")
+    return "; ".join(parts)
 
 
 def _steps(at: int, step: int, end: int) -> str:
@@ -125,8 +191,8 @@ def zone_name(row: Row, about: Row, server_zone: str | None) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
-def zone_of(name: str) -> tzinfo:
-    """The zone of an IANA name or an offset; UTC for what is neither."""
+def zone_of(name: str) -> tzinfo | None:
+    """The zone of an IANA name or an offset; None for what is neither."""
     if name[:1] in "+-" and name[1:].replace(":", "").isdigit():
         hours, _, minutes = name[1:].partition(":")
         span = timedelta(hours=int(hours), minutes=int(minutes or 0))
@@ -134,7 +200,7 @@ def zone_of(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
+        return None
 
 
 STATES = {"running": RunState.RUNNING, "succeeded": RunState.SUCCEEDED, "failed": RunState.FAILED}

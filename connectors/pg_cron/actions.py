@@ -19,13 +19,13 @@ from typing import Any
 
 from connectors.pg_cron import parse
 from connectors.pg_cron.client import (
-    STANDBY,
     ActionTrace,
     PgCronClient,
     PgCronPage,
     PgCronSituation,
     granted,
     hidden_jobs_text,
+    stopped_by,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
@@ -126,8 +126,8 @@ def _rerun_refusal(now: PgCronSituation, job: str, what: str) -> str | None:
     role = now.access["role"]
     if now.job is None:
         return f"{job} is no longer in cron.job, nor its command"
-    if now.access["is_standby"]:
-        return STANDBY.why
+    if (stopped := stopped_by(now.access)) is not None:
+        return stopped.problem
     if now.access["log_run"] == "off":
         return f"cron.log_run is off: the {what} would leave no row that proves it; set it on and restart PostgreSQL"
     if not now.access["may_rerun"]:
@@ -252,8 +252,8 @@ class PgCronHolder(PostgresAgentHolder[PgCronClient, PgCronSituation]):
 
     def missing_right(self, job: str, row: PgCronJob, how: str) -> str | None:
         access, right = row[1].access, "may_clear" if how == "clear" else "may_hold"
-        if access["is_standby"]:
-            return STANDBY.why
+        if (stopped := stopped_by(access)) is not None:
+            return stopped.problem
         action = f"remove the hold mark from {job} alone" if how == "clear" else f"hold {job}"
         return None if access[right] else f"role {access['role']} may not {action}: {granted(access)}"
 

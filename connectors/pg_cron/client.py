@@ -51,6 +51,7 @@ SELECT current_user::text AS role, current_database()::text AS database,
        (SELECT extversion FROM pg_extension WHERE extname = 'pg_cron') AS version,
        current_setting('server_version') AS server_version,
        pg_is_in_recovery() AS is_standby,
+       EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_cron scheduler') AS is_launched,
        extract(epoch FROM clock_timestamp())::text AS clock,
        (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = 'cron') AS may_enter,
        (SELECT may_read FROM seen WHERE relname = 'job') AS may_read_jobs,
@@ -123,13 +124,18 @@ SELECT substr(return_message, %(first)s, %(count)s) AS piece FROM cron.job_run_d
 """
 
 OLDEST_VERSION = (1, 4)
-STANDBY = SourcePermission(
-    "jobs start here",
-    False,
-    "this server is a standby: pg_cron runs on the primary only",
-    "name the primary as its host",
-    is_grantable=False,
-)
+
+
+def stopped_by(access: Row) -> SourcePermission | None:
+    """Why no job starts on this server; None where its launcher runs. Every role sees the names of its processes."""
+    if access["is_standby"]:
+        why, fix = "this server is a standby: pg_cron runs on the primary only", "name the primary as its host"
+    elif not access["is_launched"]:
+        why = "the launcher of pg_cron does not run on this server"
+        fix = "shared_preload_libraries = 'pg_cron', then restart PostgreSQL"
+    else:
+        return None
+    return SourcePermission("jobs start here", False, why, fix, is_grantable=False)
 
 
 def sees_all(access: Row) -> bool:
@@ -171,8 +177,8 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
     else:
         why, fix = "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL"
         yield SourcePermission.checked(name, access["log_run"] == "on", why, fix, is_grantable=False)
-    if access["is_standby"]:
-        yield STANDBY
+    if (stopped := stopped_by(access)) is not None:
+        yield stopped
     for name, column, functions in (
         ("rerun or start a job", "may_rerun", "function rerun"),
         ("hold and release a job", "may_hold", "functions hold and release"),

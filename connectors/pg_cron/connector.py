@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.pg_cron import actions, parse
-from connectors.pg_cron.client import STANDBY, PgCronClient, hidden_jobs_text, permissions, sees_all
+from connectors.pg_cron.client import PgCronClient, hidden_jobs_text, permissions, sees_all, stopped_by
 from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
@@ -66,7 +66,8 @@ class PgCronConnector(PostgresAgentConnector):
             return position.restarted("cron.job_run_details ends at runid", page.newest, clock)
         self._names = self._names.with_jobs(page.jobs)
         result = PollResult(complete=sees_all(access) and access["log_run"] != "off")
-        result.stopped = STANDBY.problem if access["is_standby"] else ""
+        stopped = stopped_by(access)
+        result.stopped = stopped.problem if stopped is not None else ""
         if hidden := hidden_jobs_text(access) if access["version"] and not sees_all(access) else "":
             result.warn(hidden)
         for text in (*self._warnings(access), *actions.tidy(self._database, page, clock.target)):

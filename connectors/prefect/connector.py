@@ -8,22 +8,25 @@ roles; in front of an own server a proxy that passes some paths only is the only
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from connectors.prefect import parse
 from connectors.prefect.actions import PrefectStarter, PrefectStateSetter
 from connectors.prefect.client import PrefectClient, list_rows
 from connectors.prefect.hold import PrefectHolder
 from connectors.prefect.inventory import FlowNames, PrefectInventory
 from connectors.prefect.log import PrefectLogReader
 from connectors.prefect.options import PrefectOptions
-from connectors.prefect.parse import parse_reference
 from connectors.prefect.runs import PrefectPoller
 from connectors.sdk import fields
 from connectors.sdk.action_router import RunRouter
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.scheduler_health import SchedulerHealth
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport
 
@@ -31,6 +34,20 @@ TARGET = "api"
 SETTLE_SECONDS = 3.0
 """How long a key must stay absent before the action counts as never arrived; a busy SQLite takes a second
 (measured)."""
+
+
+def stopped_by(client: PrefectClient) -> str:
+    """As of `Poll.stopped`: no worker or runner polls any more for a deployment that has a running schedule. Prefect
+    says so a minute after the last poll; before the first one it proves nothing."""
+    rows = [row for row in fields.tables(list_rows(client.deployments(0))) if parse.is_scheduled(row)]
+    was_polled = any(row.get("last_polled") for row in rows)
+    if not was_polled or any(row.get("status") != "NOT_READY" for row in rows):
+        return ""
+    pools = sorted({pool for row in rows if (pool := fields.optional_text(row, "work_pool_name"))})
+    start = f"prefect worker start --pool {pools[0]}" if pools else "the process that serves the deployments"
+    return fields.clean(
+        f"no worker polls for the runs of its {len(rows)} scheduled deployments. Fix: start it again: {start}"
+    )
 
 
 class PrefectConnector(ComposedConnector):
@@ -46,12 +63,17 @@ class PrefectConnector(ComposedConnector):
         client = PrefectClient(endpoint, HttpAccount(secrets, options.username, options.password, options.token))
         names = FlowNames(client, options.deployments)
         starter, states, holder = PrefectStarter(client), PrefectStateSetter(client), PrefectHolder(client, names)
+        poller, health = PrefectPoller(client, names, ui), SchedulerHealth(lambda: stopped_by(client))
+
+        def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+            return replace(poller.poll(cursor, open_runs), stopped=health.stopped())
+
         super().__init__(
             client,
             inventory=PrefectInventory(client, names, ui).read,
-            poll=PrefectPoller(client, names, ui).poll,
+            poll=poll,
             log=PrefectLogReader(client).read,
-            acts=RunRouter("Prefect", client, starter, states, holder, parse_reference, settle_seconds),
+            acts=RunRouter("Prefect", client, starter, states, holder, parse.parse_reference, settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )

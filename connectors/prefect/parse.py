@@ -23,7 +23,7 @@ from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.marked_pause import without_holds
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, ProofLevel, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
 
 STATE_TYPES: dict[str, tuple[RunState, str]] = {
@@ -232,6 +232,7 @@ def _run_record(
         evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
         period_key=key,
         period_at=at,
+        period_kind=PeriodKind.RUN if key == run else PeriodKind.INSTANT,
         queued_at=queued,
         started_at=started,
         ended_at=ended,
@@ -321,6 +322,15 @@ def deployment_record(
     )
 
 
+def is_scheduled(row: fields.Row) -> bool:
+    """Whether a running schedule makes runs of the deployment."""
+    return row.get("paused") is not True and bool(_active(row))
+
+
+def _active(row: fields.Row) -> list[fields.Row]:
+    return [schedule for schedule in fields.tables(row.get("schedules")) if schedule.get("active") is True]
+
+
 def parse_pool_slots(row: Any) -> tuple[str, int | None]:
     """Name and limit of a work pool; None where it has none. Raises RecordUnreadable."""
     row = fields.table(row)
@@ -343,7 +353,7 @@ def flow_record(name: str, flow_id: str, ui: str) -> JobRecord:
 
 def parse_schedule(row: fields.Row, next_at: datetime | None) -> Schedule:
     """Of the dialect "prefect": a single cron expression, otherwise a description and the next run."""
-    active = [schedule for schedule in fields.tables(row.get("schedules")) if schedule.get("active") is True]
+    active = _active(row)
     rules = [schedule["schedule"] for schedule in active if isinstance(schedule.get("schedule"), dict)]
     if not rules:
         return Schedule("none", text="No active schedule")

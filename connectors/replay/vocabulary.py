@@ -16,7 +16,7 @@ from connectors.replay.world import ReplayAttempt
 from connectors.sdk.contract import Preview
 from connectors.sdk.marked_pause import MarkedPause
 from connectors.sdk.records import RunRecord, instant_key
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, ProofLevel, RunEvidence, RunState
 
 OPEN_STATES: Mapping[str, tuple[str, str]] = {
     "cron": ("queued", "running"),
@@ -80,6 +80,7 @@ def record(kind: str, job: JobDef, attempt: ReplayAttempt) -> RunRecord | None:
         evidence=evidence,
         period_key=period_key(kind, job, attempt),
         period_at=attempt.due if by_clock else None,
+        period_kind=None if by_clock else PeriodKind.RUN,
         queued_at=attempt.queued_at if kind in SHOWS_QUEUE else None,
         started_at=attempt.started_at,
         ended_at=None if state.is_open else ends,

@@ -560,6 +560,7 @@ def read_run(
     native_id = id_at(row, fields.id, "the run's id")
     code = value_at(row, fields.exit_code) if fields.exit_code else None
     first = text_at(row, fields.first, MAX_ID_CHARACTERS)
+    is_next_try = state is RunState.RETRYING and first not in ("", native_id)
     return RunRecord(
         job=job or id_at(row, fields.job, "the job of the run"),
         attempt_key=native_id,
@@ -567,7 +568,7 @@ def read_run(
         native_state=native_state,
         period_key=instant_key(period) if period else None,
         period_at=period,
-        queued_at=queued,
+        queued_at=None if is_next_try else queued,  # some sources keep that of the first try
         started_at=started,
         ended_at=None if state.is_open else ended,
         exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,

@@ -62,6 +62,19 @@ class PollResult:
         self.warnings |= dict.fromkeys(warnings)
         return position
 
+    def keep_periods(self, open_runs: Iterable[RunRef]) -> None:
+        """Gives the attempts of an open run its period: the store knows the run by its first attempt, which may not be
+        the one that they name."""
+        periods = {(ref.job, ref.attempt_key): ref.period_key for ref in open_runs}
+        for (job, attempt), period in [*periods.items()]:
+            if (record := self.records.get((job, attempt))) is not None and record.again_of:
+                periods.setdefault((job, record.again_of), period)
+        for run in sorted(self.records.values(), key=_age):
+            period = periods.get((run.job, run.again_of), "") if run.again_of else ""
+            if period and run.period_key is None and run.action_key is None:
+                periods.setdefault((run.job, run.attempt_key), period)
+                self.add(replace(run, period_key=period, period_kind=run.denotes))
+
     def mark_incomplete(self, reason: str) -> None:
         self.complete = False
         self.warn(reason)

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from connectors.sdk.states import GLUE_TRIGGERS, SCHEDULE_UNREADABLE, SOURCE_SCHEDULE, ProofLevel, RunEvidence, RunState
+from connectors.sdk.states import (
+    GLUE_TRIGGERS,
+    SCHEDULE_UNREADABLE,
+    SOURCE_SCHEDULE,
+    PeriodKind,
+    ProofLevel,
+    RunEvidence,
+    RunState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +172,18 @@ class RunRecord:
     """The state as the source names it."""
     evidence: RunEvidence = RunEvidence.NATIVE
     period_key: str | None = None
-    """Scheduled instant (`instant_key`) or native run id. None: only the start is known, `control` matches it."""
+    """Scheduled instant (`instant_key`), name of a period, or native run id. None: only the start is known, `control`
+    matches it."""
     period_at: datetime | None = None
     """The scheduled instant, where the source knows it."""
+    period_kind: PeriodKind | None = None
+    """The meaning of `period_key`. None: as `denotes` has it; a connector whose key is the run's own id sets RUN."""
     formerly: str = ""
     """Former key of this attempt, from before its source had a better one (a queued run that gets its identity with its
     start). An open attempt with this key takes the new one."""
     again_of: str = ""
     """Attempt key of the run that this one repeats: without a period of its own it has that one's. Of attempt n of a
-    numbered run ("run.1"), the attempts between count as well, since the first may be unknown (`repeated`)."""
+    numbered run ("run.1", "run/1"), the attempts between count as well, since the first may be unknown (`repeated`)."""
     interval_start: datetime | None = None
     """Start of a data interval that is not empty: its date is the business date."""
     business_date: date | None = None
@@ -195,14 +206,33 @@ class RunRecord:
     "inputs": [{"job": "extract_orders" or "etl-hosts/db07:extract_orders", "period_key": …}]."""
 
     @property
+    def denotes(self) -> PeriodKind:
+        """The meaning of its period key: an instant where it has one, else the recorded business date where it has no
+        key, else a name."""
+        if self.period_kind is not None:
+            return self.period_kind
+        if self.period_at is not None or is_instant_key(self.period_key or ""):
+            return PeriodKind.INSTANT
+        if self.period_key is not None:
+            return PeriodKind.NAME
+        return PeriodKind.RUN if self.business_date is None else PeriodKind.DATE
+
+    def of_period(self, key: str, at: datetime | None) -> RunRecord:
+        """The record with the period to which its start was matched. `at`: the instant of that key, if it is one."""
+        kind = self.denotes
+        is_instant = kind is PeriodKind.RUN and at is not None
+        return replace(self, period_key=key, period_at=at, period_kind=PeriodKind.INSTANT if is_instant else kind)
+
+    @property
     def repeated(self) -> tuple[str, ...]:
         """Keys of the attempts that this one repeats: `again_of`, and of a numbered run the attempts before it, the
         latest first."""
-        run, _, number = self.attempt_key.rpartition(".")
-        if self.again_of != f"{run}.1" or not (number.isdecimal() and len(number) < MAX_DIGITS):
+        separator = "/" if self.again_of.endswith("/1") else "."
+        run, _, number = self.attempt_key.rpartition(separator)
+        if self.again_of != f"{run}{separator}1" or not (number.isdecimal() and len(number) < MAX_DIGITS):
             return (self.again_of,) if self.again_of else ()
         before = range(int(number) - 1, max(1, int(number) - MAX_REPEATED), -1)
-        return self.again_of, *(f"{run}.{earlier}" for earlier in before)
+        return self.again_of, *(f"{run}{separator}{earlier}" for earlier in before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +298,11 @@ def instant_key(instant: datetime) -> str:
         raise ValueError(f"instant_key needs an aware time, got {instant!r}")
     utc = instant.astimezone(UTC)
     return utc.strftime("%Y-%m-%dT%H:%M:%S") + (f".{utc.microsecond:06d}" if utc.microsecond else "") + "Z"
+
+
+def is_instant_key(key: str) -> bool:
+    """True for what `instant_key` returns."""
+    try:
+        return key.endswith("Z") and instant_key(datetime.fromisoformat(key)) == key
+    except ValueError:
+        return False

@@ -65,6 +65,22 @@ class RunEvidence(StrEnum):
     STALE = "stale"
 
 
+class PeriodKind(StrEnum):
+    """The meaning of the period key of a run: a success repairs the failures of its own period, and of those before it
+    where periods have an order (`control.snapshot.runs.covers_period`)."""
+
+    INSTANT = "instant"
+    """An instant: a later one covers an earlier one."""
+    RUN = "run"
+    """The run itself, by its id or start: it has no period, and every later run of its job covers it."""
+    DATE = "date"
+    """The business date that its source records, not the key: a later run of that or a later date covers it."""
+    NAME = "name"
+    """A partition, region or date that its source names: no other key covers it."""
+    ALL = "all"
+    """Every period, as of a full load: it covers all runs before it; only another one covers it."""
+
+
 class Capability(StrEnum):
     """A capability of a kind. A missing one disables its key, with the reason."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from connectors.sdk.records import RunRecord, RunRef
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 
 
 def no_longer_listed(known: RunRef, native_state: str, message: str, state: RunState | None = None) -> RunRecord:
@@ -18,6 +18,7 @@ def no_longer_listed(known: RunRef, native_state: str, message: str, state: RunS
         native_state=native_state,
         evidence=RunEvidence.INFERRED,
         period_key=known.period_key or None,
+        period_kind=PeriodKind.RUN,  # the stored kind stays
         started_at=known.started_at,
         message=message,
         native_ref=known.native_ref,

@@ -10,22 +10,22 @@ ends() { # DONE|NOTHING REFUSED-PART WHY
 }
 said() { printf '%s' "$1" | head -n 1 | cut -c 1-200; }
 
-# What a job's parts are now: submission, state, priority, comment. GONE where slurmctld has forgotten it.
+# What a job's parts are now: submission, state, priority, id, comment, user, name. GONE where slurmctld has forgotten it.
 job() { # ID
-  if found=$(known "$1" "%V$D%T$D%Q$D%i$D%k"); then mark "JOB|$(scontrol show job "$1" 2>/dev/null | sed -n 's/.*\(Requeue=[01]\).*/\1/p' | head -n 1)"; printf '%s\n' "$found"; else mark "GONE|$(said "$found")"; fi
+  if found=$(known "$1" "%V$D%T$D%Q$D%i$D%k$D%u$D%j$D"); then mark "JOB|$(scontrol show job "$1" 2>/dev/null | sed -n 's/.*\(Requeue=[01]\).*/\1/p' | head -n 1)"; printf '%s\n' "$found" | joined 7; else mark "GONE|$(said "$found")"; fi
 }
 failed() { # ID: parts of an array whose last try failed, by accounting
   mark "FAILED"
   sacct -X -P -n --delimiter="$D" --format=JobID,State -j "$1" 2>/dev/null | awk -F"$D" '
     $2 ~ /^(FAILED|TIMEOUT|OUT_OF_MEMORY|NODE_FAIL|CANCELLED|BOOT_FAIL|DEADLINE|PREEMPTED)/ && $1 !~ /\[/ { print $1 }'
 }
-text_of() { # PART: its batch script, as slurmctld or accounting keeps it
+text_of() { # PART USER: its batch script, as slurmctld or accounting keeps it
   kept=$(scontrol write batch_script "$1" - 2>/dev/null) && case $kept in '#!'*) printf '%s\n' "$kept"; return ;; esac
-  kept=$(sacct -B -j "$1" 2>/dev/null | awk '/^Batch Script for /{ if (n++) exit; next } n && !line++ && /^-+$/ { next } n')
+  kept=$(sacct -B -j "$1" -u "$2" 2>/dev/null | awk '/^Batch Script for /{ if (n++) exit; next } n && !line++ && /^-+$/ { next } n')
   case $kept in '#!'*) printf '%s\n' "$kept" ;; *) return 1 ;; esac
 }
-script() { # PART
-  if kept=$(text_of "$1"); then mark "SCRIPT|$(printf '%s\n' "$kept" | cksum)"; else mark "NOSCRIPT"; fi
+script() { # PART USER
+  if kept=$(text_of "$1" "$2"); then mark "SCRIPT|$(printf '%s\n' "$kept" | cksum)"; else mark "NOSCRIPT"; fi
 }
 
 requeue() { # ID PARTS KEY NOTAFTER
@@ -50,7 +50,7 @@ submit() { # KEY NOTAFTER SINCE USER PART OPTION…
   late "$2" && return
   key=$1 since=$3 user=$4 part=$5; shift 5
   seen=$(found "$key" "$since"); [ -z "$seen" ] || { mark "EXISTS|$seen"; return; }
-  kept=$(text_of "$part") || { mark NOSCRIPT; return; }
+  kept=$(text_of "$part" "$user") || { mark NOSCRIPT; return; }
   if told=$(printf '%s\n' "$kept" | as "$user" sbatch --parsable --comment="headway-run id=$key at=$(date +%s)" "$@" 2>&1)
   then mark "DONE|$(printf '%s' "$told" | tail -n 1)"; else mark "REFUSED|$(said "$told")"; fi
 }

@@ -69,8 +69,8 @@ class SlurmReruns:
 
     def _situation(self, ref: Mapping[str, Any]) -> JobSituation:
         base, part, user = str(ref["id"]), str(ref["part"]), str(ref["user"])
-        calls = [("job", base), ("script", part), ("failed", base), ("may", user), ("queue", "-u", user)]
-        return situation(self._client.ask(["host", "level", *calls]))
+        calls = [("job", base), ("script", part, user), ("failed", base), ("may", user), ("queue", "-u", user)]
+        return situation(self._client.ask(["host", "level", *calls]), ref)
 
     # -- requeue ------------------------------------------------------------------------------------------------------
     def _requeuing(self, spec: ActionSpec, ref: Mapping[str, Any], now: JobSituation) -> Preview:
@@ -111,7 +111,9 @@ class SlurmReruns:
         may = now.answer.needed("MAY").rest.startswith("yes")
         sudoers = f"{now.me} ALL=({user}) NOPASSWD: /usr/bin/sbatch"
         refused = None if may else f'the login "{now.me}" may not submit as {user}. Add to its sudoers: {sudoers}'
-        if now.answer.section("SCRIPT") is None:
+        if now.is_id_taken:
+            refused = f"another job has the id {base} now: the script of this one cannot be read"
+        elif now.answer.section("SCRIPT") is None:
             refused = NO_SCRIPT.format(base)
         arguments = " ".join(options)
         tasks = f", tasks {options[-1].partition('=')[2][:80]}" if "--array" in arguments else ""
@@ -209,7 +211,7 @@ class SlurmCanceller:
         base, user = parse.base_of(str(ref.get("part", ""))), str(ref.get("user", ""))
         if not base:
             raise NotSupported(f"{spec.run.job}: no job id is known for this run")
-        now = situation(self._client.ask(["host", "level", ("job", base)]))
+        now = situation(self._client.ask(["host", "level", ("job", base)]), ref)
         live = [part for part in now.parts if part.state.is_open]
         newest = max((part.submit for part in now.parts), default=0)
         refused = now.refusal(user)
@@ -224,7 +226,13 @@ class SlurmCanceller:
             native_calls=(f"on {self._selection.target}: scancel {base}",),
             notes=("Slurm sends SIGCONT and SIGTERM, and SIGKILL after KillWait",),
             refused=refused,
-            plan={"how": "cancel", "id": base, "user": user, "skew": now.skew},
+            plan={
+                "how": "cancel",
+                "id": base,
+                "user": user,
+                "skew": now.skew,
+                "run": {field: ref.get(field) for field in ("user", "name", "submit")},
+            },
         )
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
@@ -236,7 +244,7 @@ class SlurmCanceller:
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the end of the job: Slurm does not record who cancelled it."""
         base = str(plan["id"])
-        now = situation(self._client.ask(["host", "level", ("job", base)]))
+        now = situation(self._client.ask(["host", "level", ("job", base)]), plan["run"])
         if not now.parts:
             return ActionUnknown(
                 f"slurmctld does not know job {base} any more: it has ended, and the cause is not recorded"

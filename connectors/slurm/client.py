@@ -6,10 +6,11 @@ Values reach a script quoted, on standard input, never in its command.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from shlex import quote
+from typing import Any
 
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import masked_head
@@ -39,7 +40,7 @@ class SlurmClient(ScriptClient[SlurmOptions]):
         until = f"uts{window.until}" if window.until else ""
         history = ("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen())
         ids = ",".join(open_ids)
-        return self.ask(["host", "config", history, *([("some", ids)] if ids else []), self._queue()])
+        return self.ask(["host", "config", history, *([("some", ids, *self._chosen())] if ids else []), self._queue()])
 
     def names(self) -> SlurmAnswer:
         """Submissions within history_hours, and what waits now."""
@@ -64,6 +65,7 @@ class SlurmClient(ScriptClient[SlurmOptions]):
 
 
 OPERATORS = ("Operator", "Administrator")
+CONTROLLER_FIX = "see that slurmctld runs, and munged on this host"
 DENIED = ("denied", "Invalid user id", "not permitted", "a password is required", "may not run", "not allowed")
 REFUSALS = {
     "LATE": "the request came too late and nothing was done. Send it again",
@@ -83,6 +85,8 @@ class JobPart:
     submit: int
     native_state: str
     part: str
+    user: str
+    name: str
 
     @property
     def state(self) -> RunState:
@@ -98,6 +102,8 @@ class JobSituation:
     skew: float
     parts: tuple[JobPart, ...]
     """Empty where slurmctld does not know the job any more."""
+    is_id_taken: bool
+    """Another job has its id now."""
     may_requeue: bool
     answer: SlurmAnswer
 
@@ -115,19 +121,29 @@ def permission_fix(me: str, user: str) -> str:
     )
 
 
-def situation(answer: SlurmAnswer) -> JobSituation:
-    """Raises SystemUnreachable where slurmctld does not answer."""
+def situation(answer: SlurmAnswer, ref: Mapping[str, Any] | None = None) -> JobSituation:
+    """Of the run `ref`: parts of another job that has its id now are left out. Raises SystemUnreachable where slurmctld
+    does not answer."""
     host = host_now(answer.needed("HOST"))
     level = level_of(answer.needed("LEVEL"))
     job, error = answer.section("JOB"), answer.section("GONE")
     if error is not None and "nvalid job id" not in error.rest:
         raise parse.nothing_seen([error.rest], answer.where)
-    parts = tuple(JobPart(parse.stamp(row[0]), row[1], row[3]) for row in answer.rows("JOB") if len(row) >= 5)
+    parts = tuple(
+        JobPart(parse.stamp(row[0]), row[1], row[3], *row[5:7]) for row in answer.rows("JOB") if len(row) >= 7
+    )
+    own = tuple(
+        part for part in parts
+        if ref is None
+        or part.submit == ref.get("submit")
+        or (part.user, part.name) == (ref.get("user"), ref.get("name"))
+    )  # fmt: skip
     return JobSituation(
         me=answer.needed("ME").fields(2)[0],
         level=level,
         skew=(host.now - datetime.now(UTC)).total_seconds(),
-        parts=parts,
+        parts=own,
+        is_id_taken=bool(parts) and not own,
         may_requeue=job is not None and job.rest != "Requeue=0",
         answer=answer,
     )

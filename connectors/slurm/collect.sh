@@ -53,12 +53,13 @@ history() { # FROM UNTIL SKIP LIMIT FILTER…
   page=$(rows -S "uts$from" -E "${until:-now+120}" "$@" | tail -n +"$((skip + 1))" | head -n "$limit")
   ids=$(printf '%s\n' "$page" | awk -F"$D" 'NF >= 14 && $1 ~ /^[0-9]+[_+]/ { sub(/[_+].*/, "", $1); if (!seen[$1]++) printf "%s%s", (n++ ? "," : ""), $1 }')
   mark "ROWS"
-  { printf '%s\n' "$page" | awk -F"$D" '!(NF >= 14 && $1 ~ /^[0-9]+[_+]/)'; [ -z "$ids" ] || rows -j "$ids" | grep -v "${D}rc0\$"; } | grouped
+  { printf '%s\n' "$page" | awk -F"$D" '!(NF >= 14 && $1 ~ /^[0-9]+[_+]/)'; [ -z "$ids" ] || rows -j "$ids" "$@" | grep -v "${D}rc0\$"; } | grouped
   mark "REND"
 }
-some() { # IDS: all that accounting has of these jobs
+some() { # IDS FILTER…: all that accounting has under these ids, other jobs of earlier included
+  ids=$1; shift
   mark "ROWS"
-  rows -j "$1" | grouped
+  rows -j "$ids" "$@" | grouped
   mark "REND"
 }
 grouped() {
@@ -69,8 +70,9 @@ grouped() {
     n++; base[n] = $1; sub(/[_+].*/, "", base[n])
     task[n] = $1; state[n] = $2; code[n] = $3; submit[n] = $4; start[n] = $5; end[n] = $6; nextone[n] = 0
     rest[n] = $7 FS $8 FS $9 FS $10 FS $11 FS $12 FS $13 FS $14
-    if ($1 in last) { before[n] = last[$1]; again[$1] = 1 }
-    last[$1] = n
+    part = $1 FS $8 FS $13  # an id is used again, by others as well
+    if (part in last) { before[n] = last[part]; again[part] = 1 }
+    last[part] = n
   }
   END {
     for (name in again)
@@ -109,7 +111,8 @@ names() { # FROM FILTER…
   NF < 9 { if (NF > 1) print "?" FS substr($0, 1, 200); else if (/error|not found/ && errors++ < 5) print "!" FS $0; next }
   {
     id = $1; sub(/[_+].*/, "", id)
-    key = $3 FS $8; of[id] = key
+    key = $3 FS $8
+    if (!(id in began) || $2 + 0 >= began[id]) { began[id] = $2 + 0; of[id] = key }
     if (!(key in at) || $2 + 0 >= at[key]) { at[key] = $2 + 0; row[key] = $0 }
   }
   END {

@@ -17,7 +17,7 @@ from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, se
 from connectors.sdk.transport.script_output import host_now
 from connectors.slurm import parse
 from connectors.slurm.actions import MISSING, SlurmCanceller, SlurmReruns
-from connectors.slurm.client import OPERATORS, SlurmClient, level_of
+from connectors.slurm.client import CONTROLLER_FIX, OPERATORS, SlurmClient, level_of
 from connectors.slurm.hold import SlurmHolder
 from connectors.slurm.inventory import SlurmInventory
 from connectors.slurm.log import read_log
@@ -58,8 +58,7 @@ def probe(client: SlurmClient, selection: JobSelection) -> Probe:
 def _view(
     settings: Mapping[str, str], me: str, level: str, error: str, has_rows: bool, errors: list[str]
 ) -> Iterator[SourcePermission]:
-    fix = "see that slurmctld runs, and munged on this host"
-    yield SourcePermission.checked("ask slurmctld", not error, masked_head(error, 200), fix)
+    yield SourcePermission.checked("ask slurmctld", not error, masked_head(error, 200), CONTROLLER_FIX)
     off = settings.get("AccountingStorageType", "").endswith("none")
     why = "accounting is off" if off else masked_head(" ".join(errors), 200) or "sacct failed"
     fix = "AccountingStorageType=accounting_storage/slurmdbd in slurm.conf; see that slurmdbd runs"

@@ -1,6 +1,7 @@
 """Polls of a cluster: a window of accounting, the open jobs, and the queue, which is read last.
 
-A job and an array are one run each; a requeue is a further attempt.
+A job and an array are one run each; a requeue is a further attempt. An id is used again (after MaxJobId, or on a
+cluster that was set up anew with its old accounting): rows of one id are one job only by submitter, name and time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from connectors.sdk import fields
 from connectors.sdk.fields import bounded_context
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow, host_now
 from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.slurm import client, parse
@@ -64,6 +65,57 @@ def _state(item: PartGroup) -> tuple[RunState, str]:
     if item.native == "PENDING":
         return parse.waiting_reason(item.reason, item.is_held)
     return parse.state_of(item.native, item.code), ""
+
+
+@dataclass(slots=True)
+class SlurmJob:
+    """What one submission and its requeues are: an id, with its submitter and name, for a time."""
+
+    base: str
+    user: str
+    name: str
+    groups: list[PartGroup]
+    is_in_queue: bool = False
+    has_successor: bool = False
+    """A later job has its id."""
+
+    @property
+    def last_submit(self) -> int:
+        return max((group.submit for group in self.groups), default=0)
+
+    def has_in_queue(self, queued: Iterable[QueueRow]) -> bool:
+        """Whether slurmctld has this one under its id: requeued since, or renamed, or as it is."""
+        submitted = {group.submit for group in self.groups}
+        return any(
+            row.submit in submitted
+            or ((row.user, row.name) == (self.user, self.name) and row.submit >= self.last_submit)
+            for row in queued
+        )
+
+    def is_read(self, since: int, requested: Mapping[str, set[int]]) -> bool:
+        """False for one of years ago, which accounting gives with another of its id: that one is in the time that is
+        read, or is one of the open runs (`requested`: their submissions by id)."""
+        if not self.has_successor and self.base not in requested:
+            return True
+        asked = requested.get(self.base, set())
+        return any(not 0 < group.end < since or group.submit in asked for group in self.groups)
+
+
+def jobs_of(base: str, groups: Iterable[PartGroup], requeued_within: int) -> list[SlurmJob]:
+    """The jobs that had one id, the latest last. Parts that were submitted at once are of one, whatever their names (of
+    a heterogeneous job); a later submission is a requeue where user and name are the same and it follows soon."""
+    by_submit: dict[int, list[PartGroup]] = {}
+    for group in groups:
+        by_submit.setdefault(group.submit, []).append(group)
+    jobs: list[SlurmJob] = []
+    for submit, parts in sorted(by_submit.items()):
+        names = {(part.user, part.name) for part in parts}
+        job = next((job for job in reversed(jobs) if (job.user, job.name) in names), None)
+        if job is None or all(0 < part.end < submit - requeued_within for part in job.groups):
+            job = SlurmJob(base, parts[0].user, parts[0].name, [])
+            jobs.append(job)
+        job.groups += parts
+    return jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +206,7 @@ def _record(
         native_state=_native(parts),
         evidence=evidence,
         period_key=base,
+        period_kind=PeriodKind.RUN,
         queued_at=at(attempt.first),
         started_at=at(started),
         ended_at=at(ended) if ended >= started else None,
@@ -335,7 +388,7 @@ class SlurmPoller:
         window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
         seen = self.read(self._client.snapshot(window, _ids(open_runs)))
         seen.result.warnings |= dict.fromkeys(unreadable)
-        self._add_runs(seen, seen.lines(window))
+        self._add_runs(seen, window, open_runs)
         self._warn(seen)
         self._add_forgotten(seen, open_runs)
         has_more = seen.is_accounted and (not seen.rows.is_last or bool(until))
@@ -367,44 +420,70 @@ class SlurmPoller:
             return SlurmCursor(since, was.page + client.PAGE_ROWS, until, queue_seen, begun)
         return SlurmCursor(until or begun, 0, 0, queue_seen)
 
-    def _add_runs(self, seen: ClusterSnapshot, lines: Mapping[str, list[QueueRow]]) -> None:
-        by_base: dict[str, list[PartGroup]] = {}
-        for group in dict.fromkeys(seen.rows.groups):
-            by_base.setdefault(group.base, []).append(group)
-        names: dict[str, str] = {}
-        for base, row in ((base, rows[0]) for jobs in (by_base, seen.waits) for base, rows in jobs.items()):
-            names[base] = self._selection.job_of(row.user, row.name)
-        for base in {**by_base, **lines}:
-            waits = lines.get(base, [])
-            if not self._selection.wants((waits or by_base[base])[0].name):
+    def _add_runs(self, seen: ClusterSnapshot, window: AccountingWindow, open_runs: Sequence[RunRef]) -> None:
+        requested = _submissions(open_runs)
+        jobs = [job for job in self._jobs(seen, window) if job.is_read(window.since, requested)]
+        names = {base: self._selection.job_of(rows[0].user, rows[0].name) for base, rows in seen.waits.items()}
+        names |= {
+            job.base: self._selection.job_of(job.user, job.name)
+            for job in sorted(jobs, key=lambda job: job.last_submit)
+        }
+        for job in jobs:
+            if not self._selection.wants(job.name):
                 continue
-            groups = with_queue(by_base.get(base, []), waits)
-            is_runaway = not seen.queue_error and base not in seen.waits
-            context = RunContext(names[base], not seen.is_accounted, is_runaway, names)
-            for group in groups:
+            is_runaway = not seen.queue_error and not job.is_in_queue
+            native = self._selection.job_of(job.user, job.name)
+            context = RunContext(native, not seen.is_accounted, is_runaway, names)
+            for group in job.groups:
                 if group.native not in parse.STATES:
                     seen.result.warn(
                         f'unknown state "{fields.masked_head(group.native, 60)}" of a job: shown as UNKNOWN'
                     )
-            for attempt in attempts(groups):
-                record = run_record(base, attempt, context)
+            for attempt in attempts(job.groups):
+                record = run_record(job.base, attempt, context)
                 if record is not None:
                     seen.result.add(record)
+
+    def _jobs(self, seen: ClusterSnapshot, window: AccountingWindow) -> list[SlurmJob]:
+        """By accounting and the queue."""
+        by_base: dict[str, list[PartGroup]] = {}
+        for group in dict.fromkeys(seen.rows.groups):
+            by_base.setdefault(group.base, []).append(group)
+        lines, result = seen.lines(window), []
+        for base in {**by_base, **lines}:
+            jobs = jobs_of(base, by_base.get(base, []), seen.min_job_age + OVERLAP_SECONDS)
+            queued = seen.waits.get(base, [])
+            if queued:
+                live = next((job for job in reversed(jobs) if job.has_in_queue(queued)), None)
+                if live is None and base in lines:
+                    live = SlurmJob(base, queued[0].user, queued[0].name, [])
+                    jobs.append(live)
+                if live is not None:
+                    live.is_in_queue, live.groups = True, with_queue(live.groups, lines.get(base, []))
+            for job in jobs[:-1]:
+                job.has_successor = True
+            result += jobs
+        return result
 
     def _add_forgotten(self, seen: ClusterSnapshot, open_runs: Sequence[RunRef]) -> None:
         """Open runs that neither slurmctld nor accounting knows any more, by id."""
         if seen.queue_error or seen.keeps_accounts != seen.is_accounted or parse.is_private(seen.settings):
             return
-        existing, requested = {*seen.waits, *(group.base for group in seen.rows.groups)}, set(_ids(open_runs))
+        requested = set(_ids(open_runs))
+        existing: dict[str, set[object]] = {}
+        live = [parse.group(row) for rows in seen.waits.values() for row in rows]
+        for row in (*seen.rows.groups, *live):
+            existing.setdefault(row.base, set()).update((row.submit, (row.user, row.name)))
         for run in open_runs:
-            base = str(fields.reference_row(run.native_ref).get("id", ""))
-            if base in requested - existing:
+            ref = fields.reference_row(run.native_ref)
+            base, by_submit, by_name = str(ref.get("id", "")), ref.get("submit"), (ref.get("user"), ref.get("name"))
+            if base in requested and existing.get(base, set()).isdisjoint((by_submit, by_name)):
                 message = "neither slurmctld nor accounting knows it any more: it ended, and how was not seen"
                 seen.result.add(no_longer_listed(run, "(not known any more)", message, RunState.LOST))
 
     def _warn(self, seen: ClusterSnapshot) -> None:
         if seen.queue_error:
-            seen.result.warn(f"slurmctld does not answer, so waiting and running jobs are unknown: {seen.queue_error}")
+            seen.result.stopped = f"slurmctld does not answer: {seen.queue_error}. Fix: {client.CONTROLLER_FIX}"
         if not seen.keeps_accounts:
             seen.result.warn(NO_ACCOUNTING.format(seen.min_job_age))
         elif not seen.is_accounted:
@@ -414,6 +493,15 @@ class SlurmPoller:
         if never:
             names = ", ".join(f"{run.job} {run.period_key}" for run in never[:5])
             seen.result.warn(f"{len(never)} jobs will never run, as their dependency can never be satisfied: {names}")
+
+
+def _submissions(open_runs: Iterable[RunRef]) -> dict[str, set[int]]:
+    """When the open runs were submitted, by id."""
+    result: dict[str, set[int]] = {}
+    for run in open_runs:
+        ref = fields.reference_row(run.native_ref)
+        result.setdefault(str(ref.get("id", "")), set()).add(parse.stamp(str(ref.get("submit", ""))))
+    return result
 
 
 def _gaps(was: SlurmCursor, seen: ClusterSnapshot) -> tuple[HistoryGap, ...]:

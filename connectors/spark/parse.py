@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import EPOCH, Row, clean, listed, number, optional_text, tables, text
 from connectors.sdk.records import RunRecord
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 
 JOB_STATES = frozenset({"RUNNING", "SUCCEEDED", "FAILED", "UNKNOWN"})
 NAMED = 5
@@ -105,6 +105,7 @@ def run_of(app: Application, jobs: Sequence[Row], now: datetime, lost_after: tim
         native_state=native,
         evidence=evidence,
         period_key=app.id,
+        period_kind=PeriodKind.RUN,
         started_at=app.started,
         ended_at=None if state.is_open else max(app.started, app.ended or app.updated),
         message=message,

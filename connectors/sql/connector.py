@@ -197,6 +197,7 @@ class SqlConnector(ComposedConnector):
             for key, ref in sorted(refs.items()):
                 if key not in reported and key in requested:
                     result.add(no_longer_listed(ref, "gone", "its row was deleted", RunState.UNKNOWN))
+        result.keep_periods(open_runs)
         for text in unknown_states(result.records.values()):
             result.warn(text)
         if runs.lost is not None and at.after and furthest != start and (lost := self._database.lost(start, furthest)):

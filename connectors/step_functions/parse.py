@@ -12,7 +12,7 @@ from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
-from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.states import PeriodKind, ProofLevel, RunState
 
 STATES = {  # ExecutionStatus, Step Functions API reference
     "RUNNING": RunState.RUNNING,
@@ -68,6 +68,7 @@ def run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
         state=state,
         native_state=native,
         period_key=name,
+        period_kind=PeriodKind.RUN,
         period_at=created,
         started_at=started or created,
         ended_at=None if state.is_open else instant(execution.get("stopDate")),

@@ -55,6 +55,8 @@ class SystemdCursor:
     runs: list[Invocation] = field(default_factory=list)
     """Open ones, and those that ended less than RETENTION ago."""
     requested: dict[str, tuple[str, float]] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+    """By unit its last invocation."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ class SystemdConnector(ComposedConnector):
         known, unreadable = cursor_or_first(SystemdCursor(), cursor, instead)
         before = datetime.now(UTC)
         since = int((before - HISTORY).timestamp())
-        book = InvocationBook({run.invocation: run for run in known.runs}, known.requested)
+        book = InvocationBook({run.invocation: run for run in known.runs}, known.requested, known.last)
         parts = self._host.snapshot(known.journal, since, sorted(book.units))
         answer = self._read(parts)
         ends = [part for part in parts if part.kind == "JEND"]
@@ -108,15 +110,21 @@ class SystemdConnector(ComposedConnector):
         journal = read_journal(_only(parts, "JOURNAL").body, is_whole, parse.unit_event)
         messages = [parse.warnings_of(message, self._host.where) for message in journal.messages]
         watched = book.units | {timer.service for timer in answer.timers}
-        book.add_events((event for event in journal.entries if event.unit in watched), answer.host.boot)
+        lines = dict.fromkeys(event for event in journal.entries if event.unit in watched)  # one may come twice
+        book.add_events(lines, answer.host.boot)
         if is_whole:
             book.settle(answer.services, answer.host.boot, answer.host.now)
             book.correct(answer.services)
         inventory = self._inventory_of(answer, before)
         runs = book.reported(map(invocation_of, open_runs))
         retained = (answer.host.now - RETENTION).timestamp()
-        recent = [run for run in book.runs.values() if not run.ended or run.ended >= retained]
-        following = SystemdCursor(journal.cursor or known.journal, inventory.hash, recent, book.requested)
+        recent = [
+            run
+            for run in book.runs.values()
+            if not run.ended or run.ended >= retained or not (is_whole or run.answered)
+        ]
+        last = {unit: invocation for unit, invocation in book.last.items() if unit in watched}
+        following = SystemdCursor(journal.cursor or known.journal, inventory.hash, recent, book.requested, last)
         failed = bool(ends) and ends[0].rest not in ("0", "")
         warnings = [*unreadable, *answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []

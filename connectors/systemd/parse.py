@@ -203,8 +203,8 @@ def version(text: str) -> int | None:
     return number(parts[1]) if len(parts) > 1 and parts[0] == "systemd" else None
 
 
-STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, STOPPING, REQUESTED = (
-    "starting", "started", "start failed", "exited", "success", "failure", "stopping", "requested",
+STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, SKIPPED, STOPPING, REQUESTED = (
+    "starting", "started", "start failed", "exited", "success", "failure", "skipped", "stopping", "requested",
 )  # fmt: skip
 MESSAGES = {
     "7d4958e842da4a758f6c1cdc7b36dcc5": STARTING,
@@ -213,6 +213,7 @@ MESSAGES = {
     "98e322203f7a4ed290d09fe03c09fe15": EXITED,
     "7ad2d189f7e94e70a38c781354912448": SUCCESS,
     "d9b373ed55a64feb8242e02dbe79a49c": FAILURE,
+    "0e4284a0caca4bfc81c0bb6786972673": SKIPPED,
     "de5b426a63be47a7b6ac3eaac82e2f6f": STOPPING,
 }
 
@@ -227,7 +228,7 @@ class UnitEvent:
     at: datetime
     text: str
     detail: str = ""
-    """FAILURE: the result; START_FAILED: the job's result; EXITED: "killed 9"; REQUESTED: our key."""
+    """FAILURE, SKIPPED: the result; STARTED, START_FAILED: the job's result; EXITED: "killed 9"; REQUESTED: our key."""
     exit_code: int | None = None
 
 
@@ -249,8 +250,8 @@ def unit_event(at: datetime, entry: JournalEntry) -> UnitEvent | None:
         status, how = field("EXIT_STATUS"), field("EXIT_CODE")
         code = number(status) if how == "exited" else None
         detail = f"{how} {status}"
-    elif what == FAILURE:
+    elif what in (FAILURE, SKIPPED):
         detail = field("UNIT_RESULT")
     elif what in (START_FAILED, STARTED):
         detail = field("JOB_RESULT")
-    return UnitEvent(what, unit, field("INVOCATION_ID"), at, text, detail, code)
+    return UnitEvent(what, unit, field("INVOCATION_ID").strip("0-") and field("INVOCATION_ID"), at, text, detail, code)

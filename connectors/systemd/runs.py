@@ -2,11 +2,14 @@
 
 A run is one invocation of a service, started by a timer or otherwise. Its journal proves how it ended; where that is
 lost, the manager's state of the service's last invocation does; where that is another one, its end is UNKNOWN.
+A start that systemd ends before it begins (a condition, an assertion, a dependency, the start limit) has no invocation:
+its lines bear the one before. It is a run of its own, SKIPPED or FAILED.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +19,16 @@ from connectors.sdk.states import RunEvidence, RunState
 from connectors.systemd import parse
 from connectors.systemd.parse import ServiceUnit, UnitEvent
 
+NOT_BEGUN = {
+    "done": RunState.SKIPPED, "skipped": RunState.SKIPPED, "once": RunState.SKIPPED, "collected": RunState.SKIPPED,
+    "canceled": RunState.CANCELLED,
+}  # fmt: skip
+"""The state of a start that did not begin, by the result of its job; FAILED by any other."""
+NEVER_BEGINS = ("assert", "dependency", "unsupported", "invalid", "once", "collected", "skipped")
+"""Results of a job that started nothing."""
+START_LIMIT = "start-limit-hit"
+WAS_SKIPPED = re.compile(r" was skipped because |^Condition check resulted in .* being skipped\.$")
+"""In the line of a start whose condition is not met, systemd 243 and newer; it is that of a start in all else."""
 ANSWERED_SECONDS = 300.0
 """A requested start that waits longer than this behind other units is not reported as ours."""
 
@@ -38,12 +51,21 @@ class Invocation:
     """How its main process was killed, where the journal says so."""
     stopped: bool = False
     """True once systemd was instructed to stop it, by a person or a program."""
+    answered: bool = False
+    """True once the journal has the end of the job that started it: the next one is of another start."""
+    settled: bool = False
+    """Its end is the manager's: lines of the journal that come late are better."""
     action: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether lines of the journal may still change it: it has not ended, or by the manager alone."""
+        return not self.ended or self.settled
 
     def end(self, state: RunState, native_state: str, at: float, message: str = "", inferred: bool = False) -> None:
         self.state, self.native_state, self.message = state, native_state, message
         self.evidence = RunEvidence.INFERRED if inferred else RunEvidence.NATIVE
-        self.ended = max(at, self.started)
+        self.ended, self.settled = max(at, self.started), False
 
     def record(self, host: str) -> RunRecord:
         ref = {"unit": self.unit, "invocation": self.invocation, "started": self.started, "boot": self.boot}
@@ -72,7 +94,13 @@ class InvocationBook:
     runs: dict[str, Invocation] = field(default_factory=dict)
     requested: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By unit our key of a start that its next invocation belongs to, and when it was requested."""
+    last: dict[str, str] = field(default_factory=dict)
+    """By unit its last invocation that was seen to begin."""
     changed: set[str] = field(default_factory=set)
+    refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By unit the result and message of a start that its start limit refused, until its job ends."""
+    unread: set[str] = field(default_factory=set)
+    """Invocations that started before the first entry that was read."""
     unknown: set[str] = field(default_factory=set)
     """Results that RESULTS does not list."""
 
@@ -89,22 +117,61 @@ class InvocationBook:
                 elif event.text == "refused" and self.requested.get(event.unit, ("", 0.0))[0] == event.detail:
                     del self.requested[event.unit]  # the next invocation is not ours
                 continue
+            if event.what == parse.FAILURE and event.detail == START_LIMIT:
+                self.refusals[event.unit] = event.detail, event.text
+                continue
             run = self._run_of(event, boot)
-            if run is not None:
+            if run is not None and run.is_open:
                 self._apply(run, event)
                 self.changed.add(run.invocation)
 
     def _run_of(self, event: UnitEvent, boot: str) -> Invocation | None:
-        if not event.invocation:
+        """The run that the line is about; None where it started before the first entry that was read. A job's end that
+        is of no run is a start that did not begin."""
+        run, is_another = self.runs.get(event.invocation), self._names_another(event)
+        if event.what in (parse.STARTED, parse.START_FAILED):
+            is_skip = WAS_SKIPPED.search(event.text) is not None or event.detail in NEVER_BEGINS
+            if run is not None and not run.answered and not is_skip:
+                run.answered = True
+                return run
+            if event.what == parse.STARTED and event.invocation in self.unread and not is_skip:
+                self.unread.discard(event.invocation)
+                self.last[event.unit] = event.invocation
+                return None
+            has_not_begun = event.what == parse.START_FAILED or is_another or is_skip
+        else:
+            has_not_begun = event.what == parse.SKIPPED and is_another and (run is None or not run.is_open)
+        if has_not_begun:
+            self._add_not_begun(event, boot)
             return None
-        if event.invocation not in self.runs:
-            if event.what not in (parse.STARTING, parse.STARTED):
-                return None  # it started before the first entry that was read
-            run = Invocation(event.invocation, event.unit, event.at.timestamp(), boot)
-            key, requested_at = self.requested.pop(event.unit, ("", 0.0))
-            run.action = key if run.started - requested_at <= ANSWERED_SECONDS else ""
-            self.runs[event.invocation] = run
-        return self.runs[event.invocation]
+        if run is None and event.invocation and event.what in (parse.STARTING, parse.STARTED, parse.SKIPPED):
+            run = self._begun(event.invocation, event, boot)
+            run.answered, self.last[event.unit] = event.what == parse.STARTED, event.invocation
+        elif run is None and not is_another:
+            self.unread.add(event.invocation)
+        return run
+
+    def _names_another(self, event: UnitEvent) -> bool:
+        """Whether the line bears no invocation of its own, but that of an earlier run, or none."""
+        return event.invocation in ("", self.last.get(event.unit)) or event.invocation in self.runs
+
+    def _add_not_begun(self, event: UnitEvent, boot: str) -> None:
+        key = f"{event.unit} {event.at:%Y-%m-%dT%H:%M:%SZ}"
+        if key in self.runs:
+            return
+        run = self._begun(key, event, boot)
+        state = RunState.SKIPPED if event.what == parse.SKIPPED else NOT_BEGUN.get(event.detail, RunState.FAILED)
+        result, text = event.detail, event.text
+        if event.what == parse.START_FAILED:
+            result, text = self.refusals.pop(event.unit, (result, text))
+        run.end(state, "condition" if result == "done" else result or "failed", run.started, text)
+        self.changed.add(key)
+
+    def _begun(self, key: str, event: UnitEvent, boot: str) -> Invocation:
+        run = self.runs[key] = Invocation(key, event.unit, event.at.timestamp(), boot)
+        action, requested_at = self.requested.pop(event.unit, ("", 0.0))
+        run.action = action if run.started - requested_at <= ANSWERED_SECONDS else ""
+        return run
 
     def _apply(self, run: Invocation, event: UnitEvent) -> None:
         when = event.at.timestamp()
@@ -117,6 +184,8 @@ class InvocationBook:
             self._success(run, when)
         elif event.what == parse.FAILURE:
             self._failure(run, event.detail, when, event.text)
+        elif event.what == parse.SKIPPED:
+            run.end(RunState.SKIPPED, event.detail or "skipped", when, event.text)
         elif event.what == parse.START_FAILED and not run.ended:
             state = RunState.CANCELLED if event.detail == "canceled" else RunState.FAILED
             run.end(state, event.detail or "failed", when, event.text)
@@ -152,6 +221,7 @@ class InvocationBook:
                 message = "its end is not in the journal, and systemd knows a later invocation only"
                 run.end(RunState.UNKNOWN, "gone", clock.timestamp(), message, inferred=True)
             if run.ended:
+                run.settled = True
                 self.changed.add(run.invocation)
 
     def _by_manager(self, run: Invocation, service: ServiceUnit, clock: datetime) -> None:
@@ -165,7 +235,9 @@ class InvocationBook:
         run.exit_code = service.exit_code
         if service.signal is not None:
             run.killed = f"killed {service.signal}"
-        if service.result == "success":
+        if service.result == START_LIMIT:
+            run.end(RunState.UNKNOWN, "gone", when, "systemd knows the refusal of a later start only", inferred=True)
+        elif service.result == "success":
             self._success(run, when)
         else:
             self._failure(run, service.result, when, f"systemd says: {service.result}")

@@ -22,7 +22,7 @@ from console.config.document import ConfigDocument, ConfigFault, line_in_tables,
 from console.config.paths import encoding_fault, parse_toml
 from console.config.sections import SystemSettings
 from console.config.validation import validate
-from console.text.redact import SIGN_IN, is_secret_name, mask_secrets
+from console.text.redact import SIGN_IN, holds_secret, is_secret_name
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 30
@@ -204,7 +204,7 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         is_fixed = (
             not {*key}.isdisjoint(SENT) or value.startswith("/") or (key[0] == "options" and key[-1] == "default")
         )
-        is_secret = _prose_holds_secret(value) if is_prose else mask_secrets(value) != value
+        is_secret = _prose_holds_secret(value) if is_prose else holds_secret(value)
         texts_alone = _SEPARATOR.split(_UUID.sub("", value)) if is_fixed and not is_prose else ()
         if is_sent or is_secret or any(map(_alternates, texts_alone)):
             yield key
@@ -212,7 +212,7 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _prose_holds_secret(text: str) -> bool:
     is_signed = any(pattern.search(text) for pattern in (SIGN_IN, _LETTERS_ONLY, _PRIVATE_KEY))
-    return is_signed or any(mask_secrets(part) != part for part in text.split())
+    return is_signed or any(map(holds_secret, text.split()))
 
 
 def _lines_with_secrets(text: str) -> Iterator[int]:

@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple, overload
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import STOPPED, ProofLevel, RunEvidence, RunState, Verb
+from connectors.sdk.states import STOPPED, PeriodKind, ProofLevel, RunEvidence, RunState, Verb
 from console.domain.alert import NotificationState
 from console.domain.check import CheckHistory
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, DependencyOrigin, EngineDown, Requirement
@@ -200,6 +200,13 @@ class RunFacts:
     run does not make its followers stale. Empty: only the latest attempt is known."""
     ends: tuple[tuple[datetime, RunState], ...] = ()
     """End and state of every ended attempt, oldest first, if more than one has started; else empty."""
+    period_kind: PeriodKind = PeriodKind.INSTANT
+    """The meaning of its period key."""
+
+    @property
+    def period_name(self) -> str:
+        """The period as its source names it; empty where its key is an instant, or only its own id."""
+        return self.period_key if self.period_kind is PeriodKind.NAME else ""
 
 
 @dataclass(frozen=True, slots=True)

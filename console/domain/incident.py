@@ -406,7 +406,8 @@ def closing_run(view: IncidentView) -> MemberView | None:
 
 
 def rerun_key(job_id: int, business_date: date | str, period_key: str, *, has_periods: bool) -> tuple[int, str]:
-    """The same for all runs that one rerun repeats: of a job without periods those of its business date."""
+    """The same for all runs that one rerun repeats: of a job without periods those of its business date, unless its
+    source names them."""
     return job_id, period_key if has_periods else str(business_date)
 
 

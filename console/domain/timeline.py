@@ -32,6 +32,8 @@ class TimelineRun:
     state: str
     tries: tuple[TimelineAttempt, ...]
     """By start."""
+    period_name: str = ""
+    """Its period as its source names it, which no other run covers; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from connectors.sdk.states import PeriodKind
 from console.domain.decision import Decisions, ExpectedRun
 from console.domain.ids import micros
 from console.domain.text import parts_json
@@ -119,6 +120,7 @@ def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: i
         job_id=key[0],
         period_key=key[1],
         period_us=period_us,
+        period_kind=PeriodKind.INSTANT.value,
         sort_us=period_us,
         business_date=run.business_date.isoformat(),
         state=run.state.value,

@@ -36,6 +36,7 @@ from console.store.names import shortest_suffix
 from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step, replacing_incident
 from console.store.row_values import from_row, parse_object
+from console.store.run_periods import covers_period
 from console.store.switches import load_modes
 from console.text.cleaning import clean_line
 from console.text.normalize import error_line
@@ -60,8 +61,9 @@ _STARTED_BY = (
 )
 """A step's place, and the place of each step whose job triggers it in its scheduler; a task counts as its DAG."""
 _NEWEST = (
-    "SELECT state AS run_state, evidence, stale_read, started_us, ended_us FROM run"
-    " WHERE job_id = ? AND id <> ? AND sort_us > ? AND state NOT IN ('planned', 'held', 'missed')"
+    "SELECT state AS run_state, evidence, stale_read, started_us, ended_us FROM run"  # noqa: S608  (only our own names)
+    " WHERE job_id = ? AND id <> ? AND sort_us > ? AND state NOT IN ('planned', 'held', 'missed') AND NOT EXISTS"
+    f" (SELECT 1 FROM run r WHERE r.id = ? AND NOT {covers_period('run', 'r')})"
     " ORDER BY COALESCE(first_started_us, sort_us) DESC LIMIT 1"
 )
 _LOOKBACK_US = 2 * 86_400_000_000
@@ -149,7 +151,7 @@ def _with_newest(session: Session, plan: Any, row: Any, starters: tuple[int, ...
     step = replace(parse_step(row), started_by=starters)
     if not starters or row.state != "planned":
         return step
-    newest = session.first(_NEWEST, (row.job_id, row.run_id or 0, plan.requested_us - _LOOKBACK_US))
+    newest = session.first(_NEWEST, (row.job_id, row.run_id or 0, plan.requested_us - _LOOKBACK_US, row.run_id or 0))
     return replace(step, newest=parse_run(newest, row.skew_s) if newest is not None else None)
 
 

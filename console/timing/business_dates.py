@@ -174,7 +174,7 @@ def _period_after(schedule: Schedule, instant: datetime) -> timedelta:
 
 def _with_period(record: RunRecord, periods: Mapping[tuple[str, str], str]) -> RunRecord:
     key = periods[record.job, record.attempt_key]
-    return replace(record, period_key=key, period_at=record.period_at or _instant_of(key))
+    return record.of_period(key, record.period_at or _instant_of(key))
 
 
 def _instant_of(key: str) -> datetime | None:

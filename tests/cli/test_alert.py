@@ -200,9 +200,7 @@ def test_an_abandoned_delivery_is_listed_and_sent_on_request(
             assert "delivery 1 is not parked" in capsys.readouterr().err
             assert Exit.OK == main(["--store", bench.url, "alert", "retry", "--parked"])
         later(bench)
-        wait_until(
-            lambda: rows(bench, "SELECT count(*) FROM delivery WHERE state <> 'sent'") == [(0,)], "every send", 20
-        )
+        wait_until(lambda: rows(bench, "SELECT count(*) FROM delivery WHERE state <> 'sent'") == [(0,)], "every send")
 
 
 @pytest.mark.parametrize("texts", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])

@@ -221,7 +221,7 @@ def test_at_a_terminal_the_reason_is_prompted_for_first(bench: Bench, monkeypatc
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0")
-    assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
+    assert (5, True) == (done.code, "tier 1 (supply) " in done.err), done.err
     rows = headway(bench.url, "audit", "--object", "extract", "--json").data
     assert [("request rerun", "a bad file")] == [(row["verb"], row["why"]) for row in rows]
 
@@ -235,7 +235,7 @@ def test_the_reason_for_a_plan_is_prompted_for_before_it_is_confirmed(
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "INC-0001"))
     with answering(bench):
         done = headway(bench.url, "recover", "INC-0001", "--timeout", "0")
-    assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
+    assert (5, True) == (done.code, "tier 1 (supply) " in done.err), done.err
     rows = headway(bench.url, "audit", "--json").data
     assert [("start plan", "a bad file")] == [(row["verb"], row["why"]) for row in rows if row["object"] != "config"]
 
@@ -258,7 +258,7 @@ def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
         done = headway(bench.url, "rerun", "fake/extract", "--dry-run")
     assert (0, True) == (
         done.code,
-        "sending would be refused: tier 1 (supply) depends on it: give a reason (--why)" in done.err,
+        re.search(r"^sending would be refused: tier 1 \(supply\) .* \(--why\)", done.err, re.MULTILINE) is not None,
     ), done.err
 
 

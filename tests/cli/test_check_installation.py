@@ -152,7 +152,7 @@ def test_jobs_that_their_scheduler_refuses_are_a_problem(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ended with "no problems" while `headway status` listed them: none of these jobs starts."""
-    fault = "/etc/cron.d/etl: wrong owner: cron ignores this whole file. Fix its owner"
+    fault = "/etc/cron.d/etl: wrong owner: none of its lines runs. Fix its owner"
     data, people = probed(Probe(True, "Debian 12", faults=(fault,)), bench, tmp_path, monkeypatch)
     assert [("PROBLEM", fault)] == [pair[:2] for pair in problems_of(data, "hosts/db07")]
     assert (Exit.PROBLEM, True) == (people.code, "1 probe, 1 problem" in people.err)
@@ -173,7 +173,7 @@ def test_a_second_engine_is_not_suggested_where_none_may_start(
     connection.execute("DELETE FROM lease")
     connection.commit()
     connection.close()
-    stuck = "process 7 lives and cannot write (the disk of the store is full); start no other"
+    stuck = "process 7 lives and cannot write (disk full); start no other"
     monkeypatch.setattr("console.store.queries.estate.stuck_text", lambda *_: stuck)
     [(verdict, text, fix)] = problems_of(check(bench.url, tmp_path, "--no-probe", "--json"), "engine")
     assert ("PROBLEM", f"no engine runs: {stuck}", "") == (verdict, text, fix)

@@ -232,7 +232,7 @@ def test_a_relation_to_an_unknown_job_is_shown_and_the_mapping_is_understood(
     fake.jobs[1]["needs"] = ["elsewhere"]
     done = tried(tmp_path, url, "batch")
     assert Exit.OK == done.code
-    assert "skipped  job mart: upstream 'elsewhere' is not in this list of jobs" in done.out
+    assert "skipped  job mart: upstream 'elsewhere' " in done.out
 
 
 class InventoryWithPoll(WatchOnly):

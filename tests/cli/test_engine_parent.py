@@ -53,7 +53,7 @@ def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Pat
     )
     pid = int(parent.stdout)
     try:
-        wait_until(lambda: not is_alive(pid), "the engine's end", 60)
+        wait_until(lambda: not is_alive(pid), "the engine's end")
     finally:
         if is_alive(pid):
             os.kill(pid, signal.SIGKILL)

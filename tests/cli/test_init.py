@@ -56,7 +56,6 @@ INIT = [sys.executable, "-m", "console"]
 MINE = '[estate]\nname = "mine"\n'
 ROUTE_PROMPT = "Send alerts to (not echoed; Enter: nowhere yet):"
 """Shown once keys are no longer echoed; what was typed before is dropped."""
-LIMIT_SECONDS = 90.0
 
 
 class Home:
@@ -298,7 +297,7 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
 
 
 def leave_out_what_is_elsewhere(terminal: Terminal) -> None:
-    terminal.wait_for("Add (Enter to continue):", seconds=LIMIT_SECONDS)
+    terminal.wait_for("Add (Enter to continue):")
     terminal.press("enter")
     terminal.wait_for("Send alerts to (not echoed; Enter: nowhere yet):")
     terminal.press("enter")
@@ -312,8 +311,8 @@ def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
         terminal.wait_for('"9" is not a choice')
         terminal.press("1", "enter")
         leave_out_what_is_elsewhere(terminal)
-        terminal.wait_for("in shadow mode.", seconds=LIMIT_SECONDS)
-        seen = terminal.wait_for("Found 2 jobs", seconds=LIMIT_SECONDS)
+        terminal.wait_for("in shadow mode.")
+        seen = terminal.wait_for("Found 2 jobs")
         assert "████████████  done, 2 jobs, 0 runs" in seen
         assert Exit.OK == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)
@@ -399,9 +398,9 @@ def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(h
         terminal.press("a", "enter")
         terminal.wait_for("Which?")
         terminal.press("all", "enter")
-        terminal.wait_for("Add (Enter to continue):", seconds=LIMIT_SECONDS)
+        terminal.wait_for("Add (Enter to continue):")
         terminal.press("http://127.0.0.1:2", "enter")
-        terminal.wait_for(ends_with("type it corrected:"), seconds=LIMIT_SECONDS)
+        terminal.wait_for(ends_with("type it corrected:"))
         terminal.press("k", "enter")
         terminal.wait_for(ends_with("Account in Airflow (Enter for headway):"))
         terminal.press("enter")
@@ -462,14 +461,14 @@ def test_a_remote_system_is_prompted_for_tried_and_tried_again_after_its_fix(hom
         terminal.press("a b", "enter")
         terminal.wait_for("the answer is not one of: a host")
         terminal.press("127.0.0.1:1", "enter")
-        seen = terminal.wait_for("[Enter] retry", seconds=LIMIT_SECONDS)
+        seen = terminal.wait_for("[Enter] retry")
         assert "    ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/headway_ed25519\n" in seen
         terminal.press("enter")
         terminal.wait_for("[Enter] retry")
         terminal.press("s", "enter")
         terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("postgresql://headway:typed-pw@127.0.0.1:1/ops", "enter")
-        seen = terminal.wait_for(ends_with("type it corrected:"), seconds=LIMIT_SECONDS)
+        seen = terminal.wait_for(ends_with("type it corrected:"))
         assert "Add (Enter to continue): postgresql://headway:•••@127" in seen
         assert b"typed" not in terminal.received
         terminal.press("s", "enter")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +15,7 @@ from console.cli import requests
 from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.engine.api.queue import RequestAnswer
 from console.store.db.lease import holder_name
@@ -92,13 +92,20 @@ def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(requests, "ENGINE_CHECK_SECONDS", 0.05)
     failed(bench)
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
+    other, preview = subprocess.Popen(["sleep", "infinity"]), EngineClient.preview
+
+    def dies(client: EngineClient, action: ActionRequest) -> int:
+        number = preview(client, action)
+        other.kill()
+        other.wait(HANGS_SECONDS)
+        return number
+
+    monkeypatch.setattr(EngineClient, "preview", dies)
     hold(bench, holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
     begun = time.monotonic()
     assert Exit.NO_ENGINE == main(["--store", bench.url, "rerun", "fake/extract", "--yes", "--timeout", "3600"])
     assert time.monotonic() - begun < HANGS_SECONDS
     assert "the request waits for the next engine" in capsys.readouterr().err
-    other.wait(HANGS_SECONDS)
 
 
 def test_a_watching_command_prints_every_minute_what_it_waits_for(

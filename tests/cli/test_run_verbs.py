@@ -147,7 +147,7 @@ def test_a_plan_confirmed_late_is_requested_again_and_a_different_one_is_not_sta
 
     def late_yes(*_: object) -> bool:
         able.scheduler.attempt("extract", "a3", RunState.SUCCEEDED, present())
-        wait_until(lambda: state("fake/extract")[1] == RunState.SUCCEEDED, "the engine's look", 20)
+        wait_until(lambda: state("fake/extract")[1] == RunState.SUCCEEDED, "the engine's look")
         return True
 
     first, last = ((present() + timedelta(days=days)).date().isoformat() for days in (-3, 1))

@@ -156,6 +156,6 @@ def test_an_action_with_an_unknown_outcome_is_abandoned_by_a_person_and_may_be_r
     state, message = ended(bench, made)
     assert ("failed", True) == (
         state,
-        message.startswith("withdrawn by ") and message.endswith("with an unknown outcome"),
+        message.startswith("withdrawn by ") and "unknown" in message,
     )
     assert made != ask(bench)

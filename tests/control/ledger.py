@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import PeriodKind, RunState
 from console.control.evaluate import evaluate
 from console.domain.alert import NotificationState, RouteNotification, SuppressionFacts
 from console.domain.decision import (
@@ -41,7 +41,14 @@ class Ledger:
 
     def run_at(self, job: JobFacts, due: datetime, state: RunState, **changes: object) -> None:
         """The same for an instant of any night."""
-        key = f"{due:%Y-%m-%dT%H:%M:%SZ}"
+        self._report(job, due, f"{due:%Y-%m-%dT%H:%M:%SZ}", state, **changes)
+
+    def run_of_partition(self, job: JobFacts, name: str, clock: str, state: RunState, **changes: object) -> None:
+        """The source reports a run of the partition of that name, which began at `clock` where it is new."""
+        named = {"period_at": None, "period_kind": PeriodKind.NAME}
+        self._report(job, at(clock), name, state, **named, **changes)
+
+    def _report(self, job: JobFacts, due: datetime, key: str, state: RunState, **changes: object) -> None:
         known = next((run for run in self.estate.runs if (run.job_id, run.period_key) == (job.id, key)), None)
         if known is None:
             self._ids += 1

@@ -8,11 +8,12 @@ from console.domain.alert import AlertKind
 from console.domain.decision import Decisions, MemberVerdict
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.job import Safety
+from console.domain.reason import NativeStart, StartEffect
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 from tests.messages import written
-from tests.reasons import close_text, evidence_of, reason_of, title_of, zoned
+from tests.reasons import close_text, evidence_of, title_of, zoned
 
 EXTRACT = job(1, "etl-hosts/db07:extract_orders", "03:10", expected=minutes(23), owner="data-platform",
               runbook="https://wiki.internal/extract", rerun=Safety.SAFE, notify=("platform",))  # fmt: skip
@@ -66,9 +67,7 @@ def test_one_failure_is_one_incident_with_two_times_for_each_affected_service() 
         evidence_of(incident), incident.failed_since, incident.owner)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
-    assert "04:00 UTC load_orders starts: reads stale data unless fixed by then; rerun it after the fix" == reason_of(
-        supply
-    )
+    assert (NativeStart("load_orders", at("04:00"), StartEffect.RERUN_AFTER, reads_stale=True),) == supply.reasons
     assert (EstimateBasis(EstimateKind.DECLARED), Timeliness.AT_RISK) == (supply.basis, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service
@@ -88,12 +87,13 @@ def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
     assert BUSINESS == written(notices[1]).body
 
 
-BODY = """\
+RERUN_AFTER = NativeStart("", at("04:00"), StartEffect.RERUN_AFTER).consequence
+BODY = f"""\
   | ORA-12541: no listener
 
-Do           headway recover {incident}
-Acknowledge  headway ack {incident}
-Open         headway incident {incident}
+Do           headway recover {{incident}}
+Acknowledge  headway ack {{incident}}
+Open         headway incident {{incident}}
 Runbook      https://wiki.internal/extract
 
 SERVICE        DUE (UTC)  STATUS
@@ -112,9 +112,9 @@ Daily revenue  the cause must be green by 06:30; estimated from declared duratio
 Owner          data-platform
 
 JOB              START (UTC)  EFFECT
-load_orders      04:00        reads stale data unless fixed by then; rerun it after the fix
-refresh_revenue  05:00        reads stale data unless fixed by then; rerun it after the fix
-revenue_mart     05:45        reads stale data unless fixed by then; rerun it after the fix
+load_orders      04:00        {RERUN_AFTER}
+refresh_revenue  05:00        {RERUN_AFTER}
+revenue_mart     05:45        {RERUN_AFTER}
 
 Last log lines:
 

@@ -116,6 +116,17 @@ def is_rerun_by(night: Night, name: str, who: str) -> None:
     is_rerun(night, name)
 
 
+@says(EVENTS, "partition {partition} of {name} fails: exit {code}")
+def partition_fails(night: Night, partition: str, name: str, code: str) -> None:
+    """A run of that partition, which began a minute ago, ends; a further one is its rerun."""
+    _partition_ends(night, partition, name, RunState.FAILED, exit_code=int(code))
+
+
+@says(EVENTS, "partition {partition} of {name} is green")
+def partition_is_green(night: Night, partition: str, name: str) -> None:
+    _partition_ends(night, partition, name, RunState.SUCCEEDED)
+
+
 @says(EVENTS, "{name} fails")
 def fails(night: Night, name: str) -> None:
     _ends(night, name, RunState.FAILED)
@@ -180,7 +191,10 @@ def all_clear(night: Night, route: str, text: str) -> None:
 
 @says(EXPECTATIONS, "it closed: {text}")
 def it_closed(night: Night, text: str) -> None:
-    same([text], [close_text(incident) for incident in night.decided.incidents() if incident.closed])
+    """One incident, for a reason of this class ("green again") or with this text."""
+    closed = [incident for incident in night.decided.incidents() if incident.closed]
+    kinds = [re.sub("(?<=[a-z])([A-Z])", r" \1", type(incident.close_reason).__name__).lower() for incident in closed]
+    same([text], kinds if text in kinds else [close_text(incident) for incident in closed])
 
 
 @says(EXPECTATIONS, "{number} open incident")
@@ -313,6 +327,12 @@ def _ends(night: Night, name: str, state: RunState, **more: object) -> None:
         raise Unreadable(f'it is over since {known.ended_at:%H:%M}: "is rerun" first')
     started = known.started_at if known is not None and known.started_at is not None else due
     _record_run(night, job, due, state, started_at=started, ended_at=now, **more)
+
+
+def _partition_ends(night: Night, partition: str, name: str, state: RunState, **more: object) -> None:
+    began = now_of(night) - timedelta(minutes=1)
+    facts: dict[str, object] = {"started_at": began, "ended_at": night.now, **more}
+    night.ledger.run_of_partition(night.opening.job(name), partition, f"{began:%H:%M:%S}", state, **facts)
 
 
 def _record_run(night: Night, job: JobFacts, due: datetime, state: RunState, **facts: object) -> None:

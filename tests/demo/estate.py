@@ -182,7 +182,7 @@ SERVICES: tuple[DemoService, ...] = (
 )  # fmt: skip
 
 SAFE = ("extract_*", "load_*", "refresh_*", "orders_quality", "revenue_mart", "*_index", "stock_cover", "supply_plan")
-"""Patterns of jobs declared safe to rerun."""
+"""Patterns of jobs that are safe to rerun."""
 NEVER = ("settle_refunds", "invoice_batch")
 """Jobs that transfer money."""
 

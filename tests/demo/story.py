@@ -12,6 +12,8 @@ from tests.demo.estate import CRON, FLOW, PG, SFN
 EXTRACT, LOAD, QUALITY = f"{CRON}/db07:extract_orders", f"{FLOW}/load_orders", f"{FLOW}/orders_quality"
 SUPPLY, PLAN = f"{PG}/refresh_supply", f"{FLOW}/supply_plan"
 REVENUE, SETTLE = f"{PG}/revenue_mart", f"{SFN}/settle_orders"
+WANTS_REASON = "depends on it: give a reason"
+"""The console says this of an action that a tier 1 service depends on."""
 JOBS = frozenset({EXTRACT, LOAD, QUALITY, SUPPLY, PLAN, REVENUE, SETTLE})
 
 NO_SPACE = """connected to orders-replica.internal as etl_reader

@@ -8,9 +8,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -105,11 +105,11 @@ def test_the_night_begins_when_its_first_screen_is_painted(tmp_path: Path, monke
     assert ["painted", "the clock goes"] == texts
 
 
-def test_a_refresh_delayed_by_a_stopped_terminal_is_no_failure(tmp_path: Path) -> None:
-    evaluations = iter([False])
+def test_a_refresh_delayed_by_a_stopped_terminal_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluations, seconds = iter([False]), count(step=0.03)
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None))
 
     def stored() -> bool:
-        time.sleep(0.03)
         return next(evaluations, True)
 
     command._wait(stored, DemoPlayback(tmp_path), None, "reading the history failed", 0.01)

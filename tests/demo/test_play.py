@@ -74,7 +74,7 @@ class Night:
             )
 
     def wait(self, what: str, done: Callable[[], object]) -> None:
-        wait_until(done, what, HANGS_SECONDS, 0.02)
+        wait_until(done, what, pause=0.02)
 
     def service(self, name: str) -> ServiceView:
         with open_queries(str(self.play.store)) as reads:
@@ -202,13 +202,13 @@ async def _follow_the_tour(night: Night, size: tuple[int, int]) -> None:
         page.app, page.pilot = app, pilot
         await page.see("wait for it")
         await clock.read_for(2)
-        await page.see("shows only what needs attention")
+        await page.until(lambda: app.tour is not None and app.tour.had_incident, "the failure")
         await page.until(lambda: clock.waits, "a clock that waits")
         stopped = clock.at
         for keys, text in (
             ("!", "TOUR 2/5"), ("enter", "TOUR 3/5"), ("g", "TOUR 4/5"), ("escape", "shows a plan"),
             ("r", "10 steps "), ("enter", "type INC-0001 ↵ a reason, then"), ("INC-0001", "INC-0001"),
-            ("enter", "depends on it: give a reason"),
+            ("enter", story.WANTS_REASON),
         ):  # fmt: skip
             await clock.read_for(5)
             await pilot.press(*([keys] if keys in ("!", "enter", "escape") else keys))

@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import chain
 
 from console.timing.durations import format_duration, parse_duration
+from tests.demo import story
 from tests.pty.terminal import KEYS, Terminal
 
 HEADWAY = [sys.executable, "-m", "console"]
@@ -34,7 +35,7 @@ STEPS = (
     ("shows a plan of reruns and holds", "r"),
     ("10 steps ", "enter"),
     ("type INC-0001 ↵ a reason, then ↵ starts it", "INC-0001", "enter"),
-    ("depends on it: give a reason", "the disk was full", "enter"),
+    (story.WANTS_REASON, "the disk was full", "enter"),
 )
 
 

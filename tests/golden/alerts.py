@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from console.domain.message_group import group_message
 from console.engine.api.alerts import route_test
 from console.engine.notify.chat import DISCORD, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
 from console.engine.notify.mail import as_html
-from console.engine.notify.routing import _parked_alert, to_shadow_route
+from console.engine.notify.routing import _parked_alert, to_shadow_route, unconfirmed_text
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
 from console.store.alert_routing import FailedDeliveries, UndeliveredAlert, as_fallback
 from console.store.alerts import AttentionRequest, NewAlert, _attention_alert
@@ -249,7 +249,7 @@ def messages() -> Iterator[tuple[str, Message]]:
     sending = to_shadow_route(failing, "trial")
     test = route_test("oncall", "ann", "night", at, ZoneInfo("Europe/Berlin"))
     opened = NewAlert("etl", "opened", first.message, "", first.plain)
-    line = 'Route "etl" has not confirmed this in 10m; this route is its fallback.'
+    line = unconfirmed_text("etl", timedelta(minutes=10))
     fallback = as_fallback(UndeliveredAlert(1, "etl", opened, ""), "boss", line, line)
     for name, alert in (
         ("engine down", down), ("engine up", up), ("undelivered", parked), ("engine down, in shadow", sending),

@@ -693,3 +693,12 @@ def test_of_acknowledgements_at_once_with_one_idempotency_key_and_different_bodi
         assert "" == alert_responses.acknowledge(night.store, FENCE, 1, 900, change, key)
     with night.store.read() as session:
         assert 4 == len(session.rows("SELECT id FROM acknowledgement"))
+
+
+def test_an_alert_in_flight_when_its_engine_died_is_due_again_as_a_repeat(night: Estate) -> None:
+    made(night, waits=False)
+    due = outbox.claim_due(night.store, FENCE, 5, frozenset())
+    outbox.mark_sending(night.store, FENCE, due[0].id, 6)
+    outbox.recover_claims(night.store, FENCE)
+    again = outbox.claim_due(night.store, FENCE, 7, frozenset())
+    assert [(due[0].id, True), (due[1].id, False)] == [(delivery.id, delivery.maybe_repeat) for delivery in again]

@@ -329,9 +329,7 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
     served: Estate, draft: PlanDraft
 ) -> None:
     step = draft.steps[0]
-    waits = DraftStep(
-        1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", ("its own scheduler starts it",)
-    )
+    waits = DraftStep(1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", ("it starts by itself",))
     start(served, PlanDraft("recovery", "repair", None, (waits,)))
     with served.store.write(None) as connection:
         connection.rows("UPDATE plan SET requested_us = ?", (micros(at("04:30")),))

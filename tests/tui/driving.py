@@ -24,11 +24,10 @@ from console.domain.reason import LateBecause
 from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.console_app import ConsoleScreen
 from tests import idle
-from tests.lab.process import PATIENCE
+from tests.lab.process import HANGS_SECONDS
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
 idle.refresh_often()
-LIMIT_SECONDS = 30.0 * PATIENCE
 LOOKS_OF_A_SECOND = 8
 """Looks at the screen after which what a screen does each second is done, sooner than a second."""
 
@@ -72,7 +71,7 @@ class Night:
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Waits for a condition, then until the screen is laid out: a bar with one more line moves all below it a
         moment after the line is there. Fails with the screen when the condition does not come."""
-        end = time.monotonic() + LIMIT_SECONDS
+        end = time.monotonic() + HANGS_SECONDS
         looks = 0
         while not condition():
             assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"

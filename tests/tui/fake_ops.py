@@ -31,7 +31,7 @@ def action_detail(key: str = "headway-5k2m8r", **changes: Any) -> ActionDetailVi
         incident_id=412, plan=None, state="verified", origin="person", requested_by="mara", requested_from="10.2.0.4",
         requested=minute(13), why="the disk is empty again", needs_approval=False, approved_by="", approved=None,
         sent=minute(13.1), ended=minute(16), text="succeeded (native)", native_verb="run once",
-        native_summary="run this crontab line once on db07 as etl", scope="extract_orders 2026-11-19",
+        native_summary="run extract_orders once on db07 as etl", scope="extract_orders 2026-11-19",
         sends=("setsid /opt/etl/extract_orders.sh 2026-11-19  # headway-5k2m8r",), notes=(), native_ref="",
         proof=ActionProofView(101, 3, "succeeded", "native", "exit 0", minute(13.2), minute(15.9), 0, ""),
     )  # fmt: skip

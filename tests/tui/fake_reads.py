@@ -454,7 +454,7 @@ def job_view(row: JobRow, **changes: Any) -> JobView:
 def card_of(owner: str) -> tuple[CardView, ...]:
     """Config says the owner; the rest is for people to say."""
     return (
-        CardView("owner", owner, why_not="config says it, under [jobs]"),
+        CardView("owner", owner, why_not="the config has it"),
         CardView("runbook", "https://wiki.internal/extract-orders"),
         CardView("rerun", "safe", "mara", at("03:02")),
     )
@@ -509,7 +509,7 @@ def targets() -> list[TargetView]:
 
 PREVIEW: dict[str, Any] = {
     "verb": "run once",
-    "summary": "run this crontab line once on db07 as etl",
+    "summary": "run extract_orders once on db07 as etl",
     "scope": "extract_orders, business date 2026-11-19",
     "affected": ["db07:extract_orders"],
     "overlap": None,
@@ -555,13 +555,13 @@ def draft() -> PlanDraft:
     first = dataclasses.replace(step(1, 1, EXTRACT), preview={**PREVIEW, "followers": []})
     steps = (
         first,
-        step(2, 2, LOAD, state="succeeded", why=("it read what its upstream had not finished",), expected_s=1320.0),
+        step(2, 2, LOAD, state="succeeded", why=("it read old data",), expected_s=1320.0),
         step(3, 3, MART, after=(2,)),
         step(4, 14, "cloud/close-books", after=(2,), expected_s=None, basis=NO_ESTIMATE,
              saves=(SavedService("weekly-finance", "2026-11-19", at("04:00"), False,
                                  ("its act-by ", At(at("02:50")), " has passed"),
                                  expected=at("05:03"), late=0.97),)),    )  # fmt: skip
-    remaining = (ExcludedRun(SUPPLY, None, ("its schedule starts it at ", At(at("04:30")))),)
+    remaining = (ExcludedRun(SUPPLY, None, ("starts by itself at ", At(at("04:30")))),)
     notes = (("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",),)
     return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, remaining, notes)
 
@@ -613,7 +613,7 @@ def approval(number: int = 1, **changes: Any) -> ApprovalView:
     view = ApprovalView(
         f"headway-ask-{number}", "rerun", EXTRACT, "mara", NOW - timedelta(minutes=2), "the disk was full",
         ("ssh headway@db07 headway-run 3f9c",), NOW + timedelta(minutes=58), "etl-hosts",
-        "run this crontab line once on db07 as etl", "extract_orders, business date 2026-11-19",
+        "run extract_orders once on db07 as etl", "extract_orders, business date 2026-11-19",
         "2026-11-20T02:10:00Z", {"scope": "failed"}, ("db07:extract_orders",), ("it runs with today's clock",), 7,
     )  # fmt: skip
     return dataclasses.replace(view, **changes)
@@ -967,7 +967,7 @@ class FakeRequests:
         if self.refuses:
             raise RuntimeError(self.refuses)
         if self.wants_why and not why:
-            raise ReasonNeeded("tier 1 (daily-revenue) depends on it: give a reason")
+            raise ReasonNeeded("tier 1 wants a reason")
 
     def check(self, candidates: Iterable[ActionRequest]) -> None:
         if list(candidates):

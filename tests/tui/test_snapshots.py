@@ -249,7 +249,7 @@ def test_without_an_incident_and_rows_at_200_by_50(snap_compare: SnapCompare, st
 @pytest.mark.parametrize(
     "prepare,keys,see",
     [
-        (_calm, (), "every service is on schedule"),
+        (_calm, (), "next: Price list 05:30"),
         (_doubted, (), "unreliable"),
         (_breached, (), "breached: restart"),
         (_without_durations, (), "before 04:30 (next start of load_orders)"),

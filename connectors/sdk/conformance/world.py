@@ -31,7 +31,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef, TargetClock, instant_key
 from connectors.sdk.settle import SEND_SECONDS
-from connectors.sdk.states import RunEvidence, RunState, Verb
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
 
 T = TypeVar("T")
 
@@ -378,6 +378,8 @@ def check_run(run: RunRecord) -> None:
     possible = (RunEvidence.NATIVE, RunEvidence.INFERRED, RunEvidence.CONFLICT)
     assert run.evidence in possible, f"not a connector's evidence: {run}"
     assert run.state != RunState.SUCCEEDED or run.evidence == RunEvidence.NATIVE, f"green without proof: {run}"
+    is_own_id = run.period_key == run.attempt_key and run.denotes is PeriodKind.NAME
+    assert not is_own_id, f"its period key is its own id, so period_kind has to be PeriodKind.RUN: {run}"
     for name in ("period_at", "interval_start", "queued_at", "started_at", "ended_at"):
         if (at := getattr(run, name)) is not None:
             check_instant(at, f"{name} of {identity(run)}")

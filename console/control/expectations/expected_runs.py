@@ -373,11 +373,10 @@ def _dues(
     awaited = [due for due in table.dues if due.at >= accepted]
     if not existing:
         return awaited
-    if not table.frequent:
-        keys = {due.key for due in awaited}
-        still_due = [due for due in _past_due(existing.values(), now) if due.key not in keys]
-        awaited += [due for due in still_due if ours.prevents(due.key) or due.at >= accepted]
-        awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
+    keys = {due.key for due in awaited}
+    still_due = [due for due in _past_due(existing.values(), now) if due.key not in keys]
+    awaited += [due for due in still_due if ours.prevents(due.key) or due.at >= accepted]
+    awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
     started = {run.period_at for run in existing.values() if has_started(run) and run.period_at is not None}
     open_dues = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
     if job.seen_schedule is not None:  # its source may name the period of a run by that one

@@ -230,7 +230,10 @@ def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
 
 
 def _last_known(runs: Sequence[TimelineRun], at: datetime) -> TimelineRun:
-    """The last run; the failed one before it if all since are unknown, which repair nothing."""
+    """The last run that failed for a period with a name, else the last run; the failed one before it if all since are
+    unknown, which repair nothing."""
+    if (failed := next((run for run in reversed(runs) if run.period_name and _is_red(run, at)), None)) is not None:
+        return failed
     known = next((run for run in reversed(runs) if not _is_unknown(run, at)), runs[-1])
     return known if _is_red(known, at) else runs[-1]
 
@@ -250,7 +253,7 @@ def _is_red(run: TimelineRun, at: datetime) -> bool:
 
 def _rerun_after(failed: TimelineRun, runs: Sequence[TimelineRun], at: datetime) -> TimelineRun | None:
     """The last run of its period after the deadline: runs without a period of their own, before the next that has."""
-    later = [run for run in runs if run.at > failed.at and _begun(run, at)]
+    later = [run for run in runs if run.at > failed.at and _begun(run, at) and not failed.period_name]
     return next(reversed(list(takewhile(lambda run: run.due is None, later))), None)
 
 
@@ -260,13 +263,14 @@ def _bars(runs: Sequence[TimelineRun], at: datetime) -> list[TimelineBar]:
     bars: list[TimelineBar] = []
     has_succeeded, next_start = False, at
     for run in reversed(runs):
+        is_covered = has_succeeded and not run.period_name
         for attempt in reversed(_begun(run, at)):
             kind = BarKind.RAN if attempt.ended is not None else BarKind.RUNS
             is_red = RunState(attempt.state).is_red
-            superseded = has_succeeded and is_red
+            superseded = is_covered and is_red
             last = next_start if attempt.state == RunState.UNKNOWN else at
             bars.append(TimelineBar(kind, attempt.started, attempt.ended or last, attempt.state, superseded))
             next_start = min(next_start, attempt.started)
-            has_succeeded = has_succeeded or (attempt.ended is not None and not is_red)
-        has_succeeded = has_succeeded and run.due is None
+            is_covered = is_covered or (attempt.ended is not None and not is_red)
+        has_succeeded = (has_succeeded or is_covered) and run.due is None
     return bars[::-1]

@@ -170,7 +170,7 @@ def _separated_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> Job
     else:
         upstreams = [read.unit for gate in gates for read in gate.reads if read.wants.period is UpstreamPeriod.SAME]
     for upstream in upstreams:
-        read = index.read_by(upstream, run.business_date, at)
+        read = index.read_by(upstream, run.business_date, at, run.period_name)
         before = [past for past in index.all_of(upstream) if run_time(past) < at and has_started(past)]
         if read is None or has_started(read) or not before or before[-1].business_date >= run.business_date:
             continue
@@ -199,7 +199,7 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
     ends = [
         (good, index.job(edge.upstream))
         for edge in index.graph.into(job.id)
-        if (read := index.read_by(edge.upstream, run.business_date, due)) is not None
+        if (read := index.read_by(edge.upstream, run.business_date, due, run.period_name)) is not None
         and (good := index.freshness(read).good_at) is not None
         and good > due
     ]

@@ -22,7 +22,7 @@ from console.control.services.status import RepairBudget
 from console.control.snapshot.deadlines import clock_start, scheduled_starts, start_before
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import is_under_way, run_key, run_time
+from console.control.snapshot.runs import covers_period, is_under_way, run_key, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.reason import NativeStart, StartEffect
@@ -166,8 +166,9 @@ def _unrepaired(index: EstateIndex, match: IncidentMatch) -> list[RunFacts]:
 
 
 def _later(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
-    """The later runs of its job on its business date."""
-    return [known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run)]
+    """The later runs of its job on its business date that cover its period."""
+    day = index.of_day(run.job_id, run.business_date)
+    return [known for known in day if run_time(known) > run_time(run) and covers_period(known, run)]
 
 
 def _next_starts(index: EstateIndex, run: RunFacts) -> list[RunFacts]:

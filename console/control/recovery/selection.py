@@ -34,11 +34,12 @@ _NAMED = 3
 
 def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: CanAct) -> dict[RunKey, RunFacts]:
     """Each run -> the one to rerun for it: the newest of its job and business date, because every rerun of a job
-    without periods does the same work; the run itself if its kind gives runs their own period or input."""
+    without periods does the same work; the run itself if its kind gives runs their own period or input, or its source
+    names its period."""
     newest: dict[tuple[int, str], RunFacts] = {}
     keys: dict[RunKey, tuple[int, str]] = {}
     for run in runs:
-        has_periods = can_act(index.job(run.job_id), Capability.PERIODS)
+        has_periods = run.period_name != "" or can_act(index.job(run.job_id), Capability.PERIODS)
         key = rerun_key(run.job_id, run.business_date, run.period_key, has_periods=has_periods)
         keys[run_key(run)], known = key, newest.get(key)
         if known is None or run_time(known) < run_time(run):

@@ -3,8 +3,9 @@
 Which run of the upstream a downstream reads on its business date: the last one before it (one due at the same
 instant only if there is none before), else the first of that business date. If that one was not good when the
 downstream started, the latest of that date that had ended by then replaces it, if it is good: of a job that runs
-many times a day one red run blocks nothing once the next is green. Runs of other periods, and the freshness of each
-run: `console.control.snapshot.freshness`.
+many times a day one red run blocks nothing once the next is green. Of runs that name their periods (partitions,
+regions) one repairs no other: a downstream that names its own reads the one of that name, any other downstream reads
+the one that failed. Runs of other periods, and the freshness of each run: `console.control.snapshot.freshness`.
 
 A service promised end to end is indexed as its instances, one per submission, each with a deadline of its own. Runs
 whose context carries the key belong to the submission with the same value.
@@ -29,8 +30,10 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import (
     BEGINNING,
     NEVER,
+    UNORDERED,
     Freshness,
     began_after,
+    covers_period,
     has_started,
     lookback_time,
     run_time,
@@ -106,6 +109,8 @@ class _DatedRuns(NamedTuple):
     read: dict[date, list[RunFacts]]
     """Without excused ones."""
     reruns: dict[date, list[RunFacts]]
+    named: set[date]
+    """Dates with runs of periods without order."""
 
 
 class EstateIndex:
@@ -188,23 +193,40 @@ class EstateIndex:
     def _dated_runs(self, job_id: int) -> _DatedRuns:
         """Computed once per job."""
         if job_id not in self._dated:
-            dated = self._dated[job_id] = _DatedRuns({}, {}, {})
+            dated = self._dated[job_id] = _DatedRuns({}, {}, {}, set())
             for run in self.runs.get(job_id, ()):
                 dated.runs.setdefault(run.business_date, []).append(run)
                 if not self.is_excused(run):
                     dated.read.setdefault(run.business_date, []).append(run)
                 if run.attempt > 1 and not self.job(job_id).has_periods:
                     dated.reruns.setdefault(run.business_date, []).append(run)
+                if run.period_kind in UNORDERED:
+                    dated.named.add(run.business_date)
         return self._dated[job_id]
 
-    def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
+    def read_by(self, upstream_id: int, day: date, at: datetime, period_name: str = "") -> RunFacts | None:
         """The upstream's run that a downstream of that business date reads which looks back from `at`. An excused one
-        only if there is no other."""
+        only if there is no other. `period_name`: of the downstream's run."""
         dated = self._dated_runs(upstream_id)
         runs = dated.read.get(day) or dated.runs.get(day)
         if not runs:
             return None
-        return runs[max(bisect_left(runs, at, key=run_time) - 1, 0)]
+        last = max(bisect_left(runs, at, key=run_time) - 1, 0)
+        return self._named_run(runs, last, at, period_name) if day in dated.named else runs[last]
+
+    def _named_run(self, runs: Sequence[RunFacts], last: int, at: datetime, period_name: str) -> RunFacts:
+        """Of a date on which runs name their periods: the run of that name, else the last one; without a name the last
+        one up to then that failed and was not good again by `at`."""
+        if period_name:
+            return next((run for run in runs if run.period_name == period_name), runs[last])
+        return next((run for run in reversed(runs[: last + 1]) if self._is_unrepaired(run, at)), runs[last])
+
+    def _is_unrepaired(self, run: RunFacts, at: datetime) -> bool:
+        """True for a run of a named period, or of all, that was red at `at`, and that no later run of all repaired."""
+        was_red = run.ended_at is not None and run.ended_at > at and any(state.is_red for _, state in run.ends)
+        if run.period_kind not in UNORDERED or not (run.state.is_red or was_red):
+            return False
+        return not any(later.state is RunState.SUCCEEDED for later in self.later_of_day(run))
 
     def all_of(self, job_id: int) -> Sequence[RunFacts]:
         """The job's runs that count for its downstreams, in order, also those of before the lookback that a dependency
@@ -217,23 +239,26 @@ class EstateIndex:
         return self._all[job_id]
 
     def later_of_day(self, run: RunFacts) -> Iterable[RunFacts]:
-        """The job's later runs of that business date, the latest first."""
+        """The job's later runs of that business date that cover its period, the latest first."""
         return self._later(run, self.of_day(run.job_id, run.business_date))
 
     def later_runs(self, run: RunFacts) -> Iterable[RunFacts]:
-        """The job's later runs of any business date, the latest first."""
+        """The job's later runs of any business date that cover its period, the latest first."""
         return self._later(run, self.runs.get(run.job_id, ()))
 
     def _later(self, run: RunFacts, runs: Sequence[RunFacts]) -> Iterable[RunFacts]:
         """Those of `runs` with a later period, and the reruns of earlier periods of its date that started after it:
-        the later start decides, unless a rerun works on the period of its run."""
+        the later start decides, unless a rerun works on the period of its run. Without those that do not cover its
+        period (`covers_period`)."""
         at = run_time(run)
-        later = takewhile(lambda known: run_time(known) > at, reversed(runs))
+        after = takewhile(lambda known: run_time(known) > at, reversed(runs))
+        later = (known for known in after if covers_period(known, run))
         reruns = [
             known
             for known in self._dated_runs(run.job_id).reruns.get(run.business_date, ())
             if run_time(known) < at
             and known.evidence is not RunEvidence.ASSERTED
+            and covers_period(known, run)
             and success_or_attempt_start(known) > (run.started_at or at)
         ]
         return sorted([*later, *reruns], key=lookback_time, reverse=True) if reruns else later
@@ -292,7 +317,7 @@ class EstateIndex:
         return freshness.good_at is not None and not freshness.stale and not run.state.is_red
 
     def is_superseded(self, run: RunFacts) -> bool:
-        """True if a later run of the same job succeeded; for a job without provable ends, if a later one started. An
+        """True if a later run that covers its period succeeded; for a job without provable ends, if one started. An
         asserted result counts for its own run only, and a run of another submission does not count."""
         return next(self._superseding(run), None) is not None
 
@@ -339,7 +364,7 @@ class EstateIndex:
 
     def read_good(self, run: RunFacts, upstream_id: int) -> bool:
         """False when a run that has started read this upstream before it was good."""
-        upstream = self.read_by(upstream_id, run.business_date, lookback_time(run))
+        upstream = self.read_by(upstream_id, run.business_date, lookback_time(run), run.period_name)
         if upstream is None or run.started_at is None or self.is_unknown(upstream, run.started_at):
             return True
         good_at = self.good_by(upstream, run.started_at)

@@ -63,7 +63,7 @@ class EstateRuns(Protocol):
     def runs(self) -> Mapping[int, Sequence[RunFacts]]: ...
     def job(self, job_id: int) -> JobFacts: ...
     def all_of(self, job_id: int) -> Sequence[RunFacts]: ...
-    def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None: ...
+    def read_by(self, upstream_id: int, day: date, at: datetime, period_name: str = "") -> RunFacts | None: ...
     def effective_run(self, read: RunFacts, by: datetime) -> RunFacts: ...
     def good_since(self, run: RunFacts, by: datetime | None = None) -> datetime | None: ...
     def whole_since(self, run: RunFacts) -> tuple[datetime, str]: ...
@@ -82,11 +82,13 @@ class ReadPoint:
     """The instant of its own period."""
     by: datetime
     """Runs good after this come too late."""
+    period_name: str = ""
+    """The name of its period; empty without one."""
 
 
 def read_point_of(run: RunFacts, now: datetime) -> ReadPoint:
     """That of a run: as it started, or as it would start now."""
-    return ReadPoint(run.business_date, lookback_time(run), run_time(run), run.started_at or now)
+    return ReadPoint(run.business_date, lookback_time(run), run_time(run), run.started_at or now, run.period_name)
 
 
 def run_to_read(
@@ -95,11 +97,11 @@ def run_to_read(
     """The upstream's run that is read; None where it has none of that period."""
     match wants.period:
         case UpstreamPeriod.SAME:
-            return index.read_by(upstream_id, read_point.business_date, read_point.at)
+            return index.read_by(upstream_id, read_point.business_date, read_point.at, read_point.period_name)
         case UpstreamPeriod.PREVIOUS:
             if loops:
                 return _last(_before(index, upstream_id, read_point.due))
-            same = index.read_by(upstream_id, read_point.business_date, read_point.due)
+            same = index.read_by(upstream_id, read_point.business_date, read_point.due, read_point.period_name)
             if same is not None:
                 return _last(_before(index, upstream_id, run_time(same)))
             return _last([run for run in index.all_of(upstream_id) if run.business_date < read_point.business_date])
@@ -232,7 +234,7 @@ class FreshnessIndex:
         self._by_run: dict[RunKey, Freshness] = {run_key(run): _as_stored(run) for run in earlier}
         self._has_new_output: dict[int, bool] = {}
         self._is_complete = False
-        self._good_since: dict[tuple[int, date, datetime], datetime | None] = {}
+        self._good_since: dict[tuple[int, date, datetime, str], datetime | None] = {}
 
     def of(self, run: RunFacts) -> Freshness:
         if not self._is_complete:
@@ -358,7 +360,7 @@ class FreshnessIndex:
         edges = graph.into(unit)
         if graph.gates(unit) is not None:
             return False
-        good = self._plainly_good(unit, run.business_date, lookback_time(run), edges) if edges else BEGINNING
+        good = self._plainly_good(unit, run, edges) if edges else BEGINNING
         return good is not None and began_after(run.started_at, good)
 
     def _own_part(self, run: RunFacts) -> str:
@@ -376,24 +378,22 @@ class FreshnessIndex:
         edges = graph.into(unit)
         if not edges:
             return _NOTHING
-        good = self._plainly_good(unit, run.business_date, lookback_time(run), edges)
+        good = self._plainly_good(unit, run, edges)
         if good is not None and began_after(run.started_at or self._index.now, good):
             return good, BEGINNING, ""
         return self._of_edges(run, edges)
 
-    def _plainly_good(
-        self, unit: int, business_date: date, at: datetime, edges: Iterable[DependencyEdge]
-    ) -> datetime | None:
-        place = (unit, business_date, at)
-        if place not in self._good_since:
-            self._good_since[place] = self._good_in_all(business_date, at, edges)
-        return self._good_since[place]
+    def _plainly_good(self, unit: int, run: RunFacts, edges: Iterable[DependencyEdge]) -> datetime | None:
+        point = unit, run.business_date, lookback_time(run), run.period_name
+        if point not in self._good_since:
+            self._good_since[point] = self._good_in_all(run, edges)
+        return self._good_since[point]
 
-    def _good_in_all(self, business_date: date, at: datetime, edges: Iterable[DependencyEdge]) -> datetime | None:
-        read_by, good = self._index.read_by, BEGINNING
+    def _good_in_all(self, run: RunFacts, edges: Iterable[DependencyEdge]) -> datetime | None:
+        read_by, good, at = self._index.read_by, BEGINNING, lookback_time(run)
         for edge in edges:
             for read in edge.reads:
-                upstream = read_by(read, business_date, at)
+                upstream = read_by(read, run.business_date, at, run.period_name)
                 if upstream is None:
                     continue
                 if upstream.state is not RunState.SUCCEEDED:
@@ -414,7 +414,7 @@ class FreshnessIndex:
         good, rest = BEGINNING, list[InputFreshness]()
         for edge in edges:
             for read in edge.reads:
-                upstream = index.read_by(read, run.business_date, at)
+                upstream = index.read_by(read, run.business_date, at, run.period_name)
                 if upstream is None:
                     continue
                 known = self.of(upstream) if upstream.state is RunState.SUCCEEDED else None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from connectors.sdk.states import STARTING, RunState
+from connectors.sdk.states import STARTING, PeriodKind, RunState
 from console.domain.estate import JobFacts, RepairFacts, RunFacts
 from console.domain.run import CLOCK_SKEW
 from console.domain.text import Text, mapped
@@ -17,6 +17,8 @@ from console.timing.schedule import is_interval
 RunKey = tuple[int, str]
 """A run by job and period key: it may have no id yet."""
 
+UNORDERED = (PeriodKind.NAME, PeriodKind.ALL)
+"""Kinds of periods of which none is later than another."""
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -29,6 +31,18 @@ def run_key(run: RunFacts) -> RunKey:
 def run_time(run: RunFacts) -> datetime:
     """Its place among the runs of its job: the period's instant, else the first start, else the first sight."""
     return run.period_at or run.first_started_at or run.started_at or run.ended_at or run.observed_at or BEGINNING
+
+
+def covers_period(later: RunFacts, run: RunFacts) -> bool:
+    """True if a success of `later`, which comes after `run` in the order of their job, repairs `run`: it is of the same
+    period or of all of them, or, where periods have an order, of a later one. Any later run covers one without a
+    period. The same in SQL: `console.store.run_periods`."""
+    if later.period_kind is PeriodKind.ALL:
+        return True
+    if run.period_kind in UNORDERED:
+        return run.period_name != "" and later.period_name == run.period_name
+    is_dated = PeriodKind.DATE in (run.period_kind, later.period_kind)
+    return not is_dated or later.business_date >= run.business_date
 
 
 def lookback_time(run: RunFacts) -> datetime:

@@ -222,6 +222,8 @@ class Run(SQLModel, table=True):
     period_key: str = string()
     period_us: int | None = big(default=None)
     """The scheduled instant, if any."""
+    period_kind: str = string("instant")
+    """`connectors.sdk.states.PeriodKind`."""
     sort_us: int = big(default=0)
     """Period instant, else first start, else first observation: the order of a job's runs."""
     business_date: str = string()

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from connectors.sdk.records import MAX_DIGITS, RunRecord
-from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
+from connectors.sdk.states import OPEN_STATES, PeriodKind, RunEvidence, RunState
 from console.domain.ids import EPOCH, MAX_INTEGER
 from console.store.names import encode_name
 from console.text.cleaning import clean
@@ -70,6 +70,7 @@ class StoredRun(NamedTuple):
     job_id: int
     period_key: str
     period_us: int | None
+    period_kind: str
     sort_us: int
     business_date: str
     state: str
@@ -98,6 +99,8 @@ class StoredRun(NamedTuple):
 _VALUES: dict[str, str] = {member: member.value for member in (*RunState, *RunEvidence)}
 _OPEN: frozenset[str] = frozenset(state.value for state in OPEN_STATES)
 _UNKNOWN = RunState.UNKNOWN.value
+_UNNAMED: tuple[str, ...] = (PeriodKind.INSTANT.value, PeriodKind.RUN.value)
+"""The kinds of a record that does not name its period."""
 _PROVED = (RunEvidence.NATIVE.value, RunEvidence.ASSERTED.value)
 
 
@@ -202,6 +205,7 @@ class RunOrigin(NamedTuple):
     """A run's place in time, from its first attempt."""
 
     period_us: int | None
+    period_kind: str
     business_date: str
 
 
@@ -218,8 +222,9 @@ def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt],
     if origin is None:
         if old is None:
             raise ValueError(f"run {key}: unknown business date")
-        origin = RunOrigin(old.period_us, old.business_date)
+        origin = RunOrigin(old.period_us, old.period_kind, old.business_date)
     period_us = origin.period_us if origin.period_us is not None or old is None else old.period_us
+    period_kind = origin.period_kind if old is None or origin.period_kind not in _UNNAMED else old.period_kind
     sort_us = first_started if period_us is None else period_us
     if sort_us is None:
         sort_us = min(row.content.queued_us or row.observed_us for row in attempts)
@@ -227,6 +232,7 @@ def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt],
     return StoredRun(  # by position, in the order of the fields: keywords cost ingest a twentieth of its speed
         *key,
         period_us,
+        period_kind,
         sort_us,
         origin.business_date,
         content.state,

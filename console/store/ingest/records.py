@@ -50,7 +50,7 @@ _ATTEMPTS_BY_IDENTITY = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.j
 _ATTEMPTS_OF_RUNS = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.run_id = k.a"
 _RUNS_BY_IDENTITY = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 _RUNS_BY_ID = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.id = k.a"
-_RUN_PLACE = ("job_id", "period_key", "period_us", "sort_us", "business_date")
+_RUN_PLACE = ("job_id", "period_key", "period_us", "period_kind", "sort_us", "business_date")
 _ATTEMPT_PLACE = ("run_id", "job_id", "attempt_key", "number")
 """Columns in indexes: setting them makes a database update the indexes."""
 _RUN_STATE = tuple(column for column in StoredRun._fields if column not in _RUN_PLACE)
@@ -193,8 +193,8 @@ def _write_changes(
         attempts_changed += changed
         old, origin = runs.get(run_id), None
         if (first := work.births.get(run_id, {}).get(ordered[0].attempt_key)) is not None:
-            period_us = optional_micros(first.record.period_at)
-            origin = RunOrigin(period_us, batch.business_date(first.record).isoformat())
+            period_us, period_kind = optional_micros(first.record.period_at), first.record.denotes.value
+            origin = RunOrigin(period_us, period_kind, batch.business_date(first.record).isoformat())
         run = build_run(old, work.keys.get(run_id) or runs[run_id].key, ordered, origin)
         if old is None:
             runs_new.append(run._replace(changed_seq=seq))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.sdk.states import OPEN_STATES, RED_STATES, Capability, RunState, Verb
+from connectors.sdk.states import OPEN_STATES, RED_STATES, Capability, PeriodKind, RunState, Verb
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.external_alert import ExternalAlertView
 from console.domain.history import EstimateBasis
@@ -39,6 +39,7 @@ from console.store.queries.base import ContextQueries, ReadStore, clean_name, ru
 from console.store.queries.failures import FailureQueries
 from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row, parse_object, parse_reasons, run_reason, stored_reason
+from console.store.run_periods import covers_period
 from console.store.subjects import ROOT_JOINS, ROOT_NAME
 from console.text.normalize import error_line as log_error_line
 
@@ -59,9 +60,10 @@ _DECIDES_AFTER = (
     " COALESCE((SELECT min(x.started_us) FROM attempt x WHERE x.run_id = n.id AND x.state = 'succeeded'), n.started_us)"
     " > COALESCE(r.started_us, r.sort_us) AND NOT EXISTS (SELECT 1 FROM job q JOIN system y ON y.id = q.system_id WHERE"
     f" q.id = r.job_id AND ',' || y.capabilities || ',' LIKE '%,{Capability.PERIODS},%')))"
+    f" AND {covers_period('n', 'r')}"
 )
 """Whether run `n` is one of `EstateIndex.later_runs` of run `r`: of a later period, or a rerun of an earlier one of
-that date that began later, unless reruns have periods of their own."""
+that date that began later, unless reruns have periods of their own; and it covers the period of `r`."""
 _RERUN = (
     "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, t.error_kind,"
     " (SELECT max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN"
@@ -78,9 +80,9 @@ _RERUN = (
 _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
-    " r.ended_us, r.period_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.attempts,"
-    " r.observed_us, j.proof, s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input,"
-    f" s.capabilities, COALESCE(r.business_date, i.business_date) AS business_date, {_RERUN} FROM"
+    " r.ended_us, r.period_us, r.period_kind, j.target_id, r.native_state, r.exit_code, r.message, r.reason,"
+    " r.attempts, r.observed_us, j.proof, s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us,"
+    f" r.partial_input, s.capabilities, COALESCE(r.business_date, i.business_date) AS business_date, {_RERUN} FROM"
     " incident_member m JOIN incident i ON i.id = m.incident_id JOIN job j ON j.id = m.job_id JOIN target t"
     " ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN run r ON r.job_id = m.job_id AND"
     " r.period_key = m.period_key WHERE m.incident_id = ? ORDER BY m.place, j.name"
@@ -92,8 +94,9 @@ _BEFORE = (
     " 'verified' ORDER BY a.requested_us DESC LIMIT 1) AS by, (SELECT max(o.id) FROM incident o WHERE o.root_run_id ="
     " recent.id) AS incident_id, (SELECT min(g.ended_us) FROM run g WHERE g.job_id = recent.job_id AND g.sort_us >"
     " recent.sort_us AND g.sort_us < recent.sort_us + 86400000000 AND g.business_date = recent.business_date AND"
-    " g.period_us IS NULL AND g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.business_date,"
-    " r.sort_us, r.state, r.ended_us FROM incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id ="
+    f" g.period_us IS NULL AND g.state = 'succeeded' AND {covers_period('g', 'recent')}) AS fresh_us FROM (SELECT r.id,"
+    " r.job_id, r.business_date, r.period_kind, r.sort_us, r.state, r.ended_us FROM incident i JOIN run f ON f.id ="
+    " i.root_run_id JOIN run r ON r.job_id ="
     " f.job_id AND r.sort_us < f.sort_us AND NOT EXISTS (SELECT 1 FROM incident_member m WHERE m.incident_id = i.id AND"
     " m.run_id = r.id) WHERE i.id = ? ORDER BY r.sort_us DESC LIMIT 500) recent JOIN attempt t ON t.id = (SELECT x.id"
     f" FROM attempt x WHERE x.run_id = recent.id AND x.state IN ({_RED}) ORDER BY x.number LIMIT 1) ORDER BY"
@@ -447,7 +450,7 @@ def _member(row: Row, state: str, evidence: str, stale: Container[int], log_line
         evidence=evidence,
         observed=None if is_before_due else optional_instant(row.observed_us or None),
         can_rerun=Verb.RERUN.needs in capabilities,
-        has_periods=Capability.PERIODS in capabilities,
+        has_periods=Capability.PERIODS in capabilities or row.period_kind == PeriodKind.NAME,
         unreachable=_unreachable(row, stale),
         log_line=log_line,
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from connectors.sdk.states import PeriodKind
 from console.domain.forecast import ForecastDay, JobForecastView, PublishedForecast
 from console.domain.history import EstimateBasis
 from console.domain.ids import instant, micros, optional_instant
@@ -77,7 +78,8 @@ _PATH = (
 )
 _ATTEMPTS = (
     "SELECT r.job_id, r.id, r.sort_us, {due} AS due_us, r.state AS run_state, a.started_us, a.ended_us, a.state,"
-    " a.action_key IS NOT NULL AS requested, j.target_id FROM {{keys}} JOIN run r ON {where} JOIN job j ON j.id ="
+    f" a.action_key IS NOT NULL AS requested, j.target_id, CASE WHEN r.period_kind = '{PeriodKind.NAME}' THEN"
+    " r.period_key ELSE '' END AS period_name FROM {{keys}} JOIN run r ON {where} JOIN job j ON j.id ="
     " r.job_id LEFT JOIN attempt a ON a.run_id = r.id"
     " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
@@ -291,7 +293,7 @@ class ServiceDayQueries(ContextQueries):
             at, due = instant(run.sort_us), optional_instant(run.due_us)
             if due is not None and run.job_id in changed:
                 at = due = changed[run.job_id].start(due)
-            runs[run.job_id].append(TimelineRun(run_id, at, due, shown(run.run_state, run), tries))
+            runs[run.job_id].append(TimelineRun(run_id, at, due, shown(run.run_state, run), tries, run.period_name))
         return runs
 
 

@@ -55,7 +55,7 @@ SELECT_JOBS = (
 RUN_COLUMNS = (
     "r.id, r.job_id, r.period_key, r.period_us, r.business_date, r.state, r.evidence, r.native_state, r.reason,"
     " r.attempts, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
-    " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
+    " r.timeliness, r.stale_read, r.partial_input, r.period_kind, r.sort_us"
 )
 # ruff: noqa: S608  (only our own names; every value is bound)
 MAX_TAIL = 20 * (LINE_LIMIT + 2)
@@ -168,7 +168,8 @@ def run_facts(
     (
         run_id, own_job_id, period_key, period_us, business_date, state, evidence, native_state, reason, attempts,
         first_started,
-        started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
+        started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input,
+        period_kind, _,
     ) = row  # fmt: skip
     period_at = None if period_us is None else interning.shared_instant(period_us)
     first_at = period_at if first_started == period_us else optional_instant(first_started)
@@ -199,6 +200,7 @@ def run_facts(
         queued_at,
         tuple([(began, end) for began, end, state in spans if began and state is RunState.SUCCEEDED]) if spans else (),
         tuple([(end, state) for _, end, state in spans]) if spans else (),
+        interning.PERIOD_KINDS[period_kind],
     )
 
 

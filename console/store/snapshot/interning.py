@@ -13,13 +13,14 @@ from sys import intern
 from typing import Any, Final, Generic, TypeVar, overload
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
+from connectors.sdk.states import PeriodKind, ProofLevel, RunEvidence, RunState, Verb
 from console.domain.dependency import DependencyMode, DependencyOrigin, EngineDown
 from console.domain.ids import instant, optional_instant
 from console.domain.job import Safety
 from console.domain.service import Timeliness
 
 STATES = {state.value: state for state in RunState}
+PERIOD_KINDS = {kind.value: kind for kind in PeriodKind}
 EVIDENCES = {evidence.value: evidence for evidence in RunEvidence}
 TIMELINESSES = {timeliness.value: timeliness for timeliness in Timeliness}
 PROOFS = {proof.value: proof for proof in ProofLevel}

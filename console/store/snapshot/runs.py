@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
-from connectors.sdk.states import OPEN_STATES, RED_STATES, RunState
+from connectors.sdk.states import OPEN_STATES, RED_STATES, PeriodKind, RunState
 from console.domain.dependency import UpstreamPeriod
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
 from console.domain.ids import EPOCH, instant
@@ -167,10 +167,11 @@ def _build_runs(session: Session, rows: Sequence[Row], jobs: Mapping[int, JobFac
 
 
 def _without_old_successes(runs: list[RunFacts]) -> list[RunFacts]:
-    """Without the successes before the latest, but with those that show a failure: retried ones, and the success
-    after each red run, which repairs it."""
+    """Without the successes before the latest, but with those that show a failure: retried ones, those of all periods,
+    and the success after each red run, which repairs it."""
     successes = [run for run in runs if run.state is RunState.SUCCEEDED]
-    old = {run.id for run in successes[:-MAX_ISOLATED_SUCCESSES] if run.attempt <= 1}
+    plain = (run for run in successes[:-MAX_ISOLATED_SUCCESSES] if run.attempt <= 1)
+    old = {run.id for run in plain if run.period_kind is not PeriodKind.ALL}
     if old:
         settled = (run for run in runs if run.state is RunState.SUCCEEDED or run.state in RED_STATES)
         old -= {after.id for before, after in pairwise(settled) if before.state in RED_STATES}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -190,6 +189,9 @@ def test_what_has_an_index_is_reported_where_tasks_are_not_listed_in_time_either
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(changes, "SLOW_SECONDS", 0.1)
+    now = [0.0]
+    for timed in (Deadline, AirflowRunChanges):
+        monkeypatch.setattr(timed.__init__, "__defaults__", (lambda: now[0],))
     fake = estate()
     watch = Watch(fake, opened(fake))
     client, answered = cast("Any", watch.connector)._client, list[str]()
@@ -198,7 +200,7 @@ def test_what_has_an_index_is_reported_where_tasks_are_not_listed_in_time_either
     def late(path: str, *rest: object) -> HttpReply:
         if path in answered:
             return cast("HttpReply", changed(path, *rest))
-        time.sleep(client.deadline.left)
+        now[0] += client.deadline.left
         raise SystemUnreachable("no answer")
 
     monkeypatch.setattr(client, "changed", late)

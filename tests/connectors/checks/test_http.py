@@ -15,6 +15,7 @@ from connectors.checks import http
 from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import AccessRefused, RecordUnreadable, SystemUnreachable
 from tests.fakes.web_server import web_server
+from tests.lab.process import HANGS_SECONDS
 
 DOCUMENT = {
     "data": {
@@ -34,13 +35,14 @@ DOCUMENT = {
 class Web:
     url: str = ""
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         self.seen.append((request.url.raw_path.decode(), dict(request.headers)))
         status = {"/gone": 404, "/refused": 401, "/broken": 503, "/moved": 302}.get(path, 200)
         if path == "/silent":
-            threading.Event().wait(5)
+            self.over.wait(HANGS_SECONDS)
         kind, body = ("text/html", "<html>") if path == "/page" else ("application/json", json.dumps(DOCUMENT))
         headers = {"content-type": kind, "location": "http://elsewhere.example/"}
         return httpx.Response(status, headers=headers, content=body.encode())
@@ -51,6 +53,7 @@ def web() -> Iterator[Web]:
     made = Web()
     with web_server(made.handle) as made.url:
         yield made
+        made.over.set()
 
 
 def measure_url(web: Web, path: str, where: str = "", seconds: float = 5, **headers: str) -> Measurement:

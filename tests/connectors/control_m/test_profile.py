@@ -275,7 +275,7 @@ def test_a_number_of_starts_that_is_none_is_skipped(starts: Any) -> None:
     [
         (
             {"runs": {**DOCUMENT["runs"], "first": "folderId"}},
-            "by runs.first and by runs.attempt. Fix: keep one of them",
+            "by runs.first and by runs.attempt",
         ),
         ({"runs": {name: value for name, value in DOCUMENT["runs"].items() if name != "one"}}, "Fix: name in runs.one"),
         (

@@ -120,7 +120,7 @@ def test_the_text_of_a_schedule_names_the_zone_that_starts_it() -> None:
 def test_to_debians_cron_none_of_that_means_anything() -> None:
     assert parsed_line("RANDOM_DELAY=45\n10 3 * * * root a\n", CronDaemon.DEBIAN)[0] == "debian-cron"
     (fault,) = read("-10 3 * * * root a\n", daemon=CronDaemon.DEBIAN).faults
-    assert fault.reason.startswith("bad minute: cron ignores this whole file")
+    assert fault.reason.startswith(f"bad minute: {crontab.FILE_IGNORED}")
     assert parsed_line("6~15 3 * * * root a\n", CronDaemon.DEBIAN)[1] == "6 3 * * *", "it skips what follows the number"
 
 

@@ -7,7 +7,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.cron import inventory
-from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs, read_setting, slug
+from connectors.cron.crontab import (
+    FILE_IGNORED,
+    CronDaemon,
+    CrontabFile,
+    as_logged,
+    command_of,
+    read_crontabs,
+    read_setting,
+    slug,
+)
 from connectors.sdk.records import Inventory
 from console.control.expectations.inventory import match_inventory
 from console.domain.inventory import KnownJob
@@ -104,7 +113,7 @@ def test_one_error_disables_the_whole_file_with_place_and_fix(table: CrontabFile
     crontabs = read_crontabs([table, good], USERS)
     assert [line.raw for line in crontabs.lines] == ["/good"]
     assert [fault.where for fault in crontabs.faults] == [where]
-    assert crontabs.faults[0].reason.startswith(f"{reason}: cron ignores this whole file. ")
+    assert crontabs.faults[0].reason.startswith(f"{reason}: {FILE_IGNORED}. ")
 
 
 @each_row(

@@ -304,7 +304,7 @@ def test_a_crontab_that_the_daemon_drops_by_its_own_message_promises_nothing(hos
     dropped = connector.poll(first.cursor, (), 20)
     assert dropped.inventory is not None
     said = [item.reason for item in dropped.inventory.skipped]
-    assert ((), [f"{message.format(ME)}: cron ignores this whole file. Repair it and save it again."]) == (
+    assert ((), [f"{message.format(ME)}: {crontab.FILE_IGNORED}. Repair it and save it again."]) == (
         tuple(dropped.inventory.jobs), said
     )  # fmt: skip
     assert () == tuple(connector.inventory("", 20).jobs)
@@ -391,7 +391,7 @@ def test_a_nul_is_read_as_debians_cron_reads_it(line: str, jobs: list[str]) -> N
 
 
 SETTINGS, LINES = "A=1\n" * 1_001 + "* * * * * x\n", "#\n" * 10_003 + "* * * * * x\n"
-IGNORED, NOT_READ = "cron ignores this whole file. Split it.", "Headway does not read this file. Split it."
+IGNORED, NOT_READ = f"{crontab.FILE_IGNORED}. Split it.", "Headway does not read this file. Split it."
 
 
 @each_row(
@@ -464,4 +464,4 @@ def test_check_names_what_was_not_understood(host: LocalHost) -> None:
     probe = connect(host).probe(20)
     notes = probe.notes
     assert f"{host.log}: 1 line of cron that cannot be read: left out: 20261127 030001 db07 CRON[9]" in "\n".join(notes)
-    assert f"{host.crontab}: {DROPS[0].format(ME)}: cron ignores this whole file" in probe.faults
+    assert f"{host.crontab}: {DROPS[0].format(ME)}: {crontab.FILE_IGNORED}" in probe.faults

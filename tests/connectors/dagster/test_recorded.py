@@ -22,7 +22,7 @@ from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
-from connectors.sdk.states import RunEvidence, RunState, Verb
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
 from tests.corpus import HOSTILE
 from tests.fakes.dagster import FakeDagster, recorded
 from tests.fakes.unsent import CROWDS
@@ -187,6 +187,9 @@ def test_a_partition_is_the_period_of_its_run() -> None:
     row = recorded("runs_updated_after")["runsOrError"]["results"][0]
     run = parse.run_record(row, (), URL)
     assert ("defs.py/daily_job", "2026-11-12", RunState.QUEUED) == (run.job, run.period_key, run.state)
+    assert PeriodKind.NAME is run.denotes
+    without = {**row, "tags": [tag for tag in row["tags"] if tag["key"] != "dagster/partition"]}
+    assert PeriodKind.RUN is parse.run_record(without, (), URL).denotes
 
 
 def test_recorded_assets_join_the_jobs_that_make_them() -> None:

@@ -243,7 +243,7 @@ def test_a_transfer_that_was_listed_first_is_read_though_the_list_has_no_order()
     assert number_of(fake.runs[0]) in walked(connector, cursor)[0]
 
 
-def test_a_retry_of_scheduler_is_a_run_of_its_own_and_an_entry_that_came_late_is_read() -> None:
+def test_ends_of_a_job_without_retries_are_runs_and_an_entry_that_came_late_is_read() -> None:
     fake = FakeScheduler()
     connector = opened("google_scheduler", fake)
     fake.run(LOAD, SUCCEEDED, fake.now)

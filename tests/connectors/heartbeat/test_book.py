@@ -272,3 +272,41 @@ def test_what_is_no_report_is_refused(method: str, target: str, authorization: s
         parse_ping(method, target, authorization, TOKENS)
     assert status == refused.value.status
     assert TOKEN not in refused.value.why
+
+
+@each_row(
+    "method, post_only, reports",
+    [
+        ("HEAD", (), False),
+        ("HEAD", ("export",), False),
+        ("OPTIONS", (), False),
+        ("GET", (), True),
+        ("GET", ("mart",), True),
+        ("GET", ("export",), False),
+        ("PUT", ("export",), False),
+        ("PUT", (), True),
+        ("POST", ("export",), True),
+    ],
+)
+def test_a_method_that_a_link_preview_sends_reports_nothing(
+    method: str, post_only: tuple[str, ...], reports: bool
+) -> None:
+    """On each path, and with the token in a header."""
+    for path in ("", "/", "/success", "/start", "/fail", "/log", "/0", "/3", "?rid=1"):
+        for target, header in ((f"/ping/{TOKEN}{path}", ""), (f"/jobs/export{path}", f"Bearer {TOKEN}")):
+            if reports:
+                assert "export" == parse_ping(method, target, header, TOKENS, post_only).job
+                continue
+            with pytest.raises(
+                PingRefused, match=f"of the job export for Headway. {method} reports nothing;"
+            ) as refused:
+                parse_ping(method, target, header, TOKENS, post_only)
+            assert (405, ("POST",) if "export" in post_only else ("GET", "POST", "PUT")) == (
+                refused.value.status, refused.value.allow,
+            )  # fmt: skip
+            assert "Fix: report success by curl -fsS -m 30 --retry 5 -X POST ADDRESS" in refused.value.why
+
+
+def test_an_unknown_token_is_not_found_whatever_the_method() -> None:
+    with pytest.raises(PingRefused, match="no such token"):
+        parse_ping("HEAD", f"/ping/{'0' * 16}", "", TOKENS)

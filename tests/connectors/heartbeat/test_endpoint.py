@@ -92,6 +92,36 @@ def test_the_lines_of_the_page_report_a_run_whether_or_not_it_wrote_its_file(
     assert is_notified == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
 
 
+def preview(listener: PingListener, method: str, path: str = "") -> str:
+    head = f"{method} /ping/{TOKENS['export']}{path} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"
+    return raw_reply(listener, head.encode())
+
+
+def test_a_link_preview_of_a_chat_is_no_report(tmp_path: Path) -> None:
+    """A green run closed the incident of a failed one."""
+    jobs = {"export": {"token": {"env": "export"}, "post_only": True}, "mart": {"token": {"env": "mart"}}}
+    with open_at(tmp_path, jobs=jobs) as listener:
+        assert OK == ping(listener, "/3?rid=1", b"no space left")
+        for path in ("", "/start", "/fail", "/0"):
+            shown = preview(listener, "GET", path)
+            assert "HTTP/1.1 405 " == shown.partition("\r\n")[0]
+            assert "Allow: POST\r\n" in shown
+            assert "receives the reports of the job export for Headway. GET reports nothing; POST does.\n" in shown
+            assert "-X POST ADDRESS\n" in shown
+            assert TOKENS["export"] not in shown
+            assert preview(listener, "HEAD", path).endswith("\r\n\r\n"), "a reply to HEAD has no body"
+        assert [("1", "failed")] == [(run.attempt_key, run.state) for run in latest_records(listener)]
+        assert OK == ping(listener, "?rid=2")
+        assert OK == raw_reply(listener, f"GET /ping/{TOKENS['mart']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())[:13]
+        assert ["failed", "succeeded", "succeeded"] == [run.state for run in latest_records(listener)]
+
+
+def test_head_is_no_report_of_any_job(ping_endpoint: PingListener) -> None:
+    assert "HTTP/1.1 405 " == preview(ping_endpoint, "HEAD").partition("\r\n")[0]
+    assert [] == latest_records(ping_endpoint)
+    assert OK == preview(ping_endpoint, "GET").partition("\r\n")[0]
+
+
 def test_a_report_is_delivered_at_once_and_then_no_more(tmp_path: Path) -> None:
     came: list[int] = []
     with open_at(tmp_path, lambda: came.append(1)) as listener:
@@ -185,14 +215,14 @@ def test_a_report_that_is_cut_short_is_none(ping_endpoint: PingListener, cut: in
     assert [] == latest_records(ping_endpoint)
 
 
-def test_a_body_that_is_no_text_is_stored_as_received(ping_endpoint: PingListener) -> None:
+def test_a_body_that_is_no_text_is_stored_as_a_text_that_says_so(ping_endpoint: PingListener) -> None:
     body = b"\xff\xfe\x00 \x1b[31mred\r\n\xc3"
     ping(ping_endpoint, "/fail", body)
     [run] = latest_records(ping_endpoint)
     from connectors.sdk.conformance.world import ref
 
     chunk = connected(ping_endpoint).log(ref(run), None, 65536, 5)
-    assert body == chunk.text.encode("utf-8", "surrogateescape")
+    assert "\\xff\\xfe\ufffd red\n\\xc3" == chunk.text
 
 
 def test_a_job_that_sends_without_end_is_slowed_and_no_other(ping_endpoint: PingListener) -> None:
@@ -349,7 +379,7 @@ def test_our_own_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
         assert ping(listener, "/0?rows=CANARY%22f1le/7", body).startswith(OK)
         stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))
     assert 0 == stored.count(b"CANARY")
-    assert "a ••• b ••• c ••• d ••• ".encode() + b"\xff e" in stored
+    assert "a ••• b ••• c ••• d ••• ".encode() + b"\\xff e" in stored
 
 
 def test_values_shaped_like_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
@@ -359,3 +389,12 @@ def test_values_shaped_like_secrets_do_not_reach_the_spool(tmp_path: Path) -> No
         stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))
     assert b"hunter2secret" not in stored
     assert b"login password=***\nrefused" in stored
+
+
+def test_a_secret_in_colors_and_a_progress_bar_reach_the_spool_as_a_terminal_shows_them(tmp_path: Path) -> None:
+    body = b"part 1\r\n 0%\r100%\rpass\xef\xb8\x8fword\x1b[0m=\x1b[35mHunt\x1b]8;;x\x1b\\er2x\x1b[0m refused"
+    with open_at(tmp_path) as listener:
+        assert ping(listener, "/1?rows=pass%1b[0mword=Hunter2x", body).startswith(OK)
+        stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))
+    assert b"part 1\npassword=*** refused" in stored
+    assert b"er2x" not in stored

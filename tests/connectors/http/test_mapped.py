@@ -2168,28 +2168,38 @@ def test_a_log_by_the_numbers_of_its_lines_is_read_to_its_end(lines: int, stays:
     assert fake.log == log_in_pieces(connector, run, 20)
 
 
-def test_a_log_by_numbers_that_never_ends_says_what_is_missing() -> None:
+@pytest.fixture
+def slow_answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[HomeGrown], httpx.MockTransport]:
+    """The transport of a fake whose answers take 0.1 s each, by the clock of deadlines."""
+    now = [0.0]
+    monkeypatch.setattr(Deadline.__init__, "__defaults__", (lambda: now[0],))
+
+    def transport(fake: HomeGrown) -> httpx.MockTransport:
+        def answer(request: httpx.Request) -> httpx.Response:
+            now[0] += 0.1
+            return fake.handle(request)
+
+        return httpx.MockTransport(answer)
+
+    return transport
+
+
+def test_a_log_by_numbers_that_never_ends_says_what_is_missing(
+    slow_answers: Callable[[HomeGrown], httpx.MockTransport],
+) -> None:
     fake = NumberedLog()
     fake.log = "x\n" * 10_000
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        time.sleep(0.05)
-        return fake.handle(request)
-
-    chunk = opened(fake, httpx.MockTransport(answer), log=NUMBERED).log(RunRef("load", "", "1", "1"), None, 4096, 1)
+    chunk = opened(fake, slow_answers(fake), log=NUMBERED).log(RunRef("load", "", "1", "1"), None, 4096, 1)
     assert re.search(r"x\n\[the log from \d+ on could not be read in time\]\n$", chunk.text)
 
 
-def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
+def test_a_log_that_is_not_read_in_time_says_what_is_missing(
+    slow_answers: Callable[[HomeGrown], httpx.MockTransport],
+) -> None:
     fake = PiecewiseLog()
     fake.log = "0123456789" * 1000
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        time.sleep(0.05)
-        return fake.handle(request)
-
     log = {"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}}
-    chunk = opened(fake, httpx.MockTransport(answer), log=log).log(RunRef("load", "", "1", "1"), None, 4096, 1)
+    chunk = opened(fake, slow_answers(fake), log=log).log(RunRef("load", "", "1", "1"), None, 4096, 1)
     *_, last = chunk.text.splitlines()
     match = re.fullmatch(r"\[the log from byte (\d+) on could not be read in time\]", last)
     assert match is not None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
@@ -35,7 +36,7 @@ from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunEvidence, RunState, Verb
-from console.timing.schedule import instants, schedule_fault
+from console.timing.schedule import instants, next_instant, schedule_fault, unreadable_schedules
 from tests.fakes.mysql_events import FakeClient, FakeEvents
 from tests.fakes.unsent import ELSEWHERE_OF_MYSQL, UNSENT_BY_A_DRIVER
 from tests.rows import each_row
@@ -390,8 +391,11 @@ def test_a_start_has_no_log(fake: FakeEvents) -> None:
     [
         ("1", "DAY", "*-*-* 04:15:30"), ("1", "WEEK", "Tue *-*-* 04:15:30"), ("1", "MONTH", "*-*-6 04:15:30"),
         ("6", "HOUR", "*-*-* 4,10,16,22:15:30"), ("20", "MINUTE", "*-*-* *:15,35,55:30"),
-        ("30", "SECOND", "*-*-* *:*:0,30"), ("1", "MINUTE", "*-*-* *:*:30"), ("7", "DAY", ""), ("7", "MINUTE", ""),
-        ("'1:30'", "HOUR_MINUTE", ""),
+        ("30", "SECOND", "*-*-* *:*:0,30"), ("1", "MINUTE", "*-*-* *:*:30"), ("7", "DAY", "Tue *-*-* 04:15:30"),
+        ("7", "MINUTE", ""), ("14", "DAY", ""), ("'1:30'", "HOUR_MINUTE", ""),
+        ("'6:0'", "HOUR_MINUTE", "*-*-* 4,10,16,22:15:30"),
+        ("1", "QUARTER", "*-1,4,7,10-6 04:15:30"), ("'0-2'", "YEAR_MONTH", "*-1,3,5,7,9,11-6 04:15:30"),
+        ("1", "YEAR", "*-1-6 04:15:30"), ("5", "MONTH", ""), ("2", "YEAR", ""), ("'1 12:00:00'", "DAY_SECOND", ""),
     ],
 )  # fmt: skip
 def test_an_interval_is_shown_as_calendar_events_where_possible(
@@ -405,11 +409,74 @@ def test_an_interval_is_shown_as_calendar_events_where_possible(
     assert schedule_fault(schedule) is None
     if expression:
         assert starts in instants(schedule, starts.replace(hour=0), starts.replace(hour=23))
-    elif field in ("DAY", "MINUTE"):
+    else:
         assert schedule.next_at is not None
-        step = 604_800 if field == "DAY" else 420
-        assert 0 == (schedule.next_at - starts).total_seconds() % step
         assert schedule.next_at > now
+
+
+def event(every: str, starts: str, **changes: Any) -> dict[str, Any]:
+    number, _, unit = every.rpartition(" ")
+    at = datetime.fromisoformat(starts).replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    plain = {"execute_at": None, "interval_value": number, "interval_field": unit, "starts": at, "ends": None}
+    return plain | changes
+
+
+@pytest.mark.parametrize(
+    "every, starts, now, following",
+    [
+        ("2 WEEK", "2026-10-05 03:30", "2026-11-30T08:00", "2026-12-14T02:30"),
+        ("2 DAY", "2026-10-01 03:30", "2026-11-30T08:00", "2026-12-02T02:30"),
+        ("5 HOUR", "2026-10-01 00:00", "2026-11-30T08:00", "2026-11-30T09:00"),
+        ("'1 12' DAY_HOUR", "2026-10-01 03:30", "2026-11-30T08:00", "2026-12-01T14:30"),
+        ("36 DAY_HOUR", "2026-10-01 03:30", "2026-11-30T08:00", "2026-12-01T14:30"),
+        ("1 MONTH", "2026-01-31 03:30", "2026-11-30T08:00", "2026-12-31T02:30"),
+        ("1 MONTH", "2026-01-31 03:30", "2027-02-01T08:00", "2027-02-28T02:30"),
+        ("1 MONTH", "2026-01-30 03:30", "2028-02-01T08:00", "2028-02-29T02:30"),
+        ("3 MONTH", "2026-03-01 03:30", "2026-11-30T08:00", "2026-12-01T02:30"),
+        ("1 QUARTER", "2025-11-30 03:30", "2026-11-30T08:00", "2027-02-28T02:30"),
+        ("5 MONTH", "2026-01-31 03:30", "2026-07-01T08:00", "2026-11-30T02:30"),
+        ("'1-6' YEAR_MONTH", "2025-08-31 03:30", "2026-11-30T08:00", "2027-02-28T02:30"),
+        ("1 YEAR", "2025-12-01 03:30", "2026-11-30T08:00", "2026-12-01T02:30"),
+        ("2 YEAR", "2024-02-29 03:30", "2024-03-01T08:00", "2026-02-28T02:30"),
+        ("2 DAY", "2026-03-27 02:30", "2026-03-28T08:00", "2026-03-29T01:00"),  # 02:30 is skipped: 03:00
+        ("7 MINUTE", "2026-10-25 00:00", "2026-10-25T01:30", "2026-10-25T02:02"),  # 02:30 comes twice, is run once
+    ],
+)  # fmt: skip
+def test_the_next_start_is_on_the_grid_of_the_local_clock(every: str, starts: str, now: str, following: str) -> None:
+    asked, due = (datetime.fromisoformat(at).replace(tzinfo=UTC) for at in (now, following))
+    schedule = schedule_of(event(every, starts), "Europe/Berlin", True, asked)
+    assert due == next_instant(schedule, asked)
+    assert schedule_fault(schedule) is None
+
+
+@pytest.mark.parametrize(
+    "changes, zone",
+    [
+        ({"interval_value": "often"}, "Europe/Berlin"), ({"interval_field": "FORTNIGHT"}, "Europe/Berlin"),
+        ({"interval_value": "0"}, "Europe/Berlin"), ({"interval_value": "999999999"}, "Europe/Berlin"),
+        ({"starts": None}, "Europe/Berlin"), ({"interval_value": None, "interval_field": None}, "Europe/Berlin"),
+        ({}, "Mars/Olympus"),
+    ],
+)  # fmt: skip
+def test_a_schedule_that_cannot_be_expanded_is_named(changes: dict[str, Any], zone: str) -> None:
+    schedule = schedule_of(event("2 DAY", "2026-10-01 03:30") | changes, zone, True, datetime(2026, 11, 30, tzinfo=UTC))
+    [warning] = unreadable_schedules([("ops.good", schedule)])
+    assert "cannot expand its schedule" in warning
+    assert schedule.next_at is None
+
+
+def test_an_event_whose_next_start_is_after_its_end_has_ended() -> None:
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    row = event("1 YEAR", "2026-01-01 03:30", ends=datetime(2026, 12, 1, tzinfo=UTC).timestamp())
+    assert "ended" in schedule_of(row, "UTC", True, now).text
+
+
+def test_a_server_zone_of_which_only_the_offset_is_known_is_a_warning(fake: FakeEvents) -> None:
+    fake.named("good")["time_zone"] = "SYSTEM"
+    fake.about |= {"system_zone": "CET", "offset_seconds": 3600}
+    assert any("set server_zone" in warning for warning in connector_on(fake).poll("", (), 5).warnings)
+    named = OPTIONS.model_copy(update={"server_zone": "Europe/Berlin"})
+    assert not any("server_zone" in warning for warning in connector_on(fake, named).poll("", (), 5).warnings)
 
 
 def test_system_is_the_servers_zone(fake: FakeEvents) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -206,9 +207,8 @@ def test_replaced_rows_are_a_gap_and_are_read_again(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     poll = connector.poll('{"after": 9000, "again": {}, "is_live": true}', (), 5)
     assert ((), True) == (poll.runs, poll.more)
-    assert ["cron.job_run_details ends at runid 37, and we had read up to 9000: rows are gone"] == [
-        gap.reason for gap in poll.gaps
-    ]
+    [gap] = poll.gaps
+    assert re.fullmatch(r"cron\.job_run_details ends at runid 37, .* 9000: .*", gap.reason), gap
     assert connector.poll(poll.cursor, (), 5).runs
 
 

@@ -35,6 +35,21 @@ def test_a_recorded_run_whose_history_has_a_rerun_is_two_attempts() -> None:
     assert (first.ended_at, second.queued_at) == (steps[4].at, steps[5].at)
 
 
+def test_a_server_whose_scheduled_deployments_have_no_worker_starts_nothing() -> None:
+    fake = FakePrefect(ORDERS, STOCK)
+    idle = {"status": "NOT_READY", "schedules": [{"active": True}], "work_pool_name": "night"}
+    for row in fake.deployments.values():
+        row |= {**idle, "last_polled": None}
+    assert "" == opened(fake).poll("", (), 5).stopped, "its first worker may be about to come"
+    for row in fake.deployments.values():
+        row |= {"last_polled": "2026-11-20T02:11:00Z"}
+    assert "prefect worker start --pool night" in opened(fake).poll("", (), 5).stopped
+    fake.deployments[STOCK]["paused"] = True
+    assert "of its 1 scheduled" in opened(fake).poll("", (), 5).stopped
+    fake.deployments[STOCK] |= {"paused": False, "status": "READY"}
+    assert "" == opened(fake).poll("", (), 5).stopped, "one pool of several is no stopped server"
+
+
 @pytest.mark.parametrize(
     "name, state, term",
     [

@@ -137,9 +137,10 @@ def test_pages_of_open_runs_without_an_end_are_reported() -> None:
     assert "open runs" in [item.where for item in poll.skipped]
 
 
-def test_an_execution_that_is_retried_by_rundeck_is_failed() -> None:
+def test_an_execution_that_rundeck_retried_is_failed_once_its_retry_is_there_and_keeps_its_log() -> None:
     fake = FakeRundeck()
     row = fake.execution(LOAD, "failed-with-retry", fake.now - timedelta(hours=1))
+    row["retryExecution"] = {"id": fake.execution(LOAD, "succeeded", fake.now - timedelta(minutes=50))["id"]}
     run = walked(opened(fake))[0][str(row["id"])]
     assert (RunState.FAILED, "failed-with-retry") == (run.state, run.native_state)
     assert LOG == opened(fake).log(ref(run), None, 4096, 10).text

@@ -26,9 +26,9 @@ def pgagent_standby() -> Connector:
     return pgagent_on(fake)
 
 
-def pg_cron_standby() -> Connector:
+def pg_cron_where(**access: bool) -> Connector:
     fake = FakePgCron()
-    fake.access |= {"is_standby": True}
+    fake.access |= access
     return pg_cron_on(fake)
 
 
@@ -43,7 +43,8 @@ def scheduler(term: str) -> Connector:
     [
         (without_an_agent(), "no pgAgent is connected", "start it again on its host"),
         (pgagent_standby(), "a standby: pgAgent works on the primary only", "name the primary"),
-        (pg_cron_standby(), "a standby: pg_cron runs on the primary only", "name the primary"),
+        (pg_cron_where(is_standby=True), "a standby: pg_cron runs on the primary only", "name the primary"),
+        (pg_cron_where(is_launched=False), "the launcher of pg_cron does not run", "shared_preload_libraries"),
         (scheduler("OFF"), "the event scheduler is OFF", "SET GLOBAL event_scheduler = ON;"),
         (scheduler("DISABLED"), "the event scheduler is DISABLED", "in its settings"),
     ],

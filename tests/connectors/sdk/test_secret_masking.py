@@ -34,8 +34,9 @@ from connectors.sdk.secrets import MASK, SHORTEST_PART, SecretStore
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.http import HttpReply
 from connectors.slurm import parse as slurm
-from console.engine.polling.sanitize import sanitize_log, sanitize_text
+from console.engine.polling.sanitize import sanitize_log
 from console.text.cleaning import clean
+from console.text.redact import sanitize
 from tests.deep import few
 from tests.properties import examples
 from tests.rows import each_row
@@ -135,7 +136,7 @@ def test_a_secret_split_by_what_no_screen_shows_is_masked_before_and_after_clean
     form = FORMS[name]
     text = f"a{split}b {form[:5]}{split}{form[5:11]}{split}{split}{form[11:]} c{split}d"
     assert f"a{split}b {MASK} c{split}d" == secrets.mask(text)
-    assert clean(f"a{split}b {MASK} c{split}d") == secrets.mask(clean(text)) == sanitize_text(text, secrets.mask)
+    assert clean(f"a{split}b {MASK} c{split}d") == secrets.mask(clean(text)) == sanitize(text, secrets.mask)
 
 
 def test_each_line_of_a_key_is_masked_and_the_frame_of_pem_stays() -> None:
@@ -527,3 +528,12 @@ def test_masking_the_tail_of_a_log_is_cheap(secrets: SecretStore) -> None:
     began = time.process_time()
     assert text == secrets.mask(text)
     assert time.process_time() - began < 1
+
+
+@each_row("value", ["password", "Secret", "oracle://etl:password@db07/x", "token"])
+def test_a_poor_secret_masks_no_word_of_an_error(value: str) -> None:
+    secrets = SecretStore()
+    secrets.add(value)
+    text = "ORA-01017: invalid username/password; the secret token was refused"
+    assert text == secrets.mask(text)
+    assert "password=*** refused" == sanitize("password=hunter2 refused", secrets.mask)

@@ -248,6 +248,15 @@ def test_a_job_that_accounting_thinks_running_and_slurmctld_does_not_know_is_unk
     assert "slurmctld does not know it" in run.message
 
 
+def test_a_controller_that_does_not_answer_starts_nothing_while_accounting_is_read_on(hpc: SlurmHost) -> None:
+    assert "" == connect(hpc).poll("", (), 20).stopped
+    hpc.set(controller="down")
+    poll = connect(hpc).poll("", (), 20)
+    assert "Unable to contact slurm controller" in poll.stopped
+    assert "see that slurmctld runs" in poll.stopped
+    assert (True, None) == (bool(poll.runs), poll.seen_until)
+
+
 def test_disabled_accounting_is_reported_and_forgotten_runs_are_a_gap(hpc: SlurmHost) -> None:
     hpc.set(accounts="none")
     connector = connect(hpc)

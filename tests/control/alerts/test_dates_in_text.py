@@ -13,7 +13,7 @@ from console.control.expectations.expected_runs import expect_runs
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule
-from console.domain.reason import reasons_text
+from console.domain.reason import NativeStart, reasons_text
 from console.timing.formats import zoned_time
 from tests.control.detection.test_rules import past
 from tests.control.ledger import Ledger
@@ -96,7 +96,9 @@ def test_the_clock_of_a_downstream_names_its_day_in_the_evening_before() -> None
     for clock, day in (("22:40", "20 Nov "), ("00:10", "")):
         [incident] = evaluate(known, at(clock)).incidents
         text = reasons_text(incident.services[0].reasons, partial(zoned_time, zone="UTC", near=at(clock)))
-        assert f"{day}04:00 UTC load starts: reads stale data unless fixed by then; rerun it after the fix" == text
+        [start] = incident.services[0].reasons
+        assert isinstance(start, NativeStart)
+        assert f"{day}04:00 UTC load starts: {start.consequence}" == text
 
 
 def test_a_possible_delay_tomorrow_is_shown_with_its_date() -> None:

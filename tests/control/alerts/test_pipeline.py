@@ -26,7 +26,7 @@ from console.domain.alert import (
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
 from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, RepairFacts
-from console.domain.reason import NativeStart
+from console.domain.reason import GreenAgain, LaterRunGood, NativeStart, StartEffect
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from console.domain.switches import Modes, SwitchState
@@ -589,7 +589,7 @@ def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
         == written(notice).title
         == written(notice).plain_title
     )
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == close_text(only(ledger))
+    assert GreenAgain("rerun by anna", 120.0) == only(ledger).close_reason
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in written(notice).body
     assert "failed" not in written(notice).title + written(notice).body
 
@@ -605,7 +605,7 @@ def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair(
     assert ("recovered", "oncall") in sent_at(ledger, "03:23")
     notice = only(ledger).notices[0]
     assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == written(notice).title
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == close_text(only(ledger))
+    assert GreenAgain("rerun by anna", 120.0) == only(ledger).close_reason
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in written(notice).body
 
 
@@ -637,7 +637,7 @@ def test_a_verified_rerun_of_an_earlier_run_is_the_repair_if_the_scheduled_run_w
     recovers(ledger, started="03:15", takes=2)
     ledger.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
     sent_at(ledger, "03:19")
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == close_text(only(ledger))
+    assert GreenAgain("rerun by anna", 120.0) == only(ledger).close_reason
 
 
 def test_a_rerun_that_began_before_the_next_failure_or_ended_after_the_scheduled_success_did_not_repair_it() -> None:
@@ -653,11 +653,13 @@ def test_a_rerun_that_began_before_the_next_failure_or_ended_after_the_scheduled
         recovers(ledger, started="03:15", takes=2)
         ledger.run(EXTRACT, succeeded, RunState.SUCCEEDED, **ended(succeeded, 1))
         sent_at(ledger, "03:20")
-        assert "a later run of the same job succeeded" == close_text(only(ledger))
+        assert LaterRunGood() == only(ledger).close_reason
 
 
-@pytest.mark.parametrize("in_flight, repaired", [(False, "; affected runs rerun by anna"), (True, "")])
-def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected(in_flight: bool, repaired: str) -> None:
+@pytest.mark.parametrize("in_flight, repaired", [(False, ("rerun by anna",)), (True, ())])
+def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected(
+    in_flight: bool, repaired: tuple[str, ...]
+) -> None:
     """A run that began after a rerun was sent may be one that its schedule started."""
     ledger = night()
     fails(ledger)
@@ -670,8 +672,7 @@ def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected(i
     ledger.estate = replace(ledger.estate, repairs={load.id: repair})
     ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:28", 1))
     sent_at(ledger, "03:30")
-    reason = f"a later run of the same job succeeded{repaired}"
-    assert reason == close_text(only(ledger))
+    assert LaterRunGood(repaired) == only(ledger).close_reason
 
 
 def test_the_error_of_a_symptom_that_failed_before_its_root_is_in_the_alert() -> None:
@@ -738,9 +739,9 @@ def test_the_start_that_limits_a_repair_is_the_last_in_time_of_a_job_that_starts
     ledger = Ledger(facts)
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3)
     sent_at(ledger, "03:12")
-    assert "load  06:00        last start that meets the deadline" in written(only(ledger).notices[0]).body
+    assert "load  06:00        " in written(only(ledger).notices[0]).body
     [reason] = [reason for reason in only(ledger).services[0].reasons if isinstance(reason, NativeStart)]
-    assert reason.is_last
+    assert (StartEffect.LAST_IN_TIME, True, at("06:00")) == (reason.effect, reason.is_last, reason.at)
 
 
 def test_an_earlier_failure_of_the_root_whose_rerun_is_under_way_is_no_error_of_another_job() -> None:
@@ -1475,7 +1476,7 @@ def test_a_verified_rerun_counts_beside_scheduled_runs_even_if_the_next_one_fail
     ledger.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
     ledger.run(EXTRACT, "03:17", RunState.SUCCEEDED, **ended("03:17", 1))
     sent_at(ledger, "03:23")
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == close_text(only(ledger))
+    assert GreenAgain("rerun by anna", 120.0) == only(ledger).close_reason
 
 
 def test_the_owner_of_a_service_hears_by_the_time_of_the_next_update() -> None:

@@ -20,6 +20,7 @@ from tests.reasons import why_of
 from tests.rows import each_row
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"))
+NIGHT_BEGIN = at("00:00")
 KEY = "2026-11-20T03:10:00Z"
 INFERRED, STALE = RunEvidence.INFERRED, RunEvidence.STALE
 
@@ -158,6 +159,35 @@ def test_a_plan_that_came_due_remains_though_the_source_names_another_next_run()
     moved = job(1, "warehouse/load", Schedule("airflow", next_at=at("05:00", day=1)), accepted_at=at("02:00"))
     plan = run(7, EXTRACT, "03:10", RunState.PLANNED)
     assert (RunState.MISSED, INFERRED, "no run by 03:15 UTC") == verdict_of(of("03:16", plan, job=moved))
+
+
+@each_row(
+    "schedule, first, minutes",
+    [
+        *((Schedule(dialect, "*/15 * * * *"), "03:15", 15) for dialect in ("dagster", "prefect", "debian-cron")),
+        (Schedule("debian-cron", "*/2 * * * *"), "03:04", 2),
+        (Schedule("debian-cron", "15 * * * *"), "03:15", 60),
+    ],
+)
+def test_a_start_that_came_due_is_judged_whatever_its_source_names_next(
+    schedule: Schedule, first: str, minutes: int
+) -> None:
+    """A scheduler that starts nothing while its web server goes on: each poll names a next start after now."""
+    step, begin, end = timedelta(minutes=minutes), at(first), at("04:40")
+    rows: dict[str, RunFacts] = {}
+    missed_at: dict[datetime, datetime] = {}
+    for now in (at("03:02") + timedelta(minutes=number) for number in range(98)):
+        next_at = begin + max(0, (now - begin) // step + 1) * step
+        named = job(1, "x/often", replace(schedule, next_at=next_at), accepted_at=at("03:02"))
+        host = target(last_ok_at=now, seen_until=now - timedelta(minutes=1))
+        expectations = expect_runs(estate(named, runs=[*rows.values()], targets=[host]), now)
+        rows = {key: row for key, row in rows.items() if row.id not in expectations.withdrawn}
+        for due in expectations.runs:
+            rows[due.period_key] = run(1 + (due.period_at - NIGHT_BEGIN) // step, named, due.period_at, due.state)
+            if due.state is RunState.MISSED:
+                missed_at[due.period_at] = now
+    judged = [begin + number * step for number in range((end - timedelta(minutes=7) - begin) // step + 1)]
+    assert {due: due + timedelta(minutes=6) for due in judged} == missed_at
 
 
 def test_a_plan_ahead_that_a_new_accepted_schedule_no_longer_names_goes() -> None:

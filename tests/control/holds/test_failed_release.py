@@ -22,6 +22,7 @@ from tests.factories import at
 from tests.reasons import zoned
 
 NO_RIGHT = "no right to do this"
+STUCK = zoned(HoldReason.RELEASE_FAILED.text((NO_RIGHT,)))
 
 
 class RefusedReleaseNight(Stage):
@@ -98,7 +99,7 @@ def test_its_text_names_the_refusal_and_no_successful_upstream() -> None:
     for clock in ("04:10", "04:11", "04:12", "05:00", "09:00"):
         stage.until(clock)
         seen.add(reason(stage)[1])
-    stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
+    stuck = f"held by Headway, {STUCK} (hold {stage.hold().key})"
     assert stuck == reason(stage)[1]
     assert [] == [text for text in seen if "until" in text]
 
@@ -106,9 +107,7 @@ def test_its_text_names_the_refusal_and_no_successful_upstream() -> None:
 def test_the_run_is_missed_for_its_hold_and_not_for_a_pause_by_others() -> None:
     stage = refused_from("04:10")
     stage.until("10:20")
-    assert (RunState.MISSED, f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})") == reason(
-        stage
-    )
+    assert (RunState.MISSED, f"held by Headway, {STUCK} (hold {stage.hold().key})") == reason(stage)
 
 
 def test_no_start_is_promised_of_what_cannot_be_let_go() -> None:
@@ -126,7 +125,7 @@ def test_no_start_is_promised_of_what_cannot_be_let_go() -> None:
     stage.until("04:05")
     assert ({RunState.PLANNED}, "") == (states(), held_reason(stage))
     stage.until("04:30")
-    text = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
+    text = f"held by Headway, {STUCK} (hold {stage.hold().key})"
     assert ({RunState.HELD}, text) == (states(), held_reason(stage))
     stage.fixed = True
     stage.until("06:00")

@@ -490,10 +490,9 @@ def test_a_refused_release_is_requested_again() -> None:
     answers = iter([None, "no right to do this"])
     stage.reply = lambda action: next(answers, None)
     stage.until("04:11")
-    assert (HoldState.HELD, "it cannot be released: no right to do this") == (
-        stage.hold().state,
-        zoned(stage.hold().text),
-    )
+    hold = stage.hold()
+    assert (HoldState.HELD, HoldReason.RELEASE_FAILED, ("no right to do this",)) == (
+        hold.state, hold.reason, hold.detail)  # fmt: skip
     stage.until("06:00")
     assert (1, None) == (len(stage.source.starts), stage.source.mark)
 

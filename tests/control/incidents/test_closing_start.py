@@ -11,11 +11,12 @@ from connectors.sdk.states import STOPPED, RunState
 from console.domain.alert import AlertingSettings, RouteRule
 from console.domain.decision import IncidentDecision
 from console.domain.estate import EvaluationSettings
+from console.domain.reason import GreenAgain
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 from tests.messages import written
-from tests.reasons import close_text, evidence_of, reason_of, title_of
+from tests.reasons import evidence_of, reason_of, title_of
 
 USUAL = minutes(5)
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
@@ -152,7 +153,7 @@ def test_the_next_start_closes_it() -> None:
     load = ledger.estate.jobs[2]
     ledger.run(load, "03:30", RunState.SUCCEEDED, **ended("03:30", 2))
     [incident] = ledger.evaluate("03:33").incidents
-    assert close_text(incident) == "green again, with all affected runs"
+    assert GreenAgain() == incident.close_reason
 
 
 def test_a_start_that_was_to_close_the_incident_and_does_not_come_is_notified_with_what_to_do() -> None:

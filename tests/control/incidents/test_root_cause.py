@@ -22,6 +22,7 @@ from console.domain.decision import Decisions, IncidentDecision, NewIncident
 from console.domain.estate import CancelFacts, JobFacts
 from console.domain.finding import DetectionRule
 from console.domain.incident_record import RootRun
+from console.domain.reason import LaterRunGood
 from console.domain.service import Timeliness
 from console.domain.switches import SystemPause
 from tests.control.ledger import Ledger, ended
@@ -329,7 +330,7 @@ def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
     assert RootRun(OFTEN.id, "2026-11-20T03:15:00Z") == ledger.incident().cause.root
     ledger.run(OFTEN, "03:30", RunState.SUCCEEDED, **ended("03:30", 1))
     closed = ledger.evaluate("03:32")
-    assert "a later run of the same job succeeded" == close_text(ledger.incident())
+    assert LaterRunGood() == ledger.incident().close_reason
     assert [("oncall", AlertKind.RECOVERED)] == notices(closed)
 
 
@@ -351,8 +352,7 @@ def test_a_rerun_of_an_older_run_repairs_a_newer_failure_that_started_before_it(
     ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, ended_at=at("03:18"))
     ledger.evaluate("03:19")
     assert (Timeliness.MET, at("03:18")) == (ledger.day("board").timeliness, ledger.day("board").delivered_at)
-    assert (True, "a later run of the same job succeeded") == (
-        ledger.incident().closed, close_text(ledger.incident()))  # fmt: skip
+    assert LaterRunGood() == ledger.incident().close_reason
 
 
 def test_a_failure_that_started_after_the_rerun_of_an_older_run_stays_red() -> None:
@@ -880,3 +880,12 @@ def test_a_late_start_of_a_missed_slot_fails_since_then_and_not_since_its_slot(
     ledger.run(EXTRACT, "03:10", state, **late, ended_at=ended)
     ledger.evaluate("08:42")
     assert (ended or at("08:40")) == ledger.incident().failed_since
+
+
+def test_a_downstream_due_at_the_instant_of_its_missed_upstream_is_its_symptom() -> None:
+    load = replace(LOAD, schedule=EXTRACT.schedule)
+    ledger = night(EXTRACT, load, deps=feeds(EXTRACT, load))
+    for known in (EXTRACT, load):
+        ledger.run(known, "03:10", RunState.MISSED, started_at=None, ended_at=None)
+    ledger.evaluate("03:40")
+    assert {1: "root", 2: "red"} == roles(ledger.incident())

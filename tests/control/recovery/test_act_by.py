@@ -18,7 +18,15 @@ from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.job import Safety
-from console.domain.reason import NativeStart, UnknownReason, from_json, reason_lines, stale_starts, to_json
+from console.domain.reason import (
+    NativeStart,
+    StartEffect,
+    UnknownReason,
+    from_json,
+    reason_lines,
+    stale_starts,
+    to_json,
+)
 from console.domain.service import Timeliness
 from console.forecast.forecaster import Forecaster
 from console.timing.formats import zoned_time
@@ -97,8 +105,9 @@ def test_a_downstream_that_is_never_rerun_must_find_it_green() -> None:
 def test_a_downstream_whose_rerun_would_end_too_late_must_find_it_green() -> None:
     """04:00 and twice 76 minutes are after 06:30 less the hour of the mart; twice 45 are just in time."""
     assert ("04:25", "04:45") == clocks(affected_service(load(45)))[:2]
-    expected = "04:00 UTC load starts: last start that meets the deadline"
-    assert ("03:40", "04:00", expected) == clocks(affected_service(load(76)))
+    too_long = affected_service(load(76))
+    assert ("03:40", "04:00") == clocks(too_long)[:2]
+    assert (NativeStart("load", at("04:00"), StartEffect.LAST_IN_TIME),) == too_long.reasons
 
 
 def test_a_downstream_that_its_scheduler_makes_wait_sets_no_clock_start() -> None:

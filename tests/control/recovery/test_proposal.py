@@ -18,6 +18,7 @@ from connectors.sdk.states import Capability, RunEvidence, RunState, Verb
 from console.control.recovery.backfill import backfill_periods, propose_backfill
 from console.control.recovery.exclusion import without_steps
 from console.control.recovery.proposal import propose_bulk, propose_recovery
+from console.domain.action import NOTHING_TO_MARK
 from console.domain.dependency import DependencyMode, DependencyOrigin, EngineDown
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts, ServiceFacts
 from console.domain.history import EstimateBasis, EstimateKind
@@ -113,7 +114,7 @@ def test_what_its_own_clock_starts_several_times_is_no_step_and_names_the_next_s
     often = replace(LOAD, schedule=replace(LOAD.schedule, expression="*/15 * * * *"), accepted_at=at("03:31"))
     _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, often, MART, AUDIT))
     text = exclusions(plan)["warehouse/load"]
-    assert text.startswith("its schedule starts it at 03:45 UTC; the last start that meets the deadline is ")
+    assert re.match(r"its schedule starts it at 03:45 UTC; .* 0\d:[0134]\d UTC", text), text
 
 
 def test_what_its_own_clock_starts_later_is_no_step() -> None:
@@ -592,7 +593,7 @@ def test_what_succeeded_is_not_marked_with_the_others(verb: Verb, marked: list[i
     runs = [run(1, every, "03:10"), run(2, every, "03:20", RunState.FAILED), run_facts]
     plan = propose_bulk(estate(every, runs=runs), [1, 2, 3], verb, at("05:00"), can)
     assert marked == [step.run_id for step in plan.steps]
-    entries = [("hosts/extract", 1, "it succeeded already: nothing is left to mark")] if 1 not in marked else []
+    entries = [("hosts/extract", 1, NOTHING_TO_MARK)] if 1 not in marked else []
     assert entries == [(exclusion.job, exclusion.run_id, zoned(exclusion.why)) for exclusion in plan.excluded]
 
 

@@ -74,6 +74,9 @@ def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> No
     assert ("failed", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars if bar.kind == BarKind.RAN])
     lane = of(timeline_lanes(night(apart, now="07:00"), at("06:45")), 2)
     assert ("running", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars][:2])
+    eu, us = replace(first, due=None, period_name="eu"), replace(rerun, period_name="us")
+    lane = of(timeline_lanes(night(replace(job(2), runs=(eu, us)), now="07:00"), at("07:00")), 2)
+    assert ("failed", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars if bar.kind == BarKind.RAN])
 
 
 @pytest.mark.parametrize("known, state", [("failed", "failed"), ("succeeded", "unknown")])

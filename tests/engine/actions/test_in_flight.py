@@ -77,7 +77,7 @@ def starts(night: Night) -> list[tuple[str, str]]:
 
 def over(night: Night) -> None:
     """What the old thread sends has an end now, and the parts of today have written it down."""
-    wait_until(lambda: bool(night.bench.parts.actions.underway.unwritten()), "the end of the sending", 10)
+    wait_until(lambda: bool(night.bench.parts.actions.underway.unwritten()), "the end of the sending")
     night.at("04:17").rounds(1)
 
 
@@ -106,7 +106,7 @@ def test_what_came_of_it_is_written_by_the_parts_after(
     line.error = error
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         line.free.set()
-        wait_until(lambda: bool(night.bench.parts.actions.underway.unwritten()), "the end of the sending", 10)
+        wait_until(lambda: bool(night.bench.parts.actions.underway.unwritten()), "the end of the sending")
         night.bench.parts.actions._write_down(night.bench.fence)
         assert [(state, str(error))] == starts(night)[:1]
 
@@ -120,7 +120,7 @@ def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeyp
         part.start()
         try:
             line.free.set()
-            wait_until(lambda: starts(night) == [("sent", "accepted")], "what came of it", 10)
+            wait_until(lambda: starts(night) == [("sent", "accepted")], "what came of it")
         finally:
             stop.set()
             part.join(HANGS_SECONDS)

@@ -514,7 +514,7 @@ def test_an_unreadable_request_is_refused(able: Bench) -> None:
             connection.rows(f"{sql} VALUES ('log', ?, 'bob', 1, 'pending', '{{}}')", (arguments,))
     able.parts.answers.step(able.fence)
     refused = [("refused",)] * 3
-    wait_until(lambda: refused == rows(able, "SELECT state FROM request"), "three refusals", 10)
+    wait_until(lambda: refused == rows(able, "SELECT state FROM request"), "three refusals")
 
 
 def sent_once(able: Bench) -> tuple[int, str]:

@@ -119,7 +119,7 @@ def test_an_answer_that_never_came_is_an_error_with_cleaned_text(tmp_path: Path)
     with world(tmp_path, ROWS) as made:
         made.data.measurement = SystemUnreachable("dwh: \x1b[31mno answer\nwithin 30 s")
         made.step()
-        assert [("rows", "error", 1, "dwh: no answer�within 30 s")] == made.rows()
+        assert [("rows", "error", 1, "dwh: no answer · within 30 s")] == made.rows()
 
 
 def test_an_unexpected_exception_in_a_check_is_an_error_of_that_check(tmp_path: Path) -> None:

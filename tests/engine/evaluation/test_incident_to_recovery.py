@@ -14,6 +14,8 @@ from console.control.evaluate import evaluate
 from console.domain.decision import Decisions
 from console.domain.estate import Estate
 from console.domain.ids import new_action_key
+from console.domain.reason import GreenAgain
+from console.domain.text import render
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.engine import Engine
@@ -87,9 +89,9 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_notified(bench
     assert "failed" not in title + body
     assert view.repaired is not None
     assert f"Repaired       rerun by {by}, good at {local_time(view.repaired, 'UTC')}" in body
-    assert f"closed: green again (rerun by {by}, ran under 1 min), with all affected runs" in [
-        dated(event.text) for event in view.events
-    ]
+    assert isinstance(view.close_reason, GreenAgain)
+    assert (f"rerun by {by}", True) == (view.close_reason.repair, (view.close_reason.took_s or 0) < 60)
+    assert f"closed: {render(view.close_reason.text, str)}" in [dated(event.text) for event in view.events]
 
 
 def test_the_rerun_is_attempt_two_of_the_same_run(bench: Bench) -> None:

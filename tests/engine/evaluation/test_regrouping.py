@@ -64,7 +64,7 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
         assert [1] == [reads.incidents.incident(2).row.merged_into]
         assert evidence_of(row).startswith("3 jobs of fake failed within 2m with the same message: FATAL: password")
         assert 1 == len(row.changes)
-        assert dated(row.changes[0]).startswith("nothing that Headway saw had changed since their last success, ")
+        assert " their last success, " in dated(row.changes[0])
     for name in ("a", "b"):
         bench.scheduler.attempt(name, f"{name}2", RunState.SUCCEEDED, ago(5), period_key=f"{name}@{ago(9):%Y-%m-%d}")
     bench.scheduler.attempt(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.errors import AccessRefused
+from console.domain.hold import HoldReason
 from console.domain.settings import ServiceSetting
 from console.store.queries import open_queries
 from tests.engine.bench import running_bench
@@ -21,6 +22,7 @@ from tests.fakes.scheduler import FakeScheduler
 from tests.reasons import zoned
 
 NO_RIGHT = "role headway may not resume load"
+STUCK = zoned(HoldReason.RELEASE_FAILED.text((NO_RIGHT,)))
 
 
 @contextmanager
@@ -95,12 +97,10 @@ def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, mon
     with a_refusing_night(tmp_path, monkeypatch) as night:
         night.at("04:11").rounds(4)
         [(key,)] = night.rows("SELECT key FROM hold")
-        stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {key})"
+        stuck = f"held by Headway, {STUCK} (hold {key})"
         assert ("held", stuck) == night.load()
         with open_queries(night.bench.url) as reads:
-            assert [f"it cannot be released: {NO_RIGHT}"] == [
-                zoned(hold.explanation) for hold in reads.holds.list_holds()
-            ]
+            assert [STUCK] == [zoned(hold.explanation) for hold in reads.holds.list_holds()]
         night.at("10:16").rounds(4)
         assert ("missed", stuck) == night.load()
         [missed] = [body for _, title, body in night.bench.sink.got if "[INC-0002]" in title]

@@ -17,7 +17,7 @@ from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import DependencySettings
-from console.domain.hold import HoldReason
+from console.domain.hold import MARK_REMOVED, HoldReason
 from console.domain.ids import micros, new_action_key, utc_minute
 from console.domain.settings import ServiceSetting
 from console.domain.text import render, text_of
@@ -222,17 +222,15 @@ def test_a_held_job_enabled_by_a_person_stays_enabled_and_a_later_pause_is_their
     night.at("03:55").rounds(2)
     assert "clearing" == night.hold()[0]
     night.at("03:56").rounds(4)
-    assert ("released", "a person enabled it at its source; the hold mark is gone") == (
-        night.hold()[0],
-        night.hold()[3],
-    )
+    removed = render(HoldReason.ENABLED_AT_SOURCE.text((MARK_REMOVED,)), utc_minute)
+    assert ("released", removed) == (night.hold()[0], night.hold()[3])
     assert ({}, False) == (scheduler.marks, scheduler.jobs["load"].paused)
     scheduler.jobs["load"] = replace(scheduler.jobs["load"], paused=True)
     repair(night, "04:10")
     night.at("04:11").rounds(4)
     assert ([("hold", "load"), ("release", "load")], True) == (scheduler.done, scheduler.jobs["load"].paused)
     requested = night.rows("SELECT verb, why FROM audit WHERE verb LIKE 'request %' ORDER BY seq")
-    assert ("request release", "a person enabled it at its source") == requested[-1]
+    assert ("request release", render(HoldReason.ENABLED_AT_SOURCE.text(), utc_minute)) == requested[-1]
 
 
 def test_a_mark_that_returns_repeatedly_is_removed_each_time(night: Night) -> None:

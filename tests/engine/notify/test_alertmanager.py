@@ -22,7 +22,7 @@ from console.diagnosis.routes import send_test_message, url_fault
 from console.engine.notify import alertmanager, outbox
 from console.engine.notify.alertmanager import AlertmanagerSender, AlertMessage, is_alertmanager, post_alerts
 from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.self_monitoring import STORE, SelfMonitor
+from console.engine.notify.self_monitoring import PROBLEM_TITLES, STORE, SelfMonitor
 from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -230,4 +230,4 @@ def test_headways_own_trouble_is_sent_while_the_store_is_unusable(
     for sink in sinks:
         [alert] = sink.wait_for(1)[0].data
         assert ("Headway", True) == (alert["labels"]["alertname"], "key" in alert["labels"])
-        assert "Headway bench: cannot send alerts, store unavailable" == alert["annotations"]["summary"]
+        assert f"Headway bench: {PROBLEM_TITLES[STORE]}" == alert["annotations"]["summary"]

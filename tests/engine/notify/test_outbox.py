@@ -37,8 +37,6 @@ from tests.fakes.web_server import web_server
 from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.messages import message_of
 
-SECONDS = HANGS_SECONDS
-
 MESSAGE = message_of("title", "body")
 
 
@@ -99,10 +97,10 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
     def answer(path: str) -> int:
         if path == "/taken":
             entered.set()
-            assert begun.wait(SECONDS)
+            assert begun.wait(HANGS_SECONDS)
             return 200
         begun.set()
-        assert over.wait(SECONDS)
+        assert over.wait(HANGS_SECONDS)
         return 500
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # as the engine's logs are set up
@@ -112,14 +110,14 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
             target=lambda: results.append(send_by_apprise(f"{url}/taken", MESSAGE, Page("incident")))
         )
         first.start()
-        assert entered.wait(SECONDS)
+        assert entered.wait(HANGS_SECONDS)
         second = threading.Thread(
             target=lambda: results.append(send_by_apprise(f"{url}/refused", MESSAGE, Page("incident")))
         )
         second.start()
-        first.join(SECONDS)
+        first.join(HANGS_SECONDS)
         over.set()
-        second.join(SECONDS)
+        second.join(HANGS_SECONDS)
     assert [True, False] == [result.arrived for result in results]
     assert "error=500" in results[1].reason
 
@@ -307,7 +305,7 @@ def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monk
 
     def send(url: str, message: Message, page: Page) -> SendResult:
         if "silent" in url:
-            free.wait(SECONDS * 3)
+            free.wait(HANGS_SECONDS * 3)
         else:
             prompt.set()
         return SendResult(True)
@@ -325,8 +323,8 @@ def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monk
         try:
             for _ in range(len(names)):
                 bench.parts.outbox.step(bench.fence)
-            assert prompt.wait(SECONDS)
-            wait_until(lambda: len(bench.parts.outbox.hanging(0.0)) == 60, "the others to hang still", SECONDS)
+            assert prompt.wait(HANGS_SECONDS)
+            wait_until(lambda: len(bench.parts.outbox.hanging(0.0)) == 60, "the others to hang still")
         finally:
             free.set()
         wait_until_sent(bench.parts.outbox)
@@ -361,7 +359,7 @@ def test_a_receivers_text_is_cleaned_before_it_is_stored(bench: Bench) -> None:
     fail_and_notify(bench, SendResult(False, "error=500\x1b[2J\nno"))
     with bench.reads() as reads:
         (delivery,) = reads.incidents.incident(1).deliveries
-    assert "error=500\ufffdno" == delivery.error
+    assert "error=500 · no" == delivery.error
 
 
 def test_what_was_claimed_when_the_answer_to_the_claim_was_lost_is_sent_all_the_same(bench: Bench) -> None:

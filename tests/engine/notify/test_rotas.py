@@ -202,6 +202,12 @@ def test_a_calendar_with_a_bad_event_is_used_and_the_event_is_named(bench: Bench
     done = headway(bench.url, "oncall", "primary")
     assert (0, True) == (done.code, f"  problem: {problem}" in done.out)
     assert problem in probe_rotas(bench.config, bench.parts.secrets)[0].notes
+    server.text = calendar(event("ann", present() - DAY, present() + DAY), bad, event("eve", present(), present()))
+    bench.parts.rotas._due.clear()
+    bench.parts.rotas.step(bench.fence)
+    assert f"{problem}, and 1 other event that headway check names" in headway(bench.url, "oncall", "primary").out
+    other = 'is read without event "eve" (line 23): DTEND: it has no duration; add a DTEND or DURATION'
+    assert (problem, other) == probe_rotas(bench.config, bench.parts.secrets)[0].notes
     server.text = "<html>"
     [broken] = probe_rotas(bench.config, bench.parts.secrets)
     assert ("broken", "not a readable calendar" in broken.text[0]) == (broken.verdict, True)

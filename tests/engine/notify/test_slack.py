@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 from apprise.plugins.slack import NotifySlack
 from pydantic import ValidationError
+from slack_sdk.socket_mode import SocketModeClient
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
@@ -21,6 +22,7 @@ from console.config.sections import AlertSettings, SlackSettings
 from console.diagnosis.routes import probe_slack
 from console.domain.access import PermissionRule, Role
 from console.domain.ids import micros
+from console.engine.api.client import EngineClient
 from console.engine.notify import slack as buttons
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
@@ -172,7 +174,7 @@ def test_a_press_is_confirmed_before_the_engine_answers(
     monkeypatch.setattr(bench.parts.answers, "_answer", lambda *_: None)  # claimed, and never answered
     wait_until(lambda: pressed.is_connected, "a connection")
     envelope = pressed.press(ACKNOWLEDGE, MARA, pressed.messages[-1])
-    wait_until(lambda: envelope in pressed.confirmed, "a confirmation", 3)
+    wait_until(lambda: envelope in pressed.confirmed, "a confirmation")
     assert [] == pressed.replies
 
 

@@ -171,7 +171,7 @@ def test_headways_own_trouble_is_sent_from_memory_under_the_id_that_the_store_wo
     sink.behaviour = Behaviour(status=503)
     own = SelfMonitor({STORE: 0.0})
     own.report(bench.parts, None, {STORE: "database or disk is full"})
-    wait_until(lambda: bool(sink.posts) and not own._offline[0].sending, "the first try", 10)
+    wait_until(lambda: bool(sink.posts) and not own._offline[0].sending, "the first try")
     sink.behaviour = Behaviour()
     own.report(bench.parts, bench.fence, {STORE: "database or disk is full"})
     later(bench)

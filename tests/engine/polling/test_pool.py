@@ -29,7 +29,6 @@ from console.timing.clock import Clock
 from tests.engine.bench import Bench
 from tests.lab.process import HANGS_SECONDS, wait_until
 
-SECONDS = HANGS_SECONDS
 A_DAY = 86_400.0
 """An interval that no test waits for."""
 FENCE = ShardFence(7, 1)
@@ -74,7 +73,7 @@ def working(*stubs: StubPoller, fence: Fence = FENCE) -> Iterator[tuple[PollPool
     finally:
         over.set()
         made.wake.set()
-        thread.join(SECONDS)
+        thread.join(HANGS_SECONDS)
         assert not thread.is_alive()
 
 
@@ -82,25 +81,25 @@ def test_hundreds_of_targets_share_the_threads_of_the_pool() -> None:
     names = set[int]()
     stubs = [StubPoller(number, lambda: names.add(threading.get_ident())) for number in range(300)]
     with working(*stubs):
-        wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each", SECONDS)
+        wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each")
         assert len(names) <= PROMPT_THREADS
     assert {1} == {stub.closed for stub in stubs}
 
 
 def test_more_targets_that_hang_than_there_are_prompt_threads_delay_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also before they count as slow."""
-    monkeypatch.setattr(pool, "SLOW_SECONDS", SECONDS * 3)
+    monkeypatch.setattr(pool, "SLOW_SECONDS", HANGS_SECONDS * 3)
     free = threading.Event()
 
     def hang() -> None:
-        free.wait(SECONDS * 3)
+        free.wait(HANGS_SECONDS * 3)
 
     hanging = [StubPoller(number, hang) for number in range(3 * PROMPT_THREADS)]
     good = StubPoller(1_000)
     try:
         with working(*hanging, good):
             try:
-                wait_until(lambda: good.polls > 3, "the polls of the other", SECONDS)
+                wait_until(lambda: good.polls > 3, "the polls of the other")
                 assert {1} == {stub.polls for stub in hanging}
             finally:
                 free.set()
@@ -115,19 +114,19 @@ def test_a_target_that_was_slow_waits_in_the_second_queue_until_it_is_quick_agai
         stub.seconds = lambda _: waits[0]
         stub._act = lambda: prompt.append(len(made._fresh))
         made.add(FENCE, cast("list[TargetPoller]", [stub]))
-        wait_until(lambda: stub.polls > 2, "slow polls", SECONDS)
+        wait_until(lambda: stub.polls > 2, "slow polls")
         waits[0] = 0.0
-        wait_until(lambda: stub.polls > 6, "quick polls", SECONDS)
+        wait_until(lambda: stub.polls > 6, "quick polls")
     assert [1, 0, 0, 1] == [*prompt[:3], prompt[-1]]
 
 
 def test_a_poll_that_matches_the_config_holds_no_prompt_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "WAIT_SECONDS", SECONDS * 3)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", HANGS_SECONDS * 3)
     free = threading.Event()
 
     def match(stub: StubPoller) -> None:
         stub.waits_since = -math.inf
-        free.wait(SECONDS * 3)
+        free.wait(HANGS_SECONDS * 3)
 
     waiting = [StubPoller(number) for number in range(PROMPT_THREADS)]
     for stub in waiting:
@@ -135,7 +134,7 @@ def test_a_poll_that_matches_the_config_holds_no_prompt_thread(monkeypatch: pyte
     good = StubPoller(1_000)
     with working(*waiting, good):
         try:
-            wait_until(lambda: good.polls > 0, "the poll of the other", SECONDS)
+            wait_until(lambda: good.polls > 0, "the poll of the other")
         finally:
             free.set()
 
@@ -147,9 +146,9 @@ def test_targets_under_a_lost_fence_are_polled_no_more_and_their_connectors_clos
     first, second, other = StubPoller(1, lost), StubPoller(2), StubPoller(3)
     with working(first, second) as (made, failures):
         made.add(ShardFence(8, 1), cast("list[TargetPoller]", [other]))
-        wait_until(lambda: made.is_lost(FENCE) and first.closed == second.closed == 1, "the end", SECONDS)
+        wait_until(lambda: made.is_lost(FENCE) and first.closed == second.closed == 1, "the end")
         before = other.polls
-        wait_until(lambda: other.polls > before, "the other shard's polls", SECONDS)
+        wait_until(lambda: other.polls > before, "the other shard's polls")
         assert (1, "") == (first.polls, failures.trouble())
         assert not made.is_lost(ShardFence(8, 1))
 
@@ -165,12 +164,12 @@ def test_a_poll_that_the_store_cannot_keep_is_named_and_tried_again(monkeypatch:
 
     stub = StubPoller(1, keep)
     with working(stub) as (_, failures):
-        wait_until(lambda: stub.polls > 3, "more tries", SECONDS)
+        wait_until(lambda: stub.polls > 3, "more tries")
         assert failures.trouble().startswith("poll stub/1: the disk is full (last at ")
         assert ("the disk is full", {}) == failures.keeps_breaking()
         broken[0] = False
         before = stub.polls
-        wait_until(lambda: stub.polls > before + 2, "good polls", SECONDS)
+        wait_until(lambda: stub.polls > before + 2, "good polls")
 
 
 def test_a_removed_target_that_hangs_is_named_and_the_others_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,17 +177,17 @@ def test_a_removed_target_that_hangs_is_named_and_the_others_are_closed(monkeypa
 
     def hang() -> None:
         hangs.set()
-        free.wait(SECONDS * 3)
+        free.wait(HANGS_SECONDS * 3)
 
     hung, other = StubPoller(1, hang), StubPoller(2)
     with working(hung, other) as (made, _):
         try:
-            assert hangs.wait(SECONDS)
+            assert hangs.wait(HANGS_SECONDS)
             assert ["stub/1"] == made.remove([FENCE], time.monotonic() + 0.3)
             assert (0, 1) == (hung.closed, other.closed)
         finally:
             free.set()
-        assert [] == made.remove([FENCE], time.monotonic() + SECONDS)
+        assert [] == made.remove([FENCE], time.monotonic() + HANGS_SECONDS)
         assert 1 == hung.closed
 
 
@@ -197,30 +196,30 @@ def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_aft
 
     def hang() -> None:
         began.set()
-        free.wait(SECONDS * 3)
+        free.wait(HANGS_SECONDS * 3)
 
     stub = StubPoller(1, hang, pause=A_DAY)
     with working(stub) as (made, _):
         try:
-            assert began.wait(SECONDS)
+            assert began.wait(HANGS_SECONDS)
             made.poll_now(1)
             made.poll_now(1)
         finally:
             free.set()
-        wait_until(lambda: stub.polls == 2, "one more poll", SECONDS)
+        wait_until(lambda: stub.polls == 2, "one more poll")
         made.poll_now(1)
-        wait_until(lambda: stub.polls == 3, "a poll long before its interval", SECONDS)
+        wait_until(lambda: stub.polls == 3, "a poll long before its interval")
 
 
 def test_a_target_is_polled_more_often_after_an_action_and_not_because_it_was_woken() -> None:
     stub = StubPoller(1, lambda: None, pause=A_DAY)
     with working(stub) as (made, _):
-        wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
+        wait_until(lambda: stub.polls == 1, "the first poll")
         made.wake_target(1)
-        wait_until(lambda: stub.polls == 2, "a poll at once", SECONDS)
+        wait_until(lambda: stub.polls == 2, "a poll at once")
         assert 0.0 == stub.verifying_until
         made.poll_now(1)
-        wait_until(lambda: stub.polls == 3, "a poll at once", SECONDS)
+        wait_until(lambda: stub.polls == 3, "a poll at once")
         assert time.monotonic() < stub.verifying_until
 
 
@@ -244,14 +243,14 @@ def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_on
     workers = WorkerSupervisor([("polls", made)], failures, over.is_set)
     workers.start(1)
     try:
-        wait_until(lambda: not crashes[0] and all(stub.polls for stub in stubs), "polls after the crashes", SECONDS)
+        wait_until(lambda: not crashes[0] and all(stub.polls for stub in stubs), "polls after the crashes")
         rounds.clear()
-        wait_until(lambda: len(rounds) > 1 and not made._prompt.busy + made._slow.busy, "a round without polls", SECONDS)
+        wait_until(lambda: len(rounds) > 1 and not made._prompt.busy + made._slow.busy, "a round without polls")
         assert {1} == {stub.polls for stub in stubs}
         assert "polls: ValueError: a surprise" in failures.trouble()
     finally:
         over.set()
-        assert [] == workers.join(time.monotonic() + SECONDS)
+        assert [] == workers.join(time.monotonic() + HANGS_SECONDS)
     assert {1} == {stub.closed for stub in stubs}
 
 
@@ -273,23 +272,23 @@ def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
     monkeypatch.setattr(threading.Thread, "start", start)
     stubs = [StubPoller(number, lambda: names.add(threading.get_ident())) for number in range(60)]
     with working(*stubs) as (made, failures):
-        wait_until(lambda: "polls: RuntimeError: can't start new thread" in failures.trouble(), "report", SECONDS)
+        wait_until(lambda: "polls: RuntimeError: can't start new thread" in failures.trouble(), "report")
         if not granted:
             assert 0 == sum(stub.polls for stub in stubs)
             remaining[0] = 1
-        wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each", SECONDS)
+        wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each")
         assert len(names) == max(granted, 1)
         remaining[0] = PROMPT_THREADS
-        wait_until(lambda: len(names) > max(granted, 1), "more threads", SECONDS)
+        wait_until(lambda: len(names) > max(granted, 1), "more threads")
     assert ({1}, 0, 0) == ({stub.closed for stub in stubs}, made._prompt.busy, made._slow.busy)
 
 
 def test_a_poll_that_awaits_another_match_goes_on_when_it_is_woken() -> None:
     stub = StubPoller(1, pause=A_DAY)
     with working(stub):
-        wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
+        wait_until(lambda: stub.polls == 1, "the first poll")
         stub.wake()
-        wait_until(lambda: stub.polls == 2, "a poll long before its interval", SECONDS)
+        wait_until(lambda: stub.polls == 2, "a poll long before its interval")
 
 
 def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_for_it(
@@ -303,16 +302,16 @@ def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_fo
         assert not syncs or not matching.sync_changed_jobs(fence, turns[1])
         syncs.append(fence)
         began.set()
-        return free.wait(SECONDS)
+        return free.wait(HANGS_SECONDS)
 
     monkeypatch.setattr(ConfigSync, "sync", sync)
     matching = config_sync_of(bench)
     leader = threading.Thread(target=matching.sync_changed_jobs, args=(bench.fence, done.append))
     leader.start()
-    assert began.wait(SECONDS)
+    assert began.wait(HANGS_SECONDS)
     assert {False} == {matching.sync_changed_jobs(bench.fence, turn) for turn in turns}
     free.set()
-    leader.join(SECONDS)
+    leader.join(HANGS_SECONDS)
     assert ([False], 1) == (done, len(syncs))
     assert matching.sync_changed_jobs(bench.fence, turns[0])
     assert ([False, *[True] * 19], 2) == (done, len(syncs))

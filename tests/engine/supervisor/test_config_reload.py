@@ -98,7 +98,7 @@ class Store:
         self.url = str(config.with_name("headway.db"))
 
     def wait(self, what: str, met: Callable[[], bool]) -> None:
-        wait_until(met, what, HANGS_SECONDS)
+        wait_until(met, what)
 
     def runs(self, job: str = CALM) -> list[int]:
         with open_queries(self.url) as reads:
@@ -268,7 +268,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
     [
         (lambda path: path.unlink(), "no such file. Fix: "),
         (lambda path: path.write_text("[estate\n"), "headway.toml:1: is not valid TOML"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8: it has the byte 0xff"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "byte 0xff"),
         (
             lambda path: path.write_text(path.read_text().replace('"headway.db"', '"other.db"')),
             'headway.toml:2: estate.store: was "headway.db" when this engine started. Fix: restore it, or restart',
@@ -368,7 +368,7 @@ def test_files_that_do_not_answer_are_reported(config: Path, monkeypatch: pytest
     thread.start()
     try:
         assert hangs.wait(HANGS_SECONDS)
-        wait_until(lambda: "cannot be read" in file.trouble_text(), "that it is told", HANGS_SECONDS)
+        wait_until(lambda: "cannot be read" in file.trouble_text(), "that it is told")
     finally:
         ended.set()
         go.set()

@@ -214,15 +214,15 @@ def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
     thread = threading.Thread(target=engine.run)
     thread.start()
     try:
-        wait_until(lambda: len(watcher.got) > 2, "its pings", 20)
+        wait_until(lambda: len(watcher.got) > 2, "its pings")
         hung.set()
-        wait_until(lambda: "evaluate does not respond" in trouble(store.url), "the banner", 20)
+        wait_until(lambda: "evaluate does not respond" in trouble(store.url), "the banner")
         rounds.clear()
-        wait_until(lambda: len(rounds) > 4, "four rounds after the one that was under way", 20)
+        wait_until(lambda: len(rounds) > 4, "four rounds after the one that was under way")
         assert {rounds[0]} == {*rounds}
         go.set()
-        wait_until(lambda: len(watcher.got) > rounds[0] + 2, "pings again", 20)
-        wait_until(lambda: not trouble(store.url), "the banner to go", 20)
+        wait_until(lambda: len(watcher.got) > rounds[0] + 2, "pings again")
+        wait_until(lambda: not trouble(store.url), "the banner to go")
     finally:
         go.set()
         engine.stop()

@@ -34,7 +34,6 @@ from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.present import present
 
-SECONDS = HANGS_SECONDS
 HOSTS = tuple(f"host{number}" for number in range(40))
 """More than any pool of a fixed size had threads."""
 
@@ -87,7 +86,7 @@ def at_work(bench: Bench) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(SECONDS)
+        thread.join(HANGS_SECONDS)
 
 
 def states(bench: Bench) -> dict[str, str]:
@@ -101,7 +100,7 @@ def test_polls_of_forty_silent_hosts_delay_no_delivery(tmp_path: Path, monkeypat
 
     def silent(*_: object) -> ActionFound:
         semaphore.release()
-        free.wait(SECONDS * 3)
+        free.wait(HANGS_SECONDS * 3)
         return ActionFound("it was there")
 
     def lost(_: str) -> None:
@@ -117,9 +116,9 @@ def test_polls_of_forty_silent_hosts_delay_no_delivery(tmp_path: Path, monkeypat
         with at_work(bench):
             try:
                 for _ in HOSTS:
-                    assert semaphore.acquire(timeout=SECONDS)
+                    assert semaphore.acquire(timeout=HANGS_SECONDS)
                 ask(bench, runs["report"])
-                assert sent.wait(SECONDS)
+                assert sent.wait(HANGS_SECONDS)
                 hanging = bench.parts.actions.hanging(0.0)
                 assert {f"asking fake/{host}" for host in HOSTS} <= hanging.keys()
             finally:
@@ -135,26 +134,27 @@ def test_a_host_that_swallows_a_write_blocks_its_own_system_and_no_other(tmp_pat
         def act(key: str) -> None:
             if key == hung:
                 swallowed.set()
-                free.wait(SECONDS * 3)
+                free.wait(HANGS_SECONDS * 3)
 
         bench.scheduler.on_act, other.on_act = act, lambda _: elsewhere.set()
         with at_work(bench):
             try:
-                assert swallowed.wait(SECONDS)
+                assert swallowed.wait(HANGS_SECONDS)
                 waiting = [ask(bench, runs["host2"]), ask(bench, runs["host3"])]
                 polled = bench.scheduler.polls
                 ask(bench, runs["report"])
-                assert elsewhere.wait(SECONDS)
+                assert elsewhere.wait(HANGS_SECONDS)
                 queues = bench.parts.actions.underway.turns._queue
                 wait_until(
-                    lambda: [2] == [len(queue) for queue in queues.values() if queue], "them to wait for it", SECONDS
+                    lambda: [2] == [len(queue) for queue in queues.values() if queue],
+                    "them to wait for it",
                 )
                 bench.poller.poll_once(bench.fence)
                 assert (polled + 1, [hung]) == (bench.scheduler.polls, bench.scheduler.acted)
                 assert ["sending to fake/host1"] == list(bench.parts.actions.hanging(0.0))
             finally:
                 free.set()
-            wait_until(lambda: 3 == len(bench.scheduler.acted), "the others", SECONDS)
+            wait_until(lambda: 3 == len(bench.scheduler.acted), "the others")
         assert {hung, *waiting} == {*bench.scheduler.acted}
 
 
@@ -167,7 +167,7 @@ def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
     def silent(self: FakeConnector, ask: ActionSpec, timeout_seconds: float) -> Preview:
         if ask.run.job == "host1":
             event.set()
-            free.wait(SECONDS * 3)
+            free.wait(HANGS_SECONDS * 3)
         return real(self, ask, timeout_seconds)
 
     monkeypatch.setattr(FakeConnector, "preview", silent)
@@ -176,9 +176,9 @@ def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
         bench.scheduler.on_act = lambda _: sent.set()
         with at_work(bench):
             try:
-                assert event.wait(SECONDS)
+                assert event.wait(HANGS_SECONDS)
                 ask(bench, runs["host2"])
-                assert sent.wait(SECONDS)
+                assert sent.wait(HANGS_SECONDS)
                 assert not free.is_set()
             finally:
                 free.set()
@@ -194,7 +194,7 @@ def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
 
     def silent(self: FakeConnector, ask: ActionSpec, timeout_seconds: float) -> Preview:
         if ask.run.job == "host1":
-            free.wait(SECONDS * 3)
+            free.wait(HANGS_SECONDS * 3)
         return real(self, ask, timeout_seconds)
 
     monkeypatch.setattr(FakeConnector, "preview", silent)
@@ -203,7 +203,7 @@ def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
         question = requests.propose_bulk(list(runs.values()), Verb.RERUN)
         try:
             bench.parts.answers.step(bench.fence)
-            draft = PlanDraft.read(requests.wait(question, SECONDS * 2).data)
+            draft = PlanDraft.read(requests.wait(question, HANGS_SECONDS * 2).data)
         finally:
             free.set()
         bench.parts.answers.close()
@@ -232,7 +232,7 @@ def test_an_action_that_waited_long_checks_again_whether_its_job_runs_by_now(
 def test_the_lock_of_a_system_is_granted_in_the_order_of_requests() -> None:
     turns, order, lock, most = FairLimiter(1), list[int](), threading.Lock(), list[int]()
     inside: set[int] = set()
-    entered = threading.Event()
+    are_queued = threading.Event()
 
     def work(number: int) -> None:
         with turns.turn(7, lambda: False):
@@ -240,7 +240,7 @@ def test_the_lock_of_a_system_is_granted_in_the_order_of_requests() -> None:
                 inside.add(number)
                 order.append(number)
                 most.append(len(inside))
-            entered.wait(0.05)
+            are_queued.wait(HANGS_SECONDS)
             with lock:
                 inside.discard(number)
 
@@ -248,9 +248,10 @@ def test_the_lock_of_a_system_is_granted_in_the_order_of_requests() -> None:
     for number in range(5):
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
-        wait_until(partial(has_turn, turns, order, number), "its place in the line", SECONDS)
+        wait_until(partial(has_turn, turns, order, number), "its place in the line")
+    are_queued.set()
     for thread in threads:
-        thread.join(SECONDS)
+        thread.join(HANGS_SECONDS)
     assert ([0, 1, 2, 3, 4], {1}) == (order, set(most))
 
 
@@ -274,7 +275,7 @@ def test_what_many_ask_of_a_host_that_hangs_holds_up_no_question_to_another(tmp_
         try:
             for _ in range(len(logs) // 10 + 1):
                 bench.parts.answers.step(bench.fence)
-            assert bench.requests().wait(last, SECONDS).ok
+            assert bench.requests().wait(last, HANGS_SECONDS).ok
             errors = [answer.error for log in logs if (answer := bench.requests().answer(log)) is not None]
             assert ["fake/host1: 16 requests wait for it already. Fix: try again later"] * 4 == errors
         finally:
@@ -283,7 +284,7 @@ def test_what_many_ask_of_a_host_that_hangs_holds_up_no_question_to_another(tmp_
 
 
 def hold_on(free: threading.Event) -> None:
-    free.wait(SECONDS * 3)
+    free.wait(HANGS_SECONDS * 3)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_a_hung_worker_is_reported_by_name_and_stops_the_ping(
 
     def hangs(*_: object, **__: object) -> list[object]:
         hung.set()
-        go.wait(SECONDS * 3)
+        go.wait(HANGS_SECONDS * 3)
         return []
 
     monkeypatch.setattr(hangs_at, hangs)
@@ -310,11 +311,11 @@ def test_a_hung_worker_is_reported_by_name_and_stops_the_ping(
     thread = threading.Thread(target=part.run, args=(bench.fence, over.is_set))
     thread.start()
     try:
-        assert hung.wait(SECONDS)
-        wait_until(lambda: f"{name} does not respond since " in bench.parts.trouble(""), "the word about it", SECONDS)
+        assert hung.wait(HANGS_SECONDS)
+        wait_until(lambda: f"{name} does not respond since " in bench.parts.trouble(""), "the word about it")
         assert f"{name} does not respond since " in bench.parts.health.unhealthy_reason()
     finally:
         over.set()
         go.set()
         part.wake.set()
-        thread.join(SECONDS)
+        thread.join(HANGS_SECONDS)

@@ -26,7 +26,6 @@ from tests.invariants.engines import in_thread
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
 
-LIMIT_SECONDS = 30
 REJECTED = "the changed config is invalid, the previous one stays in use: ValueError: this estate is odd"
 
 
@@ -54,7 +53,7 @@ class Watch:
     thread: threading.Thread
 
     def wait(self, what: str, met: Any) -> None:
-        wait_until(met, what, LIMIT_SECONDS)
+        wait_until(met, what)
 
     def header(self) -> Any:
         with open_queries(str(self.store.url)) as reads:

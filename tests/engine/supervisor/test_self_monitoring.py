@@ -19,7 +19,7 @@ from console.engine import worker
 from console.engine.notify import backoff, self_monitoring
 from console.engine.notify.backoff import RetryDecision
 from console.engine.notify.outbox import REPEAT_MARK
-from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
+from console.engine.notify.self_monitoring import OUTBOX, PARTS, PROBLEM_TITLES, STORE, SelfMonitor
 from console.engine.notify.senders import SendResult, send_by_apprise
 from console.engine.supervisor.engine import _persistent_troubles
 from console.engine.worker import WorkerFailures
@@ -130,7 +130,7 @@ def test_a_store_that_delayed_an_attempt_is_notified_at_the_first_error(tmp_path
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = SelfMonitor()
         own.report(bench.parts, None, {STORE: "the store at x: database is locked"}, time.monotonic() - 30)
-        wait_until(lambda: bool(post_of(bench).got), "the alert", 10)
+        wait_until(lambda: bool(post_of(bench).got), "the alert")
         assert ["Headway bench: cannot send alerts, store unavailable"] == titles(bench)
 
 
@@ -139,9 +139,9 @@ def test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sen
         post_of(bench).answers["two"] = SendResult(False, "error=500")
         own = at_once()
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: len(post_of(bench).got) >= 2, "both sendings", 10)
+        wait_until(lambda: len(post_of(bench).got) >= 2, "both sendings")
         assert [] == rows(bench, "SELECT id FROM alert")
-        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+        wait_until(lambda: bool(recorded(bench, own)), "the record")
         first, second = rows(
             bench, "SELECT receiver, state, tries > 0, error FROM delivery WHERE alert_id = 1 ORDER BY id"
         )
@@ -186,27 +186,25 @@ def test_an_engine_without_the_lease_notifies_a_chat_of_its_store_later_and_says
         own, post = at_once(), post_of(bench)
         own.leads = False
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: len(post.to("one")) == 1, "the mail", 10)
+        wait_until(lambda: len(post.to("one")) == 1, "the mail")
         own.note_standby(bench.parts, 60.0)
         no_sender_waits()
         assert [] == post.to("two")
-        wait_until(lambda: stands_by(bench, own), "the end", 10)
-        wait_until(lambda: len(post.got) == 2, "the end", 10)
+        wait_until(lambda: stands_by(bench, own), "the end")
+        wait_until(lambda: len(post.got) == 2, "the end")
         monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: len(post.got) == 4, "both", 10)
+        wait_until(lambda: len(post.got) == 4, "both")
         [(title, body)] = post.to("two")
         assert [problem, END, problem] == [title for title, _ in post.to("one")]
         assert (f"{problem}{REPEAT_MARK}", "May be a duplicate: the engine with the lease may") == (title, body[:49])
         at_once().report(bench.parts, None, FULL)
-        wait_until(lambda: len(post.got) == 6, "both", 10)
+        wait_until(lambda: len(post.got) == 6, "both")
         assert problem == post.to("two")[1][0]
 
 
 def no_sender_waits() -> None:
-    wait_until(
-        lambda: not any(thread.name.startswith("own alert") for thread in threading.enumerate()), "their end", 10
-    )
+    wait_until(lambda: not any(thread.name.startswith("own alert") for thread in threading.enumerate()), "their end")
 
 
 END = "Resolved: Headway bench: store available again"
@@ -243,22 +241,22 @@ def test_an_engine_without_the_lease_ends_what_arrived_where_the_engine_with_it_
             own, count = at_once(), len(post.got)
             own.leads = False
             own.report(bench.parts, None, FULL)
-            wait_until(lambda: {"one", "two"} == {name for name, _, _ in post.got[count:]}, "both", 10)
+            wait_until(lambda: {"one", "two"} == {name for name, _, _ in post.got[count:]}, "both")
             return own
 
         own = lose_store()
-        wait_until(lambda: stands_by(bench, own), "the first end", 10)
-        wait_until(lambda: len(post.to("two")) == 2, "the first end", 10)
+        wait_until(lambda: stands_by(bench, own), "the first end")
+        wait_until(lambda: len(post.to("two")) == 2, "the first end")
         assert (END, []) == (post.to("two")[1][0], own._offline), (
             "to be sent to no other URL by an engine with the lease"
         )
         leader, own = at_once(), lose_store()
         post.answers.clear()
         leader.report(bench.parts, bench.fence, FULL)
-        wait_until(lambda: stands_by(bench, own), "a problem that the store has", 10)
+        wait_until(lambda: stands_by(bench, own), "a problem that the store has")
         own = lose_store()
         leader.report(bench.parts, bench.fence, {})
-        wait_until(lambda: stands_by(bench, own), "an end that the store has", 10)
+        wait_until(lambda: stands_by(bench, own), "an end that the store has")
         bench.send()
         no_sender_waits()
         assert [1, 2] == [[title for title, _ in post.to(name)].count(END) for name in ("one", "two")]
@@ -277,7 +275,7 @@ def test_an_engine_without_the_lease_reports_again_what_one_read_of_the_store_ha
         assert [] == post.to("two")
         monkeypatch.setattr(self_monitoring, "SECOND_SECONDS", 0.0)
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: len(post.to("two")) == 1, "the chat", 10)
+        wait_until(lambda: len(post.to("two")) == 1, "the chat")
 
 
 def test_the_end_of_an_engine_without_the_lease_stops_where_the_problem_comes_again(
@@ -290,12 +288,12 @@ def test_the_end_of_an_engine_without_the_lease_stops_where_the_problem_comes_ag
         own, post = at_once(), post_of(bench)
         own.leads = False
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: len(post.got) == 1, "the problem", 10)
+        wait_until(lambda: len(post.got) == 1, "the problem")
         no_sender_waits()
         go = retries_wait(monkeypatch)
         post.answers["one"] = SendResult(False, "error=503")
-        wait_until(lambda: stands_by(bench, own), "its end", 10)
-        wait_until(lambda: len(post.got) >= 2, "a try of its end", 10)
+        wait_until(lambda: stands_by(bench, own), "its end")
+        wait_until(lambda: len(post.got) >= 2, "a try of its end")
         own.report(bench.parts, None, FULL)
         post.answers.clear()
         go.set()
@@ -319,8 +317,8 @@ def test_a_store_that_fails_during_the_notification_does_not_lose_it(
         with monkeypatch.context() as patch:
             patch.setattr(rows_module, "create_alert", full)
             own.report(bench.parts, bench.fence, {PARTS: "outbox broke"})
-        wait_until(lambda: bool(titles(bench)), "the alert from memory", 10)
-        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+        wait_until(lambda: bool(titles(bench)), "the alert from memory")
+        wait_until(lambda: bool(recorded(bench, own)), "the record")
 
 
 def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
@@ -334,15 +332,15 @@ def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
         post_of(bench).answers["one"] = SendResult(False, "error=503")
         own = at_once()
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: bool(post_of(bench).got) and not own._offline[0].sending, "the first try", 10)
+        wait_until(lambda: bool(post_of(bench).got) and not own._offline[0].sending, "the first try")
         with monkeypatch.context() as patch:
             patch.setattr(rows_module, "record_offline_alert", full)
             with pytest.raises(StoreUnusable):
                 own.report(bench.parts, bench.fence, {})
             post_of(bench).answers.clear()
             go.set()
-            wait_until(lambda: 2 <= len(post_of(bench).got), "the second try", 20)
-        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+            wait_until(lambda: 2 <= len(post_of(bench).got), "the second try")
+        wait_until(lambda: bool(recorded(bench, own)), "the record")
 
 
 def test_a_receiver_that_refuses_permanently_is_not_retried_without_end(
@@ -352,10 +350,8 @@ def test_a_receiver_that_refuses_permanently_is_not_retried_without_end(
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = BAD
         at_once().report(bench.parts, None, FULL)
-        wait_until(lambda: 3 == len(post_of(bench).got), "three tries", 10)
-        wait_until(
-            lambda: not [thread for thread in threading.enumerate() if thread.name == "own alert 0"], "its end", 10
-        )
+        wait_until(lambda: 3 == len(post_of(bench).got), "three tries")
+        wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "own alert 0"], "its end")
         assert 3 == len(post_of(bench).got)
 
 
@@ -367,10 +363,10 @@ def test_a_repeat_from_memory_is_marked_where_the_answer_was_lost(
         post_of(bench).answers["one"] = SendResult(None, "the server closed the connection")
         own = at_once()
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: 2 <= len(post_of(bench).got), "two tries", 10)
+        wait_until(lambda: 2 <= len(post_of(bench).got), "two tries")
         bodies = [body for _, _, body in post_of(bench).got[:2]]
         assert [False, True] == [body.startswith(REPEAT_TEXT) for body in bodies]
-        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+        wait_until(lambda: bool(recorded(bench, own)), "the record")
 
 
 def test_a_lasting_problem_is_notified_again_as_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,8 +375,9 @@ def test_a_lasting_problem_is_notified_again_as_the_same_one(tmp_path: Path, mon
         own = at_once()
         for number in (1, 2):
             own.report(bench.parts, None, FULL)
-            wait_until(lambda number=number: number == len(titles(bench)), "the alert from memory", 10)  # type: ignore[misc]
-        assert [f"Headway bench: {_TITLES[STORE]}", f"Reminder: Headway bench: {_TITLES[STORE]}"] == titles(bench)
+            wait_until(lambda number=number: number == len(titles(bench)), "the alert from memory")  # type: ignore[misc]
+        title = f"Headway bench: {PROBLEM_TITLES[STORE]}"
+        assert [title, f"Reminder: {title}"] == titles(bench)
 
 
 def test_without_a_default_route_it_is_in_the_log_and_the_status_only(tmp_path: Path) -> None:
@@ -420,7 +417,7 @@ def test_an_estate_in_shadow_records_its_own_notifications_and_sends_nothing(tmp
             "would have notified oncall: Resolved: Headway bench: all engine workers run again",
             "would have notified oncall: Headway bench: degraded, engine workers keep failing",
             "would have notified oncall: Resolved: Headway bench: store available again",
-            f"would have notified oncall: Headway bench: {_TITLES[STORE]}",
+            f"would have notified oncall: Headway bench: {PROBLEM_TITLES[STORE]}",
         ] == shadow_titles(bench)
 
 
@@ -431,10 +428,10 @@ def test_an_estate_in_shadow_notifies_the_shadow_route_of_itself_where_it_has_on
         own = at_once()
         own.report(bench.parts, bench.fence, {})
         own.report(bench.parts, None, FULL)
-        wait_until(lambda: bool(post_of(bench).got), "the alert from memory", 10)
+        wait_until(lambda: bool(post_of(bench).got), "the alert from memory")
         [(title, body)] = post_of(bench).to("two")
         assert title.startswith("Shadow: Headway bench: cannot send alerts, store unavailable")
-        assert body.startswith("Shadow mode: this would have been sent to oncall.\n\n")
+        assert body.partition("\n\n")[0].endswith(" oncall.")
         assert [] == post_of(bench).to("one")
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from console.store.db import database as open_module
 from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.store.estate import JOBS, Estate, failed, run
 
 ROOT = Path(__file__).parents[3]
@@ -118,7 +117,9 @@ def test_f01_an_engine_killed_at_any_moment_leaves_whole_batches(night: Estate, 
     assert child.stdout is not None
     while int(child.stdout.readline()) < after:
         pass
-    time.sleep(0.003 * after)
+    log = Path(f"{night.store.path}-wal")
+    written = log.stat().st_mtime_ns
+    wait_until(lambda: log.stat().st_mtime_ns != written, "the next commit to begin", pause=0.001)
     os.kill(child.pid, signal.SIGKILL)
     child.wait(HANGS_SECONDS)
     child.stdout.close()

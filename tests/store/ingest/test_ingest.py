@@ -359,7 +359,7 @@ def test_windows_of_lost_evidence_within_the_lookback_are_merged_and_of_others_t
 def test_a_newly_skipped_record_may_be_any_start_since_the_starts_were_last_known(night: Estate) -> None:
     columns = "SELECT lost_since_us, lost_until_us FROM target WHERE id = :id"
     night.ingest(seen_until=at("03:00"))
-    line = SkippedRecord("cron.log", "1 line of cron that cannot be read: left out", "Nov 27")
+    line = SkippedRecord("cron.log", "1 line was left out", "Nov 27")
     night.ingest(skipped=(line,), seen_until=at("03:10"))
     window = night.rows(columns, id=night.host)
     assert micros(at("03:00")) == window[0][0]

@@ -126,7 +126,7 @@ def test_a_schedule_that_is_not_accepted_is_known_to_polls_and_evaluations_until
     change("15 3 * * *", drift=(DetectedDrift("schedule", "changed"),))
     accept_drift(night.store, night.job_id(), 2, "anna", at("05:00"))
     assert ({}, None) == seen()
-    change("15 3 * * *", drift=(DetectedDrift("paused", "paused outside of Headway"),))
+    change("15 3 * * *", drift=(DetectedDrift("paused", "paused by a person"),))
     assert ({}, None) == seen()
 
 

@@ -525,7 +525,9 @@ def test_the_restarts_that_one_service_day_needs_are_read_with_each_incident(ser
     assert () == reads.incidents.incident(1).joint_restarts
 
 
-@pytest.mark.parametrize("what", ["succeeded before", "began before", "asserted", "has periods", "another date"])
+@pytest.mark.parametrize(
+    "what", ["succeeded before", "began before", "asserted", "has periods", "another date", "names"]
+)
 def test_an_earlier_run_repairs_the_root_only_by_a_rerun_that_began_later(
     served: Estate, reads: Queries, what: str
 ) -> None:
@@ -540,6 +542,8 @@ def test_an_earlier_run_repairs_the_root_only_by_a_rerun_that_began_later(
     with served.store.write(None) as session:
         if what == "has periods":
             session.rows("UPDATE system SET capabilities = 'log,periods,rerun'")
+        if what == "names":
+            session.rows("UPDATE run SET period_kind = 'name'")
         if what == "another date":
             session.rows("UPDATE run SET business_date = '2026-11-18' WHERE attempts = 2")
     decide(served, incidents=(incident(incident=KnownIncident(1), close_reason=GreenAgain()),))

@@ -75,8 +75,8 @@ def test_the_error_of_the_engine_that_should_create_the_store_is_shown(tmp_path:
         assert text == beginning.explain(missing)
         beginning.seen(header(), ())
         assert "there is no store at x yet" == beginning.explain(missing)
-        log.write_text('{"event": "the engine waits for its store", "error": "disk I/O error", "level": "warning"}\n')
-        assert "the engine exited (2): the engine waits for its store: disk I/O error" == started.why_ended()
+        log.write_text('{"event": "no store", "error": "disk I/O error", "level": "warning"}\n')
+        assert "the engine exited (2): no store: disk I/O error" == started.why_ended()
     assert "at once" == StartedEngine("at once", ended_at_once="at once").why_ended()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+import threading
 from typing import Any
 
 import pytest
 
+from tests.lab.process import HANGS_SECONDS
 from tests.tui.driving import Night, _drive
 from tests.tui.fake_reads import FakeReads
 
@@ -21,38 +22,52 @@ KEYS = (
 
 
 class SlowReads(FakeReads):
-    """Answers come a little late, as from a busy disk."""
+    """Answers wait, as for a busy disk, while `are_answered` is not set: more keys come meanwhile."""
+
+    def __post_init__(self) -> None:
+        self.are_answered = threading.Event()
+        self.are_answered.set()
+        super().__post_init__()
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("incident", "run", "list_services", "jobs_by_ids", "job", "list_incidents", "systems"):
-            time.sleep(0.004)
+            self.are_answered.wait(HANGS_SECONDS)
         return super().__getattribute__(name)
 
 
-async def monkey(night: Night, seed: int, presses: int) -> None:
+async def monkey(night: Night, reads: SlowReads, seed: int, presses: int) -> None:
     chance = random.Random(seed)
     for _ in range(presses):
         await night.pilot.press(chance.choice(KEYS))
-        if chance.random() < 0.3:
-            await night.pilot.pause(0.002)
+        if chance.random() < 0.5:
+            reads.are_answered.set()
+        else:
+            reads.are_answered.clear()
         if not night.app.is_running:
-            return
+            break
+    reads.are_answered.set()
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(3))
 def test_any_keys_in_any_order_leave_a_working_console(seed: int) -> None:
-    night = Night(SlowReads())
-    asyncio.run(_drive(lambda driven: monkey(driven, seed, 100), night, (80, 24), {}))
+    reads = SlowReads()
+    night = Night(reads)
+    asyncio.run(_drive(lambda driven: monkey(driven, reads, seed, 100), night, (80, 24), {}))
     assert night.app.return_code in (0, None)
     assert night.app._exception is None
 
 
 @pytest.mark.deep
 def test_a_screen_that_was_closed_before_its_answer_came_is_left_alone() -> None:
+    reads = SlowReads()
+
     async def steps(night: Night) -> None:
         for _ in range(10):
-            await night.pilot.press("2", "enter", "enter", "3", "1")
+            await night.pilot.press("2", "enter")
+            reads.are_answered.clear()
+            await night.pilot.press("enter", "3", "1")
+            reads.are_answered.set()
         await night.see("Supply plan")
 
-    asyncio.run(_drive(steps, Night(SlowReads()), (80, 24), {}))
+    asyncio.run(_drive(steps, Night(reads), (80, 24), {}))

@@ -149,7 +149,7 @@ async def test_a_remapped_key_works_and_footer_help_and_palette_show_it(night: N
     await night.see("everything available here", "x         rerun")
     await night.press("escape")
     await night.press("x")
-    await night.see("Send", "run this crontab line once")
+    await night.see("Send", "run extract_orders once")
 
 
 def with_own_back(night: Night) -> None:

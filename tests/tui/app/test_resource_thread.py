@@ -16,8 +16,6 @@ from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT
 
-SECONDS = HANGS_SECONDS
-
 
 class Counter:
     """A resource thread whose first query blocks until `free`."""
@@ -32,10 +30,10 @@ class Counter:
     def busy(self, order: str = "") -> None:
         def hold_up(_: object) -> None:
             self.begun.set()
-            self.free.wait(SECONDS)
+            self.free.wait(HANGS_SECONDS)
 
         self.thread.ask("header", hold_up, lambda _: None, order=order)
-        assert self.begun.wait(SECONDS)
+        assert self.begun.wait(HANGS_SECONDS)
 
     def ask(self, key: str, order: str = "", error: str = "") -> None:
         def question(_: object) -> None:
@@ -52,11 +50,11 @@ class Counter:
         closing.start()
         wait_until(lambda: self.thread._closed, "the close")
         self.free.set()
-        closing.join(SECONDS)
+        closing.join(HANGS_SECONDS)
         return messages
 
     def over(self) -> bool:
-        self.thread._thread.join(SECONDS)
+        self.thread._thread.join(HANGS_SECONDS)
         return not self.thread._thread.is_alive()
 
 
@@ -115,7 +113,7 @@ def held_up(night: Night) -> threading.Event:
     free, real = threading.Event(), night.open_requests
 
     def opened() -> Any:
-        assert free.wait(SECONDS)
+        assert free.wait(HANGS_SECONDS)
         return real()
 
     night.open_requests = opened  # type: ignore[method-assign]
@@ -159,7 +157,7 @@ async def test_closing_the_dialog_reports_that_it_was_not_sent(night: Night) -> 
     free, real = threading.Event(), night.requests.act
 
     def act(request: ActionRequest, key: str) -> None:
-        assert free.wait(SECONDS)
+        assert free.wait(HANGS_SECONDS)
         real(request, key)
 
     night.requests.act = act  # type: ignore[method-assign]
@@ -196,11 +194,11 @@ def test_a_query_that_is_no_longer_awaited_is_cancelled_silently() -> None:
 
     def long(_: object) -> None:
         begun.set()
-        if stopped.wait(SECONDS):
+        if stopped.wait(HANGS_SECONDS):
             raise OSError("interrupted")
 
     thread.ask("ids", long, lambda _: texts.append("old"), lambda error: texts.append(str(error)))
-    assert begun.wait(SECONDS)
+    assert begun.wait(HANGS_SECONDS)
     thread.ask("rows", lambda _: None, lambda _: texts.append("rows"), instead=True)
     assert not stopped.is_set()
     thread.ask("ids", lambda _: None, lambda _: texts.append("new"), instead=True)
@@ -235,11 +233,11 @@ def test_a_second_thread_has_its_own_resource_and_is_closed_without_waiting() ->
 
     def long(_: object) -> None:
         begun.set()
-        if stopped.wait(SECONDS):
+        if stopped.wait(HANGS_SECONDS):
             raise OSError("interrupted")
 
     beside.ask("verify", long, lambda _: texts.append("whole"), lambda error: texts.append(str(error)))
-    assert begun.wait(SECONDS)
+    assert begun.wait(HANGS_SECONDS)
     thread.ask("rows", lambda _: None, lambda _: texts.append("rows"))
     wait_until(lambda: texts == ["rows"], "the answer")
     beside.leave()

@@ -181,7 +181,7 @@ async def test_a_wide_screen_has_the_jobs_beside_a_list_without_an_open_incident
 async def test_the_step_under_the_cursor_is_shown_beside_the_plan(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("r")
-    await night.until(lambda: "run this crontab line once on db07 as etl" in beside(night), "the first step")
+    await night.until(lambda: "run extract_orders once on db07 as etl" in beside(night), "the first step")
     await night.press("down")
     await night.until(lambda: "run load_orders once" in beside(night), "the second step")
     await night.see("▼ act by 03:58  ▲ green by 04:21")

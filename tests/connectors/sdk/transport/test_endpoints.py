@@ -259,7 +259,7 @@ def test_a_slow_ssh_config_does_not_outlast_what_a_call_may_take(config: Path) -
     with pytest.raises(SystemUnreachable, match="no time was left for ssh -G"):
         resolve_ssh_settings(config, "db07", 0.5)
     assert time.monotonic() - began < HANGS_SECONDS
-    wait_until(lambda: not (pid.exists() and is_alive(int(pid.read_text()))), "the end of its command", 10)
+    wait_until(lambda: not (pid.exists() and is_alive(int(pid.read_text()))), "the end of its command")
 
 
 def test_a_broken_ssh_config_is_reported_in_the_words_of_ssh(config: Path) -> None:

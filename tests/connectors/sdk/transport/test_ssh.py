@@ -81,7 +81,7 @@ def test_silence_after_sign_in_ends_at_the_deadline(
 def test_silence_before_the_end_of_the_output_ends_at_the_deadline(server: StubServer, signed_in: SshSession) -> None:
     def talk(channel: paramiko.Channel, stdin: bytes) -> None:
         channel.sendall(b"half")
-        server.sleep(HANGS_SECONDS)
+        server.stay_silent()
 
     server.exchange = talk
     assert failed(signed_in).touched
@@ -92,7 +92,7 @@ def test_missing_exit_status_is_none_and_not_waited_for(server: StubServer, sess
     def talk(channel: paramiko.Channel, stdin: bytes) -> None:
         channel.sendall(b"all")
         channel.shutdown_write()
-        server.sleep(HANGS_SECONDS)
+        server.stay_silent()
 
     server.exchange = talk
     assert session.run(b"", ARGV, 30) == CompletedCommand(b"all", b"", None)
@@ -102,7 +102,7 @@ def test_dripping_answer_ends_at_the_deadline(server: StubServer, signed_in: Ssh
     def talk(channel: paramiko.Channel, stdin: bytes) -> None:
         for _ in range(200):
             channel.sendall(b"x")
-            server.sleep(0.1)
+            server.stay_silent(0.1)
 
     server.exchange = talk
     failed(signed_in)

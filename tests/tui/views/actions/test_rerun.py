@@ -15,7 +15,7 @@ async def _preview(night: Night) -> None:
     await night.press("enter")
     await night.see("AFFECTED SERVICES")
     await night.press("R")
-    await night.see("run this crontab line once on db07 as etl")
+    await night.see("run extract_orders once on db07 as etl")
 
 
 @on_the_night()
@@ -58,11 +58,11 @@ async def test_an_action_on_a_tier_one_service_is_sent_with_a_reason(night: Nigh
     await night.see("reason", "required")
     assert "optional" not in night.text
     await night.press("enter")
-    await night.see("tier 1 (daily-revenue) depends on it: give a reason", "required")
+    await night.see("tier 1 wants a reason", "required")
     assert [] == night.requests.sent
     await night.type("a bad file")
     await night.see("a bad file")
-    assert "give a reason" not in night.text
+    assert "wants a reason" not in night.text
     await night.press("enter")
     await night.see("◌ requested")
     assert ["a bad file"] == night.requests.whys

@@ -140,7 +140,7 @@ async def test_a_refusal_names_the_needed_role_and_who_can_grant_it_though_it_wa
     await night.press("r")
     await night.see("Send")
     await night.press("down", "enter")
-    await night.see("not sent: needs role act on etl-hosts", "ask alice or", "run this crontab line once")
+    await night.see("not sent: needs role act on etl-hosts", "ask alice or", "run extract_orders once")
     assert ([], False) == (night.requests.sent, "already requested" in night.text)
 
 
@@ -430,7 +430,7 @@ async def test_a_pending_approval_appears_in_the_header_and_is_approved_once_sho
     await night.see("rerun " + EXTRACT, "mara: the disk was full")
     await night.press("enter")
     await night.see("APPROVE rerun", "by       mara, in plan 7", "why      the disk was full", "system   etl-hosts")
-    await night.see("does     run this crontab line once", "scope    extract_orders, business date 2026-11-19")
+    await night.see("does     run extract_orders once", "scope    extract_orders, business date 2026-11-19")
     await night.see("period   2026-11-20T02:10:00Z", "given    scope failed", "touches  db07:extract_orders")
     await night.see("sends    ssh headway@db07", "requested 03:15:42", "until    04:15, in 58m", "Approve")
     await night.press("enter")
@@ -460,7 +460,7 @@ async def test_a_scheduler_is_queried_first_where_only_it_knows_what_would_be_ap
     await night.see("asking its scheduler for a preview")
     assert "Approve" not in night.text
     night.requests.silent = False
-    await night.see("does     run this crontab line once on db07 as etl", "sends    ssh headway@db07", "Approve")
+    await night.see("does     run extract_orders once on db07 as etl", "sends    ssh headway@db07", "Approve")
     assert [("preview", 1)] == night.requests.calls
 
 

@@ -12,6 +12,7 @@ from textual._styles_cache import StylesCache
 
 from console.domain.reason import FinishExpected, LateBecause
 from console.store.errors import StoreUnusable
+from console.tui.views.commands import HAS_ENDED
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.widgets.grid import Grid
 from tests.tui.driving import Night, on_the_night, without_estimates
@@ -231,7 +232,7 @@ async def test_only_a_run_that_has_not_ended_offers_cancel(night: Night) -> None
     await night.at_rest()
     assert "c cancel" not in night.text.splitlines()[-1], "the root has failed"
     await night.act("cancel")
-    await night.see("it has ended: nothing of it runs")
+    await night.see(HAS_ENDED)
     grid = night.app.screen.query_one(Grid)
     index = grid.source.index_of(("run", 2, LOAD), 0)
     assert index is not None

@@ -11,7 +11,7 @@ async def open_card(night: Night) -> None:
     night.app.navigation.open_job(EXTRACT)
     await night.see("JOB " + EXTRACT, "rerun ✓ safe, set by mara 03:02")
     await night.act("card")
-    await night.see("CARD of " + EXTRACT, "config says it, under [jobs]")
+    await night.see("CARD of " + EXTRACT, "the config has it")
 
 
 @on_the_night()
@@ -65,5 +65,5 @@ async def test_a_field_set_by_the_config_says_so_and_stays(night: Night) -> None
     await open_card(night)
     await night.type("owner")
     await night.press("enter")
-    await night.see("owner: config says it, under [jobs]")
+    await night.see("owner: the config has it")
     assert [] == night.requests.calls

@@ -114,7 +114,7 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
         await night.act("suggestions")
         await night.see("cannot be read")
 
-    script = "import sys; sys.exit('headway: the store cannot be read. Fix: headway check')"
+    script = "import sys; sys.exit('headway: x cannot be read. Fix: headway check')"
     run(steps, (sys.executable, "-c", script))
 
 

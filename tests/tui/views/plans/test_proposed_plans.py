@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from console.domain.plan import WAIT
+from console.domain.plan_change import PLAN_CHANGED
 from console.tui.views.plans.proposal import DraftScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
@@ -42,7 +43,7 @@ async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_an
     await planned(night)
     await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "Supply plan, ")
     await night.see("late weekly-f")
-    await night.see("EXCLUDED 1", "its schedule starts it at 04:30", "weekly-finance cannot be saved any more")
+    await night.see("EXCLUDED 1", "starts by itself at 04:30", "weekly-finance cannot be saved any more")
     assert [("plan", 412)] == night.requests.calls
     assert [] == night.requests.started
 
@@ -82,7 +83,7 @@ async def test_who_leaves_a_plan_that_is_awaited_gets_no_box(night: Night) -> No
 @on_the_night(size=(120, 36))
 async def test_the_selected_step_is_shown_in_its_schedulers_own_terms(night: Night) -> None:
     await planned(night)
-    await night.see("run this crontab line once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
+    await night.see("run extract_orders once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
     await night.press("down", "down")
     await night.see("run revenue_mart once", f"after    step 2, {LOAD}", "parallel step 4")
 
@@ -93,7 +94,7 @@ async def test_excluded_jobs_are_counted_in_the_title_and_reached_by_the_key_of_
     await night.see("4 steps \u00b7 1 excluded")
     assert "EXCLUDED 1" not in night.text
     await night.press("G")
-    await night.see("cloud/supply-mart  its schedule starts it at 04:30")
+    await night.see("cloud/supply-mart  starts by itself at 04:30")
 
 
 @on_the_night(size=(120, 36))
@@ -205,7 +206,7 @@ async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_s
         "START INC-0412", "3 reruns in 3 systems", "does not save weekly-finance: its act-by 02:50 has passed"
     )
     await night.see(
-        "excluded supply-mart: its schedule starts it at 04:30; revenue_mart: left ",
+        "excluded supply-mart: starts by itself at 04:30; revenue_mart: left ",
         "It stops at the first step that fails",
     )
     assert "✓ rerun: safe" not in night.text
@@ -215,7 +216,7 @@ async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_s
         f" 2  run once {LOAD}  ✓ rerun: safe  after step 1",
     )
     await night.see(" 3  run once cloud/close-books  ✓ rerun: safe  after step 2", "EXCLUDED 2")
-    await night.see("its schedule starts it at 04:30", "more below")
+    await night.see("starts by itself at 04:30", "more below")
     await night.press("pagedown")
     await night.see(
         "NOT SAVED 3", "weekly-finance  its act-by 02:50 has passed", f"not by this plan: {MART} is left out"
@@ -386,7 +387,7 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
     await night.press("enter")
     await night.see("reason", "required")
     await night.press("enter")
-    await night.see("tier 1 (daily-revenue) depends on it: give a reason")
+    await night.see("tier 1 wants a reason")
     assert [] == night.requests.started
     await night.type("the disk was full")
     await night.press("enter")
@@ -464,7 +465,7 @@ async def test_a_plan_shows_when_it_was_computed_and_is_computed_again_while_ope
     _moves_on(night)
     with old_at_once():
         night.app._tick()
-        await night.see("1 step ", "the plan has changed since it was shown")
+        await night.see("1 step ", PLAN_CHANGED)
         await night.see("REMOVED 3", f"rerun {LOAD}", "changed  not sent")
         night.requests.draft = known
         night.app._tick()
@@ -534,7 +535,7 @@ async def test_closing_the_dialog_during_the_computation_reports_that_it_is_anot
         await night.press("escape")
         await night.wait_until_hidden("Start the plan")
     night.requests.silent = False
-    await night.see("the plan has changed since it was shown", "1 step ")
+    await night.see(PLAN_CHANGED, "1 step ")
     assert [] == night.requests.started
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from console.tui.app.navigation import HeadwayApp
+from console.tui.views.commands import HAS_ENDED
 from console.tui.views.runs import overview
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOG_PAGE, at, run_row, run_view
@@ -30,7 +31,7 @@ async def test_a_run_that_has_ended_offers_no_cancel(night: Night) -> None:
     await night.at_rest()
     assert "c cancel" not in night.text.splitlines()[-1]
     await night.act("cancel")
-    await night.see("it has ended: nothing of it runs")
+    await night.see(HAS_ENDED)
 
 
 def log_notices(view_width: int, **changes: Any) -> list[str]:
