@@ -40,7 +40,7 @@ COMMAND_TIMEOUT_SECONDS = 10.0
 LIMIT_BYTES = 64 * 1024
 MASK = "•••"
 SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
-ORDINARY_WORDS = frozenset("password passwd passphrase secret token credentials login username user".split())  # noqa: SIM905
+ORDINARY_VALUES = frozenset("password passwd passphrase secret token credentials login username user".split())  # noqa: SIM905
 """Words of error messages, which a poor secret may be: masked by their place alone ("password=password")."""
 SHORTEST_INSIDE = 8
 SHORTEST_PART = 6
@@ -246,7 +246,7 @@ class SecretStore:
     def add(self, value: str) -> None:
         """From now on `value`, its parts and lines and their usual encodings are masked."""
         parts = {_SPLITS[0].sub("", part) for part in (value, *_secret_parts(value), *_secret_lines(value))}
-        new = {part for part in parts if len(part) >= SHORTEST_MASKED and part.lower() not in ORDINARY_WORDS}
+        new = {part for part in parts if len(part) >= SHORTEST_MASKED and part.lower() not in ORDINARY_VALUES}
         with self._lock:
             if new <= self._values:
                 return

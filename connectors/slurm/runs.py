@@ -1,7 +1,7 @@
 """Polls of a cluster: a window of accounting, the open jobs, and the queue, which is read last.
 
 A job and an array are one run each; a requeue is a further attempt. An id is used again (after MaxJobId, or on a
-cluster that was set up anew with its old accounting): rows of one id are one job only by submitter, name and time.
+cluster that was set up again with its old accounting): rows of one id are one job only by submitter, name and time.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _state(item: PartGroup) -> tuple[RunState, str]:
 
 @dataclass(slots=True)
 class SlurmJob:
-    """What one submission and its requeues are: an id, with its submitter and name, for a time."""
+    """Identity of one submission and its requeues: an id, with its submitter and name, for a time."""
 
     base: str
     user: str
@@ -97,8 +97,8 @@ class SlurmJob:
         read, or is one of the open runs (`requested`: their submissions by id)."""
         if not self.has_successor and self.base not in requested:
             return True
-        asked = requested.get(self.base, set())
-        return any(not 0 < group.end < since or group.submit in asked for group in self.groups)
+        submitted = requested.get(self.base, set())
+        return any(not 0 < group.end < since or group.submit in submitted for group in self.groups)
 
 
 def jobs_of(base: str, groups: Iterable[PartGroup], requeued_within: int) -> list[SlurmJob]:

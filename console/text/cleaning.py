@@ -28,8 +28,8 @@ _SEQUENCE = (
 )
 _TO_COLUMN_1 = r"(?:\x1b\[|\x9b)(?:[01]?G|[0-9]{3,6}D)"
 _REWRITES = r"(\r|(?:\x1b\[|\x9b)[02]?K)"
-"""What moves the cursor back or erases in a line. A backspace is none: within a secret it would take one letter of it
-away, and show the others."""
+"""Sequences that move the cursor back or erase in a line. Without a backspace: within a secret it would take one letter
+of it away, and show the others."""
 _UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
@@ -95,8 +95,8 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 
 def _rewritten(line: str) -> str:
-    """What a terminal shows of a line that is written over itself: a carriage return begins it again, and each
-    character replaces the one of its column."""
+    """The end of a line that is written over itself, as a terminal shows it: a carriage return begins it again, and
+    each character replaces the one of its column."""
     pieces = _compiled(_REWRITES).split(line)
     if len(pieces) == 1:
         return line

@@ -45,7 +45,7 @@ def holds_secret(text: str) -> bool:
 
 
 _SPLITS = re.compile(rf"{REPLACED}|(?:\\x1b|\\u001b|\\033|\\e|\^\[)\[[0-9;]{{0,20}}m", re.IGNORECASE)
-"""What a secret may be split by in clean text: characters that were replaced, colors that are written out."""
+"""Splitters of a secret in clean text: characters that were replaced, colors that are written out."""
 
 
 def _masked(text: str, mask: Mask) -> str:

@@ -15,12 +15,12 @@ MASK = "***"
 ENTROPY_BITS = 3.9
 """Bits per character from which a mixed word of SHORTEST letters counts as a key; English has about 3.3."""
 SHORTEST = 24
-_WORDS = (
+_LABELLED = (
     r"pass(?:word|wd|phrase|code)|secret|token|credentials?|passwort|kennwort|wachtwoord|contrase\S{1,8}?a|senha"
     r"|mot[ _-]?de[ _-]?passe|пароль|密码|パスワード"
 )
 _LABELS = (
-    rf"{_WORDS}|(?:api|app|access|account|private|shared|client|encryption|master|signing|service|fernet|storage|auth"
+    rf"{_LABELLED}|(?:api|app|access|account|private|shared|client|encryption|master|signing|service|fernet|storage|auth"
     r"|session|subscription|license)[_-]?key|authorization|signature|cookie|[jp]h?p?sess(?:ion)?id|(?<=[?&])(?:sig|key)"
     r"|x-jfrog-art-api|(?<=pragma\s)key"
 )
@@ -67,8 +67,8 @@ _OPENING = re.compile(r"(\\{0,63})([\"'`])|(&(?:quot|apos|#34|#39|#x22|#x27);|%2
 LONGEST = 4096
 """Characters of a value in quotes."""
 
-_NO_VALUE_WORDS = "none null nil true false yes no on off undefined unset n/a na default empty - -- ... … *"
-_PROSE_WORDS = (
+_NO_VALUES = "none null nil true false yes no on off undefined unset n/a na default empty - -- ... … *"
+_PROSE_TERMS = (
     "a an the is was are be been has have had must may might can cannot could should shall will would not does do "
     "did of in for from on at to with without by and or if as this that it its your our no any please check see "
     "contact use used using enter update set reset change changed renew renewed rotate rotated generate generated "
@@ -87,8 +87,8 @@ _PROSE_WORDS = (
     "already still never only bytes seconds minutes hours days option flag argument parameter "
     "shorter longer fewer larger smaller more less than before after until while when where which who because"
 )
-"""Words that messages say of a secret: after its name they are no value."""
-_NOTHING, _PROSE = frozenset(_NO_VALUE_WORDS.split()), frozenset(_PROSE_WORDS.split())
+"""Words that messages have after the name of a secret, and that are not its value."""
+_NOTHING, _PROSE = frozenset(_NO_VALUES.split()), frozenset(_PROSE_TERMS.split())
 _NOUNS = frozenset(
     {
         "password",
@@ -106,7 +106,7 @@ _NOUNS = frozenset(
     }
     | {"number", "line", "session", "hidden", "secure", "field", "role", "policy", "signature", "enter", "please"}
 )
-"""Of these the ones that somebody may have as a password."""
+"""Those of them that a user may have as a password."""
 _REQUIREMENTS = re.compile(
     r"(?:must|is|cannot|should|may|required|invalid|incorrect|missing|expired|too|does|has|this field)\b"
 )
@@ -137,7 +137,7 @@ def _is_no_secret(value: str, name: str, is_quoted: bool, is_prose: bool = False
         return True  # that of a function
     if len(value) > LONGEST_OF_FIELD or _FIELD.search(name) is None:
         return False
-    return not _looks_secret(value, is_named=False) and not any(map(_is_random, re.split("[/:]", value)))
+    return not _may_be_secret(value, is_named=False) and not any(map(_is_random, re.split("[/:]", value)))
 
 
 def _value(text: str, at: int) -> tuple[int, int]:
@@ -203,7 +203,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         if (
             (separator[0] == "(" or "," in separator)
             and "value" not in separator.lower()
-            and not _looks_secret(value, is_named=True)
+            and not _may_be_secret(value, is_named=True)
         ):
             continue
         if short == "pwd" and value[:1] in ("/", "~"):
@@ -223,7 +223,7 @@ def _is_assigned(separator: str, value: str, is_quoted: bool) -> bool:
     """Whether a short name, which is also a word, is given a value: "pass=x1y2z3", not "pass: 3"."""
     is_close = is_quoted or (":" not in separator and not separator[:1].isspace())
     if not is_close:
-        return _looks_secret(value, is_named=False)
+        return _may_be_secret(value, is_named=False)
     return not re.fullmatch(r"[\d.,]{1,5}|[\d.]+%", value)
 
 
@@ -247,7 +247,7 @@ def _header(text: str, begin: int, end: int, name: str) -> Iterator[tuple[int, i
 
 _SCHEME = re.compile(r"(?:bearer|basic|digest|negotiate|token|apikey|aws4-hmac-sha256)\s", re.I)
 _SAID = re.compile(
-    rf"(?<!/)((?:{_WORDS}|pwd|api[ -]key|access[ -]key|pin)"
+    rf"(?<!/)((?:{_LABELLED}|pwd|api[ -]key|access[ -]key|pin)"
     r"(?:\s(?:for|of)(?:\s(?:the|user|role|account|login|database))?\s[^\s]{1,40})?"
     r"(?:\s(?:(?:is|was|as|to|has been|will be)(?:\snow|\s(?:set|changed|reset)(?:\sto)?)?"
     r"|(?:set|changed|reset)\sto|changed\sfrom):?[ \t]{1,2}|[ \t]?[:=][ \t]{1,2})|identified\sby\s(?:values\s)?)",
@@ -257,7 +257,7 @@ _SAID = re.compile(
 _LETTERS = re.compile(r"[A-Za-z]{1,30}+(?!\w)")
 _OF_KUBERNETES = re.compile(r"[a-z0-9]{1,40}(?:[-.][a-z0-9]{1,40}){1,8}")
 _NEXT_TO = re.compile(
-    rf"(?<!/)((?:(?:{_WORDS})[A-Za-z0-9_]{{0,20}}|pwd|api[ -]key|requirepass|masterauth|community|(?:bind|root)pw)"
+    rf"(?<!/)((?:(?:{_LABELLED})[A-Za-z0-9_]{{0,20}}|pwd|api[ -]key|requirepass|masterauth|community|(?:bind|root)pw)"
     r"\s{1,2}[(\[<]?)(?=[^\s]{5})",
     re.I,
 )
@@ -276,7 +276,7 @@ def _said(text: str) -> Iterator[tuple[int, int]]:
         at = match.end()
         end = begin + len(text[begin:end].rstrip(".,;:!?)"))
         is_sql = match[1].lower().startswith("identified")
-        if begin < end and ((is_sql and begin > match.end()) or _looks_secret(text[begin:end], is_named=True)):
+        if begin < end and ((is_sql and begin > match.end()) or _may_be_secret(text[begin:end], is_named=True)):
             yield begin, end
             at = end
     at = 0
@@ -287,7 +287,7 @@ def _said(text: str) -> Iterator[tuple[int, int]]:
         end = end if is_quoted else begin + len(text[begin:end].rstrip(".,;:!?)]>"))
         value = text[begin:end]
         is_name = match[1][:1] not in "Pp" and _OF_KUBERNETES.fullmatch(value) is not None
-        if (is_quoted and _is_sql(text, match)) or (not is_name and _looks_secret(value, is_named=is_quoted)):
+        if (is_quoted and _is_sql(text, match)) or (not is_name and _may_be_secret(value, is_named=is_quoted)):
             yield begin, end
             at = end
 
@@ -299,27 +299,27 @@ def _is_sql(text: str, match: re.Match[str]) -> bool:
     return _SQL.search(text[max(0, match.start() - 80) : match.start()]) is not None
 
 
-def _looks_secret(word: str, is_named: bool) -> bool:
-    """Whether a word is no word of a language and no identifier: "Hunter2x", "s3cr3t!"; after a name and a verb or in
+def _may_be_secret(term: str, is_named: bool) -> bool:
+    """Whether it is neither prose nor an identifier: "Hunter2x", "s3cr3t!"; after a name and a verb or in
     quotes ("password is hunter2") less is needed than next to the name alone."""
-    if len(word) < 5 or " " in word or _KNOWN_FORMS.fullmatch(word) or _REFERENCE.fullmatch(word):
-        return bool(re.fullmatch(r"\d{4,}", word)) and is_named and len(word) != 4
+    if len(term) < 5 or " " in term or _KNOWN_FORMS.fullmatch(term) or _REFERENCE.fullmatch(term):
+        return bool(re.fullmatch(r"\d{4,}", term)) and is_named and len(term) != 4
     if (
-        word[0] in "/~<({[$"
-        or MASK in word
-        or "://" in word
-        or re.fullmatch(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?", word)
+        term[0] in "/~<({[$"
+        or MASK in term
+        or "://" in term
+        or re.fullmatch(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?", term)
     ):
         return False
-    has = [bool(re.search(part, word)) for part in ("[a-z]", "[A-Z]", r"\d", r"[!#$%^&*+=?~|@]")]
+    has = [bool(re.search(part, term)) for part in ("[a-z]", "[A-Z]", r"\d", r"[!#$%^&*+=?~|@]")]
     if is_named:
-        return (has[2] and (has[0] or has[1])) or (has[3] and (has[0] or has[1])) or bool(re.search("[a-z][A-Z]", word))
-    return (sum(has) >= 3 or _alternates(word)) and not re.search(r"[=(/]", word)
+        return (has[2] and (has[0] or has[1])) or (has[3] and (has[0] or has[1])) or bool(re.search("[a-z][A-Z]", term))
+    return (sum(has) >= 3 or _alternates(term)) and not re.search(r"[=(/]", term)
 
 
-def _alternates(word: str) -> bool:
+def _alternates(term: str) -> bool:
     """Whether letters and digits alternate as in no name."""
-    return len(re.findall(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])", word)) >= 4
+    return len(re.findall(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])", term)) >= 4
 
 
 _LONG = rf"(?<![A-Za-z0-9+/_-])(?<!SHA256:)(?<!SHA512:)[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
@@ -409,8 +409,8 @@ _CLIENTS: dict[str, tuple[str, ...]] = {
     "connect conn": ("using", "/"),
     "sqlplus sqlldr expdp impdp rman sqlcl exp imp": ("/",),
 }  # fmt: skip
-"""Programs -> options whose value is a password. ":", "%", ",", "=": what follows this sign in it. "+": the value
-follows without a space. "/": that of a login `user/password@database`; "#3": the third word that is no option."""
+"""Options of each program whose value is a password. ":", "%", ",", "=": the part behind this sign. "+": the value
+follows without a space. "/": that of a login `user/password@database`; "#3": the third argument without options."""
 _OF_CLIENT = {
     name.replace(".", " ") if name.endswith("login") else name: how
     for names, how in _CLIENTS.items()
@@ -427,8 +427,8 @@ _CLIENT = re.compile(
 _CLIENT_HINTS = ("mysql", "mariadb", *{name.partition(" ")[0] for name in _OF_CLIENT})
 _ARGUMENTS = 24
 """Words of a command that are read."""
-_WORD = re.compile(r"(?:[ \t,]|\\\n)*+([^\s]{1,400}+)")
-_LOGIN_WORD = re.compile(r"(?:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}/(?=[^\s/])", re.I)
+_ARGUMENT = re.compile(r"(?:[ \t,]|\\\n)*+([^\s]{1,400}+)")
+_LOGIN_ARGUMENT = re.compile(r"(?:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}/(?=[^\s/])", re.I)
 
 
 def _commands(text: str) -> Iterator[tuple[int, int]]:
@@ -441,23 +441,23 @@ def _commands(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _arguments(text: str, at: int, options: tuple[str, ...], client: str) -> Iterator[tuple[int, int]]:
-    words = 0
+    arguments = 0
     for _ in range(_ARGUMENTS):
-        if not (word := _WORD.match(text, at)) or word[1] in ("|", ";", "&", "&&", "||"):
+        if not (term := _ARGUMENT.match(text, at)) or term[1] in ("|", ";", "&", "&&", "||"):
             return
-        begin, at = word.start(1), word.end()
-        core = word[1].lstrip("\"'[(\\")
-        first = begin + len(word[1]) - len(core)
+        begin, at = term.start(1), term.end()
+        core = term[1].lstrip("\"'[(\\")
+        first = begin + len(term[1]) - len(core)
         for option in options:
             if option == "#3":
-                words += core[:1] != "-"
+                arguments += core[:1] != "-"
                 begin, last = _value(text, begin)
-                if words == 3 and _looks_secret(text[begin:last], is_named=True):
+                if arguments == 3 and _may_be_secret(text[begin:last], is_named=True):
                     yield begin, last
                 continue
             if option == "/":
-                if found := _login_in(text, begin, at, client):
-                    yield found
+                if login := _login_in(text, begin, at, client):
+                    yield login
                 continue
             mark = option[-1] if option[-1] in ":%,+=" and len(option) > 1 else ""
             flag = option.removesuffix(mark) if mark else option
@@ -465,7 +465,7 @@ def _arguments(text: str, at: int, options: tuple[str, ...], client: str) -> Ite
                 flag = "/p:"
             bare = core.rstrip("\"',])\\")
             if bare == flag or (len(flag) == 2 and mark != "+" and re.fullmatch(rf"-[A-Za-z]{{1,5}}{flag[1]}", bare)):
-                value = _WORD.match(text, at) if mark != "+" else None
+                value = _ARGUMENT.match(text, at) if mark != "+" else None
                 if value is not None and not value[1].startswith("-"):
                     yield from _of_option(text, value.start(1), mark)
                     at = max(at, _value(text, value.start(1))[1])
@@ -476,7 +476,7 @@ def _arguments(text: str, at: int, options: tuple[str, ...], client: str) -> Ite
                 yield from _of_option(text, begin, mark)
                 at = max(at, _value(text, begin)[1])
                 break
-        if word[1][-1] in ";|":
+        if term[1][-1] in ";|":
             return
 
 
@@ -485,15 +485,15 @@ def _of_option(text: str, at: int, mark: str) -> Iterator[tuple[int, int]]:
     if mark in ("", "+"):
         if not _REFERENCE.fullmatch(text[begin:end]):
             yield begin, end
-    elif (word := _WORD.match(text, at)) and (split := text.find(mark, begin, max(end, word.end()))) >= 0:
-        end = max(end, word.end()) if begin == at else end
+    elif (term := _ARGUMENT.match(text, at)) and (split := text.find(mark, begin, max(end, term.end()))) >= 0:
+        end = max(end, term.end()) if begin == at else end
         inner, last = _value(text, split + 1) if text[split + 1 : split + 2] in ('"', "'") else (split + 1, end)
         if not _REFERENCE.fullmatch(text[inner:last]):
             yield inner, last
 
 
 def _login_in(text: str, begin: int, end: int, client: str) -> tuple[int, int] | None:
-    login = _LOGIN_WORD.match(text, begin, end)
+    login = _LOGIN_ARGUMENT.match(text, begin, end)
     if login is None:
         return None
     database = text.rfind("@", login.end(), end)
@@ -521,7 +521,8 @@ def mask_shapes(text: str) -> str:
         text = _LOGIN_CUT.sub(lambda match: match[1] + _stars_for(match[2]), text)
     if "@" in text:
         text = _LOGIN_BARE.sub(
-            lambda match: match[1] + _stars_for(match[2]) if _looks_secret(match[2], is_named=False) else match[0], text
+            lambda match: match[1] + _stars_for(match[2]) if _may_be_secret(match[2], is_named=False) else match[0],
+            text,
         )
     if "@" in text and (":thin:" in low or ":oci" in low):
         text = _LOGIN_OF_DRIVER.sub(lambda match: match[1] + _stars_for(match[2]), text)

@@ -58,8 +58,8 @@ def sanitize_inventory(inventory: Inventory, mask: Mask) -> Inventory:
 
 
 def sanitize_poll(poll: Poll, mask: Mask) -> Poll:
-    found = {text for run in poll.runs for text in (run.message, run.reason, run.native_state)}
-    texts = {text: sanitize(text, mask) for text in found}
+    raw = {text for run in poll.runs for text in (run.message, run.reason, run.native_state)}
+    texts = {text: sanitize(text, mask) for text in raw}
     return replace(
         poll,
         runs=tuple(_sanitize_run(run, texts, mask) for run in poll.runs),
