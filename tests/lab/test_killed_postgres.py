@@ -38,7 +38,6 @@ Kill = Callable[..., None]
 def on_postgres(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engines of these tests find their store by this file; the night of the holds runs slower there."""
     monkeypatch.setattr(test_holds_killed, "RATE", 75.0)
-    monkeypatch.setattr(test_holds_killed, "LIMIT_SECONDS", 180.0)
     (tmp_path / STORE).write_text(store_url)
 
 
