@@ -163,7 +163,7 @@ def will_retry(row: Mapping[str, Any], retries: int) -> bool:
 
 @reading("a run")
 def run(row: Mapping[str, Any], job_id: str, region: str, retries: int = 0) -> RunRecord:
-    """One run from GetJobRuns or GetJobRun: one attempt, of which Glue's retries and ours are further ones. `retries`:
+    """One run from GetJobRuns or GetJobRun: one attempt; Glue's retries and ours are further ones. `retries`:
     how often Glue tries it again; 0 where its next try is there."""
     run_id, native = str(row["Id"]), str(row["JobRunState"])
     state = STATES.get(native, RunState.UNKNOWN)

@@ -49,10 +49,10 @@ LISTED_WITHIN = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class FailedTry:
-    """A run that failed, of which its source says that another one follows."""
+    """A failed run that its source tries again."""
 
     run: RunRecord
-    """The run as it is once the next one is there."""
+    """The run once the next one is there."""
     following: str
     """The id of the next run; empty where it is not named yet."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from connectors.prefect import parse
 from connectors.prefect.actions import PrefectStarter, PrefectStateSetter
-from connectors.prefect.client import PrefectClient, list_rows
+from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
 from connectors.prefect.hold import PrefectHolder
 from connectors.prefect.inventory import FlowNames, PrefectInventory
 from connectors.prefect.log import PrefectLogReader
@@ -36,10 +36,15 @@ SETTLE_SECONDS = 3.0
 (measured)."""
 
 
-def stopped_by(client: PrefectClient) -> str:
-    """As of `Poll.stopped`: no worker or runner polls any more for a deployment that has a running schedule. Prefect
-    says so a minute after the last poll; before the first one it proves nothing."""
-    rows = [row for row in fields.tables(list_rows(client.deployments(0))) if parse.is_scheduled(row)]
+def stopped_by(client: PrefectClient, names: FlowNames) -> str | None:
+    """As of `Poll.stopped`: no worker or runner polls any more for a watched deployment that has a running schedule.
+    Prefect shows it a minute after the last poll; before the first one it proves nothing. None where there are more
+    deployments than one list has."""
+    listed = fields.tables(list_rows(client.deployments(0)))
+    if len(listed) >= PAGE_LIMIT:
+        return None
+    known = [(names.job_of(str(row.get("id"))), row) for row in listed if parse.is_scheduled(row)]
+    rows = [row for job, row in known if job is not None and names.watched(job)]
     was_polled = any(row.get("last_polled") for row in rows)
     if not was_polled or any(row.get("status") != "NOT_READY" for row in rows):
         return ""
@@ -63,7 +68,7 @@ class PrefectConnector(ComposedConnector):
         client = PrefectClient(endpoint, HttpAccount(secrets, options.username, options.password, options.token))
         names = FlowNames(client, options.deployments)
         starter, states, holder = PrefectStarter(client), PrefectStateSetter(client), PrefectHolder(client, names)
-        poller, health = PrefectPoller(client, names, ui), SchedulerHealth(lambda: stopped_by(client))
+        poller, health = PrefectPoller(client, names, ui), SchedulerHealth(lambda: stopped_by(client, names))
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
             return replace(poller.poll(cursor, open_runs), stopped=health.stopped())

@@ -84,7 +84,7 @@ class SlurmJob:
         return max((group.submit for group in self.groups), default=0)
 
     def has_in_queue(self, queued: Iterable[QueueRow]) -> bool:
-        """Whether slurmctld has this one under its id: requeued since, or renamed, or as it is."""
+        """Whether slurmctld has this one under its id: unchanged, requeued since, or renamed."""
         submitted = {group.submit for group in self.groups}
         return any(
             row.submit in submitted

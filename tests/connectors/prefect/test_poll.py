@@ -37,17 +37,24 @@ def test_a_recorded_run_whose_history_has_a_rerun_is_two_attempts() -> None:
 
 def test_a_server_whose_scheduled_deployments_have_no_worker_starts_nothing() -> None:
     fake = FakePrefect(ORDERS, STOCK)
+
+    def stopped(**options: Any) -> str:
+        connector = opened(fake, **options)
+        connector.inventory("", 5)
+        return connector.poll("", (), 5).stopped
+
     idle = {"status": "NOT_READY", "schedules": [{"active": True}], "work_pool_name": "night"}
     for row in fake.deployments.values():
         row |= {**idle, "last_polled": None}
-    assert "" == opened(fake).poll("", (), 5).stopped, "its first worker may be about to come"
+    assert "" == stopped(), "its first worker may be about to come"
     for row in fake.deployments.values():
         row |= {"last_polled": "2026-11-20T02:11:00Z"}
-    assert "prefect worker start --pool night" in opened(fake).poll("", (), 5).stopped
+    assert "prefect worker start --pool night" in stopped()
     fake.deployments[STOCK]["paused"] = True
-    assert "of its 1 scheduled" in opened(fake).poll("", (), 5).stopped
+    assert "of its 1 scheduled" in stopped()
     fake.deployments[STOCK] |= {"paused": False, "status": "READY"}
-    assert "" == opened(fake).poll("", (), 5).stopped, "one pool of several is no stopped server"
+    assert "" == stopped(), "one pool of several is no stopped server"
+    assert "of its 1 scheduled" in stopped(deployments=[ORDERS]), "other workers do not run the watched ones"
 
 
 @pytest.mark.parametrize(
