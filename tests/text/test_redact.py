@@ -138,7 +138,7 @@ def test_masking_twice_is_masking_once_and_no_text_grows(text: str) -> None:
      "password='", "password={", "('password', ", '"password": "a\\\\"', "password: \\\"", "<password>",
      "cookie: a=b;",
      "docker login -p ", "a:b1C@x", "password,value ", "&quot;", "password=&quot;", "secret ", "\ufffd",
-     "\\x1b[0m", "7z "],
+     "\\x1b[0m", "7z ", "passwordvalue:", "logon a,"],
 )  # fmt: skip
 def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
     text = (piece * (65536 // len(piece) + 1))[:65536]
