@@ -264,6 +264,7 @@ def short_limits(tree: ast.Module) -> list[int]:
         for call in calls
         for limit in (
             *(call.args[:1] if name_of(call) in LIMITED else ()),
+            *(call.args[1:] if name_of(call) == "wait_for" else ()),
             *(word.value for word in call.keywords if word.arg == "timeout"),
         )
         if LONGEST_PAUSE <= (number(limit, names) or 0.0) < SHORTEST_LIMIT
@@ -347,8 +348,8 @@ def test_a_bound_of_a_duration_is_seen(bad: str) -> None:
 
 
 def test_a_short_limit_is_seen_and_a_pause_is_left() -> None:
-    bad = "SOON = 10.0\nthread.join(5)\nevent.wait(SOON)\nsubprocess.run(line, timeout=20)"
-    assert [2, 3, 4] == short_limits(ast.parse(bad))
+    bad = "SOON = 10.0\nthread.join(5)\nevent.wait(SOON)\nsubprocess.run(line, timeout=20)\nwait_for(x(), 20)"
+    assert [2, 3, 4, 5] == short_limits(ast.parse(bad))
     assert [] == short_limits(ast.parse("event.wait(0.1)\nthread.join(HANGS_SECONDS)\nrun(1)\nfuture.result()"))
 
 

@@ -57,7 +57,7 @@ class Screen:
 
     async def see(self, text: str) -> None:
         while text not in self.seen:
-            message = await asyncio.wait_for(self._socket.receive(), 40)
+            message = await asyncio.wait_for(self._socket.receive(), HANGS_SECONDS)
             assert message.type is aiohttp.WSMsgType.BINARY, self.seen[-2000:]
             self.seen += message.data.decode("utf-8", "replace")
 

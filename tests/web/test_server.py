@@ -20,7 +20,7 @@ from aiohttp import web
 
 from console.web import server as web_server
 from console.web.server import SECRET_HEADER, USER_HEADER, ConsoleServer
-from tests.lab.process import async_wait_until, free_port
+from tests.lab.process import HANGS_SECONDS, async_wait_until, free_port
 
 ORIGIN, SECRET = "https://ops.example.org", "0123456789abcdef"
 SESSIONS = 5
@@ -96,7 +96,7 @@ def on_server(code: str = CONSOLE) -> Callable[..., Callable[[], None]]:
 
 
 async def heard(socket: aiohttp.ClientWebSocketResponse[Any]) -> str:
-    message = await asyncio.wait_for(socket.receive(), 20)
+    message = await asyncio.wait_for(socket.receive(), HANGS_SECONDS)
     return message.data.decode() if message.type is aiohttp.WSMsgType.BINARY else f"{message.type.name}"
 
 
@@ -238,7 +238,7 @@ async def raw(served: Served, *parts: bytes) -> bytes:
         writer.write(part)
         await writer.drain()
     try:
-        return await asyncio.wait_for(reader.read(), 20)
+        return await asyncio.wait_for(reader.read(), HANGS_SECONDS)
     except ConnectionError:
         return b""
     finally:

@@ -90,15 +90,21 @@ class TonightScreen(HeadwayScreen):
         def read(reads: Queries) -> DrawnNight:
             return drawn_at(reads.service_days.timeline(business_date), at)
 
-        self.ask("night", read, self._show)
+        self.ask("night", read, lambda drawn: self._show(drawn, business_date))
         super().fetch()
 
     def again(self) -> None:
         if self.drawn is not None:
-            night, at = self.drawn.night, self.at
-            self.ask("moment", lambda reads: drawn_at(night, at), self._show, first=True)
+            night, at, business_date = self.drawn.night, self.at, self.business_date
 
-    def _show(self, drawn: DrawnNight) -> None:
+            def show(drawn: DrawnNight) -> None:
+                self._show(drawn, business_date)
+
+            self.ask("moment", lambda reads: drawn_at(night, at), show, first=True)
+
+    def _show(self, drawn: DrawnNight, business_date: str | None) -> None:
+        if business_date != self.business_date:
+            return  # another night was requested meanwhile
         self.drawn = drawn
         self.grid.empty = "no service is configured yet: [services.NAME] in the config promises one"
         if self.scale is None or self.scale.width != self.cells_wide:
