@@ -8,7 +8,7 @@ matters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sdk import fields
@@ -31,6 +31,10 @@ REJECTED_TYPES = frozenset({
 """Types of a mutation's reply that prove that nothing was started."""
 
 
+SILENT_SECONDS = 90.0
+"""A daemon writes a heartbeat each 30 s. Dagster itself calls it dead after 30 minutes."""
+
+
 class DagsterClient(SignedClient):
     clock: TargetClock | None = None
 
@@ -38,9 +42,14 @@ class DagsterClient(SignedClient):
         """Version, heartbeats of the daemons, and what this account may do."""
         return self._data(self._post(VERSION, {}))
 
-    def daemons(self) -> list[fields.Row]:
-        """The heartbeats of the daemons; empty where this account may not see them."""
-        return daemons_of(self._data(self._post(DAEMONS, {})))
+    def silent_daemons(self, answer: Mapping[str, Any] | None = None) -> list[str] | None:
+        """Types of the required daemons that send no heartbeat, by this answer or a new one; None where this account
+        may not see them."""
+        data = answer if answer is not None else self._data(self._post(DAEMONS, {}))
+        rows = fields.tables(fields.subtable(data, "instance", "daemonHealth").get("allDaemonStatuses"))
+        now = (self.clock.target if self.clock is not None else datetime.now(UTC)).timestamp()
+        required = [row for row in rows if row.get("required") is True]
+        return [fields.clean(str(row.get("daemonType"))) for row in required if not _beats(row, now)] if rows else None
 
     def repositories(self) -> list[Any]:
         """Code locations that are loaded, each with its jobs, schedules and sensors."""
@@ -207,8 +216,9 @@ def _graphql_errors(table: Mapping[str, Any]) -> str:
     return masked_head(fields.clean("; ".join(messages)), 300)
 
 
-def daemons_of(answer: Mapping[str, Any]) -> list[fields.Row]:
-    return fields.tables(fields.subtable(answer, "instance", "daemonHealth").get("allDaemonStatuses"))
+def _beats(row: fields.Row, now: float) -> bool:
+    last = row.get("lastHeartbeatTime")
+    return row.get("healthy") is True and (not isinstance(last, int | float) or now - last <= SILENT_SECONDS)
 
 
 def _error_message(answer: Mapping[str, Any]) -> str:
@@ -218,7 +228,7 @@ def _error_message(answer: Mapping[str, Any]) -> str:
 
 ERROR_FIELDS = "... on PythonError{message} ... on UnauthorizedError{message}"
 
-HEALTH = "instance{daemonHealth{allDaemonStatuses{daemonType required healthy}}}"
+HEALTH = "instance{daemonHealth{allDaemonStatuses{daemonType required healthy lastHeartbeatTime}}}"
 DAEMONS = f"{{{HEALTH}}}"
 VERSION = f"{{version {HEALTH} permissions{{permission value}}}}"
 

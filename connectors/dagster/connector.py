@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from connectors.dagster import hold, parse, runs
 from connectors.dagster.actions import DagsterActions
-from connectors.dagster.client import DagsterClient, daemons_of
+from connectors.dagster.client import DagsterClient
 from connectors.dagster.hold import all_holds
 from connectors.dagster.options import DagsterOptions
 from connectors.dagster.parse import DagsterLimit, parse_limits
@@ -75,16 +75,16 @@ WITHOUT_DAEMON = {
     "SCHEDULER": "no schedule starts a run",
     "QUEUED_RUN_COORDINATOR": "no run leaves the queue",
 }
-"""The effect of a missing heartbeat, by daemon. Dagster calls a heartbeat missing after five minutes."""
+"""The effect of a missing heartbeat, by daemon."""
 
 
 def stopped_by(client: DagsterClient) -> str | None:
     """As of `Poll.stopped`; None where no daemon is reported, and while a code location is not loaded whose schedules
     the dead scheduler may have to start. Without a running schedule it is not missed."""
-    if not (daemons := client.daemons()):
+    if (silent := client.silent_daemons()) is None:
         return None
     healthy: str | None = ""
-    dead = {row.get("daemonType") for row in daemons if row.get("required") is True and row.get("healthy") is False}
+    dead = set(silent)
     if "SCHEDULER" in dead:
         rows = (row for node in client.schedules() for row in fields.tables(fields.subtable(node).get("schedules")))
         if not any(map(parse.is_running, rows)):
@@ -187,8 +187,8 @@ def probe(client: DagsterClient) -> Probe:
         right = SourcePermission(label, True, needed_for="act")
         rights.append(right if held else SourcePermission(label, held, why, RIGHTS_FIX, "act"))
     notes = [] if nodes else ["code locations: none is loaded; none exists, or its server is down"]
-    for row in daemons_of(answer):
-        if row.get("required") is True and row.get("healthy") is not True:
-            daemon = fields.clean(str(row.get("daemonType")))
-            notes.append(f"the daemon {daemon} sends no heartbeat: {WITHOUT_DAEMON.get(daemon, 'its work waits')}")
+    notes += [
+        f"the daemon {daemon} sends no heartbeat: {WITHOUT_DAEMON.get(daemon, 'its work waits')}"
+        for daemon in client.silent_daemons(answer) or ()
+    ]
     return Probe(True, masked_head(version, 40), tuple(rights), tuple(notes), client.clock)

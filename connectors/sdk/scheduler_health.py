@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from connectors.sdk.errors import ConnectorError, RecordUnreadable
 
-HEALTH_INTERVAL_SECONDS = 60.0
+HEALTH_INTERVAL_SECONDS = 30.0
 
 
 class SchedulerHealth:

@@ -170,6 +170,10 @@ class FakeDagster:
         )
         return httpx.Response(status, content=json.dumps({"data": payload}).encode(), headers=headers)
 
+    def _beat(self, daemon: str) -> float:
+        """Of a dead one two minutes ago: Dagster calls it healthy for 30."""
+        return (self.now - timedelta(minutes=2 if daemon in self.dead_daemons else 0)).timestamp()
+
     def _resolve(self, name: str, variables: Row, query: str) -> tuple[int, Any]:
         if query.startswith("mutation") and (self.read_only or name in self.refuse):
             return 200, {"__typename": "UnauthorizedError", "message": "User does not have permission"}
@@ -178,7 +182,7 @@ class FakeDagster:
                 names = (*ACTS, "stop_running_schedule", "start_schedule", "report_runless_asset_events")
                 rights = [{"permission": name, "value": not self.read_only} for name in names]
                 daemons = [
-                    {"daemonType": name, "required": True, "healthy": name not in self.dead_daemons}
+                    {"daemonType": name, "required": True, "healthy": True, "lastHeartbeatTime": self._beat(name)}
                     for name in ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
                 ]
                 health = {"daemonHealth": {"allDaemonStatuses": daemons}}

@@ -225,15 +225,18 @@ class AirflowServer:
         return set(self.dag_ids) <= self._parsed().keys()
 
     # -- trouble ----------------------------------------------------------------------------------------------------
-    def freeze(self) -> None:
-        """Stops the API server (SIGSTOP): connections are accepted and nobody answers; the scheduler goes on."""
-        for pid in guard.session_members(self._daemons[next(iter(self._daemons))].pid):
-            guard.send(pid, signal.SIGSTOP)
+    def freeze(self, component: str = "") -> None:
+        """Stops the API server, or that component (SIGSTOP): connections are accepted and nobody answers; the others
+        go on."""
+        self._send(component, signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        """Lets a frozen API server go on."""
-        for pid in guard.session_members(self._daemons[next(iter(self._daemons))].pid):
-            guard.send(pid, signal.SIGCONT)
+    def thaw(self, component: str = "") -> None:
+        """Lets a frozen one go on."""
+        self._send(component, signal.SIGCONT)
+
+    def _send(self, component: str, number: int) -> None:
+        for pid in guard.session_members(self._daemons[component or next(iter(self._daemons))].pid):
+            guard.send(pid, number)
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def behave(self, dag_id: str, how: Behaviour) -> None:

@@ -67,7 +67,14 @@ class DagsterServer:
         code = self._daemon("code", "dagster", "api", "grpc", "-f", str(JOBS), "-h", "127.0.0.1", "-p", str(port))
         code.wait_ready(lambda: accepts(port), f"Dagster's code server on {port}")
         self._webserver(self.url)
+        self.start_daemon()
+
+    def start_daemon(self) -> None:
         self._daemon("daemon", "dagster-daemon", "run", "-w", str(self.folder / "workspace.yaml"))
+
+    def stop_daemon(self) -> None:
+        """The webserver goes on."""
+        self._daemons.pop("daemon").stop(5)
 
     def _webserver(self, url: str, *more: str) -> None:
         port = url.rpartition(":")[2]

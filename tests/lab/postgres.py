@@ -69,12 +69,12 @@ class PostgresServer:
         self._administrator: psycopg.Connection[Any] | None = None
 
     # -- life -------------------------------------------------------------------------------------------------------
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Makes the cluster where it is not there yet, starts it, waits until it answers. LabError with its log."""
         is_new = not self.data.exists()
         if is_new:
             self._initialise()
-        argv = self._as_postgres("postgres", "-D", str(self.data))
+        argv = self._as_postgres("postgres", "-D", str(self.data), *options)
         self._daemon = Daemon(argv, self.log, self._environment(), last_signal=signal.SIGQUIT)
         self._daemon.start()
         self._daemon.wait_ready(self._answers, f"PostgreSQL on port {self.port}")
