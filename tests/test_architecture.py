@@ -62,7 +62,8 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
         "console.control.holds", "console.control.incidents", "console.control.policies", "console.control.services",
     ),
     "console.store": (
-        *VOCABULARY, "connectors.sdk.contract", "connectors.sdk.transport.libpq", "console.failpoints",
+        *VOCABULARY, "connectors.sdk.contract", "connectors.sdk.transport.libpq", "console.control.services.order",
+        "console.failpoints",
     ),
     "console.config": (*VOCABULARY, "connectors.sdk", "connectors.checks.queries"),
     "console.engine": (
@@ -74,8 +75,8 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "console.web": ("console.text",),
     "console.tui": (
         *VOCABULARY, "console.config", "console.control.explain", "console.control.holds",
-        "console.control.incidents.verdict", "console.engine.api", "console.store.audit", "console.store.errors",
-        "console.store.queries",
+        "console.control.incidents.verdict", "console.control.services.order", "console.engine.api",
+        "console.store.audit", "console.store.errors", "console.store.queries",
     ),
     "console.diagnosis": (*VOCABULARY, "connectors.sdk", "console.config", "console.engine", "console.store"),
     "console.cli": (
@@ -685,7 +686,7 @@ BY_POSITION = {
     "store/db/session.py": "(key, *values)",  # values to be written
     "store/ingest/merge.py": "*content, observed_us = row",  # by name, ingest loses a twentieth of its speed
     "store/ingest/records.py": "*row",  # as before
-    "store/snapshot/facts.py": "period_kind, _ = row",  # by name, loading runs takes half as long again
+    "store/snapshot/facts.py": "period_name, _ = row",  # by name, loading runs takes half as long again
 }
 
 

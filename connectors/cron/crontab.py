@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
 
@@ -260,13 +261,14 @@ def at_no_minute(line: CrontabLine) -> str:
         return ""
     if not line.is_logged and not line.is_wrapped:
         return f"{line.written or schedule_text(line.expression)}, in no log (-)"
-    if line.written:
-        return f"{line.written}, at a random time (~)"
-    match = DELAY.match(line.settings.get("RANDOM_DELAY", ""))
+    return f"{line.written}, at a random time (~)" if line.written else ""
+
+
+def random_delay(line: CrontabLine) -> timedelta:
+    """How much later than its minute cronie may start the line: its RANDOM_DELAY."""
+    match = DELAY.match(line.settings.get("RANDOM_DELAY", "")) if line.daemon is CronDaemon.CRONIE else None
     minutes = int(match[1]) if match else 0
-    if 0 < minutes <= 24 * 60:  # crond ignores more than a day (load_entry of entry.c)
-        return f"{schedule_text(line.expression)}, up to {minutes} minutes later (RANDOM_DELAY)"
-    return ""
+    return timedelta(minutes=minutes if minutes <= 24 * 60 else 0)  # it ignores more (load_entry of entry.c)
 
 
 def is_never(expression: str) -> bool:

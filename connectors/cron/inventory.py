@@ -90,7 +90,8 @@ def _schedule(line: CrontabLine, zone: str) -> Schedule:
     text, zone = schedule_text(line.expression), named if own else zone
     if line.expression == REBOOT:
         return Schedule("none", expression, zone, text)
-    return Schedule(OWN_ZONE if own else usual, expression, zone, f"{text} {zone}")
+    dialect, window = OWN_ZONE if own else usual, crontab.random_delay(line)
+    return Schedule(dialect, expression, zone, f"{text} {zone}", window=window)
 
 
 def main_zone(lines: Iterable[CrontabLine], zone: str) -> str:

@@ -102,16 +102,17 @@ def run_record(row: Any, red: Iterable[str], url: str, repeated: Collection[str]
         state = RunState.PARTIAL
     started, ended = parse_seconds(row, "startTime"), parse_seconds(row, "endTime")
     ended = None if state.is_open or ended is None else max(ended, started or ended)
-    key, at, kind = _run_period(row, run_id)
+    period = _run_period(row, run_id)
     return RunRecord(
         job=run_job_id(row),
         attempt_key=run_id,
         state=state,
         native_state=native,
         evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
-        period_key=key,
-        period_at=at,
-        period_kind=kind,
+        period_key=period.key,
+        period_at=period.at,
+        period_kind=period.kind,
+        period_name=period.name,
         again_of="" if (root := fields.optional_text(row, "rootRunId")) == run_id else root,
         queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
@@ -157,18 +158,28 @@ def action_key(row: Row) -> str | None:
     return key if is_own_tag and ACTION_KEY.fullmatch(key) else None
 
 
-def _run_period(row: Row, run_id: str) -> tuple[str | None, datetime | None, PeriodKind]:
-    """Ours by our tag, of a partition the partition; of a schedule only the start is known: None, where
-    `again_of` says whose start counts. Else the first run of those that were executed again."""
+@dataclass(frozen=True, slots=True)
+class DagsterPeriod:
+    key: str | None
+    kind: PeriodKind = PeriodKind.RUN
+    at: datetime | None = None
+    name: str = ""
+
+
+def _run_period(row: Row, run_id: str) -> DagsterPeriod:
+    """Ours by our tag; of a schedule only the start is known, and its partition, if any: no key, where `again_of` names
+    the run whose start counts. Of a partition that no schedule started the partition, else the first run of those that
+    were executed again."""
     tags = parse_tags(row)
     if tags.get(PERIOD_TAG) and KEY_TAG in tags:
         at = fields.instant(tags, PERIOD_TAG)
-        return (instant_key(at), at, PeriodKind.INSTANT) if at else (tags[PERIOD_TAG], None, PeriodKind.RUN)
-    if partition := tags.get("dagster/partition"):
-        return partition, None, PeriodKind.NAME
+        return DagsterPeriod(instant_key(at), PeriodKind.INSTANT, at) if at else DagsterPeriod(tags[PERIOD_TAG])
+    partition = tags.get("dagster/partition", "")
     if "dagster/schedule_name" in tags:
-        return None, None, PeriodKind.RUN
-    return fields.optional_text(row, "rootRunId") or run_id, None, PeriodKind.RUN
+        return DagsterPeriod(None, name=partition)
+    if partition:
+        return DagsterPeriod(partition, PeriodKind.NAME)
+    return DagsterPeriod(fields.optional_text(row, "rootRunId") or run_id)
 
 
 def _run_context(row: Row) -> Mapping[str, Any]:

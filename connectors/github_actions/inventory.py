@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,6 +24,8 @@ from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 
 MAX_PAGES = 30
+QUEUE = timedelta(hours=1)
+"""GitHub's documentation names no limit for how late it starts a schedule under load; an hour is common."""
 ACTIVE_STATE, DISABLED_BY_INACTIVITY = "active", "disabled_inactivity"
 PAUSE_REASONS = {
     DISABLED_BY_INACTIVITY: "disabled by GitHub itself: no commit for 60 days",
@@ -115,12 +117,13 @@ def _workflow_schedule(definition: GitHubWorkflow, state: str, now: datetime) ->
     text = "; ".join([*lines, *([asleep] if asleep else [])])
     if len(definition.crons) == 1:
         (cron, zone), *_ = definition.crons
-        return Schedule("github", cron, zone, text=asleep)
+        return Schedule("github", cron, zone, text=asleep, window=QUEUE)
     following = []
     for cron, zone in definition.crons:
         with suppress(CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OSError):
             following.append(next(CronSim(single_steps(cron), now.astimezone(ZoneInfo(zone)))).astimezone(UTC))
-    return Schedule("github", text=text, next_at=min(following, default=None) if state == ACTIVE_STATE else None)
+    next_at = min(following, default=None) if state == ACTIVE_STATE else None
+    return Schedule("github", text=text, next_at=next_at, window=QUEUE)
 
 
 class WorkflowFiles:

@@ -173,8 +173,9 @@ class MappedJobFields(MappedFields):
     """When it is meant to run."""
     schedule_zone: FieldPath = ""
     """The zone of its schedule, where each job has its own."""
-    dialect: Literal["debian-cron", "cronie", "pg_cron", "airflow"] = "debian-cron"
-    """How that is written: five fields of cron, by Debian's rules of DST or another's."""
+    dialect: Literal["debian-cron", "cronie", "pg_cron", "airflow", "snowflake", "dbt_cloud", "quartz"] = "debian-cron"
+    """How that is written: five fields of cron, by Debian's rules of DST or another's. `L` in the days is read by
+    "snowflake", "dbt_cloud" and "airflow"; "quartz" has six fields, with `L`, `LW` and `#`."""
     next_at: FieldPath = ""
     """The instant of its next run."""
     paused: FieldPath = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import (
@@ -35,6 +35,8 @@ class Schedule:
     text: str = ""
     """The schedule for people: "daily at 03:10"."""
     next_at: datetime | None = None
+    window: timedelta = timedelta(0)
+    """How much later than its instant its scheduler may start it, by its settings or its documentation."""
 
     @property
     def has_clock(self) -> bool:
@@ -178,6 +180,9 @@ class RunRecord:
     """The scheduled instant, where the source knows it."""
     period_kind: PeriodKind | None = None
     """The meaning of `period_key`. None: as `denotes` has it; a connector whose key is the run's own id sets RUN."""
+    period_name: str = ""
+    """The partition or region of a run that a schedule started: its start, or `period_key`, names the due start that it
+    answers. Where no schedule started it, its name is its `period_key`."""
     formerly: str = ""
     """Former key of this attempt, from before its source had a better one (a queued run that gets its identity with its
     start). An open attempt with this key takes the new one."""
@@ -207,8 +212,10 @@ class RunRecord:
 
     @property
     def denotes(self) -> PeriodKind:
-        """The meaning of its period key: an instant where it has one, else the recorded business date where it has no
-        key, else a name."""
+        """The meaning of its period key: a name where it has one beside it, an instant where it has one, else the
+        recorded business date where it has no key, else a name."""
+        if self.period_name:
+            return PeriodKind.NAME
         if self.period_kind is not None:
             return self.period_kind
         if self.period_at is not None or is_instant_key(self.period_key or ""):

@@ -55,7 +55,7 @@ class SlurmReruns:
                 return Preview("submit again", "cannot submit it now", "nothing", refused=why)
             return self._submitting(spec, ref, self._situation(ref), is_start=True)
         now = self._situation(ref)
-        if now.parts and now.may_requeue:
+        if now.parts and now.may_requeue and not ref.get("scrontab"):  # under its id the next start waits
             return self._requeuing(spec, ref, now)
         return self._submitting(spec, ref, now, is_start=False)
 

@@ -36,11 +36,12 @@ class AccountingWindow:
 
 class SlurmClient(ScriptClient[SlurmOptions]):
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
-        """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""
+        """Clock, settings, a page of accounting, the jobs `open_ids`, and last the queue, with the jobs of scrontab."""
         until = f"uts{window.until}" if window.until else ""
         history = ("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen())
         ids = ",".join(open_ids)
-        return self.ask(["host", "config", history, *([("some", ids, *self._chosen())] if ids else []), self._queue()])
+        some = [("some", ids, *self._chosen())] if ids else []
+        return self.ask(["host", "config", history, *some, self._queue(), "crontabs"])
 
     def names(self) -> SlurmAnswer:
         """Submissions within history_hours, and what waits now."""

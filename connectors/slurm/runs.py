@@ -1,6 +1,8 @@
 """Polls of a cluster: a window of accounting, the open jobs, and the queue, which is read last.
 
-A job and an array are one run each; a requeue is a further attempt. An id is used again (after MaxJobId, or on a
+A job and an array are one run each; a requeue is a further attempt. A job of scrontab keeps its id, under which Slurm
+puts it into the queue again after each run: each of its tries is a run, which answers the start that was due. The try
+that waits for its time is left to the ledger, which plans it. An id is used again (after MaxJobId, or on a
 cluster that was set up again with its old accounting): rows of one id are one job only by submitter, name and time.
 """
 
@@ -97,8 +99,12 @@ class SlurmJob:
         read, or is one of the open runs (`requested`: their submissions by id)."""
         if not self.has_successor and self.base not in requested:
             return True
+        return self.has_read(self.groups, since, requested)
+
+    def has_read(self, groups: Iterable[PartGroup], since: int, requested: Mapping[str, set[int]]) -> bool:
+        """Whether some of these are of the time that is read, or open runs."""
         submitted = requested.get(self.base, set())
-        return any(not 0 < group.end < since or group.submit in submitted for group in self.groups)
+        return any(not 0 < group.end < since or group.submit in submitted for group in groups)
 
 
 def jobs_of(base: str, groups: Iterable[PartGroup], requeued_within: int) -> list[SlurmJob]:
@@ -162,6 +168,7 @@ class RunContext:
     is_thin: bool = False
     """Accounting is not there: ended parts of an array may be forgotten."""
     is_runaway: bool = False
+    is_scrontab: bool = False
     names: Mapping[str, str] | None = None
     """Job id -> native id of its job, as far as this answer has it."""
 
@@ -205,7 +212,7 @@ def _record(
         state=state,
         native_state=_native(parts),
         evidence=evidence,
-        period_key=base,
+        period_key=None if known.is_scrontab else base,
         period_kind=PeriodKind.RUN,
         queued_at=at(attempt.first),
         started_at=at(started),
@@ -213,7 +220,7 @@ def _record(
         exit_code=_exit_code(code, signal, state),
         message=message,
         reason=waits if state.is_open else "",
-        native_ref=_reference(base, attempt, head),
+        native_ref=_reference(base, attempt, head, known.is_scrontab),
         action_key=next((key for key in keys if key), None),
         context=_context(parts, known),
     )
@@ -226,11 +233,11 @@ def _exit_code(code: str, signal: str, state: RunState) -> int | None:
     return int(code) if int(code) or state is RunState.SUCCEEDED else None
 
 
-def _reference(base: str, attempt: SlurmAttempt, head: PartGroup) -> str:
+def _reference(base: str, attempt: SlurmAttempt, head: PartGroup, is_scrontab: bool) -> str:
     part = next((part for part in head.parts if "[" not in part), base)
     ref = {"id": base, "part": part, "submit": attempt.first, "user": head.user, "name": head.name}
     ref |= {"dir": head.folder, "line": head.line[:1000], "account": head.account, "partition": head.partition}
-    ref |= {"array": head.parts != (base,)}
+    ref |= {"array": head.parts != (base,), **({"scrontab": True} if is_scrontab else {})}
     return json.dumps(ref, separators=(",", ":"))
 
 
@@ -377,6 +384,10 @@ class ClusterSnapshot:
 class SlurmPoller:
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection, self._reported = client, selection, ReportedRuns()
+        self._scrontab: set[str] = set()
+        """Ids of jobs of scrontab: accounting does not name them, and the queue no more once their line is gone."""
+        self._overdue_since: dict[str, datetime] = {}
+        """Attempt key of each of their tries that waits although its time has come -> since when."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         before, hours = datetime.now(UTC), self._client.options.history_hours
@@ -386,7 +397,9 @@ class SlurmPoller:
         since = was.until or now - hours * 3600
         until = was.window or (since + STEP_SECONDS if since + STEP_SECONDS < now - OVERLAP_SECONDS else 0)
         window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
-        seen = self.read(self._client.snapshot(window, _ids(open_runs)))
+        answer = self._client.snapshot(window, _ids(open_runs))
+        seen = self.read(answer)
+        self._scrontab |= parse.crontabs(answer).keys()
         seen.result.warnings |= dict.fromkeys(unreadable)
         self._add_runs(seen, window, open_runs)
         self._warn(seen)
@@ -433,16 +446,29 @@ class SlurmPoller:
                 continue
             is_runaway = not seen.queue_error and not job.is_in_queue
             native = self._selection.job_of(job.user, job.name)
-            context = RunContext(native, not seen.is_accounted, is_runaway, names)
+            is_scrontab = job.base in self._scrontab
+            tries = attempts(job.groups)
+            if is_scrontab:
+                tries = [replace(item, carried=()) for item in tries if job.has_read(item.own, window.since, requested)]
+            context = RunContext(native, not seen.is_accounted, is_runaway, is_scrontab, names)
             for group in job.groups:
                 if group.native not in parse.STATES:
                     seen.result.warn(
                         f'unknown state "{fields.masked_head(group.native, 60)}" of a job: shown as UNKNOWN'
                     )
-            for attempt in attempts(job.groups):
+            for attempt in tries:
                 record = run_record(job.base, attempt, context)
+                if record is not None and is_scrontab and record.started_at is None:
+                    record = self._overdue(record, seen.host.now)
                 if record is not None:
                     seen.result.add(record)
+
+    def _overdue(self, record: RunRecord, now: datetime) -> RunRecord | None:
+        """A try of scrontab that has not started: since when it waits for more than its time; None for one that waits
+        for that, is held, or was withdrawn with its line."""
+        if record.state not in (RunState.QUEUED, RunState.WAITING):
+            return None
+        return replace(record, queued_at=self._overdue_since.setdefault(record.attempt_key, now))
 
     def _jobs(self, seen: ClusterSnapshot, window: AccountingWindow) -> list[SlurmJob]:
         """By accounting and the queue."""
@@ -491,7 +517,7 @@ class SlurmPoller:
             seen.result.warn(f"accounting does not answer, so only jobs that slurmctld still knows are shown: {errors}")
         never = [run for run in seen.result.records.values() if "can never be satisfied" in run.message]
         if never:
-            names = ", ".join(f"{run.job} {run.period_key}" for run in never[:5])
+            names = ", ".join(f"{run.job} {run.period_key or run.attempt_key}" for run in never[:5])
             seen.result.warn(f"{len(never)} jobs will never run, as their dependency can never be satisfied: {names}")
 
 

@@ -25,7 +25,7 @@ timers() { # UNITS, separated by white space
   services=$1
   if [ -n "$names" ]; then
     mark "SET"
-    systemctl show --timestamp=unix -p Id,Unit,Description,TimersCalendar,TimersMonotonic,UnitFileState,ActiveState,FragmentPath -- $names 2>&1
+    systemctl show --timestamp=unix -p Id,Unit,Description,TimersCalendar,TimersMonotonic,RandomizedDelayUSec,RandomizedOffsetUSec,AccuracyUSec,UnitFileState,ActiveState,FragmentPath -- $names 2>&1
     services=$(systemctl show -p Unit -- $names 2>/dev/null | sed -n 's/^Unit=//p'; printf '%s\n' $services)
   fi
   services=$(printf '%s\n' $services | grep . | sort -u)

@@ -204,7 +204,8 @@ def _job(host: str, unit: str, timers: list[TimerUnit], answer: SystemdAnswer) -
     monotonic = [setting for timer in timers for setting in timer.monotonic]
     next_at = min((timer.next_at for timer in timers if timer.next_at), default=None)
     if calendar:
-        schedule = Schedule("systemd", "; ".join(calendar), answer.zone, "; ".join([*calendar, *monotonic]))
+        window, text = max(timer.window for timer in timers if timer.calendar), "; ".join([*calendar, *monotonic])
+        schedule = Schedule("systemd", "; ".join(calendar), answer.zone, text, window=window)
     else:
         schedule = Schedule("none", "", answer.zone, ", ".join(monotonic), next_at)
     command, path = (service.command, service.path) if service else ("", "")

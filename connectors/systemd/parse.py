@@ -7,9 +7,10 @@ sd-messages.h of systemd 252 (Debian 12).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from connectors.sdk.contract import ACTION_KEY
@@ -45,6 +46,16 @@ RESULTS = {
 }
 """systemd.exec(5), `$SERVICE_RESULT`."""
 
+DELAYS = ("RandomizedDelayUSec", "RandomizedOffsetUSec", "AccuracyUSec")
+"""systemd.timer(5): each adds to the time of `OnCalendar=`; the offset came with 258."""
+MAX_WINDOW = timedelta(days=7)
+SPANS = {
+    "y": 31_557_600, "month": 2_629_800, "w": 604_800, "d": 86_400, "h": 3_600, "min": 60, "s": 1, "ms": 1e-3,
+    "us": 1e-6,
+}  # fmt: skip
+"""systemd.time(7): seconds of each unit."""
+_SPAN = re.compile(rf"([0-9]+(?:\.[0-9]+)?)({'|'.join(SPANS)})(?![a-z])")
+
 
 @dataclass(frozen=True, slots=True)
 class TimerUnit:
@@ -57,6 +68,8 @@ class TimerUnit:
     active: bool
     """False: it starts nothing."""
     next_at: datetime | None
+    window: timedelta
+    """How much later than its calendar it may elapse: its random delay and offset, and its accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +152,8 @@ def timers(body: bytes, elapses: Mapping[str, datetime | None]) -> tuple[list[Ti
         settings = (setting for value in block.get("TimersCalendar", ()) if (setting := _setting(value)))
         calendar = tuple(setting.partition("=")[2] for setting in settings)
         is_active = _one(block, "ActiveState") == "active"
-        result.append(TimerUnit(unit, service, calendar, monotonic, is_active, elapses.get(unit)))
+        window = _sum_of_spans(_one(block, name) for name in DELAYS)
+        result.append(TimerUnit(unit, service, calendar, monotonic, is_active, elapses.get(unit), window))
     return result, skipped
 
 
@@ -155,6 +169,12 @@ def unlisted(loaded: str, files: str, elapses: Mapping[str, datetime | None]) ->
 def _setting(value: str) -> str:
     """ "OnCalendar=*-*-* 03:10:00" of "{ OnCalendar=*-*-* 03:10:00 ; next_elapse=… }"."""
     return value.strip().removeprefix("{").partition(" ; ")[0].strip()
+
+
+def _sum_of_spans(texts: Iterable[str]) -> timedelta:
+    """ "1h 30min" and "500ms" together, at most MAX_WINDOW."""
+    parts = (match for text in texts for match in _SPAN.findall(text))
+    return timedelta(seconds=min(MAX_WINDOW.total_seconds(), sum(float(count) * SPANS[unit] for count, unit in parts)))
 
 
 def services(body: bytes) -> dict[str, ServiceUnit]:

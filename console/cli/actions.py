@@ -45,6 +45,7 @@ from console.cli.requests import (
     send_action,
     wait_for_answer,
 )
+from console.cli.runs import job_to_change
 from console.domain.action import MANUAL_KIND, ActionDetailView, ActionHistoryEntry, ActionView, displayed_preview
 from console.domain.conf import parse_conf
 from console.domain.filter import JobFilter, matches_terms
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
 
 def run_rerun(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        view = reads.jobs.job(arguments.name)
+        view = job_to_change(reads, arguments.name, arguments)
     run_id = arguments.run or view.row.run_id
     if run_id is None:
         raise CommandError(Exit.NOT_FOUND, f"{view.row.name} has no run yet")
@@ -131,7 +132,7 @@ def send_step(arguments: argparse.Namespace, job: str, request: ActionRequest, n
 
 def run_start(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        job = reads.jobs.job(arguments.name).row
+        job = job_to_change(reads, arguments.name, arguments).row
     return send_step(
         arguments, job.name, ActionRequest(Verb.START, job_id=job.id, parameters=start_conf(arguments, job.kind))
     )
@@ -160,7 +161,7 @@ def run_verb(arguments: argparse.Namespace) -> int:
 
     verb = RUN_VERBS[arguments.command]
     with store_reader(arguments) as reads:
-        runs = {run.id: run for run in (_run_named(reads, name, verb) for name in arguments.names)}
+        runs = {run.id: run for run in (_run_named(reads, name, verb, arguments) for name in arguments.names)}
         now = reads.now()
     if len(runs) == 1:
         [run] = runs.values()
@@ -173,14 +174,14 @@ def run_verb(arguments: argparse.Namespace) -> int:
     return execute_plan(arguments, propose(), now, confirmation, again=propose)
 
 
-def _run_named(reads: Queries, name: str, verb: Verb) -> RunRow:
+def _run_named(reads: Queries, name: str, verb: Verb, arguments: argparse.Namespace) -> RunRow:
     """Raises CommandError, NotFound."""
     if name.isascii() and name.isdigit():
         try:
             return reads.runs.run(whole_number(name)).row
         except (NotFound, argparse.ArgumentTypeError):
             raise CommandError(Exit.NOT_FOUND, _no_such_run(reads, name, verb)) from None
-    view = reads.jobs.job(name)
+    view = job_to_change(reads, name, arguments)
     runs = [run for run in view.runs if run.attempts and run.ended is None] if verb is Verb.CANCEL else view.runs
     if not runs:
         what = "no active run" if verb is Verb.CANCEL else "no run yet"

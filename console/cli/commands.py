@@ -307,6 +307,7 @@ IMPLIED_VERBS = {
 
 SAME_COMMANDS = {
     "route test": "alert test",
+    "silence end": "silence expire",
     "tonight": "forecast tonight",
     "handover": "incident handover",
     "backfill": "plan backfill",

@@ -13,6 +13,7 @@ from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_result
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
+from console.cli.runs import named_job
 from console.store.errors import AmbiguousName, NotFound
 from console.text.cleaning import clean_line
 from console.text.suggestions import suggest_names
@@ -44,14 +45,14 @@ def _explain_job(arguments: argparse.Namespace, services: Sequence[str]) -> int:
 
     with fresh_store_reader(arguments) as reads:
         try:
-            reads.jobs.job(arguments.name)  # its near misses, before the heavy libraries are loaded
+            job = named_job(reads, arguments.name).row  # its near misses, before the heavy libraries are loaded
         except AmbiguousName:
             raise
         except NotFound as missed:
             near = (*suggest_names(arguments.name, services), *missed.near)
             raise NotFound(arguments.name, near, "headway job list") from None
         now = reads.now()
-    explanation = why_job(store_url_of(arguments), arguments.name)
+    explanation = why_job(store_url_of(arguments), job.id)
     return print_result(arguments, {**fields_of(explanation), "at": now}, reason_lines(explanation, now))
 
 

@@ -30,7 +30,6 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import Part, Table, ValueColumn, counted, print_message, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import (
-    by_urgency,
     critical_path_text,
     deadline_text,
     expected_text,
@@ -38,6 +37,7 @@ from console.cli.services import (
     with_case,
 )
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
+from console.control.services.order import by_urgency
 from console.control.services.risk import (
     ENOUGH_DAYS,
     ForecastScore,
@@ -83,7 +83,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
     def risk(service: ServiceView) -> str:
         return NO_FORECAST if service.risk is None else with_case(service, format_probability(service.risk))
 
-    pending = [service for service in by_urgency(services) if service.is_promised and service.delivered is None]
+    pending = [service for service in by_urgency(services, now) if service.is_promised and service.delivered is None]
     rows = table(
         pending,
         ValueColumn("service", lambda service: service.title, 12),
@@ -419,8 +419,11 @@ def _job_status(lane: TimelineLane, clock: Callable[[datetime | None], str]) -> 
     run = next((run for run in lane.job.runs if run.id == lane.run_id), None) if lane.job is not None else None
     due = run.due if run is not None else None
     bars = [bar for bar in lane.bars if bar.kind in (BarKind.RAN, BarKind.RUNS)]
-    if lane.state or not bars:
-        return [lane.state or "not started", clock(due), _bars_text(bars, clock)]
+    if lane.state:
+        return [lane.state, clock(due), _bars_text(bars, clock)]
+    due = min(filter(None, (due, lane.next_start)), default=None)
+    if not bars:
+        return ["not started", clock(due), ""]
     if due is not None and due <= bars[-1].start:
         later = [bar for bar in bars if bar.start >= due]
         return [f"{clock(due)} not started", clock(due), f"since then {_bars_text(later, clock)}"]

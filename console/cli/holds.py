@@ -22,6 +22,7 @@ from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
 from console.cli.requests import sending
+from console.cli.runs import job_to_change
 from console.domain.hold import HoldView, hold_length_fault
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
@@ -44,7 +45,7 @@ DEFAULT_HOLD = timedelta(hours=6)
 
 def run_hold(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        job = reads.jobs.job(arguments.name).row
+        job = job_to_change(reads, arguments.name, arguments).row
         held = next((hold for hold in reads.holds.list_holds() if hold.job_id == job.id), None)
         now = reads.now()
     if held is not None:

@@ -54,6 +54,7 @@ from console.domain.incident import (
     MemberView,
     PastRepair,
     member_errors,
+    members_by_time,
     sort_by_impact,
 )
 from console.domain.incident_record import CauseKind
@@ -87,7 +88,7 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
         ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
         ValueColumn("act by", lambda row: "closed" if row.closed else act_by_text(row.act_by, now)),
         ValueColumn("services", lambda incident: str(incident.services)),
-        ValueColumn("runs", lambda row: str(row.affected_runs) if row.closed is None else "–", drop=2),
+        ValueColumn("red or stale", lambda row: str(row.affected_runs) if row.closed is None else "–", drop=2),
         ValueColumn("owner", lambda incident: incident.owner or "–", drop=1),
         ValueColumn("acknowledged by", lambda incident: acknowledged_text(incident, now), drop=4),
     )
@@ -244,7 +245,7 @@ def _run_lines(view: IncidentView, now: datetime) -> list[str]:
     errors = member_errors(view)
     return [
         line
-        for member in view.members
+        for member in members_by_time(view)
         for line in _member_lines(member, errors.get((member.job_id, member.period_key), ""), now)
     ]
 
@@ -270,7 +271,7 @@ def _past_repair_lines(repair: PastRepair) -> list[str]:
 def _affected_service_line(service: AffectedServiceView, now: datetime, *, is_over: bool) -> str:
     act_by, deadline = service.act_by, clock_text(service.deadline, now)
     act = "" if is_over else f"act by {act_by_text(act_by, now)}" if act_by else "no act-by"
-    basis = f" · {service.basis.text}" if service.basis and not is_over else ""
+    basis = f" · {service.basis.path_text}" if service.basis and not is_over else ""
     return (
         f"  {service.title:<20} {timeliness_label(service.timeliness):<14} deadline {deadline}  {act}{basis}".rstrip()
     )

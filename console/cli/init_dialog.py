@@ -285,10 +285,10 @@ def _user_of(reference: Mapping[str, object]) -> str:
     return quote(unquote(urlsplit(dsn).username or "headway"))
 
 
-def print_commands(lines: Sequence[str]) -> None:
+def print_commands(heading: str, lines: Sequence[str]) -> None:
     """Each on one unfolded line, so that it can be copied."""
     if lines:
-        print_parts(["  To grant access:"])
+        print_parts([f"  {heading}"])
     for line in lines:
         print(f"    {clean(line)}")
 

@@ -39,6 +39,7 @@ from console.cli.runs import named_job, period_text, run_table, runs_on_date
 from console.domain import job
 from console.domain.filter import split_filter, state_hint
 from console.domain.finding import DetectionRule, FindingView, accept_command, rule_text
+from console.domain.history import timed_runs_text
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.run import RunView, evidence_text, proof_text
 from console.domain.service import timeliness_label
@@ -188,6 +189,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         *([f"not watched {view.unwatched_reason}"] if view.unwatched_reason else []),
         f"timeliness  {timeliness_label(row.timeliness)}{evidence}",
         f"schedule    {row.schedule or '–'}{f' as accepted; now {changed}' if changed else ''}",
+        *([f"warning     {view.schedule_fault}"] if view.schedule_fault else []),
         f"runs        {view.definition or '–'}",
         f"run as      {view.run_as or '–'}",
         f"evidence    {proof_text(view.proof)}",
@@ -227,7 +229,7 @@ def _duration_text(view: JobView) -> str:
         return f"{percentiles}: history ({counted(view.history_runs, 'run')})"
     if view.expected_s is not None:
         return f"{format_duration(view.expected_s)}: declared"
-    return f"no estimate ({counted(view.history_runs, 'run')})"
+    return f"no estimate: {timed_runs_text(view.history_runs)}"
 
 
 def edit_card(arguments: argparse.Namespace) -> int:
@@ -272,7 +274,7 @@ def run_findings(arguments: argparse.Namespace) -> int:
         hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(DetectionRule)}"
         raise CommandError(Exit.USAGE, f'unknown rule "{arguments.rule}"; {hint}')
     with fresh_store_reader(arguments) as reads:
-        job_id = reads.jobs.job(arguments.job).row.id if arguments.job else None
+        job_id = named_job(reads, arguments.job).row.id if arguments.job else None
         findings = reads.findings.list_findings(job_id, arguments.rule or "", arguments.all, arguments.limit)
         now = reads.now()
 

@@ -12,6 +12,7 @@ from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.output import Part, Table, ValueColumn, counted, print_result, table
 from console.cli.reader import fresh_store_reader
+from console.cli.runs import named_job
 from console.control.explain.lineage import LineageReach, runs_read_by_edge
 from console.domain.dependency import LineageJob, RunInput
 from console.domain.service import ServiceView, status_label
@@ -66,7 +67,7 @@ MAX_LINES = 40
 
 def run_lineage(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
-        reach = job_reach(reads, arguments.name, arguments.run)
+        reach = job_reach(reads, named_job(reads, arguments.name).row.id, arguments.run)
         runs = reads.lineage.latest_runs(reach.view.jobs) if arguments.reads else {}
     inputs = runs_read_by_edge(reach.view.edges, runs, {job.id: job.name for job in reach.view.jobs.values()})
     document = lineage_document(reach, arguments.up, arguments.down)
@@ -189,7 +190,7 @@ MAX_NAMED_JOBS = 20
 
 def run_blast(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
-        reach = job_reach(reads, arguments.name)
+        reach = job_reach(reads, named_job(reads, arguments.name).row.id)
     parts: list[Part] = [_blast_heading(reach)]
     if reach.services:
         parts += [[""], affected_service_table(reach.services, reach.now)]

@@ -422,6 +422,7 @@ def probe_selection(
 ) -> dict[str, str]:
     """Probes every selected system and prints the results, with the commands that grant what is missing; key -> why it
     cannot be watched. Adds to `zones` each time zone that is not UTC."""
+    from connectors.sdk.errors import AccessRefused
     from connectors.sdk.secrets import SecretStore
     from console.diagnosis.probes import probe_systems
 
@@ -447,7 +448,8 @@ def probe_selection(
             granted = [text for text in notes if _without_fix(text, commands) != text]
             for text in (*result.text, *(granted if commands else notes)):
                 _print_faults(_without_fix(text, commands), "    ")
-            print_commands(commands)
+            is_refused = result.verdict == AccessRefused.kind  # its login may be mistyped, or not exist yet
+            print_commands("If this login does not exist yet:" if is_refused else "To grant access:", commands)
             left_out = [text for text in notes if text not in granted] if commands else []
             print_parts(["  This does not grant:"] if left_out else [])
             for text in left_out:

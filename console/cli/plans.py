@@ -29,6 +29,7 @@ from console.cli.plan_draft import (
 from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
+from console.cli.runs import job_to_change, named_job
 from console.domain.action import preview_notes
 from console.domain.filter import JobFilter
 from console.domain.ids import incident_name
@@ -181,7 +182,7 @@ def list_native_backfills(arguments: argparse.Namespace) -> int:
     """Lists the schedulers' own backfills, of a job or of all systems that have them; the exit code."""
     with store_reader(arguments) as reads:
         if arguments.name:
-            row = reads.jobs.job(arguments.name).row
+            row = named_job(reads, arguments.name).row
             targets = [(row.system, row.id, "job")]
         else:
             targets = list(_systems_with_backfills(reads))
@@ -251,7 +252,7 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     if change is None and arguments.last < arguments.first:
         raise CommandError(Exit.USAGE, f"--to {arguments.last} is before --from {arguments.first}")
     with store_reader(arguments) as reads:
-        row, now = reads.jobs.job(arguments.name).row, reads.now()
+        row, now = job_to_change(reads, arguments.name, arguments).row, reads.now()
     if change is not None or arguments.native:
         request = ActionRequest(Verb.BACKFILL, job_id=row.id, parameters=_native_request(arguments, change))
         return send_step(arguments, row.name, request)

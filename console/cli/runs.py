@@ -51,22 +51,32 @@ if TYPE_CHECKING:
 
 
 def run_runs(arguments: argparse.Namespace) -> int:
-    """A single plain word is the name of a job, and an unknown one is an error. Anything else is a filter."""
+    """A single plain word is the number of a run or the name of a job, and an unknown one is an error. Anything else is
+    a filter."""
     with fresh_store_reader(arguments) as reads:
         now, view = reads.now(), saved_view("runs", arguments.view, reads)
         terms = [*split_filter(view.filter), *arguments.filter]
         filters = job_filter(terms, now, arguments.problems or view.problems)
-        is_job = arguments.view is None and len(terms) == 1 and filters == JobFilter(terms=(terms[0],))
-        if is_job:
-            runs = reads.runs.list_runs(_job_id(terms[0], reads), arguments.limit)
+        is_name = arguments.view is None and len(terms) == 1 and filters == JobFilter(terms=(terms[0],))
+        numbered = _numbered_run(terms[0], reads) if is_name else []
+        if is_name:
+            runs = numbered or reads.runs.list_runs(_job_id(terms[0], reads), arguments.limit)
         else:
             refuse_unknown_fields(terms, reads)
             runs = reads.run_table.runs_first_page(filters, view.sort or "age", arguments.limit)
-    return print_result(arguments, runs, run_table(runs, now, with_job=not is_job))
+    return print_result(arguments, runs, run_table(runs, now, with_job=bool(numbered) or not is_name))
+
+
+def _numbered_run(typed: str, reads: Queries) -> list[RunRow]:
+    """The run with this number; empty without one."""
+    try:
+        return [reads.runs.run(whole_number(typed)).row]
+    except (NotFound, argparse.ArgumentTypeError):
+        return []
 
 
 def named_job(reads: Queries, typed: str) -> JobView:
-    """The job of this name, or the only one whose name contains it. For commands that only read."""
+    """The job of this name, or the only one whose name contains it."""
     try:
         return reads.jobs.job(typed)
     except NotFound as error:
@@ -74,6 +84,12 @@ def named_job(reads: Queries, typed: str) -> JobView:
         if len(holding) != 1:
             raise
         return reads.jobs.job(holding[0])
+
+
+def job_to_change(reads: Queries, typed: str, arguments: argparse.Namespace) -> JobView:
+    """As `named_job` where a person confirms the action. With --yes nobody reads the full name: a part of it may become
+    that of another job, and does not suffice."""
+    return reads.jobs.job(typed) if arguments.yes else named_job(reads, typed)
 
 
 def _job_id(name: str, reads: Queries) -> int:
@@ -87,8 +103,8 @@ def _job_id(name: str, reads: Queries) -> int:
 
 
 def period_text(run: RunRow) -> str:
-    """Its planned start; the period key of a run without one."""
-    return stamp(run.planned) if run.planned else period(run.period_key)
+    """Its planned start, with its partition; the period key of a run without one."""
+    return run.period_text(stamp, period)
 
 
 def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:
@@ -100,7 +116,7 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
 
     def message(run: RunRow) -> str:
         first_line = next(iter((run.message or clocked(run.reason, run.period)).splitlines()), "")
-        return (first_line or run.partial_input)[:60]
+        return first_line or run.partial_input
 
     columns: list[ValueColumn[RunRow]] = [
         ValueColumn("job", lambda run: run.job, 24, middle=True),

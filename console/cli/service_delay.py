@@ -56,6 +56,9 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
         return
     if (forecast := forecast_text(view, now)) != "–":
         yield f"forecast  {forecast}"
+    if breakdown.unscheduled:
+        yield f"usually   unknown: no start of {breakdown.unscheduled} is known"
+        return
     if not breakdown.parts:
         yield "path      no critical path is known for that date"
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import partial
@@ -25,6 +25,7 @@ from console.cli.output import (
     PLAIN,
     Table,
     ValueColumn,
+    counted,
     print_message,
     print_page,
     print_result,
@@ -33,12 +34,14 @@ from console.cli.output import (
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import request_answer
 from console.control.explain.timeline import TimelineLane
+from console.control.services.order import by_urgency
+from console.domain.history import EstimateKind, timed_runs_text
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
 from console.domain.probability import format_percent, format_risk
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
 from console.domain.reason import reasons_text
-from console.domain.service import ServiceView, Timeliness, instance_name, is_unverified, status_label, unverified_text
+from console.domain.service import ServiceView, instance_name, later_text, status_label, unverified_text
 from console.engine.api.documents import service_document, services_on
 from console.engine.api.requests import ExtendDeadline
 from console.text.cleaning import clean_line
@@ -126,7 +129,6 @@ def agreement_text(attainment: Attainment) -> str:
 
 
 CERTAIN = 0.995
-FAR_DAYS = datetime.max.replace(tzinfo=UTC)
 
 
 def run_services(arguments: argparse.Namespace) -> int:
@@ -142,7 +144,7 @@ def run_services(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         return print_result(arguments, document, service_table(services, now, is_old))
     share_service_zone({services[0].zone})
-    lines = [*_service_lines(services[0], now), *attainment_lines(attainment[0])]
+    lines = [*service_lines(services[0], now), *attainment_lines(attainment[0])]
     shown = service_table(instances or services, now, is_old)
     return print_page(arguments, document if instances else document[0], shown, lines)
 
@@ -175,7 +177,7 @@ def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool =
         return lambda service: text(service) if service.is_promised else "–"
 
     return table(
-        by_urgency(services),
+        by_urgency(services, now),
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("tier", lambda service: str(service.tier), drop=5),
         ValueColumn("timeliness", lambda service: status_label(service, is_old)),
@@ -203,25 +205,9 @@ def _cause_cell(service: ServiceView, now: datetime) -> str:
     clock = partial(clock_text, near=now)
     if service.is_promised and (service.problem or service.cause):
         return service.problem.text(clock) if service.problem else service.cause
-    text = unverified_text(service, clock) if service.is_promised else reasons_text(service.reasons, clock)
-    return text or "–"
-
-
-def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
-    """Services that need a person first, then those without an estimate; each by act-by time, then deadline."""
-    return sorted(services, key=_urgency_key)
-
-
-def _urgency_key(service: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
-    is_estimated = service.timeliness != Timeliness.NO_ESTIMATE and not is_unverified(service)
-    is_known = service.delivered is not None or is_estimated
-    return (
-        not service.needs_a_person,
-        service.act_by or FAR_DAYS,
-        is_known,
-        service.deadline if service.is_promised else FAR_DAYS,
-        service.name,
-    )
+    if not service.is_promised:
+        return reasons_text(service.reasons, clock) or "–"
+    return unverified_text(service, clock) or later_text(service, clock) or "–"
 
 
 def deadline_text(service: ServiceView, now: datetime) -> str:
@@ -281,7 +267,7 @@ def acknowledged_text(service: ServiceView | IncidentRow, now: datetime) -> str:
     return f"{service.acknowledged_by}{until}" if service.acknowledged_by else ""
 
 
-def _service_lines(service: ServiceView, now: datetime) -> list[str]:
+def service_lines(service: ServiceView, now: datetime) -> list[str]:
     return [
         "",
         f"business date  {service.business_date}",
@@ -292,12 +278,17 @@ def _service_lines(service: ServiceView, now: datetime) -> list[str]:
         f"runbook        {service.runbook or '–'}",
         f"why            {reasons_text(service.reasons, partial(clock_text, near=now)) or '–'}",
         f"critical path  {critical_path_text(service) or '–'}",
-        *(
-            f"estimate       {source.get('job')}: {source.get('source')}"
-            f" ({source.get('runs')} run{'s' * (source.get('runs') != 1)})"
-            for source in service.sources
-        ),
+        *(f"estimate       {_estimate_text(source)}" for source in service.sources),
     ]
+
+
+def _estimate_text(source: Mapping[str, object]) -> str:
+    """ "load_orders: history (60 runs)", "load_orders: no estimate (1 successful run with a duration)"."""
+    kind, runs = str(source.get("source")), source.get("runs")
+    count = runs if isinstance(runs, int) else 0
+    if kind == EstimateKind.NONE:
+        return f"{source.get('job')}: no estimate ({timed_runs_text(count)})"
+    return f"{source.get('job')}: {kind} ({counted(count, 'run')})"
 
 
 def run_extend(arguments: argparse.Namespace) -> int:

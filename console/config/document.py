@@ -117,11 +117,14 @@ class ConfigDocument:
 
     def folder(self, key: tuple[str, ...]) -> Path:
         """The folder of the file that the table came from, for relative paths in it."""
-        return self._locate(key)[0].absolute().parent
+        return self._file(key).absolute().parent
+
+    def _file(self, key: tuple[str, ...]) -> Path:
+        return next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
 
     def _locate(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
         """File, line, and the key as counted there: lists of tables continue across files."""
-        file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
+        file = self._file(key)
         if len(key) > 1 and key[0] in LISTS:
             key = (key[0], str(int(key[1]) - self.before.get((key[0], file), 0)), *key[2:])
         return file, self.find_line(self.texts.get(file, ""), key), key
@@ -241,9 +244,10 @@ def _value_fix(line: str) -> str:
         bare = next((part for part in parts if not _is_toml_value(part)), "")
         return f'Fix: write "{bare}".' if bare else "Fix that line."
     key, value = match["key"], match["value"]
+    if value in _YAML_BOOLEANS:
+        return f"Fix: write {_YAML_BOOLEANS[value]} if {key} takes true or false, else one of its texts in quotes."
     written = _BOOLEANS.get(value, f'"{value}"')
-    switch = f", or {_YAML_BOOLEANS[value]} if it takes true or false" if value in _YAML_BOOLEANS else ""
-    return f"Fix: write {key} = {written}{switch}."
+    return f"Fix: write {key} = {written}."
 
 
 def _is_toml_value(text: str) -> bool:

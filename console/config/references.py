@@ -6,7 +6,7 @@ system or a job is added: until then it is a warning of `headway check`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from connectors.sdk.states import Capability
@@ -29,8 +29,9 @@ class _Names:
         self.document = document
         self.reading = reading
 
-    def declared(self, kind: str) -> list[str]:
-        return list(TIERS) if kind == "tier" else list(self.document.get(f"{kind}s", {}))
+    def declared(self, kind: str) -> Collection[str]:
+        """The names of a kind; membership costs the same for any number of them."""
+        return TIERS if kind == "tier" else self.document.get(f"{kind}s", {}).keys()
 
     def check_name(self, kind: str, name: Any, key: Key) -> None:
         """Reports a name that is not declared; a value of another type names nothing."""

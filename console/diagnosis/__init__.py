@@ -16,6 +16,7 @@ STORE_CHECKS: tuple[Check, ...] = (store.access, store.config_in_use, store.unve
 CONFIG_CHECKS: tuple[Check, ...] = (
     config.job_names,
     config.schedules,
+    config.schedule_faults,
     config.patterns,
     config.calendars,
     config.preferences,

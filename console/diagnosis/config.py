@@ -74,6 +74,12 @@ def schedules(installation: Installation) -> Iterator[Problem]:
     yield from (Problem(Level.PROBLEM, "schedule", text) for text in installation.read_store(contradicted) or ())
 
 
+def schedule_faults(installation: Installation) -> Iterator[Problem]:
+    """Yields a note for each job of the store by whose schedule no start is expected."""
+    faults = installation.read_store(lambda reads: reads.jobs.schedule_faults()) or {}
+    yield from (Problem(Level.NOTE, name, fault) for name, fault in faults.items())
+
+
 def unverified_names(installation: Installation) -> Iterator[Problem]:
     """Yields a note with the systems whose job names cannot be verified: the store has no inventory of them."""
     systems = {name.partition("/")[0] for name in _named_jobs(installation.config)} & installation.config.systems.keys()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from connectors.sdk.secrets import SecretStore
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
-from console.config.paths import NoStore, known_store, store_url
+from console.config.paths import NoStore, known_store, store_of, store_url
 from console.store.errors import StoreError, StoreMissing, StoreOutdated
 from console.store.queries import open_queries
 
@@ -94,9 +94,14 @@ class Installation:
 
     @cached_property
     def _store(self) -> str | NoStore:
-        """The URL or path of the store, or the reason that there is none: a command that fails runs once too."""
+        """The URL or path of the store, or the reason that there is none: a command that fails runs once too. The files
+        of a valid config, which may name thousands of systems, are not parsed again."""
         try:
-            return known_store(self.named_store, "--store") if self.named_store else store_url(self.path)
+            if self.named_store:
+                return known_store(self.named_store, "--store")
+            if self.faults:
+                return store_url(self.path)
+            return store_of(self.config.estate.model_dump(exclude_unset=True), self.path)
         except NoStore as reason:
             return reason
 

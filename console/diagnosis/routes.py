@@ -22,7 +22,7 @@ from console.domain.ids import micros
 from console.domain.message import Lines, Message
 from console.engine.notify.alertmanager import alertmanager_fault, is_alertmanager
 from console.engine.notify.mail import MailThread, send_mail
-from console.engine.notify.on_call import CALENDAR_ERRORS, error_text, read_calendar_of
+from console.engine.notify.on_call import CALENDAR_ERRORS, READS_AT_ONCE, error_text, read_calendar_of
 from console.engine.notify.outbox import send_unstored
 from console.engine.notify.paging import Page, PageAction, is_pager, silent_fault
 from console.engine.notify.responses import page_at_service, read_key_fault
@@ -116,7 +116,8 @@ def probe_rotas(config: Config, secrets: SecretStore) -> list[ProbeResult]:
         further = [f"and without {len(left_out) - EVENTS_NAMED} more"] if len(left_out) > EVENTS_NAMED else []
         return ProbeResult(title, "ok", "", notes=(*notes, *further))
 
-    return [guarded(f"rota {name}", secrets, partial(probe, name)) for name in config.rotas]
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        return list(pool.map(lambda name: guarded(f"rota {name}", secrets, partial(probe, name)), config.rotas))
 
 
 def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.domain.alert import NOTHING_NOTIFIED, TECHNICAL, AlertKind, NotifiedIncident, SuppressionFacts
@@ -65,6 +66,15 @@ class ServiceVerdict:
         return self.service, self.business_date
 
 
+class PathRead(NamedTuple):
+    """The run of one job that a service reads."""
+
+    run: int = 0
+    """Of a submission: the id of the run; 0 without one, and for other services."""
+    due: datetime | None = None
+    """When its clock starts the run; None once that has begun, or without a clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceDayVerdict(ServiceVerdict):
     """One service on one business date, as judged now; a bad delivery is the first of its reasons."""
@@ -103,8 +113,8 @@ class ServiceDayVerdict(ServiceVerdict):
     """The instance of an end-to-end service; `service` ends in it."""
     awaits: tuple[str, ...] = ()
     """Checks that are still pending after all its jobs."""
-    runs: tuple[int, ...] = ()
-    """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
+    reads: tuple[PathRead, ...] = ()
+    """By job of `path`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,12 +201,14 @@ class RunFacts:
     ends: tuple[tuple[datetime, RunState], ...] = ()
     """End and state of every ended attempt, oldest first, if more than one has started; else empty."""
     period_kind: PeriodKind = PeriodKind.INSTANT
-    """The meaning of its period key."""
+    """The meaning of its period: of its key where it has no name."""
+    own_period: str = ""
+    """The period that its source names, where its key is the due start that it answers."""
 
     @property
     def period_name(self) -> str:
         """The period as its source names it; empty where its key is an instant, or only its own id."""
-        return self.period_key if self.period_kind is PeriodKind.NAME else ""
+        return self.own_period or (self.period_key if self.period_kind is PeriodKind.NAME else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,11 @@ class EstimateKind(StrEnum):
         return cls.NONE
 
 
+def timed_runs_text(count: int) -> str:
+    """Names what an estimate counts: "1 successful run with a duration"."""
+    return f"{count} successful run{'s' * (count != 1)} with a duration"
+
+
 @dataclass(frozen=True, slots=True)
 class EstimateBasis:
     """The data that a figure is estimated from."""
@@ -170,6 +175,12 @@ class EstimateBasis:
             case EstimateKind.PEERS:
                 return f"{self.count} peer jobs"
         return "no estimate"
+
+    @property
+    def path_text(self) -> str:
+        """As `text`, of several jobs, whose weakest basis it is."""
+        is_history = self.kind is EstimateKind.HISTORY
+        return f"history (at least {self.count} runs of each job)" if is_history else self.text
 
     @classmethod
     def from_json(cls, data: object) -> EstimateBasis:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -226,6 +226,10 @@ class AffectedServiceView(ServiceEstimate):
         return "" if bad is None else "partial" if bad.partial else "stale"
 
 
+ROLE_LABELS = {"root": "root cause", "red": "failed too", "threatened": "at risk", "closing": "closes it"}
+"""Roles that pages print in other words."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemberView:
     """A run of an incident, with its role."""
@@ -283,8 +287,13 @@ class MemberView:
 
     @property
     def role_label(self) -> str:
-        """Its present role as reports and commands print it: "root cause", "at risk"."""
-        return {"root": "root cause", "threatened": "at risk"}.get(self.present_role, self.present_role)
+        """Its present role as pages print it: "root cause", "at risk"."""
+        return ROLE_LABELS.get(self.present_role, self.present_role)
+
+    @property
+    def at(self) -> datetime | None:
+        """The instant of its state: its end, else its start, else that of its period."""
+        return self.ended or self.started or self.period
 
     @property
     def error(self) -> str:
@@ -389,6 +398,11 @@ def step_refusal(preview: Mapping[str, Any], verb: Verb = Verb.RERUN, safety: st
         return str(preview["refused"])
     never = (safety or str(preview.get("safety", ""))) == Safety.NEVER
     return NEVER_RERUN if never and verb is Verb.RERUN else ""
+
+
+def members_by_time(view: IncidentView) -> list[MemberView]:
+    """Its runs as pages list them: by the instant of their state, oldest first; those without one last."""
+    return sorted(view.members, key=lambda member: member.at or datetime.max.replace(tzinfo=UTC))
 
 
 def open_steps(view: IncidentView) -> list[MemberView]:

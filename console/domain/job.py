@@ -150,6 +150,8 @@ class JobView:
     """Oldest first, of the dates whose runs are deleted."""
     changed_schedule: str = ""
     """Its schedule at the source, if that changed and is not accepted."""
+    schedule_fault: str = ""
+    """Why no start is expected by its schedule at the source; empty if starts are, or if it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,6 +338,8 @@ class PlanStepView(StartedStep):
     ended: datetime | None
     run_state: str = ""
     """Of its run now; empty without one."""
+    is_judged: bool = False
+    """True if the last evaluation has seen its run as it is now."""
     saves_by: datetime | None = None
     """When the last service that it saves was expected at the plan's start."""
     saves: tuple[tuple[str, str], ...] = ()
@@ -482,10 +484,11 @@ class PlanView(StartedPlan):
 
     @property
     def planned_end(self) -> datetime | None:
-        """When the last of its services was expected at its start; None once one of its runs has begun, which their
-        forecasts include."""
+        """When the last of its services was expected at its start; None once one of its runs has ended, or has begun
+        and the forecasts include it."""
         sent = [step for step in self.steps if step.verb not in (WAIT, *HOLD_VERBS)]
-        if any(step.state not in ("planned", "requested") or step.run_state in _BEGUN for step in sent):
+        is_included = (step.is_judged and step.run_state in _BEGUN for step in sent)
+        if any(is_included) or any(step.state not in ("planned", "requested") for step in sent):
             return None
         return max((step.saves_by for step in self.steps if step.saves_by is not None), default=None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -18,6 +18,7 @@ from types import NoneType
 from typing import Any, ClassVar, get_args, get_type_hints
 
 from connectors.sdk.states import RunState
+from console.domain.history import timed_runs_text
 from console.domain.ids import incident_name, utc_minute
 from console.domain.probability import format_risk
 from console.domain.text import At, Clock, Text, filled, joined, render
@@ -213,6 +214,21 @@ class LateBecause(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class LaterRisk(Reason):
+    """The first later business date in danger, behind the displayed one."""
+
+    deadline: datetime
+    timeliness: str
+    p_late: float | None = None
+    """None where a repair is awaited, or without a forecast."""
+
+    @property
+    def text(self) -> Text:
+        known = self.timeliness.replace("_", " ") if self.p_late is None else format_risk(self.p_late, is_short=True)
+        return "next: ", At(self.deadline), f", {known}"
+
+
+@dataclass(frozen=True, slots=True)
 class ForecastDistrusted(Reason):
     """Earlier forecasts of the service were wrong too often."""
 
@@ -257,7 +273,7 @@ class NoEstimate(Reason):
             return f"{self.job} is held (", *self.held, ")"
         if self.runs is None:
             return (f"{self.job} starts neither by the clock nor after another job",)
-        return (f"{self.job} has {self.runs} run{'s' * (self.runs != 1)}, an estimate needs {self.needed}",)
+        return (f"{self.job} has {timed_runs_text(self.runs)}, an estimate needs {self.needed}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +374,36 @@ class NativeStart(Reason):
     def consequence(self) -> str:
         last = self.is_last and self.effect is StartEffect.RERUN_AFTER
         return f"{_EFFECTS[StartEffect.LAST_IN_TIME]}, {_EFFECTS[self.effect]}" if last else _EFFECTS[self.effect]
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition(Reason):
+    """The next start of a job to repair by its own schedule, and how often it failed in a row."""
+
+    job: str
+    starts: datetime | None = None
+    """None without a start that comes in time for the repair."""
+    failures: int = 0
+    """0 unless it failed more than once."""
+
+    def as_of(self, now: datetime) -> Repetition:
+        """The repetition without a start that has passed."""
+        return replace(self, starts=None) if self.starts is not None and self.starts <= now else self
+
+    @property
+    def facts(self) -> Text:
+        """ "starts by itself 10:34, failed 7 times in a row"."""
+        failed: Text = (f"failed {self.failures} times in a row",) if self.failures else ()
+        return joined(filter(None, [_at("starts by itself ", self.starts), failed]), ", ")
+
+    @property
+    def predicate(self) -> Text:
+        """The facts, and that a restart alone has not helped."""
+        return *self.facts, *([": a restart alone has not helped"] if self.failures else [])
+
+    @property
+    def text(self) -> Text:
+        return f"{self.job} ", *self.predicate
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +41,8 @@ class RunRow:
     reason: Text = ()
     partial_input: str = ""
     """Its partial input; empty if none was."""
+    period_name: str = ""
+    """The partition or region that it runs; empty without one."""
 
     def report(self, clock: Clock) -> str:
         """The message of its scheduler, else its reason."""
@@ -56,6 +59,10 @@ class RunRow:
         """The instant of its period; its start if it had ended by then, because its schedule was changed."""
         is_moved = self.period is not None and self.ended is not None and self.ended < self.period
         return self.started if is_moved else self.period
+
+    def period_text(self, stamp: Callable[[datetime], str], key: Callable[[str], str]) -> str:
+        """Its planned start and its partition, if any; the period key of a run without a planned start."""
+        return f"{stamp(self.planned)} {self.period_name}".rstrip() if self.planned else key(self.period_key)
 
     @property
     def is_red(self) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from console.domain.reason import BadDelivery, FinishExpected, OutOfReach, Reason
+from console.domain.reason import BadDelivery, FinishExpected, LaterRisk, OutOfReach, Reason, reasons_text
 from console.domain.text import Clock, Title, render
 
 
@@ -139,6 +139,11 @@ def unverified_text(service: ServiceView, clock: Clock) -> str:
     return "" if target is None else render(target.text, clock)
 
 
+def later_text(service: ServiceView, clock: Clock) -> str:
+    """The first later date in danger: "next: Tue 11:00, 36 % risk"; empty without one."""
+    return reasons_text((reason for reason in service.reasons if isinstance(reason, LaterRisk)), clock)
+
+
 def waits_for_polls(service: ServiceView) -> bool:
     """True if polls of the system that it still needs are paused."""
     return any(isinstance(reason, OutOfReach) and reason.paused_until is not None for reason in service.reasons)
@@ -259,6 +264,8 @@ class ServiceView(ServiceEstimate):
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     acknowledged_until: datetime | None = None
+    is_later: bool = False
+    """True on a date after the present one, of which nothing is pending."""
 
     @property
     def last_chance(self) -> datetime:

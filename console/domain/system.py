@@ -105,11 +105,12 @@ class TargetView:
 
     @property
     def budget(self) -> str:
-        """ "3 a poll, 12 a minute; 4812 of 5000 left"."""
+        """ "3 in the last poll, 12 a minute over 10 minutes; 4812 of 5000 left"."""
         if self.requests is None:
             return "not counted: nothing leaves this machine for it" if self.last_ok is not None else ""
         allowed = f"; {self.allowed}" if self.allowed else ""
-        return f"{self.requests} a poll, {self.requests_minute or 0:.0f} a minute{allowed}"
+        rate = f"{self.requests_minute or 0:.0f} a minute over 10 minutes"
+        return f"{self.requests} in the last poll, {rate}{allowed}"
 
     @property
     def whole_error(self) -> str:

@@ -53,6 +53,10 @@ class TimelineJob:
     """Of the present night: the open incident's root without which it does not start."""
     expected: datetime | None = None
     """Forecast of its end."""
+    next_start: datetime | None = None
+    """Of the present night: its next start, as tables of jobs have it."""
+    due: datetime | None = None
+    """Forecast: when its clock starts the run that the service reads; None once that has begun."""
 
 
 @dataclass(frozen=True, slots=True)

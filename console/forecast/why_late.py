@@ -10,7 +10,7 @@ import numpy as np
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.pools import slot_text
-from console.domain.history import NO_HISTORY, EstimateKind
+from console.domain.history import NO_HISTORY, EstimateKind, timed_runs_text
 from console.domain.probability import format_percent
 from console.domain.settings import JobPool
 from console.domain.text import At, Text, joined
@@ -222,9 +222,9 @@ def _wide_spread_of_peers(index: EstateIndex, point: NightPoint, name: str) -> I
     if known.source is not EstimateKind.PEERS or known.takes is None:
         return
     if point.phase is not JobPhase.DONE and point.takes:
-        runs, usual = f"{known.runs} run{'s' * (known.runs != 1)}", format_duration(known.takes.p50)
         cost = (known.takes.p95 - known.takes.p50).total_seconds() + MIN_SECONDS
-        yield (f"{name} has {runs}; its {known.peers} peer jobs take {usual}",), cost
+        peers = f"its {known.peers} peer jobs take {format_duration(known.takes.p50)}"
+        yield (f"{name} has {timed_runs_text(known.runs)}; {peers}",), cost
 
 
 def _start_before_upstreams(night: _Night, name: str, job: int) -> Iterator[CostedReason]:

@@ -121,6 +121,7 @@ def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: i
         period_key=key[1],
         period_us=period_us,
         period_kind=PeriodKind.INSTANT.value,
+        period_name="",
         sort_us=period_us,
         business_date=run.business_date.isoformat(),
         state=run.state.value,

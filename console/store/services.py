@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import date
-from itertools import zip_longest
+from itertools import chain, repeat
 from typing import Any
 
-from console.domain.decision import ServiceDayVerdict
+from connectors.sdk.records import instant_key
+from console.domain.decision import PathRead, ServiceDayVerdict
 from console.domain.estate import LastVerdict
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
@@ -195,8 +196,12 @@ def _job_forecast(job: JobForecast) -> dict[str, object]:
 
 
 def _sources(day: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
-    for estimate, run in zip_longest(day.sources, day.runs):
-        yield {**_estimate(estimate, names), **({"run": run} if run else {})}
+    for estimate, read in zip(day.sources, chain(day.reads, repeat(PathRead())), strict=False):
+        yield {
+            **_estimate(estimate, names),
+            **({"run": read.run} if read.run else {}),
+            **({"due": instant_key(read.due)} if read.due is not None else {}),
+        }
 
 
 def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str, object]:

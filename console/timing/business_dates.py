@@ -52,9 +52,10 @@ def assign_periods(
     stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
     period back; else it was started by hand and has its own key, "start:<instant>". `waiting`: native id -> keys of
     periods that are known to have no start. Any other may have been filled, unobserved, at its own time: a start in the
-    second half of it, or of its day, is by hand. Repeated records keep their period, and what executes another attempt
-    again has that one's. Records with an action key stay as they are: the store knows which run the action repairs. At
-    most one start per period, in whatever order polls bring them, gives the same periods.
+    second half of it, or of its day, is by hand unless its schedule allows that delay. Repeated records keep their
+    period, and what executes another attempt again has that one's. Records with an action key stay as they are: the
+    store knows which run the action repairs. At most one start per period, in whatever order polls bring them, gives
+    the same periods.
 
     `may_start_early`: as `ConnectorKind` has it; a start within EARLIEST_START before an instant then fulfils that one.
     `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
@@ -135,15 +136,21 @@ def _accepted_instants(
 def _fulfilled_by(
     schedule: Schedule, started: datetime, waiting: Collection[str], may_start_early: bool
 ) -> Iterator[datetime]:
-    """The instants that this start may fulfil, best first: one just ahead of it, and the last one before it."""
-    instant = last_instant(schedule, started + SLACK)
+    """The instants that this start may fulfil, best first: one just ahead of it, and the last one before it. If its
+    source names its next start, those in `waiting` are instants too, whatever the expression says."""
+    until = started + SLACK
+    instant = last_instant(schedule, until)
+    if schedule.next_at is not None:
+        instants = (instant, *map(_instant_of, waiting))
+        instant = max((at for at in instants if at is not None and at <= until), default=None)
     if instant is not None and instant > started:
         yield instant
         instant = last_instant(schedule, instant - TICK)
     before = instant
     if before is not None:
         latest = min(LATEST_START, _period_after(schedule, before))
-        if started - before > (latest if instant_key(before) in waiting else max(_RARE, latest / 2)):
+        unobserved = max(_RARE, latest / 2, schedule.window)
+        if started - before > (latest if instant_key(before) in waiting else unobserved):
             before = None
     if not may_start_early or is_interval(schedule):
         ahead = None

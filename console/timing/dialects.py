@@ -30,6 +30,9 @@ Kubernetes    The expression in the CronJob's zone: every job skips a gap and ru
               robfig/cron 3.0.1, which Kubernetes reads it with).
 GitHub        A time in the gap runs right after it, of one that comes twice the first counts (an assumption; not lived
               here).
+Snowflake     `L` is the last day of the month, `5L` its last Friday. Every job skips a gap and runs twice in an
+              overlap; day of month and day of week are an OR unless one of them begins with `*` (by its documentation).
+DbtCloud      Always UTC; `L` is the last day of the month (by its documentation).
 Databricks    Quartz (CronExpression of 2.3, by its documentation): seconds first, weekdays from 1 for Sunday, ranges
               that run on past their end, `L`, `LW`, `6L`, `6#3`. The change of clocks is as for GitHub. Years, `15W`
               and `L-3` are not expanded here.
@@ -37,7 +40,8 @@ Systemd       `OnCalendar=` of a timer (`systemd_calendar`), in its own zone whe
               A time in the gap is left out, of one that comes twice the first counts. A timer that counts from boot
               or from its last run has no clock but a cadence.
 MySQLEvents   The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the zone of
-              the event. The change of clocks is as for systemd (not lived here).
+              the event. A time in the gap runs right after it (TIME_to_gmt_sec of tztime.cc), of one that comes twice
+              the first counts.
 PgAgent       The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
               A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
               (pga_next_schedule of pgagent--4.2.sql).
@@ -52,14 +56,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import merge
 from itertools import groupby
-from typing import Self
+from typing import ClassVar, Self
 
 from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
 
 from connectors.sdk.cron_syntax import DAYS, MONTHS, NICKNAMES, croniter_hours, croniter_steps, single_steps
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
-from console.timing.zones import after_gap, local_readings, zone_of
+from console.timing.zones import after_gap, instant_at, local_readings, zone_of
 
 _HOURS = timedelta(hours=3)
 """More than a clock change moves."""
@@ -108,6 +112,9 @@ class EveryReading(DialectClock):
 class CronsimClock(DialectClock):
     """Five fields, read and stepped by cronsim."""
 
+    has_last_days: ClassVar[bool] = False
+    """True if its scheduler reads `L` in the days."""
+
     @classmethod
     def read(cls, text: str, zone: str) -> Self:
         return cls._of(NICKNAMES.get(text.lower(), text), zone)
@@ -115,7 +122,7 @@ class CronsimClock(DialectClock):
     @classmethod
     def _of(cls, fields: str, zone: str) -> Self:
         parts = fields.split()
-        if len(parts) != 5 or "L" in (parts[2] + parts[4]).upper() or "#" in parts[4]:
+        if len(parts) != 5 or ("L" in (parts[2] + parts[4]).upper() and not cls.has_last_days) or "#" in parts[4]:
             raise ValueError("it is not an expression of five fields")
         place = zone_of(zone)
         return cls(zone=place, fields=checked(single_steps(fields)))
@@ -165,6 +172,14 @@ class Kubernetes(EveryReading, CronsimClock):
 
 class GitHub(CronsimClock):
     pass
+
+
+class Snowflake(EveryReading, CronsimClock):
+    has_last_days = True
+
+
+class DbtCloud(CronsimClock):
+    has_last_days = True
 
 
 class PgCron(EveryReading, CronsimClock):
@@ -336,7 +351,8 @@ class Systemd(DialectClock):
 
 
 class MySQLEvents(Systemd):
-    pass
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        return (instant_at(local, self.zone),)
 
 
 class PgAgent(Systemd):
@@ -354,7 +370,10 @@ DIALECTS: dict[str, type[DialectClock]] = {
     "dagster": Dagster,
     "kubernetes": Kubernetes,
     "github": GitHub,
+    "snowflake": Snowflake,
+    "dbt_cloud": DbtCloud,
     "databricks": Quartz,
+    "quartz": Quartz,
     "systemd": Systemd,
     "mysql_events": MySQLEvents,
     "pgagent": PgAgent,

@@ -134,14 +134,19 @@ def schedule_fault(schedule: Schedule) -> str | None:
     return rule.text if isinstance(rule, _Fault) else None
 
 
+def expansion_fault(schedule: Schedule) -> str:
+    """Why no start can be expected by the schedule, which its scheduler may well read; empty if starts can be, or if it
+    has none."""
+    rule = _rule(schedule)
+    if schedule.next_at is not None or not isinstance(rule, _Fault) or rule.never_runs:
+        return ""
+    return f"Headway cannot expand its schedule: {rule.text[:200]}; no start is expected by it"
+
+
 def unreadable_schedules(schedules: Iterable[tuple[str, Schedule]]) -> tuple[str, ...]:
-    """A warning for each job by which no start can be expected; its scheduler may well read it. `schedules`: native id
-    and schedule of each job."""
-    return tuple(
-        f"{name[:60]}: Headway cannot expand its schedule: {rule.text[:200]}; no start is expected by it"
-        for name, schedule in schedules
-        if schedule.next_at is None and isinstance(rule := _rule(schedule), _Fault) and not rule.never_runs
-    )
+    """A warning for each job by whose schedule no start can be expected. `schedules`: native id and schedule of each
+    job."""
+    return tuple(f"{name[:60]}: {fault}" for name, schedule in schedules if (fault := expansion_fault(schedule)))
 
 
 def is_interval(schedule: Schedule) -> bool:

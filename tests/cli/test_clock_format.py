@@ -192,8 +192,10 @@ def test_the_second_of_a_freeze_is_shown() -> None:
 
 def test_the_period_of_a_run_is_its_planned_start_else_its_key() -> None:
     planned = run_row(1, 1, "airflow/load", period_key="scheduled__2026-11-20T02:00:00Z", period=at("03:00"))
-    assert ["2026-11-20 02:00 UTC", "load-7"] == [
-        period_text(run) for run in (planned, replace(planned, period=None, period_key="load-7"))
+    partition = replace(planned, period_name="2026-11-19|eu")
+    by_hand = replace(planned, period=None, period_key="load-7")
+    assert ["2026-11-20 02:00 UTC", "2026-11-20 02:00 UTC 2026-11-19|eu", "load-7"] == [
+        period_text(run) for run in (planned, partition, by_hand)
     ]
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -894,24 +895,26 @@ def test_a_login_that_works_gets_commands_only_for_a_right_that_they_give(
 
 
 @pytest.mark.parametrize(
-    "error, commands",
+    "error, heading",
     [
-        (EncryptionRefused("server does not support SSL. Fix: turn on TLS there"), 0),
-        (SystemUnreachable("connection refused"), 0),
-        (AccessRefused("password authentication failed"), 1),
-        (PermissionMissing("permission denied"), 1),
+        (EncryptionRefused("server does not support SSL. Fix: turn on TLS there"), ""),
+        (SystemUnreachable("connection refused"), ""),
+        (AccessRefused("password authentication failed"), "If this login does not exist yet:"),
+        (PermissionMissing("permission denied"), "To grant access:"),
     ],
 )
-def test_commands_that_grant_access_are_printed_only_where_a_right_is_missing(
-    home: Home, monkeypatch: pytest.MonkeyPatch, error: ConnectorError, commands: int
+def test_commands_that_grant_access_are_printed_for_a_missing_right_or_login(
+    home: Home, monkeypatch: pytest.MonkeyPatch, error: ConnectorError, heading: str
 ) -> None:
     def refuse(*_: object) -> Probe:
         raise error
 
     home.env["DWH_DSN"] = "postgresql://headway@127.0.0.1:1/ops"
     monkeypatch.setattr("connectors.pg_cron.connector.PgCronConnector.probe", refuse)
-    done = home.run("--yes", "--no-poll", "--dsn", "DWH_DSN")
-    assert commands == done.out.count("To grant access:"), done
+    out = home.run("--yes", "--no-poll", "--dsn", "DWH_DSN").out.splitlines()
+    assert [heading] * bool(heading) == [
+        before.strip() for before, line in pairwise(out) if line.startswith("    headway connector grants")
+    ]
 
 
 def test_a_server_without_tls_refuses_encryption_not_the_login() -> None:

@@ -18,6 +18,7 @@ from console.cli.services import service_table, slack_text
 from console.domain.header import EngineView
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.reason import OutOfReach
+from console.tui.frame.service_groups import ordered
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW as NIGHT
@@ -87,7 +88,8 @@ def test_once_its_act_by_has_passed_slack_is_the_delay_of_the_usual_repair() -> 
 def test_services_that_need_a_person_stand_first() -> None:
     rows = service_table(list(reversed(services())), NIGHT).rows
     assert ["Supply plan", "Daily revenue"] == [row[0] for row in rows[:2]]
-    assert ["Weekly finance", "Stock levels", "Churn scores"] == [row[0] for row in rows[2:]]  # no estimate, met, none
+    assert ["Weekly finance", "Churn scores", "Stock levels"] == [row[0] for row in rows[2:]], "no estimate; those over"
+    assert [row[0] for row in rows] == [view.title for view in ordered(tuple(services()), NIGHT)], "as in the console"
 
 
 def test_the_cause_of_a_service_is_in_the_zone_of_the_table() -> None:

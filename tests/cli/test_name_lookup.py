@@ -3,6 +3,7 @@ command in the same way: exit code, the typed name, and suggestions."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -107,14 +108,58 @@ def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(b
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
 
 
-@each_row("line", ["job load_ord", "run load_ord", "log load_ord", "log load_ord --date today"])
-def test_a_part_that_only_one_name_has_is_enough_to_read(bench: Bench, line: str) -> None:
-    assert Exit.OK == typed(bench, line.replace("today", business_date_of_run(bench))).code
+READ = (
+    "job {}",
+    "run {}",
+    "log {}",
+    "log {} --date today",
+    "lineage {}",
+    "blast {}",
+    "why {}",
+    "job findings --job {}",
+    "plan backfill {} --list",
+)
+ACT = (
+    "rerun {} --dry-run",
+    "job start {} --dry-run",
+    "run skip {} --dry-run",
+    "hold add {} --dry-run",
+    "plan backfill {} --from 2026-01-01 --to 2026-01-02 --dry-run",
+)
 
 
-def test_a_part_of_a_name_is_not_enough_to_act(bench: Bench) -> None:
-    done = typed(bench, "rerun load_ord --dry-run")
-    assert (Exit.NOT_FOUND, True) == (done.code, "did you mean fake/db07:load_orders?" in done.err)
+@each_row("line", [*READ, *ACT])
+def test_a_part_that_only_one_name_has_is_enough(bench: Bench, line: str) -> None:
+    line = line.replace("today", business_date_of_run(bench))
+    part, full = typed(bench, line.format("oad_ord")), typed(bench, line.format("fake/db07:load_orders"))
+    assert (full.code, full.err) == (part.code, part.err)
+
+
+@each_row("line", [*READ, *ACT])
+def test_a_part_that_several_names_have_is_not_enough(bench: Bench, line: str) -> None:
+    done = typed(bench, line.format("ight").replace("today", "2026-01-01"))
+    assert (Exit.NOT_FOUND, "") == (done.code, done.out)
+    assert "fake/db07:nightly or fake/etl02:nightly?" in flat(done.err)
+
+
+@each_row("line", ACT)
+def test_a_part_of_a_name_is_not_enough_for_what_is_sent_unconfirmed(bench: Bench, line: str) -> None:
+    done = typed(bench, f"{line.format('oad_ord')} --yes --why x")
+    assert (Exit.NOT_FOUND, True) == (done.code, "did you mean fake/db07:load_orders?" in flat(done.err))
+
+
+def test_the_number_of_a_run_lists_it_with_its_job(bench: Bench) -> None:
+    runs = json.loads(typed(bench, "run fake/extract --json").out)
+    one = typed(bench, f"run {runs[0]['id']} --json")
+    assert (Exit.OK, runs[:1]) == (one.code, json.loads(one.out))
+    assert "fake/extract" in typed(bench, f"run {runs[0]['id']}").out
+
+
+@each_row("number", ["9999", "99999999999999999999999", "٣"])
+def test_the_number_of_no_run_is_not_found(bench: Bench, number: str) -> None:
+    done = typed(bench, f"run {number}")
+    assert (Exit.NOT_FOUND, "") == (done.code, done.out)
+    assert f'"{number}" not found' in done.err
 
 
 def business_date_of_run(bench: Bench) -> str:
@@ -152,7 +197,7 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
         ("silence add --system fak --for 1h --why x", "fake"),
         ("silence add --service suply --for 1h --why x", "supply"),
     ),
-    "silence expire": (("silence expire 99", "99"),),
+    "silence expire": (("silence expire 99", "99"), ("silence end 99", "99")),
     "shadow on": (("shadow on --system fak", "fake"),),
     "shadow off": (("shadow off --system fak", "fake"), ("shadow off --service suply", "supply")),
     "system": (("system fak", "fake"), ("system fake/nope", "fake/one")),

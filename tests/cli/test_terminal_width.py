@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -83,3 +84,9 @@ def test_a_wider_terminal_has_each_column_of_a_narrower_one(
         visible = set(fit_columns(columns, rows, width)[0])
         assert before <= visible, width
         before = visible
+
+
+@each_row("fields", [{"message": "word " * 30}, {"message": "", "reason": ("word " * 30,)}])
+def test_a_terminal_and_nothing_else_shortens_the_message_of_a_run(fields: dict[str, Any]) -> None:
+    run = replace(FakeReads().runs.run(9).row, **fields)
+    assert ("word " * 30).strip() == run_table([run], NOW).rows[0][-1].strip()

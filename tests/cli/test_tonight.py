@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.control.services import test_timeline as timeline
 from tests.store.estate import EXTRACT, Estate, at, failed
 from tests.store.fixtures import night, reads, served, store, store_url
 from tests.store.queries.test_night import judged
-from tests.store.test_decisions import day
+from tests.store.test_decisions import day, decide, expected
 
 __all__ = ["night", "reads", "served", "store", "store_url"]
 
@@ -87,3 +88,24 @@ def test_a_frequent_job_shows_the_missing_run_apart_from_the_others() -> None:
     assert ["03:04 not started", "03:04", "since then 03:08–03:09"] == _often(after, _run(4, "03:04"), now="03:12")
     assert ["not started", "03:20", ""] == _often(_run(4, "03:20"), now="03:12")
     assert ["succeeded", "03:08", "03:07–03:08, 03:08–03:09"] == _often(*ran, now="03:12")
+
+
+@timeline.OFTEN
+def test_a_frequent_job_is_due_at_its_next_start(every: int, seconds: int) -> None:
+    now = timeline.at("03:00") + timedelta(seconds=seconds)
+    job = timeline.often(every, now)
+    lanes = timeline_lanes(timeline.night(job, now=f"{now:%H:%M}"), now)
+    following = f"{job.next_start:%H:%M}"
+    [status, due, ran] = timeline_table(lanes, now).rows[1][1:4]
+    assert (f"{following} not started", following, True) == (status, due, ran.startswith("before "))
+
+
+def test_a_failed_job_has_failed_though_it_starts_again(
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.ingest(failed(), failed(period="03:12"), failed(period="03:14"))
+    decide(served, expected=(expected("03:22"), expected("03:24")))
+    judged(served, day(path=(served.job_id(),), incident_key=None))
+    lines = tonight_output(store_url, capsys).splitlines()
+    assert [EXTRACT, "failed", "04:14"] == lines[4].split()[:3]
+    assert "not started" not in lines[4]

@@ -149,8 +149,12 @@ def test_a_red_run_without_a_forecast_has_no_expected_end_and_keeps_its_delay() 
     breakdown = break_down_lateness([red, load], now, delivered=False)
     assert list(service_heading(view, breakdown, now))[-1].endswith(f"; its end is unknown until {EXTRACT} is repaired")
     unknown = replace(view, expected=None, cause="")
-    [*_, last] = service_heading(unknown, break_down_lateness([load], now, delivered=False), now)
+    begun = replace(red, tries=(RunTry(start, None, good=False),))
+    [*_, last] = service_heading(unknown, break_down_lateness([begun, load], now, delivered=False), now)
     assert last.endswith("; no estimate of its end"), "as headway service has none"
+    without_start = break_down_lateness([load], now, delivered=False, expected=now)
+    assert "usually   unknown: no start of dwh/load is known" == list(service_heading(view, without_start, now))[-1]
+    assert (None, []) == (delay_document(view, without_start)["usual_end"], delay_document(view, without_start)["jobs"])
     table = delay_table(breakdown, now)
     ends = [column.title for column in table.columns].index("ends")
     assert ["–", "–"] == [row[ends] for row in table.rows]

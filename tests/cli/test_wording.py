@@ -21,10 +21,11 @@ from console.cli.clock_format import clock_cell, clock_text, command_zone, share
 from console.cli.console import engine_starter
 from console.cli.engine_process import StartedEngine
 from console.cli.exits import CommandError, Exit
-from console.cli.incidents import incident_lines
+from console.cli.incidents import incident_lines, incident_table
 from console.cli.jobs import hold_text, job_lines, next_line
 from console.cli.main import main
 from console.cli.output import counted
+from console.cli.services import service_lines
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.finding import FindingView
 from console.domain.header import lease_holder_text
@@ -40,7 +41,7 @@ from console.store.db.lease import HeldLease, acquire_lease, is_alive
 from tests.factories import at
 from tests.rows import each_row
 from tests.store.ready import open_ready
-from tests.tui.fake_reads import NOW, FakeReads, job_row, job_view
+from tests.tui.fake_reads import NOW, FakeReads, job_row, job_view, services
 
 
 def test_the_next_start_names_its_schedule_while_a_change_is_not_accepted() -> None:
@@ -155,8 +156,8 @@ def test_the_act_by_of_a_service_that_needs_one_is_unknown() -> None:
         timeliness=Timeliness.AT_RISK, basis=None,
     )  # fmt: skip
     met = replace(at_risk, timeliness=Timeliness.MET)
-    for services, act_by in (((at_risk, met), "act-by unknown"), ((met,), "no act-by")):
-        assert f"failed 0s ago · {act_by}" == incident_lines(replace(incident(), services=services), NOON)[1]
+    for affected, act_by in (((at_risk, met), "act-by unknown"), ((met,), "no act-by")):
+        assert f"failed 0s ago · {act_by}" == incident_lines(replace(incident(), services=affected), NOON)[1]
 
 
 def test_the_times_of_an_incident_are_in_one_zone() -> None:
@@ -408,3 +409,26 @@ def test_repeated_failures_are_named_in_plain_words() -> None:
                         "3 in a row", "default")  # fmt: skip
     view = replace(FakeReads().incident_, findings=(count,))
     assert "  repeated failures fake/load: failed 3 times; threshold 3 in a row, default" in incident_lines(view, NOW)
+
+
+@each_row(
+    "kind, runs, text",
+    [
+        ("none", 0, "no estimate (0 successful runs with a duration)"),
+        ("none", 1, "no estimate (1 successful run with a duration)"),
+        ("history", 12, "history (12 runs)"),
+    ],
+)
+def test_what_an_estimate_counts_is_named(kind: str, runs: int, text: str) -> None:
+    service = replace(services()[0], sources=({"job": "dwh/load", "source": kind, "runs": runs},))
+    assert f"estimate       dwh/load: {text}" in service_lines(service, NOW)
+
+
+def test_a_job_without_an_estimate_counts_its_successes() -> None:
+    view = replace(job_view(job_row(9, "etl-hosts/db07:rotate")), p50_s=None, expected_s=None, history_runs=1)
+    assert any(line.endswith(" no estimate: 1 successful run with a duration") for line in job_lines(view, NOW))
+
+
+def test_the_list_of_incidents_names_what_its_runs_are() -> None:
+    incidents = FakeReads().incidents.list_incidents()
+    assert "red or stale" in [column.title for column in incident_table(incidents, NOW).columns]

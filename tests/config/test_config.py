@@ -522,7 +522,8 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
     "line, fix",
     [
         ("deadline = 07:30", 'Fix: write deadline = "07:30"'),
-        ("starts_in = yes  # soon", 'Fix: write starts_in = "yes", or true if it takes true or false'),
+        ("sudo = yes  # soon", "Fix: write true if sudo takes true or false, else one of its texts in quotes."),
+        ("starts_in = off", "Fix: write false if starts_in takes true or false, else one of its texts in quotes."),
         ("starts_in = live", 'Fix: write starts_in = "live". The rest'),
         ("sudo = False", "Fix: write sudo = false. The rest"),
         ("deadline: 07:30", "Fix: the config is TOML, not YAML: write deadline = …"),

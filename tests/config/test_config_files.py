@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import process_time
 
@@ -12,10 +12,11 @@ import pytest
 
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.secrets import SecretRef, SecretStore
-from console.config.document import ConfigFaults
+from console.config.document import ConfigDocument, ConfigFaults
 from console.config.loading import load_config
 from console.config.paths import MAX_CONFIG_BYTES, KeyTooLong, NoStore, parse_toml, store_url
 from console.config.preferences import read_preferences
+from console.config.references import _Names
 
 GOOD = '[systems.x]\nkind = "heartbeat"\n'
 
@@ -108,6 +109,29 @@ def test_thousands_of_faults_are_located_in_linear_time(tmp_path: Path) -> None:
         return process_time() - began
 
     assert seconds(4_000) < 10 * seconds(1_000)
+
+
+class Counted(dict[str, object]):
+    """Names that count how often all of them are read."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("kind", ["system", "service", "route", "calendar", "rota"])
+def test_a_declared_name_is_found_without_a_walk_over_all_names(kind: str) -> None:
+    """Each reference walked over all names: `headway check` took 108 s for 26,000 systems with services and routes."""
+    declared, document = Counted(a={}, b={}), ConfigDocument()
+    names = _Names({f"{kind}s": declared, "systems": declared}, document)
+    names.check_name(kind, "a", ("jobs", "a/x"))
+    names.require_job("b/x", ("jobs", "b/x"))
+    assert (0, []) == (declared.walks, document.faults)
+    names.check_name(kind, "c", ("jobs", "a/x"))
+    names.require_job("c/x", ("jobs", "c/x"))
+    assert 2 == len(document.faults)
 
 
 def test_a_secret_in_a_pipe_is_refused(tmp_path: Path) -> None:

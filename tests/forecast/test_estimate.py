@@ -60,9 +60,9 @@ def test_a_path_is_labelled_by_its_weakest_part() -> None:
         DurationEstimate(1, EstimateKind.HISTORY, runs, DurationQuantiles(*(minutes(1),) * 3)) for runs in (60, 14)
     )
     declared, none = estimate_duration(DECLARED, ()), estimate_duration(EXTRACT, ())
-    assert "history (14 runs)" == weakest_basis([long, short]).text
-    assert "declared duration" == weakest_basis([long, declared]).text
-    assert "no estimate" == weakest_basis([long, declared, none]).text == weakest_basis([]).text
+    assert "history (at least 14 runs of each job)" == weakest_basis([long, short]).path_text
+    assert "declared duration" == weakest_basis([long, declared]).path_text
+    assert "no estimate" == weakest_basis([long, declared, none]).path_text == weakest_basis([]).path_text
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1), st.floats(0, 1))

@@ -17,8 +17,11 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts, RunFacts, ServiceFacts
+from console.domain.ids import utc_minute
 from console.domain.promise import DeadlineRule, Promise
+from console.domain.reason import NoEstimate
 from console.domain.service import Timeliness
+from console.domain.text import render
 from console.forecast.finish_times import FinishTimes, forecast
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
@@ -112,7 +115,7 @@ def test_a_job_without_a_figure_on_the_way_gives_no_estimate_and_is_named() -> N
     verdict = day("02:00", jobs=(EXTRACT, job(2, "warehouse/load", "04:00"), MART), durations={2: (60.0,) * 4})
     assert ("", Timeliness.NO_ESTIMATE) == verdict_text(verdict)
     fix = 'declare its duration: expected = "…" in [jobs."warehouse/load"]'
-    assert f"no estimate: warehouse/load has 4 runs, an estimate needs 5; {fix}" == reason_of(verdict)
+    assert f"{render(NoEstimate('warehouse/load', 4, 5).text, utc_minute)}; {fix}" == reason_of(verdict)
 
 
 def test_a_job_without_a_figure_that_is_done_is_not_missed() -> None:

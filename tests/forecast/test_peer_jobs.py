@@ -58,7 +58,7 @@ def test_a_new_job_takes_as_long_as_those_like_it_and_as_uncertainly() -> None:
     )
     assert EstimateBasis(EstimateKind.PEERS, 12) == weakest_basis(service_day.sources) == service_day.jobs[-1].basis
     near = day(replace(KNOWN, services=(service("daily", "06:20", NEW),)))
-    assert "dwh/new has 0 runs; its 12 peer jobs take 30m" in reason_of(near)
+    assert "dwh/new has 0 successful runs with a duration; its 12 peer jobs take 30m" in reason_of(near)
 
 
 def test_what_its_target_does_comes_before_its_system_and_what_is_declared_before_both() -> None:

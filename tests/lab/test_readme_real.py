@@ -110,7 +110,6 @@ def newcomer(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, t
     assert mail is not None
     dsn = f"headway:{PASSWORD}@127.0.0.1:{postgres.port}/ops"
     addresses = {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url()}
-    addresses |= {name: str(tmp_path / name) for name in ("headway.log", "db07.sh")}
     person = Newcomer(tmp_path, environment, addresses)
     try:
         yield person

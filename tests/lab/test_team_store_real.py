@@ -688,6 +688,9 @@ FOREIGN: tuple[LiteralString, ...] = (
     "CREATE TABLE more () INHERITS (permission)",
     "ALTER TABLE hold ADD CONSTRAINT along FOREIGN KEY (key) REFERENCES action ON DELETE CASCADE",
     "CREATE OR REPLACE FUNCTION headway_audit_refuses() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "GRANT CREATE ON SCHEMA public TO mallory",
+    "ALTER FUNCTION headway_audit_notes_last() OWNER TO mallory",
+    "REVOKE CREATE ON SCHEMA public FROM mallory",
     "CREATE VIEW answers AS SELECT * FROM request",
     "CREATE TABLE aside (a integer)",
     "CREATE FUNCTION lower(boolean) RETURNS text LANGUAGE sql AS 'SELECT NULL'",
@@ -701,7 +704,8 @@ FOREIGN: tuple[LiteralString, ...] = (
 )
 FOREIGN_NAMES = (
     "column action.approved_by", "column action.approved_us", "column silence.forever", "constraint along on hold",
-    "constraint fan_key_fkey on other.fan", "constraint live on switch", "function headway_audit_refuses()",
+    "constraint fan_key_fkey on other.fan", "constraint live on switch", "function headway_audit_notes_last()",
+    "function headway_audit_refuses()",
     "function lower(boolean)", "function same(text)", "function thaw()", "index late on switch", "index one on request",
     "index partial on switch", "index plain on hold", "index plan_state on plan",
     "operator ===(pg_catalog.text,pg_catalog.text)",
@@ -722,11 +726,16 @@ GRANTED: tuple[LiteralString, ...] = (
     "CREATE FUNCTION headway_more() RETURNS text LANGUAGE sql AS 'SELECT NULL'",
     "ALTER FUNCTION headway_lock() SET search_path = pg_temp, public",
     "ALTER FUNCTION headway_json(text, text) SECURITY DEFINER",
+    "ALTER FUNCTION headway_check(boolean, text) STRICT",
+    "GRANT CREATE ON SCHEMA public TO mallory",
+    "ALTER FUNCTION headway_refuse(text) OWNER TO mallory",
+    "REVOKE CREATE ON SCHEMA public FROM mallory",
     "CREATE EXTENSION citext",
 )
 """An extension's code is that of the server's administrators, and is not named."""
 GRANT_NAMES = (
-    "function headway_is", "function headway_json", "function headway_lock", "function headway_more",
+    "function headway_check", "function headway_is", "function headway_json", "function headway_lock",
+    "function headway_more", "function headway_refuse",
     "grant UPDATE on column action.approved_by to mallory",
     "grant EXECUTE on function headway_audit to headway_store_act", "grant EXECUTE on function headway_more to PUBLIC",
     *(f"grant {right} on later tables to mallory"
@@ -785,6 +794,18 @@ def test_what_headway_did_not_make_in_the_database_is_named_and_starts_no_engine
         assert FOREIGN_NAMES == reads.audit.verify_audit().foreign_objects
     text = f"Headway did not make: {', '.join(FOREIGN_NAMES)}. Fix: as the owner, drop it"
     with pytest.raises(StoreUnusable, match=re.escape(text)):
+        open_database(shared.url("watcher"))
+
+
+@pytest.mark.parametrize("table", ["audit", "switch", "permission"])
+def test_a_restored_store_with_a_view_in_place_of_a_table_is_refused_by_its_name(shared: Team, table: str) -> None:
+    with psycopg.connect(shared.owner_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("ALTER TABLE {0} RENAME TO kept").format(sql.Identifier(table)))
+        owner.execute(sql.SQL("CREATE VIEW {0} AS SELECT * FROM kept").format(sql.Identifier(table)))
+        owner.execute(sql.SQL("GRANT SELECT ON {0} TO headway_store_view").format(sql.Identifier(table)))
+    with open_queries(shared.url("vera")) as reads:
+        assert f"view {table}" in reads.audit.verify_audit().foreign_objects
+    with pytest.raises(StoreUnusable, match=rf"Headway did not make: .*\bview {table}\b"):
         open_database(shared.url("watcher"))
 
 

@@ -457,6 +457,19 @@ def test_of_partitions_a_gate_goes_by_the_one_that_failed(
     assert counts == upstream.period_key
 
 
+@pytest.mark.parametrize("names, is_good", [(("eu", "us"), False), (("eu", "eu"), True), (("", "us"), False)])
+def test_a_gate_goes_by_the_scheduled_run_whose_partition_nothing_repaired(
+    served: Estate, reads: Queries, names: tuple[str, str], is_good: bool
+) -> None:
+    red = failed(period="03:10", attempt="a1", period_name=names[0])
+    good = run(period="03:30", attempt="a2", period_key=names[1], period_at=None, period_kind=PeriodKind.NAME)
+    served.ingest(red, good, now="03:50")
+    ingest_batch(served.store, served.airflow, poll(running("load_orders", "03:45"), now="03:50"), None)
+    set_clock(served, "03:50")
+    [upstream] = reads.holds.gate(LOAD, period=instant_key(at("03:45"))).upstreams
+    assert (RunState.SUCCEEDED if is_good else RunState.FAILED) == upstream.state
+
+
 def test_a_gate_of_a_job_by_the_clock_is_about_its_instant_that_is_due(served: Estate, reads: Queries) -> None:
     served.ingest(running(STOCK, "03:10", "s1"))
     view = reads.holds.gate(f"etl-hosts/{STOCK}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.cli.services import attainment_json, attainment_lines, attainment_table
+from console.cli.services import attainment_json, attainment_lines, attainment_table, service_table
 from console.domain.decision import Decisions, ServiceDayVerdict
 from console.domain.estate import EvaluationSettings
 from console.domain.history import DurationEstimate, DurationQuantiles, EstimateKind
@@ -21,10 +21,11 @@ from console.domain.promise import (
     ServiceObjective,
     attainment,
 )
-from console.domain.reason import LateBecause
+from console.domain.reason import LateBecause, LaterRisk
 from console.domain.service import Timeliness
 from console.domain.settings import JobBudget
 from console.engine.api.documents import service_document
+from console.engine.api.status_page import page_service
 from console.store.audit import ChangeOrigin
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
@@ -238,6 +239,29 @@ def test_each_submission_is_a_separate_row_and_the_most_urgent_one_represents_th
     assert [] == reads.services.instances("supply", "2020-01-01")
     [attainment_view] = reads.service_days.service_attainment()
     assert 2 == attainment_view.attainment.windows[0].kept
+
+
+def test_today_is_shown_until_it_is_delivered_with_the_risk_of_tomorrow_as_one_clause(
+    served: Estate, reads: Queries
+) -> None:
+    """Repaired and expected on time; tomorrow has a 36 % risk."""
+    today = day(timeliness=Timeliness.ON_TIME, act_by=None, incident_key=None, cause="", reasons=())
+    risky = replace(
+        today, business_date=DATE + timedelta(days=1), deadline=at("05:30") + timedelta(days=1),
+        timeliness=Timeliness.AT_RISK, p_late=0.36,
+    )  # fmt: skip
+    judged(served, today, risky)
+    view = reads.services.service("supply")
+    assert ("on_time", at("05:30"), False) == (view.timeliness, view.deadline, view.is_later)
+    assert (LaterRisk(risky.deadline, "at_risk", 0.36),) == view.reasons
+    [row] = service_table([view], at("03:20")).rows
+    assert any("next: " in cell and cell.endswith(", 36 % risk") for cell in row), row
+    assert "; next: Sat 21 Nov 06:30 CET, 36 % risk" in page_service(view, None, at("03:20")).outlook
+    judged(served, replace(risky, timeliness=Timeliness.WILL_MISS, act_by=at("04:00") + timedelta(days=1)))
+    assert "next: 21 Nov 05:30 UTC, will miss" == reason_of(reads.services.service("supply"))
+    judged(served, replace(today, delivered_at=at("05:00"), timeliness=Timeliness.MET))
+    view = reads.services.service("supply")
+    assert ("will_miss", risky.deadline, True, ()) == (view.timeliness, view.deadline, view.is_later, view.reasons)
 
 
 def test_a_service_without_a_submission_says_so(served: Estate, reads: Queries) -> None:

@@ -148,6 +148,29 @@ def test_prefect_takes_the_first_of_two_and_starts_what_lies_in_the_gap_an_hour_
     assert ["23:30", "00:30", "02:30"] == [f"{instant:%H:%M}" for instant in instants(hourly, *AUTUMN)]
 
 
+def test_snowflake_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
+    """Its documentation has both for 01:00 and 02:00 in America/Los_Angeles."""
+    schedule = Schedule("snowflake", "30 2 * * *", BERLIN)
+    assert [] == instants(schedule, *SPRING)
+    assert ["02:30+2", "02:30+1"] == [shown(instant) for instant in instants(schedule, *AUTUMN)]
+
+
+@each_row(
+    "expression, spring, autumn",
+    [
+        ("*-*-* 02:30:00", "03:00+2", "02:30+2"),
+        ("Sun *-*-* 02:00:00", "03:00+2", "02:00+2"),
+        ("*-*-* *:30:00", "03:00+2 03:30+2 04:30+2", "02:30+2 03:30+1"),
+        ("*-*-* 00/2:00:00", "03:00+2 04:00+2", "02:00+2"),
+    ],
+)
+def test_an_event_of_mysql_in_the_gap_starts_at_its_end(expression: str, spring: str, autumn: str) -> None:
+    """As TIME_to_gmt_sec of tztime.cc turns a local time into an instant."""
+    schedule, hour = Schedule("mysql_events", expression, BERLIN), timedelta(hours=1)
+    assert spring.split() == [shown(instant) for instant in instants(schedule, SPRING[0] + hour, SPRING[1])]
+    assert autumn.split() == [shown(instant) for instant in instants(schedule, AUTUMN[0] + hour, AUTUMN[1])]
+
+
 def test_pgagent_leaves_out_the_gap_and_takes_the_second_of_two() -> None:
     """As PostgreSQL reads a local time: '2026-10-25 02:30 Europe/Berlin' is 01:30 UTC (checked on PostgreSQL 15)."""
     schedule = Schedule("pgagent", "*-*-* 2:30:00", BERLIN)

@@ -19,8 +19,10 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from console.config import key_table
-from console.domain.history import NO_ESTIMATE
-from console.domain.reason import LateBecause
+from console.domain.history import MIN_RUNS, NO_ESTIMATE
+from console.domain.ids import utc_minute
+from console.domain.reason import LateBecause, NoEstimate
+from console.domain.text import render
 from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.console_app import ConsoleScreen
 from tests import idle
@@ -172,8 +174,8 @@ def on_the_night(
 
 def without_estimates(night: Night) -> None:
     """Four services whose act-by is unknown, each for five reasons."""
-    why = 'no estimate: cloud/load has {} runs, an estimate needs 5; declare its duration: [jobs."cloud/load"]'
-    reasons = tuple(LateBecause((why.format(number),)) for number in range(5))
+    short = [render(NoEstimate("cloud/load", number, MIN_RUNS).text, utc_minute) for number in range(5)]
+    reasons = tuple(LateBecause((f'{why}; declare its duration: [jobs."cloud/load"]',)) for why in short)
     view = night.reads.incident_
     first = dataclasses.replace(
         view.services[0], act_by=None, green_by=None, p_late=None, basis=NO_ESTIMATE, timeliness="no_estimate",

@@ -49,4 +49,5 @@ def _job(row: JobRow, is_past: bool) -> TimelineJob:
         tries = (TimelineAttempt(row.started, row.ended, row.state),) if row.started is not None else ()
         runs = (TimelineRun(row.id, due, due, row.state, tries),)
     root = ROOT if row.state == "planned" and not is_past else ""
-    return TimelineJob(row.id, row.name, usual, 1.4 * usual, "history", runs, root)
+    next_start = None if is_past else row.next
+    return TimelineJob(row.id, row.name, usual, 1.4 * usual, "history", runs, root, next_start=next_start)

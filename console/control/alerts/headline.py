@@ -59,7 +59,7 @@ from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import PlanFacts
 from console.domain.message import Headline, Label, Reference
 from console.domain.plan import RESUME
-from console.domain.service import LOST, MISSED, SAFE, Timeliness
+from console.domain.service import LOST, MISSED, NOT_AT_RISK, SAFE, Timeliness
 from console.domain.text import Clock
 from console.text.cleaning import CUT, clean_line
 from console.text.lists import listed
@@ -125,7 +125,10 @@ def most_urgent(context: AlertContext, notification: Notification) -> AffectedSe
 
 
 def by_urgency(context: AlertContext, notification: Notification) -> list[AffectedServiceVerdict]:
-    """Affected services: those whose deadline has just passed, those that can still be saved, those that are lost."""
+    """Affected services: those whose deadline has just passed, those that can still be saved, those that are lost; then
+    those of later business dates."""
+    services = notification.subject.decision.services
+    dates = [service.business_date for service in services if service.timeliness not in NOT_AT_RISK]
 
     def urgency(service: AffectedServiceVerdict) -> tuple[int, datetime]:
         before = notification.before
@@ -134,10 +137,11 @@ def by_urgency(context: AlertContext, notification: Notification) -> list[Affect
         is_late = service.timeliness in MISSED
         act_by = joint_act_by(context, notification.subject, service)
         is_lost = act_by is not None and act_by < context.now
-        rank = 4 if service.timeliness in SAFE else 3 if is_late else 2 if is_lost else 1
+        is_later = service.business_date > min(dates, default=service.business_date)
+        rank = 5 if service.timeliness in SAFE else 4 if is_later else 3 if is_late else 2 if is_lost else 1
         return rank, act_by or service.deadline
 
-    return sorted(notification.subject.decision.services, key=urgency)
+    return sorted(services, key=urgency)
 
 
 def promise_text(

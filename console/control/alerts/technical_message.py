@@ -30,8 +30,8 @@ from console.control.incidents.restart import needs_restart
 from console.control.incidents.run_effects import failed_tasks
 from console.control.incidents.run_titles import failure_text, finding_text
 from console.control.incidents.titles import cause_name
-from console.control.incidents.verdict.decision import releases
-from console.control.incidents.verdict.text import MAX_STEPS, step_text
+from console.control.incidents.verdict.decision import releases, repetition_of
+from console.control.incidents.verdict.text import MAX_STEPS, repetition_text, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import completed_at, red_since, run_time
 from console.domain.action import MANUAL_KIND
@@ -62,7 +62,15 @@ from console.domain.message import (
 )
 from console.domain.plan import resume_commands
 from console.domain.probability import format_risk
-from console.domain.reason import CauseKnown, DeclareDuration, FinishExpected, NativeStart, RepairNeeded, is_in_figures
+from console.domain.reason import (
+    CauseKnown,
+    DeclareDuration,
+    FinishExpected,
+    NativeStart,
+    RepairNeeded,
+    Repetition,
+    is_in_figures,
+)
 from console.domain.service import NOT_AT_RISK, limit_instances
 from console.domain.switches import THAW
 from console.domain.text import Clock, render
@@ -163,6 +171,8 @@ def _news(
         yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
+    if not decision.closed and (repeated := repetition_of((day.reasons for day in decision.services), index.now)):
+        yield f"{repetition_text(repeated, clock_of(decision, index.now))}."
     if notification.kind is AlertKind.OPENED:
         for repair in repairs[:MAX_STEPS]:
             yield _also_restart(index, subject, repair)
@@ -399,13 +409,13 @@ def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDe
 def _service_reasons(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict
 ) -> Iterator[str]:
-    """The reasons of its status, without those that the title, the error, the cause or the table of services shows, and
-    without advice."""
+    """The reasons of its status, without those that the title, the news, the error, the cause or the table of services
+    shows, and without advice."""
     cause, clauses, has_green_by = CauseKnown(cause_name(index, match)), list[str](), False
     for reason in service.reasons:
         if isinstance(reason, FinishExpected) and reason.p_late is not None:
             clauses.append(format_risk(reason.p_late))
-        elif isinstance(reason, NativeStart | FinishExpected | DeclareDuration) or is_in_figures(reason):
+        elif isinstance(reason, NativeStart | FinishExpected | DeclareDuration | Repetition) or is_in_figures(reason):
             continue
         elif reason != cause and reason.text != decision.reason:
             clauses.append(render(reason.text, clock_of(decision, index.now)))
@@ -413,7 +423,7 @@ def _service_reasons(
     if service.act_by is not None and service.green_by is not None and service.basis is not None:
         if service.green_by > index.now and not has_green_by:
             yield f"the cause must be green by {local_time(service.green_by, decision.zone, index.now)}"
-        yield f"estimated from {service.basis.text}"
+        yield f"estimated from {service.basis.path_text}"
     yield from clauses
 
 

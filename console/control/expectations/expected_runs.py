@@ -7,9 +7,9 @@ Range: back to the beginning of the lookback, or to where the schedule was accep
 AHEAD runs. For a job that runs more often than hourly only the part that can still be judged (its grace, a few polls
 and one period back) and the next FREQUENT_AHEAD. A schedule of seconds is not expanded, because its starts drift.
 
-Grace: how long a due start is waited for, its usual delay, planned delays and maintenance. If its pool has no free
-slot the start waits and its grace begins with the slot. A job without a readable schedule has one expected run at a
-time, from its learned cadence; its evidence is never its source's own.
+Grace: how long a due start is waited for, the delay that its schedule allows or its latest starts had, planned delays
+and maintenance. If its pool has no free slot the start waits and its grace begins with the slot. A job without a
+readable schedule has one expected run at a time, from its learned cadence; its evidence is never its source's own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from console.control.snapshot.reachability import is_out_of_reach, outage_during
 from console.control.snapshot.runs import NEVER, has_no_clock, has_started
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, TargetFacts, runs_by_job
-from console.domain.history import RunHistory
+from console.domain.history import NO_HISTORY
 from console.domain.settings import JobPool
 from console.domain.text import At, Text, joined
 from console.text.cleaning import clean_line
@@ -41,7 +41,7 @@ from console.timing.maintenance import maintenance_of_job, starts_later
 from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant, seen_instant
 
 LATEST, FEWEST = 20, 5
-"""Starts that are considered, and how many there must be."""
+"""Starts that are considered, and how many there must be for a usual delay."""
 STEP = timedelta(minutes=5)
 """Step of `usual_grace`."""
 
@@ -61,11 +61,11 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
     is behind starts it by that clock, as much later; a schedule that changed and is not accepted, then by that one."""
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
-    slow = _usually_later(estate.history.get(job.id), job.grace, behind)
+    latest = _latest_delay(estate, job, behind)
     moved = seen_instant(job.schedule, job.seen_schedule, due) or due
-    plain = max(due + slow, moved) + job.grace + behind
-    usual_text: Text = (f"usually starts {format_duration(slow)} later",) if slow else ()
-    if (starts := clock_start(job, due)) > due + slow:
+    plain = max(due + latest, moved) + job.grace + behind
+    usual_text = _delay_text(estate, job, latest, behind)
+    if (starts := clock_start(job, due)) > due + latest:
         usual_text = "starts ", At(starts), " by its changed schedule"
     clock_text: Text = (f"its clock is {format_duration(behind)} behind",) if behind else ()
     text = joined(filter(None, (usual_text, clock_text)), "; ")
@@ -82,19 +82,29 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
 
 
 def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
-    """Grace and usual delay of its starts, without planned delays: in whole steps, so that many jobs share a value."""
-    slow = _usually_later(estate.history.get(job.id), job.grace)
-    return job.grace + -(-slow // STEP) * STEP
+    """Grace and latest delay of its starts, without planned delays: in whole steps, so that many jobs share a value."""
+    return job.grace + -(-_latest_delay(estate, job) // STEP) * STEP
 
 
-def _usually_later(history: RunHistory | None, grace: timedelta, behind: timedelta = timedelta(0)) -> timedelta:
-    """Median delay of its latest starts (a job may wait for a slot each night), less the lag of its clock, which every
-    delay contains; zero if well within its grace."""
-    known = sorted(delay for delay in history.delays[:LATEST] if delay >= 0) if history is not None else []
-    if len(known) < FEWEST:
-        return timedelta(0)
-    usual = timedelta(seconds=round(known[(len(known) - 1) // 2])) - behind
-    return usual if usual > grace / 2 else timedelta(0)
+def _latest_delay(estate: Estate, job: JobFacts, behind: timedelta = timedelta(0)) -> timedelta:
+    """How much later than due a start is not late: by its schedule, or by its latest starts (a job may wait for a slot
+    each night), less the lag of its clock, which every delay contains; zero if well within its grace. Of n delays the
+    longest and an n-th of it: so long is the longest possible one estimated to be."""
+    delays = estate.history.get(job.id, NO_HISTORY).delays[:LATEST]
+    longest = max(timedelta(seconds=round(max(delays, default=0))) - behind, timedelta(0))
+    latest = max(job.schedule.window, longest * (1 + 1 / max(len(delays), 1)))
+    return latest if latest > job.grace / 2 else timedelta(0)
+
+
+def _delay_text(estate: Estate, job: JobFacts, latest: timedelta, behind: timedelta) -> Text:
+    if not latest:
+        return ()
+    known = sorted(delay for delay in estate.history.get(job.id, NO_HISTORY).delays[:LATEST] if delay >= 0)
+    usual = timedelta(seconds=round(known[(len(known) - 1) // 2])) - behind if len(known) >= FEWEST else timedelta(0)
+    if usual <= job.grace / 2:
+        return (f"starts up to {format_duration(latest)} later",)
+    at_most = f", at most {format_duration(latest)}" if latest > usual + job.grace else ""
+    return (f"usually starts {format_duration(usual)} later{at_most}",)
 
 
 SOONEST = timedelta(seconds=1)

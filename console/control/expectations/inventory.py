@@ -170,13 +170,14 @@ def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
 
 
 def _differs(job: KnownJob, record: JobRecord) -> bool:
-    """True if the store does not have this record yet. The next instant counts: it is written, but is not drift.
-    Texts are stored cleaned and cannot be compared; the definition's hash represents them."""
+    """True if the store does not have this record yet. The next instant and the window count: they are written,
+    but are no drift. Texts are stored cleaned and cannot be compared; the definition's hash represents them."""
     return (
         job.source_id != record.native_id
         or job.match_keys != record.match_keys
         or job.definition_hash != record.definition_hash
         or record.schedule.next_at not in (None, job.seen.next_at)
+        or record.schedule.window != job.seen.window
         or job.pool != (clean_line(record.pool), record.slots)
         or _moves_clock(job, record)
     )

@@ -10,7 +10,7 @@ from datetime import datetime
 from console.domain.action import ActionView
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
-from console.domain.incident import EventView, IncidentView
+from console.domain.incident import EventView, IncidentView, members_by_time
 from console.domain.incident_record import CauseKind
 from console.domain.plan import PlanView
 from console.domain.service import timeliness_label
@@ -100,7 +100,7 @@ def report_sections(
     ]
     runs = [
         f"{member.state}: {f'{member.job} {render(key_text(member.period_key), at)}'.rstrip()}, {member.role_label}"
-        for member in view.members
+        for member in members_by_time(view)
     ]
     changes = [render(change, at) for change in view.row.changes]
     no_changes = (

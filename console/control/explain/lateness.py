@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 
 from connectors.sdk.states import RunState
 from console.domain.history import EstimateKind
@@ -101,6 +101,8 @@ class LatenessBreakdown:
     """The whole path, first job to last; empty where nothing of it is known."""
 
     parts: tuple[LatenessShare, ...]
+    unscheduled: str = ""
+    """The first job of a path of which no job has begun or has a known start: it has no usual end then."""
 
     @property
     def late(self) -> timedelta:
@@ -119,16 +121,20 @@ def path_steps_of(
     delivered: datetime | None = None,
 ) -> list[PathStep]:
     """Run of each job that the service read, from its terminal up: for a job that runs many times a day the last one
-    before its reader, else the first. `usual`: of the same jobs; empty if unknown. `delivered`: when the service was;
-    no later run of its terminal was read."""
+    before its reader, else the first; a run that is still to come is the one that the forecast waits for. `usual`: of
+    the same jobs; empty if unknown. `delivered`: when the service was; no later run of its terminal was read."""
     steps: list[PathStep] = []
     before = deadline
     for job, baseline in zip(reversed(path), reversed(usual or [PathJobBaseline()] * len(path)), strict=True):
         known = job.runs
         if delivered is not None and job is path[-1]:
             known = tuple(run for run in job.runs if _is_good(run, delivered)) or job.runs
+        known = tuple(run for run in known if run.tries or run.state not in (RunState.PLANNED, RunState.HELD))
         runs = [run for run in known if run.at < before] or known[:1]
         run = runs[-1] if runs else None
+        due = run.due if run else None
+        if job.due is not None and (run is None or run.at < job.due):
+            run, due = None, job.due
         tries = run.tries if run else ()
         usual_s = job.usual_s if baseline.takes is None or job.source != EstimateKind.HISTORY else baseline.takes
         usual_duration = None if usual_s is None else timedelta(seconds=usual_s)
@@ -138,8 +144,8 @@ def path_steps_of(
             for attempt, good in zip(tries, successes, strict=True)
         )
         waits = timedelta(seconds=baseline.waits)
-        steps.append(PathStep(job.name, run.due if run else None, usual_duration, attempts, waits, job.expected))
-        before = tries[-1].started if tries else run.at if run else before
+        steps.append(PathStep(job.name, due, usual_duration, attempts, waits, job.expected))
+        before = tries[-1].started if tries else run.at if run else due or before
     return steps[::-1]
 
 
@@ -153,10 +159,14 @@ def break_down_lateness(
     steps: Sequence[PathStep], now: datetime, delivered: bool, expected: datetime | None = None
 ) -> LatenessBreakdown:
     """`steps`: the critical path, first to last. `delivered`: its service day is; then what started before its upstream
-    was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none."""
+    was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none. The first
+    jobs are left out that have neither begun nor a known start: nothing says when they usually end."""
+    scheduled = list(dropwhile(lambda step: step.due is None and not step.tries, steps))
+    if steps and not scheduled:
+        return LatenessBreakdown((), unscheduled=steps[0].job)
     parts: list[LatenessShare] = []
     awaits_repair = False
-    for step in steps:
+    for step in scheduled:
         awaits_repair = awaits_repair or (expected is None and not delivered and step.needs_repair)
         part = replace(_part(step, parts[-1] if parts else None, now, delivered), awaits_repair=awaits_repair)
         parts.append(part if step is steps[-1] else _foreseen(part, step.expected, WORTH))

@@ -63,6 +63,8 @@ class TimelineLane:
     done: datetime | None = None
     waits_for: str = ""
     """The root of an open incident without which the job does not start; empty once it has begun."""
+    next_start: datetime | None = None
+    """The job's next start by its clock."""
 
     @property
     def repair_case(self) -> RepairCase | None:
@@ -100,13 +102,19 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
         ends, below = _along(path, service.deadline, at, foreseen)
         lanes.append(_service(service, ends, at, is_present, published))
         new = [lane for lane in below if lane.job is not None and lane.job.id not in listed]
-        lanes += map(_waiting, new) if is_present else new
+        lanes += [_to_come(lane, at, is_present) for lane in new]
         listed.update(job.id for job in path)
     return lanes
 
 
-def _waiting(lane: TimelineLane) -> TimelineLane:
-    return replace(lane, waits_for=lane.job.waits_for) if lane.job is not None and not lane.state else lane
+def _to_come(lane: TimelineLane, at: datetime, is_present: bool) -> TimelineLane:
+    """The lane with its job's next start, and what that waits for; of an earlier moment the next start of the night."""
+    job = lane.job
+    if job is None:
+        return lane
+    starts = [job.next_start] if is_present else [run.due for run in job.runs if not _begun(run, at)]
+    next_start = min((start for start in starts if start is not None and start > at), default=None)
+    return replace(lane, next_start=next_start, waits_for=job.waits_for if is_present and not lane.state else "")
 
 
 def timeline_span(night: TimelineView, lanes: Sequence[TimelineLane]) -> tuple[datetime, datetime]:
@@ -230,11 +238,11 @@ def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
 
 
 def _last_known(runs: Sequence[TimelineRun], at: datetime) -> TimelineRun:
-    """The last run that failed for a period with a name, else the last run; the failed one before it if all since are
-    unknown, which repair nothing."""
+    """The last run that failed for a period with a name, else the last run; the failed one before it if none since is
+    known to have begun: they repair nothing."""
     if (failed := next((run for run in reversed(runs) if run.period_name and _is_red(run, at)), None)) is not None:
         return failed
-    known = next((run for run in reversed(runs) if not _is_unknown(run, at)), runs[-1])
+    known = next((run for run in reversed(runs) if _begun(run, at) and not _is_unknown(run, at)), runs[-1])
     return known if _is_red(known, at) else runs[-1]
 
 

@@ -27,6 +27,7 @@ from console.control.incidents.correlation import (
     cause_finding,
 )
 from console.control.incidents.impact import RepairBudgets, last_starts, runs_again, tightest_budget
+from console.control.incidents.restart import repetition
 from console.control.incidents.run_effects import (
     affected_runs,
     is_lost_out_of_reach,
@@ -169,7 +170,7 @@ def decide_incident(
     notified = frozenset(threats) | (before.services if before else frozenset())
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match)
     days = sorted((day for day in notified if day in verdicts), key=lambda day: (verdicts[day].deadline, day))
-    services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in days)
+    services = tuple(_affected_service(index, match, verdicts[day], threats.get(day)) for day in days)
     is_safe = all(day.timeliness in SAFE for day in services)
     causes = _further_causes(index, match, cause)
     is_saved = match.awaited_plan is not None and bool(services) and is_safe
@@ -430,13 +431,16 @@ def list_names(names: Iterable[str]) -> str:
     return ", ".join(named)
 
 
-def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> AffectedServiceVerdict:
+def _affected_service(
+    index: EstateIndex, match: IncidentMatch, verdict: ServiceDayVerdict, threatened: Threat | None
+) -> AffectedServiceVerdict:
     budget = threatened.budget if threatened else None
     starts = budget.starts if budget else ()
     held = [hold for hold in threatened.held if hold.is_of_person] if threatened else []
     reasons = verdict.reasons
     if starts and budget is not None and budget.act_by is not None:
         reasons = tuple(reason for reason in reasons if isinstance(reason, BadDelivery))
+    repeated = repetition(index, match, threatened.act_by) if threatened and threatened.waits_for_restart else None
     return AffectedServiceVerdict(
         service=verdict.service,
         business_date=verdict.business_date,
@@ -446,7 +450,7 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
-        reasons=(*held, *dict.fromkeys((*reasons, *starts))),
+        reasons=(*held, *dict.fromkeys((*reasons, *starts)), *filter(None, [repeated])),
         submission=verdict.submission,
     )
 

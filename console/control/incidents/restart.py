@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from connectors.sdk.states import RunState
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.run_titles import cancelled_by
 from console.control.incidents.verdict.decision import Rerun
+from console.control.snapshot.deadlines import next_start_of_date
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import is_repeated
+from console.control.snapshot.holds import held_start_of
+from console.control.snapshot.runs import covers_period, is_repeated
 from console.domain.estate import RunFacts
+from console.domain.reason import Repetition
 
 
 def rerun_of(index: EstateIndex, run: RunFacts) -> Rerun | None:
@@ -35,3 +41,27 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
 def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if it needs a restart and its run was not cancelled through Headway."""
     return needs_restart(index, match) and match.to_repair is not None and not cancelled_by(index, match.to_repair)
+
+
+def repetition(index: EstateIndex, match: IncidentMatch, until: datetime | None = None) -> Repetition | None:
+    """The repetition of the run that needs a restart: its next start of that business date, at most `until` if that is
+    ahead, whether its schedule is accepted or not, and its failures. None without both, or if it needs no restart."""
+    run = match.to_repair
+    if run is None or not needs_restart(index, match):
+        return None
+    starts = _own_start(index, run)
+    if starts is not None and until is not None and index.now < until < starts:
+        starts = None
+    failed = [known for known in match.broken() if known.job_id == run.job_id and covers_period(run, known)]
+    times = sum(known.state in (RunState.FAILED, RunState.TIMED_OUT) for known in failed)
+    failures = times if times > 1 else 0
+    return Repetition(index.name(run.job_id), starts, failures) if starts is not None or failures else None
+
+
+def _own_start(index: EstateIndex, run: RunFacts) -> datetime | None:
+    """The next start of its job for its business date; None while its target does not answer, or its start is held."""
+    job = index.job(run.job_id)
+    target, at = index.estate.targets.get(job.target_id), next_start_of_date(job, run.business_date, index.now)
+    if at is None or (target is not None and target.failing_since is not None):
+        return None
+    return at if held_start_of(index.estate, job.id, at, index.now) is None else None

@@ -18,6 +18,7 @@ from console.control.expectations.expected_runs import index_with_expected
 from console.control.incidents.causes import find_causes
 from console.control.incidents.correlation import IncidentMatch, match_incidents
 from console.control.incidents.impact import affected_days
+from console.control.incidents.restart import repetition
 from console.control.incidents.titles import cause_name
 from console.control.recovery.exclusion import without_steps
 from console.control.recovery.holds import clock_collisions, with_holds
@@ -152,6 +153,9 @@ def _draft(
         if key in held
         or includes_any(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
     }
+    root = scopes.get(run_key(match.to_repair)) if match.to_repair is not None else None
+    if root is not None and (repeated := repetition(index, match)) is not None:
+        scopes[run_key(root.run)] = replace(root, why=(*root.why, ", ", *repeated.predicate))
     excluded = [(scope.run, scope.why) for key, scope in starting.items() if key not in between]
     excluded += [(todo[key].run, ("no affected service waits for it",)) for key in todo.keys() - scopes]
     excluded += [(run, ("succeeded meanwhile",)) for run in match.broken() if index.is_green(run)]

@@ -20,7 +20,7 @@ from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.action import MANUAL_KIND
 from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.finding import drift_fix
-from console.domain.history import MIN_RUNS, EstimateKind
+from console.domain.history import MIN_RUNS, EstimateKind, timed_runs_text
 from console.domain.job import Safety
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK, format_duration
@@ -133,7 +133,7 @@ def _duration(index: EstateIndex, job: JobFacts, name: str, table: str) -> Itera
     declared = "–" if job.expected is None else format_duration(job.expected)
     if len(taken) < MIN_RUNS:
         if job.expected is None:
-            text = f"{len(taken)} of {MIN_RUNS} runs that an estimate needs: no forecast, no act-by"
+            text = f"{timed_runs_text(len(taken))}, an estimate needs {MIN_RUNS}: no forecast, no act-by"
             yield ReviewGap("high", name, "duration", declared, text, f"{table} expected")
         return
     p50, p90 = quantile(taken, 0.5), quantile(taken, 0.9)

@@ -27,7 +27,7 @@ from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.holds import HeldStart
 from console.control.snapshot.reachability import out_of_reach
 from console.control.snapshot.runs import round_up_to_minute
-from console.domain.decision import ServiceDayVerdict
+from console.domain.decision import PathRead, ServiceDayVerdict
 from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, JobFacts, LastVerdict
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
@@ -421,7 +421,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         instance=instance,
         submission=day.service.instance.submission[1] if day.service.instance else "",
         awaits=tuple(pending.check for pending in awaits),
-        runs=_runs_read(day) if day.seen is not None else (),
+        reads=tuple(_read(day, job_id) for job_id in day.path),
     )
     return _with_forecast(verdict, index, day) if has_forecast else verdict
 
@@ -479,9 +479,11 @@ def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
     return next(iter(first or threats), None)
 
 
-def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
-    nodes = (day.nodes.get(job_id) for job_id in day.path)
-    return tuple(node.run.id if node is not None and node.run is not None else 0 for node in nodes)
+def _read(day: ServiceForecast, job_id: int) -> PathRead:
+    node = day.nodes.get(job_id)
+    if node is None:
+        return PathRead()
+    return PathRead(node.run.id if node.run is not None and day.seen is not None else 0, node.due)
 
 
 def _extended(day: ServiceForecast) -> tuple[Reason, ...]:

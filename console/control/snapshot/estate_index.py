@@ -222,9 +222,9 @@ class EstateIndex:
         return next((run for run in reversed(runs[: last + 1]) if self._is_unrepaired(run, at)), runs[last])
 
     def _is_unrepaired(self, run: RunFacts, at: datetime) -> bool:
-        """True for a run of a named period, or of all, that was red at `at`, and that no later run of all repaired."""
+        """True for a run that was red at `at`, and whose period no later run repaired."""
         was_red = run.ended_at is not None and run.ended_at > at and any(state.is_red for _, state in run.ends)
-        if run.period_kind not in UNORDERED or not (run.state.is_red or was_red):
+        if not (run.state.is_red or was_red):
             return False
         return not any(later.state is RunState.SUCCEEDED for later in self.later_of_day(run))
 

@@ -36,10 +36,11 @@ def run_time(run: RunFacts) -> datetime:
 def covers_period(later: RunFacts, run: RunFacts) -> bool:
     """True if a success of `later`, which comes after `run` in the order of their job, repairs `run`: it is of the same
     period or of all of them, or, where periods have an order, of a later one. Any later run covers one without a
-    period. The same in SQL: `console.store.run_periods`."""
+    period. A start that did not come names no period: the run of a named one does not answer it. The same in SQL:
+    `console.store.run_periods`."""
     if later.period_kind is PeriodKind.ALL:
         return True
-    if run.period_kind in UNORDERED:
+    if run.period_kind in UNORDERED or (run.period_kind, later.period_kind) == (PeriodKind.INSTANT, PeriodKind.NAME):
         return run.period_name != "" and later.period_name == run.period_name
     is_dated = PeriodKind.DATE in (run.period_kind, later.period_kind)
     return not is_dated or later.business_date >= run.business_date

@@ -155,6 +155,7 @@ class ScheduleRow(SQLModel, table=True):
     zone: str = string()
     text: str = string()
     next_us: int | None = big(default=None)
+    window_us: int = big(default=0)
     seen_us: int = big(default=0)
     accepted_us: int | None = big(default=None)
     accepted_by: str = string()
@@ -224,6 +225,8 @@ class Run(SQLModel, table=True):
     """The scheduled instant, if any."""
     period_kind: str = string("instant")
     """`connectors.sdk.states.PeriodKind`."""
+    period_name: str = string()
+    """The period as its source names it, for the kind "name"."""
     sort_us: int = big(default=0)
     """Period instant, else first start, else first observation: the order of a job's runs."""
     business_date: str = string()

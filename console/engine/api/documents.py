@@ -199,7 +199,7 @@ class LineageDocument(ReachDocument):
     facets: list[FacetDocument]
 
 
-def job_reach(reads: Queries, name: str, run: str = "") -> LineageReach:
+def job_reach(reads: Queries, name: str | int, run: str = "") -> LineageReach:
     """Raises NotFound for an unknown job or run."""
     view = reads.lineage.lineage_of(reads.jobs.job(name).row.id, run)
     services = services_below(view, view.job_id, reads.services.list_services(view.business_date or None))

@@ -39,7 +39,7 @@ class JobExplanation:
     """The step to act on first; None if only time helps."""
 
 
-def why_job(url: str, name: str) -> JobExplanation:
+def why_job(url: str, name: str | int) -> JobExplanation:
     """The chain of reasons why a job is not running. Raises NotFound with near misses, StoreUnusable, StoreTooNew."""
     with open_queries(url) as reads:
         row = reads.jobs.job(name).row

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from importlib.resources import files
 
+from console.control.services.order import by_urgency
 from console.domain.probability import format_risk
 from console.domain.promise import WINDOWS, AttainmentDay, AttainmentView
 from console.domain.service import (
@@ -20,6 +21,7 @@ from console.domain.service import (
     ServiceView,
     Timeliness,
     is_in_doubt,
+    later_text,
     unseen_target,
     waits_for_polls,
 )
@@ -35,8 +37,6 @@ DAYS = WINDOWS[0]
 TITLE_LIMIT = 120
 DOCUMENT_VERSION = 1
 """Of status.json: raised when a field changes its meaning or goes."""
-TONES = ("bad", "warn", "dim", "ok")
-"""Of sentences, the most urgent first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class StatusPageService:
     service: str
     title: str
     tone: str
-    """One of TONES."""
+    """ "bad", "warn", "dim", "ok"."""
     outlook: str
     """Its status and forecast as one sentence."""
     promise: str
@@ -161,6 +161,8 @@ def day_results(days: Iterable[AttainmentDay], today: date, now: datetime) -> li
 def page_service(view: ServiceView, attainment: AttainmentView | None, now: datetime) -> StatusPageService:
     """`attainment`: None for the present status without its history."""
     text, tone = outlook(view, now)
+    later = later_text(view, lambda at: _clock(at, view, now))
+    text = f"{text}; {later}" if later else text
     promise = ""
     if view.is_promised:
         moved = view.promised is not None and view.promised != view.deadline
@@ -185,7 +187,7 @@ def page_files(
 ) -> dict[str, str]:
     """Name of each file -> its text, with what needs attention first. `is_stale`: no engine
     runs, and `now` is the time of the last evaluation."""
-    views = sorted(views, key=lambda view: TONES.index(outlook(view, now)[1]))
+    views = by_urgency(views, now)
     services = [page_service(view, attainments.get(view.name), now) for view in views]
     headline, tone = ("No engine is running: this page is stale", "bad") if is_stale else summary(views, now)
     html = rendered_page(

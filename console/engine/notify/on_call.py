@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from console.config.alerts import RotaSettings
 from console.control.alerts.routing import route_of_person
 from console.domain.alert import AlertingSettings, OnCallShift, on_call
 from console.domain.ids import instant, micros
+from console.engine.keyed_executor import KeyedExecutor
 from console.store import alert_routing as rows
 from console.store.db.database import Database
 from console.text.redact import sanitize
@@ -68,8 +70,8 @@ log = structlog.get_logger("headway.rota")
 
 FETCH_SECONDS = 20.0
 """Per calendar."""
-SLOW_SECONDS = 10.0
-"""Time after which a step reads no further calendar."""
+READS_AT_ONCE = 8
+"""Calendars read at once: each takes a thread, and a process that parses it."""
 LIMIT = 4 * 1024 * 1024
 MESSAGE_LIMIT = 240
 WEBCAL_SCHEMES = ("webcal", "webcals")
@@ -96,6 +98,7 @@ class RotaReader:
         """`folder`: of the config; relative calendar paths start there."""
         self._store, self._clock, self._rotas, self._alerting = store, clock, rotas, alerting
         self._folder, self._secrets, self._changed = folder, secrets, changed
+        self._reads = KeyedExecutor(READS_AT_ONCE, "rota")
         self._due: dict[str, float] = {}
         """Rota -> monotonic time of its next read."""
         self._errors: dict[str, tuple[str, datetime]] = {}
@@ -103,14 +106,15 @@ class RotaReader:
         self._read_calendars: dict[str, RotaCalendar] = {}
 
     def step(self, fence: int) -> None:
-        """Reads the calendars that are due, the longest overdue first. One that is slow leaves the others to the next
-        step: the thread would seem to hang."""
-        began = monotonic()
-        for name in sorted(self._rotas, key=lambda name: self._due.get(name, 0.0)):
-            if monotonic() - began >= SLOW_SECONDS or self._due.get(name, 0.0) > began:
-                return
-            pause = RETRY if self._read(fence, name, self._rotas[name]) else REFRESH
-            self._due[name] = monotonic() + pause.total_seconds()
+        """Starts to read the calendars that are due, each on a thread of its own: a slow one delays no other."""
+        self._reads.is_idle()
+        for name in self._rotas:
+            if self._due.get(name, 0.0) <= monotonic():
+                self._reads.take(name, partial(self._refresh, fence, name))
+
+    def _refresh(self, fence: int, name: str) -> None:
+        pause = RETRY if self._read(fence, name, self._rotas[name]) else REFRESH
+        self._due[name] = monotonic() + pause.total_seconds()
 
     def trouble(self) -> str:
         """Unreadable calendars, and rotas without a known person on call."""

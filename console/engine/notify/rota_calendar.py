@@ -36,7 +36,7 @@ RULE_PARTS = re.compile(
 )
 """The parts of an RRULE (RFC 5545)."""
 CALENDAR_SECONDS = 8.0
-"""Processor time to find those of a calendar; other rotas wait for it."""
+"""Processor time to find those of a calendar."""
 NAME_LIMIT = 120
 DAY = timedelta(days=1)
 

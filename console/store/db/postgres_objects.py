@@ -36,11 +36,14 @@ _HOME = """
             md5(p.prosrc), ' ', p.prosecdef, ' ', NOT EXISTS (
                 SELECT 1 FROM unnest(p.proconfig) AS setting WHERE setting !~ '^lock_timeout='
                 AND setting NOT IN ('search_path=' || h.quoted || ', pg_temp',
-                                    'search_path=pg_catalog, ' || h.quoted || ', pg_temp'))) AS definition
+                                    'search_path=pg_catalog, ' || h.quoted || ', pg_temp')),
+            CASE WHEN p.proisstrict THEN ' strict' END,
+            CASE WHEN p.proowner <> h.owner THEN ' of ' || CAST(p.proowner AS regrole) END) AS definition
         FROM home h, pg_proc p
         JOIN content x ON (x.classid, x.objid) = (CAST('pg_proc' AS regclass), p.oid))"""
 """The store's schema, and what is in it without extensions and their members. A function's definition has its body and
-whether it runs as its owner, with no setting of another hand."""
+whether it runs as its owner, with no setting of another hand; and what the body does not show: that it is skipped for a
+NULL, or belongs to another role, which may replace it."""
 _SELECT_OBJECTS = f"""{_HOME},
     object (name, definition) AS (
         SELECT i.type || ' ' || i.identity, '' FROM content x, pg_identify_object(x.classid, x.objid, 0) i

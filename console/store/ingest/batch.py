@@ -145,7 +145,7 @@ def _incoming_attempt(record: RunRecord, jobs: dict[str, int], actions: dict[str
         record = replace(record, period_key=instant_key(period_at), period_at=period_at)
     attempt_key = encode_name(record.attempt_key)
     period_key = f"attempt:{attempt_key}" if record.period_key is None else encode_name(record.period_key)
-    if is_too_long_name(attempt_key) or is_too_long_name(period_key):
+    if any(map(is_too_long_name, (attempt_key, period_key, encode_name(record.period_name)))):
         raise ValueError("its id is longer than 1,000 bytes")
     if job_id is None:
         raise ValueError("its job's name is longer than 1,000 bytes")

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from connectors.sdk.records import JobRecord, Schedule
@@ -33,7 +33,7 @@ _JOBS = (
     " FROM job j JOIN target t ON t.id = j.target_id WHERE j.target_id = ? ORDER BY j.id"
 )
 _SCHEDULES = (
-    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us, s.accepted_us"
+    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us, s.window_us, s.accepted_us"
     " FROM schedule s JOIN job j ON j.id = s.job_id WHERE j.target_id = ? ORDER BY s.id"
 )
 _DRIFT = (
@@ -79,7 +79,8 @@ def _known_job(row: Row, versions: Sequence[Row], drift: Mapping[str, Row]) -> K
 
 
 def _schedule(row: Row) -> Schedule:
-    return Schedule(row.dialect, row.expression, row.zone, row.text, optional_instant(row.next_us))
+    window = timedelta(microseconds=row.window_us)
+    return Schedule(row.dialect, row.expression, row.zone, row.text, optional_instant(row.next_us), window)
 
 
 MAX_TITLE = 300
@@ -213,16 +214,23 @@ def write_inventories(session: WriteSession, inventories: Sequence[TargetInvento
     return touched
 
 
+def _window_us(schedule: Schedule) -> int:
+    return schedule.window // timedelta(microseconds=1)
+
+
 def add_versions(
     session: WriteSession, schedules: Iterable[tuple[int, Schedule]], now_us: int, accepted_by: str | None
 ) -> None:
-    columns = ("job_id", "dialect", "expression", "zone", "text", "next_us", "seen_us", "accepted_us", "accepted_by")
+    columns = (
+        "job_id", "dialect", "expression", "zone", "text", "next_us", "window_us", "seen_us", "accepted_us",
+        "accepted_by",
+    )  # fmt: skip
     accepted_us = None if accepted_by is None else now_us
     rows = [
         (
             job_id, schedule.dialect, clean_line(schedule.expression), clean_line(schedule.zone),
-            clean_line(schedule.text, MAX_TEXT), optional_micros(schedule.next_at), now_us, accepted_us,
-            accepted_by or "",
+            clean_line(schedule.text, MAX_TEXT), optional_micros(schedule.next_at), _window_us(schedule), now_us,
+            accepted_us, accepted_by or "",
         )
         for job_id, schedule in schedules
     ]  # fmt: skip
@@ -384,8 +392,8 @@ class _InventoryWriter:
             self._event(f"{old}: its source calls it {title} now; its history stays with it", job_id, target)
 
     def _next_instants(self, schedules: Sequence[tuple[int, Schedule]]) -> None:
-        """The source's next instant moves with every poll, which is not a new version. Nor is the text of a schedule
-        that expects no start."""
+        """The source's next instant moves with every poll, which is not a new version. Nor is another window, or the
+        text of a schedule that expects no start."""
         newest = "WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)"
         instants = [
             (optional_micros(schedule.next_at), job_id)
@@ -397,6 +405,8 @@ class _InventoryWriter:
             for job_id, schedule in schedules
             if schedule.dialect == "none" and not schedule.is_unread
         ]
+        windows = [(_window_us(schedule), job_id, _window_us(schedule)) for job_id, schedule in schedules]
+        self._session.many(f"UPDATE schedule SET window_us = ? {newest} AND window_us <> ?", windows)  # noqa: S608
         self._session.many(f"UPDATE schedule SET next_us = ? {newest}", instants)  # noqa: S608  (our own names)
         self._session.many(f"UPDATE schedule SET text = ?, next_us = ? {newest}", texts)  # noqa: S608
 

@@ -71,6 +71,7 @@ class StoredRun(NamedTuple):
     period_key: str
     period_us: int | None
     period_kind: str
+    period_name: str
     sort_us: int
     business_date: str
     state: str
@@ -206,6 +207,7 @@ class RunOrigin(NamedTuple):
 
     period_us: int | None
     period_kind: str
+    period_name: str
     business_date: str
 
 
@@ -222,9 +224,10 @@ def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt],
     if origin is None:
         if old is None:
             raise ValueError(f"run {key}: unknown business date")
-        origin = RunOrigin(old.period_us, old.period_kind, old.business_date)
+        origin = RunOrigin(old.period_us, old.period_kind, old.period_name, old.business_date)
     period_us = origin.period_us if origin.period_us is not None or old is None else old.period_us
     period_kind = origin.period_kind if old is None or origin.period_kind not in _UNNAMED else old.period_kind
+    period_name = origin.period_name if old is None else origin.period_name or old.period_name
     sort_us = first_started if period_us is None else period_us
     if sort_us is None:
         sort_us = min(row.content.queued_us or row.observed_us for row in attempts)
@@ -233,6 +236,7 @@ def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt],
         *key,
         period_us,
         period_kind,
+        period_name,
         sort_us,
         origin.business_date,
         content.state,

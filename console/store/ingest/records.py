@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from connectors.sdk.records import SkippedRecord
+from connectors.sdk.states import PeriodKind
 from console.domain.ids import micros, optional_micros
 from console.failpoints import failpoint
 from console.store.db.database import Database
@@ -42,6 +43,7 @@ from console.store.ingest.merge import (
     stored_attempt,
 )
 from console.store.meta import next_changed_seq
+from console.store.names import encode_name
 
 _ATTEMPTS = ", ".join(f"t.{column}" for column in ATTEMPT_COLUMNS)
 _RUNS = ", ".join(f"r.{column}" for column in StoredRun._fields)
@@ -50,7 +52,7 @@ _ATTEMPTS_BY_IDENTITY = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.j
 _ATTEMPTS_OF_RUNS = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.run_id = k.a"
 _RUNS_BY_IDENTITY = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 _RUNS_BY_ID = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.id = k.a"
-_RUN_PLACE = ("job_id", "period_key", "period_us", "period_kind", "sort_us", "business_date")
+_RUN_PLACE = ("job_id", "period_key", "period_us", "period_kind", "period_name", "sort_us", "business_date")
 _ATTEMPT_PLACE = ("run_id", "job_id", "attempt_key", "number")
 """Columns in indexes: setting them makes a database update the indexes."""
 _RUN_STATE = tuple(column for column in StoredRun._fields if column not in _RUN_PLACE)
@@ -193,8 +195,10 @@ def _write_changes(
         attempts_changed += changed
         old, origin = runs.get(run_id), None
         if (first := work.births.get(run_id, {}).get(ordered[0].attempt_key)) is not None:
-            period_us, period_kind = optional_micros(first.record.period_at), first.record.denotes.value
-            origin = RunOrigin(period_us, period_kind, batch.business_date(first.record).isoformat())
+            record, kind = first.record, first.record.denotes
+            name = encode_name(record.period_name) or (first.period_key if kind is PeriodKind.NAME else "")
+            period_us, business_date = optional_micros(record.period_at), batch.business_date(record).isoformat()
+            origin = RunOrigin(period_us, kind.value, name, business_date)
         run = build_run(old, work.keys.get(run_id) or runs[run_id].key, ordered, origin)
         if old is None:
             runs_new.append(run._replace(changed_seq=seq))

@@ -114,7 +114,8 @@ def _success_values(target_id: int, batch: IngestBatch) -> Values:
     health = (error_kind, error_kind, now_us, error, fix, error_kind)
     return (
         encode_name(batch.cursor), now_us, now_us, now_us, now_us, *health, batch.skew_s, batch.zone, batch.zone,
-        seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
+        seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_warnings(batch.warnings), *cost,
+        target_id,
     )  # fmt: skip
 
 
@@ -140,6 +141,12 @@ def record_failure(
 
 def _shown_texts(texts: Sequence[str]) -> str:
     return json.dumps([clean_line(text, MAX_TEXT) for text in texts[:MAX_SHOWN]])
+
+
+def _shown_warnings(texts: Sequence[str]) -> str:
+    if len(texts) > MAX_SHOWN:
+        texts = [*texts[: MAX_SHOWN - 1], f"{len(texts) - MAX_SHOWN + 1} more warnings are not stored"]
+    return _shown_texts(texts)
 
 
 def _new_skipped(skipped: Sequence[SkippedRecord], known: Sequence[str]) -> int:
@@ -274,9 +281,9 @@ def known_schedules(store: Database, target_id: int) -> KnownSchedules:
     """The schedules of the target's jobs, as of one moment."""
     with store.read() as session:
         accepted = session.rows(
-            "SELECT j.source_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM job j LEFT JOIN schedule s"
-            " ON s.id = (SELECT max(v.id) FROM schedule v WHERE v.job_id = j.id AND v.accepted_us IS NOT NULL)"
-            " WHERE j.target_id = ?",
+            "SELECT j.source_id, s.dialect, s.expression, s.zone, s.text, s.next_us, s.window_us FROM job j"
+            " LEFT JOIN schedule s ON s.id = (SELECT max(v.id) FROM schedule v WHERE v.job_id = j.id AND"
+            " v.accepted_us IS NOT NULL) WHERE j.target_id = ?",
             (target_id,),
         )
         seen = session.rows(
@@ -291,7 +298,8 @@ def known_schedules(store: Database, target_id: int) -> KnownSchedules:
         schedule = Schedule("none")
         if row.dialect:
             expression, text = decode_name(row.expression), decode_name(row.text)
-            schedule = Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us))
+            window = timedelta(microseconds=row.window_us)
+            schedule = Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us), window)
         schedules[decode_name(row.source_id)] = schedule
     return KnownSchedules(
         schedules,

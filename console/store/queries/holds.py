@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connectors.sdk.states import OPEN_STATES, RED_STATES, PeriodKind, RunState
+from connectors.sdk.states import OPEN_STATES, RED_STATES, RunState
 from console.domain.dependency import (
     GateView,
     Requirement,
@@ -24,7 +24,7 @@ from console.store.queries.dependencies import REQUIREMENT_COLUMNS, check_result
 from console.store.queries.jobs import JobQueries
 from console.store.queries.services import MemberQueries
 from console.store.row_values import from_row, run_reason
-from console.store.run_periods import NO_LATER_PERIOD
+from console.store.run_periods import NO_LATER_PERIOD, covers_period
 
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name AS job, s.name AS system, h.state, h.kind, h.mode, u.name AS upstream, h.held_by,"
@@ -136,14 +136,13 @@ class HoldQueries(ContextQueries):
         run = before or self._run(job_id, business_date, "sort_us >= ? ORDER BY sort_us", micros(at))
         if run is None or _is_good(run):
             return run
-        covering = f"(? NOT IN {NO_LATER_PERIOD} OR period_kind = '{PeriodKind.ALL}')"
-        where = f"sort_us <= ? AND sort_us > ? AND {_ENDED} AND {covering} ORDER BY sort_us DESC"
-        later = self._run(job_id, business_date, where, micros(self.store.now()), run.sort_us, run.period_kind)
+        where = f"sort_us <= ? AND sort_us > ? AND {_ENDED} AND {_COVERS} ORDER BY sort_us DESC"
+        later = self._run(job_id, business_date, where, micros(self.store.now()), run.sort_us, run.id)
         return later if later is not None and (_is_good(later) or RunState(run.state) not in OPEN_STATES) else run
 
     def _run(self, job_id: int, business_date: str, where: str, *values: int | str) -> Row | None:
         return self.link.first(
-            "SELECT period_key, period_kind, state, reason, attempts, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
+            "SELECT id, period_key, state, reason, attempts, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
             f" WHERE job_id = ? AND business_date = ? AND {where} LIMIT 1",
             (job_id, business_date, *values),
         )
@@ -151,7 +150,12 @@ class HoldQueries(ContextQueries):
 
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
-_FAILED_NAME = f"(period_kind IN {NO_LATER_PERIOD} AND state IN ({_RED}))"
+_COVERS = f"EXISTS (SELECT 1 FROM run r WHERE r.id = ? AND {covers_period('run', 'r')})"  # noqa: S608  (our own words)
+_FAILED_NAME = (
+    f"(state IN ({_RED}) AND (period_kind IN {NO_LATER_PERIOD} OR NOT EXISTS (SELECT 1 FROM run n WHERE"  # noqa: S608
+    " n.job_id = run.job_id AND n.business_date = run.business_date AND n.sort_us > run.sort_us"
+    f" AND {covers_period('n', 'run')})))"
+)
 _ENDED = f"state NOT IN ({_OPEN}, 'skipped') AND evidence <> 'asserted'"
 """As `control.snapshot`: a skipped or asserted run does not replace another one."""
 

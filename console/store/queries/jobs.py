@@ -373,6 +373,7 @@ class JobQueries(ContextQueries):
             services=self.members.services_of(job_id),
             coming=self._coming(job_id, row.next, moved.get(job_id)),
             changed_schedule=schedule_text(moved[job_id]) if job_id in moved else "",
+            schedule_fault=self.schedule_faults(job_id).get(row.name, ""),
             waits=gate_texts(self.link, job_id),
             drift=tuple(from_row(DriftView, change, job=row.name) for change in drift),
             runs=tuple(self.runs.list_runs(job_id)),
@@ -381,6 +382,23 @@ class JobQueries(ContextQueries):
             unwatched_reason=unwatched_reason(self.link, job_id),
             months=tuple(from_row(JobMonth, month) for month in self.link.rows(_MONTHS, (job_id,))),
         )
+
+    def schedule_faults(self, job_id: int | None = None) -> dict[str, str]:
+        """Name -> why no start is expected by its schedule at the source, of that watched job or of all."""
+        from console.timing.schedule import expansion_fault  # noqa: PLC0415 - the first paint rarely needs it
+
+        one = " AND j.id = ?" if job_id is not None else ""
+        rows = self.link.rows(
+            "SELECT j.name, s.dialect, s.expression, s.zone, s.next_us FROM job j JOIN schedule s ON s.id ="
+            " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id) WHERE j.gone_since_us IS NULL"
+            f" AND s.dialect <> 'none'{one}{watched_condition(self.link)} ORDER BY j.name",
+            () if job_id is None else (job_id,),
+        )
+        schedules = (
+            (row.name, Schedule(row.dialect, decode_name(row.expression), row.zone, "", optional_instant(row.next_us)))
+            for row in rows
+        )
+        return {name: fault for name, schedule in schedules if (fault := expansion_fault(schedule))}
 
     def _coming(self, job_id: int, first: datetime | None, moved: Schedule | None) -> tuple[datetime, ...]:
         """`first`, its next start, and those after it; by the `moved` schedule where its own changed."""

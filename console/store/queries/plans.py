@@ -27,8 +27,9 @@ _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
     " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
     " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state,"
-    " r.exit_code, r.message, r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' ||"
-    " t.name END AS failing, CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o"
+    " r.changed_seq, r.exit_code, r.message, r.stale_read, j.target_id,"
+    " CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' || t.name END AS failing,"
+    " CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o"
     " WHERE o.run_id = r.id AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1)"
     f" END AS others, CASE WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves, (SELECT o.verb FROM"
     " action o WHERE o.job_id = s.job_id AND o.verb IN ('rerun', 'start') AND o.state = 'unknown' LIMIT 1) AS unknown"
@@ -58,9 +59,9 @@ class PlanQueries(ContextQueries):
         return self._plan(row)
 
     def _plan(self, row: Row) -> PlanView:
-        steps = self.link.rows(_STEPS, (row.id,))
+        steps, evaluated = self.link.rows(_STEPS, (row.id,)), int(self.store.meta("evaluated_seq") or 0)
         standstill = self._standstill(steps) if row.state == "running" else ""
-        return from_row(PlanView, row, steps=tuple(map(_step, steps)), standstill=standstill)
+        return from_row(PlanView, row, steps=tuple(_step(step, evaluated) for step in steps), standstill=standstill)
 
     def _standstill(self, steps: Sequence[Row]) -> str:
         """Why none of the next steps can be sent or verified; empty if one can be."""
@@ -89,7 +90,7 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
     return f"the outcome of the {step.unknown} of {step.job} is unknown" if step.unknown else ""
 
 
-def _step(row: Row) -> PlanStepView:
+def _step(row: Row, evaluated: int) -> PlanStepView:
     saved = _saved_days(row.saves)
     has_failed = row.state == "failed" and row.run_state in RED_STATES
     return from_row(
@@ -99,6 +100,7 @@ def _step(row: Row) -> PlanStepView:
         after=known_places(row.after),
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
+        is_judged=row.changed_seq is not None and row.changed_seq <= evaluated,
         saves_by=max((at for _, at, _ in saved if at is not None), default=None),
         saves=tuple(day for day, _, is_certain in saved if is_certain),
         may_save=tuple(day for day, _, is_certain in saved if not is_certain),

@@ -164,7 +164,7 @@ class Queries(ReadStore):
     def service_days(self) -> ServiceDayQueries:
         from console.store.queries.service_days import ServiceDayQueries
 
-        return ServiceDayQueries(self, self.services)
+        return ServiceDayQueries(self, self.services, self.jobs)
 
     @cached_property
     def warnings(self) -> WarningQueries:

@@ -18,7 +18,8 @@ MAX_RUNS = 60
 SELECT_RUN = (
     "SELECT r.id, r.job_id, j.name AS job, r.period_key, r.business_date, r.state, r.evidence, r.native_state,"
     " r.timeliness, r.attempts, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message,"
-    " r.expected, r.stale_read, r.reason, r.partial_input, j.target_id FROM run r JOIN job j ON j.id = r.job_id"
+    " r.expected, r.stale_read, r.reason, r.partial_input, r.period_name, j.target_id FROM run r"
+    " JOIN job j ON j.id = r.job_id"
 )
 _ATTEMPTS = (
     "SELECT id, number, state, evidence, native_state, started_us, ended_us, exit_code, message, action_key,"
@@ -100,4 +101,5 @@ def run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
     """`stale`: of `ReadStore.stale_targets`."""
     shown = run_visibility(row.state, row.evidence, row.target_id, stale)
     reason = run_reason(row.reason, row.attempts)
-    return from_row(RunRow, row, period_key=clean_name(row.period_key), reason=reason, **shown._asdict())
+    names = {"period_key": clean_name(row.period_key), "period_name": clean_name(row.period_name)}
+    return from_row(RunRow, row, reason=reason, **names, **shown._asdict())

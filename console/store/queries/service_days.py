@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from connectors.sdk.states import PeriodKind
 from console.domain.forecast import ForecastDay, JobForecastView, PublishedForecast
 from console.domain.history import EstimateBasis
 from console.domain.ids import instant, micros, optional_instant
@@ -29,6 +28,7 @@ from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.base import ContextQueries, ReadStore, run_visibility
 from console.store.queries.dependencies import roots_awaited
+from console.store.queries.jobs import JobQueries
 from console.store.queries.services import ServiceQueries, current_business_date, days_after, is_end_to_end
 from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
@@ -78,9 +78,8 @@ _PATH = (
 )
 _ATTEMPTS = (
     "SELECT r.job_id, r.id, r.sort_us, {due} AS due_us, r.state AS run_state, a.started_us, a.ended_us, a.state,"
-    f" a.action_key IS NOT NULL AS requested, j.target_id, CASE WHEN r.period_kind = '{PeriodKind.NAME}' THEN"
-    " r.period_key ELSE '' END AS period_name FROM {{keys}} JOIN run r ON {where} JOIN job j ON j.id ="
-    " r.job_id LEFT JOIN attempt a ON a.run_id = r.id"
+    " a.action_key IS NOT NULL AS requested, j.target_id, r.period_name FROM {{keys}} JOIN run r ON {where}"
+    " JOIN job j ON j.id = r.job_id LEFT JOIN attempt a ON a.run_id = r.id"
     " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
 _ON_DATE = "r.job_id = k.a AND r.sort_us >= ? AND r.business_date = ?"
@@ -98,9 +97,9 @@ _FAILED = (
 
 
 class ServiceDayQueries(ContextQueries):
-    def __init__(self, store: ReadStore, services: ServiceQueries) -> None:
+    def __init__(self, store: ReadStore, services: ServiceQueries, jobs: JobQueries) -> None:
         super().__init__(store)
-        self.services = services
+        self.services, self.jobs = services, jobs
 
     def job_forecasts(self, service: str, business_date: str, submission: str = "") -> list[JobForecastView]:
         """The most important running or waiting jobs of a service day, upstreams first; empty if not simulated."""
@@ -193,11 +192,16 @@ class ServiceDayQueries(ContextQueries):
         self, job_ids: list[int], estimates: dict[str, dict[str, Any]], business_date: str, is_present: bool
     ) -> dict[int, TimelineJob]:
         awaited = roots_awaited(self.link, job_ids) if is_present else {}
+        next_starts = {row.id: row.next for row in self.jobs.jobs_by_ids(job_ids)} if is_present else {}
         rows = self.link.by_keys(_SELECT_NIGHT_RUNS, job_ids, (_first_us(business_date), business_date))
         runs = self._runs_by_job(rows)
-        return {
-            job_id: _timeline_job(job_id, name, estimates.get(name, {}), runs[job_id], awaited.get(job_id, ""))
+        jobs = {
+            job_id: _timeline_job(job_id, name, estimates.get(name, {}), runs[job_id])
             for job_id, name in self.job_names(job_ids).items()
+        }
+        return {
+            job_id: replace(job, waits_for=awaited.get(job_id, ""), next_start=next_starts.get(job_id))
+            for job_id, job in jobs.items()
         }
 
     def service_attainment(self, name: str | None = None) -> list[AttainmentView]:
@@ -266,8 +270,9 @@ class ServiceDayQueries(ContextQueries):
             self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
         )
         return [
-            _timeline_job(
-                job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id], "", expected.get(job_id)
+            replace(
+                _timeline_job(job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id]),
+                expected=expected.get(job_id),
             )
             for job_id in job_ids
             if job_id in names
@@ -297,17 +302,11 @@ class ServiceDayQueries(ContextQueries):
         return runs
 
 
-def _timeline_job(
-    job_id: int,
-    name: str,
-    estimate: dict[str, Any],
-    runs: Iterable[TimelineRun],
-    waits_for: str,
-    expected: datetime | None = None,
-) -> TimelineJob:
+def _timeline_job(job_id: int, name: str, estimate: dict[str, Any], runs: Iterable[TimelineRun]) -> TimelineJob:
     p95_s = estimate.get("p95_s", estimate.get("p90_s"))
     source = estimate.get("source", "none")
-    return TimelineJob(job_id, name, estimate.get("p50_s"), p95_s, source, tuple(runs), waits_for, expected)
+    due = datetime.fromisoformat(estimate["due"]) if "due" in estimate else None
+    return TimelineJob(job_id, name, estimate.get("p50_s"), p95_s, source, tuple(runs), due=due)
 
 
 def _first_us(business_date: str) -> int:

@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from console.control.services.order import DayStatus, DisplayedDay, displayed_day
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.reason import NoSubmission, NotEvaluated, Reason, UnknownJobs
-from console.domain.service import ENDANGERED, MAX_LEAD, ServiceView, instance_name, is_in_doubt
+from console.domain.reason import LaterRisk, NoSubmission, NotEvaluated, Reason, UnknownJobs
+from console.domain.service import MAX_LEAD, ServiceView, instance_name
 from console.domain.text import Title
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -158,17 +159,25 @@ class ServiceQueries(ContextQueries):
 
     def _services_on(self, business_date: str | None) -> list[ServiceView]:
         now, days = self.store.now(), self._days(business_date)
-        shown = []
+        shown, later, risks = [], set[int](), dict[int, LaterRisk]()
         for row in self.link.rows(_SERVICES):
             if is_end_to_end(row.promise):
                 day = min(days[row.id], key=_due_order, default=None)
                 on = date.fromisoformat(day.business_date) if day is not None else _business_date_of(row, now)
             else:
                 by_date = {date.fromisoformat(day.business_date): day for day in days[row.id]}
-                on = date.fromisoformat(business_date) if business_date else _current_date(row, by_date, now)
+                displayed = _displayed_day(row, by_date, now, business_date)
+                on = displayed.business_date
                 day = by_date.get(on)
+                if displayed.is_later:
+                    later.add(row.id)
+                if displayed.next is not None:
+                    risks[row.id] = _later_risk(by_date[displayed.next])
             shown.append((row, on, day))
-        return self._views(shown)
+        return [
+            replace(view, is_later=view.id in later, reasons=(*view.reasons, *filter(None, [risks.get(view.id)])))
+            for view in self._views(shown)
+        ]
 
     def instances(self, name: str, business_date: str | None = None) -> list[ServiceView]:
         """Each submission of a service promised end to end, of that business date or the last days, undelivered ones
@@ -238,31 +247,24 @@ def _business_date_of(row: Row, now: datetime) -> date:
     return current_business_date(now, row.zone, cutoff) - timedelta(days=days_after(row.promise))
 
 
-def _current_date(row: Row, days: Mapping[date, Row], now: datetime) -> date:
-    """The first business date whose deadline is ahead or was missed in the present window of the service, else the last
-    whose deadline that window holds. While nothing endangers it: the first later one in danger, as notifications name
-    it."""
-    on = _business_date_of(row, now)
+def _displayed_day(row: Row, days: Mapping[date, Row], now: datetime, business_date: str | None) -> DisplayedDay:
+    """`business_date`: the one that was asked for."""
+    if business_date is not None:
+        return DisplayedDay(date.fromisoformat(business_date))
     cutoff, zone = time.fromisoformat(row.cutoff), ZoneInfo(row.zone)
-    window = current_business_date(now, row.zone, cutoff)
-    opens, closes = (
-        micros(datetime.combine(day, cutoff, zone).astimezone(UTC)) for day in (window, window + timedelta(days=1))
-    )
-    last = max(on, max((day for day in days if days[day].deadline_us < closes), default=on))
-    dates = sorted(days)
-    current = next((day for day in dates if day <= last and _is_current(days[day], opens, micros(now))), last)
-    if current in days and _is_in_danger(days[current]):
-        return current
-    return next((day for day in dates if day > current and _is_in_danger(days[day])), current)
+    first = current_business_date(now, row.zone, cutoff)
+    opens, closes = (datetime.combine(day, cutoff, zone).astimezone(UTC) for day in (first, first + timedelta(days=1)))
+    statuses = {
+        business_date: DayStatus(
+            instant(day.deadline_us), day.timeliness, day.delivered_us is not None, day.incident_id
+        )
+        for business_date, day in days.items()
+    }
+    return displayed_day(statuses, _business_date_of(row, now), (opens, closes), now)
 
 
-def _is_current(day: Row, opens_us: int, now_us: int) -> bool:
-    """True until its deadline, or, if it was not delivered, until the window of that deadline ends."""
-    return bool(day.deadline_us > now_us or (day.delivered_us is None and day.deadline_us >= opens_us))
-
-
-def _is_in_danger(day: Row) -> bool:
-    return day.timeliness in ENDANGERED or is_in_doubt(day.timeliness, day.incident_id)
+def _later_risk(day: Row) -> LaterRisk:
+    return LaterRisk(instant(day.deadline_us), day.timeliness, day.p_late if day.act_by_us is None else None)
 
 
 def is_end_to_end(promise: str) -> bool:

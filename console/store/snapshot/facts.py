@@ -45,17 +45,17 @@ from console.text.normalize import LINE_LIMIT
 
 SELECT_JOBS = (
     "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
-    " schedule_zone, c.text, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof,"
-    " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, s.starts_held, s.start_within_s,"
-    " j.calendar, j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j JOIN system s"
-    " ON s.id = j.system_id JOIN target t ON t.id = j.target_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id)"
-    " FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL)"
-    " WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
+    " schedule_zone, c.text, c.next_us, c.window_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us,"
+    " j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title,"
+    " s.starts_held, s.start_within_s, j.calendar, j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities,"
+    " s.missing FROM job j JOIN system s ON s.id = j.system_id JOIN target t ON t.id = j.target_id"
+    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS NOT"
+    " NULL) WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
 )
 RUN_COLUMNS = (
     "r.id, r.job_id, r.period_key, r.period_us, r.business_date, r.state, r.evidence, r.native_state, r.reason,"
     " r.attempts, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
-    " r.timeliness, r.stale_read, r.partial_input, r.period_kind, r.sort_us"
+    " r.timeliness, r.stale_read, r.partial_input, r.period_kind, r.period_name, r.sort_us"
 )
 # ruff: noqa: S608  (only our own names; every value is bound)
 MAX_TAIL = 20 * (LINE_LIMIT + 2)
@@ -79,7 +79,9 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
         kind=intern(row.kind),
         target_id=interning.shared_number(row.target_id),
         parent_id=None if row.parent_id is None else interning.shared_number(row.parent_id),
-        schedule=interning.shared_schedule(row.dialect, row.expression, row.schedule_zone, row.text, row.next_us)
+        schedule=interning.shared_schedule(
+            row.dialect, row.expression, row.schedule_zone, row.text, row.next_us, row.window_us
+        )
         if row.dialect
         else _NONE,
         accepted_at=None if row.accepted_us is None else interning.shared_instant(row.accepted_us),
@@ -169,7 +171,7 @@ def run_facts(
         run_id, own_job_id, period_key, period_us, business_date, state, evidence, native_state, reason, attempts,
         first_started,
         started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input,
-        period_kind, _,
+        period_kind, period_name, _,
     ) = row  # fmt: skip
     period_at = None if period_us is None else interning.shared_instant(period_us)
     first_at = period_at if first_started == period_us else optional_instant(first_started)
@@ -201,6 +203,7 @@ def run_facts(
         tuple([(began, end) for began, end, state in spans if began and state is RunState.SUCCEEDED]) if spans else (),
         tuple([(end, state) for _, end, state in spans]) if spans else (),
         interning.PERIOD_KINDS[period_kind],
+        intern(decode_name(period_name)),
     )
 
 

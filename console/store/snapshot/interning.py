@@ -38,8 +38,12 @@ shared_number = lru_cache(maxsize=65536)(int)
 
 
 @lru_cache(maxsize=65536)
-def shared_schedule(dialect: str, expression: str, zone: str, text: str, next_us: int | None) -> Schedule:
-    return Schedule(intern(dialect), expression, intern(zone), text, optional_instant(next_us))
+def shared_schedule(
+    dialect: str, expression: str, zone: str, text: str, next_us: int | None, window_us: int = 0
+) -> Schedule:
+    return Schedule(
+        intern(dialect), expression, intern(zone), text, optional_instant(next_us), timedelta(microseconds=window_us)
+    )
 
 
 @lru_cache(maxsize=4096)

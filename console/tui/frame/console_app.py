@@ -577,5 +577,5 @@ class ConsoleApp(App[int], inherit_bindings=False):
 def _header_of(reads: Queries) -> tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]:
     waiting = reads.approvals.list_approvals() if reads.estate.any_awaiting_approval() else []
     services = tuple(reads.services.list_services())
-    prepare(services)
+    prepare(services, reads.now())
     return reads.estate.header(services), reads.clock_setting(), services, waiting

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
+from console.domain.incident import ROLE_LABELS
 from console.domain.service import Timeliness
 
 
@@ -75,15 +76,15 @@ SAFETY: dict[str, Glyph] = {
 
 
 ROLES: dict[str, Glyph] = {
-    "root": Glyph("◉", "O", "root cause", "bad", "its failure explains the others"),
-    "red": Glyph("✖", "X", "red", "bad"),
+    "root": Glyph("◉", "O", ROLE_LABELS["root"], "bad", "its failure explains the others"),
+    "red": Glyph("✖", "X", ROLE_LABELS["red"], "bad", "below the root, or by the same cause"),
     "stale": Glyph("«", "<", "stale", "warn", "it read its upstream too early, or while that was red"),
-    "closing": Glyph("▷", "c", "closes it", "run", "its start closes the incident: nothing to restart"),
+    "closing": Glyph("▷", "c", ROLE_LABELS["closing"], "run", "its start closes the incident: nothing to restart"),
     "awaited": Glyph("◌", "w", "awaited", "dim", "the root is rerun once it has finished"),
-    "threatened": Glyph("!", "!", "at risk", "warn"),
-    "rerun": Glyph("▶", ">", "rerun", "run"),
-    "repaired": Glyph("●", "+", "repaired", "ok"),
-    "superseded": Glyph("○", "-", "superseded", "dim"),
+    "threatened": Glyph("!", "!", ROLE_LABELS["threatened"], "warn", "it starts later, and reads what is not repaired"),
+    "rerun": Glyph("▶", ">", "rerun", "run", "it runs again"),
+    "repaired": Glyph("●", "+", "repaired", "ok", "it succeeded after it had failed or was stale"),
+    "superseded": Glyph("○", "-", "superseded", "dim", "it stays failed; a later run of its job replaces it"),
 }
 
 

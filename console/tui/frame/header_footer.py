@@ -21,7 +21,7 @@ from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short
 from console.tui.frame.console_app import ConsoleApp, ConsoleScreen, is_small
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.frame.service_groups import by_urgency
+from console.tui.frame.service_groups import ordered
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.paint import Segment, cut, fit, length_of, line_breaks
 
@@ -268,11 +268,11 @@ def small_status(
     alone = 10 * size.width  # the lines below replace its right side
     lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, ctx, alone)[0]]
     room = size.height - 3
-    ordered = by_urgency(services)
-    shown = ordered if len(ordered) <= room else ordered[: max(0, room - 1)]
+    urgent = ordered(services, ctx.now)
+    shown = urgent if len(urgent) <= room else urgent[: max(0, room - 1)]
     lines += [_short_line(service, ctx, size.width, is_old=bool(warning)) for service in shown]
-    if len(shown) < len(ordered):
-        lines.append([(f"{len(ordered) - len(shown)} more", "dim")])
+    if len(shown) < len(urgent):
+        lines.append([(f"{len(urgent) - len(shown)} more", "dim")])
     text = f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen"
     short = f"terminal too small: {size.width}x{size.height}, needs 60x15"
     lines.append([(text if len(text) <= size.width else short, "warn")])

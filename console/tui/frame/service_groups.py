@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from console.control.services.order import by_urgency
 from console.domain.header import HeaderView, unseen_targets_text
 from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.tui.frame.cells import RenderContext, counted
@@ -17,24 +18,28 @@ from console.tui.widgets.paint import Segment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Further = ParamSpec("Further")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 MIN_CACHED, MAX_CACHED = 8, 64
 """Cached results: at least this many; more, up to MAX_CACHED, while their lists together are no longer than this many
 of the longest."""
 
 
-def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Sequence[Item]], Result]:
-    """Caches the last results of `find` by the identity of the tuple. May be called in the reader's thread first, so
-    that no screen waits for it."""
-    known: deque[tuple[Sequence[Item], Result]] = deque(maxlen=MAX_CACHED)
+def cached_by_identity(
+    find: Callable[Concatenate[Sequence[Item], Further], Result],
+) -> Callable[Concatenate[Sequence[Item], Further], Result]:
+    """Caches the last results of `find` by the identity of the tuple and the further arguments. May be called in the
+    reader's thread first, so that no screen waits for it."""
+    known: deque[tuple[Sequence[Item], tuple[object, ...], Result]] = deque(maxlen=MAX_CACHED)
 
     @wraps(find)
-    def cached(items: Sequence[Item]) -> Result:
-        for known_items, result in tuple(known):
-            if known_items is items:
+    def cached(items: Sequence[Item], /, *further: Further.args, **named: Further.kwargs) -> Result:
+        for known_items, known_further, result in tuple(known):
+            if known_items is items and known_further == further:
                 return result
-        result = find(items)
+        result = find(items, *further, **named)
         if isinstance(items, tuple):
-            known.append((items, result))
+            known.append((items, further, result))
             while len(known) > MIN_CACHED and sum(_lengths(known)) > MIN_CACHED * max(_lengths(known)):
                 known.popleft()
         return result
@@ -42,8 +47,8 @@ def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Se
     return cached
 
 
-def _lengths(known: deque[tuple[Sequence[Item], Result]]) -> list[int]:
-    return [len(items) for items, _ in tuple(known)]
+def _lengths(known: deque[tuple[Sequence[Item], tuple[object, ...], Result]]) -> list[int]:
+    return [len(items) for items, *_ in tuple(known)]
 
 
 class ServiceGrouping(CyclicChoice):
@@ -62,18 +67,14 @@ class ServiceGroup(NamedTuple):
     folded: tuple[ServiceView, ...] = ()
 
 
+def ordered(services: Sequence[ServiceView], now: datetime) -> tuple[ServiceView, ...]:
+    """`by_urgency`, cached until the next act-by or deadline passes."""
+    return _ordered(services, max((view.last_chance for view in services if view.last_chance <= now), default=_NEVER))
+
+
 @cached_by_identity
-def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
-    """Services that need a person first, by act-by or without one by deadline, breached ones last; then those without
-    a verified forecast, then by deadline; delivered ones or those without a promise come last."""
-
-    def urgency(view: ServiceView) -> tuple[bool, bool, bool, bool, datetime, datetime, str]:
-        is_over = view.delivered is not None or not view.is_promised
-        is_calm, is_late = not view.needs_a_person, view.timeliness == Timeliness.BREACHED
-        is_known = is_calm and (is_over or not (view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view)))
-        return is_calm, is_known, is_over, is_late, view.last_chance, view.deadline, view.name
-
-    return tuple(sorted(services, key=urgency))
+def _ordered(services: Sequence[ServiceView], passed: datetime) -> tuple[ServiceView, ...]:
+    return tuple(by_urgency(services, passed))
 
 
 @cached_by_identity
@@ -81,20 +82,20 @@ def needing_a_person(services: Sequence[ServiceView]) -> int:
     return sum(view.needs_a_person for view in services)
 
 
-def prepare(services: Sequence[ServiceView]) -> None:
+def prepare(services: Sequence[ServiceView], now: datetime) -> None:
     """Fills the caches of this tuple, in the reader's thread."""
     needing_a_person(services)
-    needing_a_person(by_urgency(services))
+    needing_a_person(ordered(services, now))
     _open_promises(services)
 
 
-def groups(services: Sequence[ServiceView], by: ServiceGrouping) -> list[ServiceGroup]:
+def groups(services: Sequence[ServiceView], by: ServiceGrouping, now: datetime) -> list[ServiceGroup]:
     """All in one unnamed group, or by tier or owner; groups that need a person come first."""
-    ordered = by_urgency(services)
+    views = ordered(services, now)
     if by is ServiceGrouping.NONE:
-        return [ServiceGroup("", ordered)] if ordered else []
+        return [ServiceGroup("", views)] if views else []
     by_name: dict[str, list[ServiceView]] = {}
-    for view in ordered:
+    for view in views:
         by_name.setdefault(group_name(view, by), []).append(view)
     calm = sorted(name for name, views in by_name.items() if not views[0].needs_a_person)
     urgent = [name for name, views in by_name.items() if views[0].needs_a_person]  # as urgent as its first

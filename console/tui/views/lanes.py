@@ -107,8 +107,8 @@ def lane_cells(
             _put(drawn, last, (ctx.mark("state", bar.state)[0], _style(bar)))
     if lane.service is not None:
         _promise(drawn, lane, scale, ctx)
-    elif (start := _clock_start(lane)) is not None and start > at:
-        _put(drawn, scale.cell(start), (ctx.sign("start"), "strong"))
+    elif lane.next_start is not None and lane.next_start > at:
+        _put(drawn, scale.cell(lane.next_start), (ctx.sign("start"), "strong"))
     if marks is not None:
         for moment, sign, style in ((marks.green_by, "green_by", "bad"), (marks.act_by, "act_by", "warn")):
             if moment is not None:
@@ -246,9 +246,8 @@ def path_lines(
     service, *jobs = path
     first = next((place for place, lane in enumerate(jobs) if lane.name == marks.root), 0)
     has_legend = bool(marks.root) and room > len(jobs) - first + LEAST_PATH - 1
-    legend = _path_legend(jobs[first:], marks, ctx, width) if has_legend else []
-    own = [*jobs[first : first + room - 2 - bool(legend)], service]
-    shown = [*own, *_other_lanes(night, own, room - 1 - bool(legend) - len(own), ctx)]
+    own = [*jobs[first : first + room - 2 - has_legend], service]
+    shown = [*own, *_other_lanes(night, own, room - 1 - has_legend - len(own), ctx)]
     start, end = timeline_span(night, shown)
     names = [job_label(lane.name) for lane in shown if lane.service is None]
     longest = max((length_of([(name, "")]) for name in names), default=0) + JOB_MARKS
@@ -259,7 +258,8 @@ def path_lines(
     for lane in shown:
         bars = lane_cells(lane, scale, ctx.now, ctx, marks if lane.name == marks.root else None)
         lines.append([*lane_label(lane, label, ctx), *bars])
-    return [*lines, legend] if legend else lines
+    starts = [lane.next_start for lane in shown if lane.next_start is not None and lane.next_start < scale.end]
+    return [*lines, _path_legend(bool(starts), marks, ctx, width)] if has_legend else lines
 
 
 def _other_lanes(night: TimelineView, own: Sequence[TimelineLane], room: int, ctx: RenderContext) -> list[TimelineLane]:
@@ -282,7 +282,7 @@ def _other_lanes(night: TimelineView, own: Sequence[TimelineLane], room: int, ct
     return lanes
 
 
-def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderContext, width: int) -> list[Segment]:
+def _path_legend(has_starts: bool, marks: PathMarks, ctx: RenderContext, width: int) -> list[Segment]:
     """As many parts as fit whole, the most important ones first."""
     parts: list[Segment] = [(f"  {ctx.sign('now')} now {ctx.hm(ctx.now)}", "dim")]
     if marks.act_by is not None:
@@ -290,16 +290,9 @@ def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderCon
         parts.append((f"  {ctx.sign('act_by')} act by {at}", "warn"))
     if marks.green_by is not None:
         parts.append((f"  {ctx.sign('green_by')} green by {ctx.hm(marks.green_by)}", "bad"))
-    if any(_clock_start(lane) is not None for lane in lanes):
+    if has_starts:
         parts.append((f"  {ctx.sign('start')} starts by its clock", "dim"))
     parts.append((f"  {ctx.sign('deadline')} deadline", "dim"))
     while length_of(parts) > width and len(parts) > 1:
         parts.pop()
     return parts
-
-
-def _clock_start(lane: TimelineLane) -> datetime | None:
-    """The scheduled start that has not come yet."""
-    if lane.job is None or lane.state not in ("", RunState.PLANNED):
-        return None
-    return next((run.due for run in reversed(lane.job.runs) if run.id == lane.run_id), None)

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from connectors.cron.attempts import AttemptBook
 from connectors.cron.client import script
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, read_crontabs
 from connectors.cron.expressions import TimeFieldError
+from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunEvidence, RunState
 from console.tui.frame.clock_format import ZonedClock
 from tests.connectors.cron.support import connect, read_line
@@ -87,14 +88,6 @@ def parsed_line(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str,
 @each_row(
     "text, expected",
     [
-        ("RANDOM_DELAY=45\n10 3 * * * root a\n", ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)")),
-        (
-            "RANDOM_DELAY=45 min\n10 3 * * * root a\n",
-            ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)"),
-        ),
-        ("RANDOM_DELAY=1441\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10 UTC")),
-        ("RANDOM_DELAY=0\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10 UTC")),
-        ("RANDOM_DELAY=x\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10 UTC")),
         ("6~15 3 * * * root a\n", ("none", "", "6~15 3 * * *, at a random time (~)")),
         ("-*/15 * * * * root a\n", ("none", "", "every 15 minutes, in no log (-)")),
         ("-~ 3 * * * root a\n", ("none", "", "~ 3 * * *, in no log (-)")),
@@ -117,8 +110,26 @@ def test_the_text_of_a_schedule_names_the_zone_that_starts_it() -> None:
     assert ["daily at 20:00", "daily at 11:00"] == [clock.schedule(text, winter) for text in texts]
 
 
+@each_row(
+    "setting, daemon, minutes",
+    [
+        ("45", CronDaemon.CRONIE, 45),
+        ("45 min", CronDaemon.CRONIE, 45),
+        ("1440", CronDaemon.CRONIE, 1440),
+        ("1441", CronDaemon.CRONIE, 0),
+        ("0", CronDaemon.CRONIE, 0),
+        ("x", CronDaemon.CRONIE, 0),
+        ("45", CronDaemon.DEBIAN, 0),
+    ],
+)
+def test_a_random_delay_is_the_window_of_the_start(setting: str, daemon: CronDaemon, minutes: int) -> None:
+    (line,) = read(f"RANDOM_DELAY={setting}\n10 3 * * * root a\n", daemon=daemon).lines
+    schedule = inventory.job_record("db07", line, "UTC", 1).schedule
+    expected = Schedule("debian-cron", "10 3 * * *", "UTC", "daily at 03:10 UTC", window=timedelta(minutes=minutes))
+    assert expected == schedule
+
+
 def test_to_debians_cron_none_of_that_means_anything() -> None:
-    assert parsed_line("RANDOM_DELAY=45\n10 3 * * * root a\n", CronDaemon.DEBIAN)[0] == "debian-cron"
     (fault,) = read("-10 3 * * * root a\n", daemon=CronDaemon.DEBIAN).faults
     assert fault.reason.startswith(f"bad minute: {crontab.FILE_IGNORED}")
     assert parsed_line("6~15 3 * * * root a\n", CronDaemon.DEBIAN)[1] == "6 3 * * *", "it skips what follows the number"

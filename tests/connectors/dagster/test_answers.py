@@ -10,6 +10,7 @@ from connectors.dagster.client import DagsterClient
 from connectors.dagster.connector import DagsterConnector
 from connectors.dagster.options import DagsterOptions
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.states import PeriodKind
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 from tests.fakes.dagster import FakeDagster
@@ -48,6 +49,25 @@ def test_a_scheduled_run_that_is_executed_again_by_hand_belongs_to_the_run_that_
     assert [(None, ""), (None, first["runId"]), (None, first["runId"])] == [
         (run.period_key, run.again_of) for run in runs
     ]
+
+
+@each_row("partition", ["2026-11-29", "2026-11-29|eu", "eu"])
+def test_a_scheduled_run_of_a_partition_answers_the_schedule_and_names_its_partition(partition: str) -> None:
+    """Tags as a daemon writes them; a backfill, a sensor and a person name no schedule."""
+    fake = FakeDagster("load")
+    of = {"dagster/partition": partition}
+    scheduled = fake.start("load", tags={"dagster/schedule_name": "nightly", **of})
+    rows = [scheduled, fake.start("load", scheduled)]
+    rows += [
+        fake.start("load", tags={**more, **of})
+        for more in ({"dagster/backfill": "abcdefgh"}, {"dagster/sensor_name": "new_files"}, {})
+    ]
+    runs = [parse.run_record(row, (), "") for row in rows]
+    assert [(None, partition), (None, partition), *3 * [(partition, "")]] == [
+        (run.period_key, run.period_name) for run in runs
+    ]
+    assert {PeriodKind.NAME} == {run.denotes for run in runs}
+    assert ["", scheduled["runId"], *3 * [""]] == [run.again_of for run in runs]
 
 
 def test_a_dead_daemon_that_jobs_need_to_start_is_reported_by_polls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -24,7 +24,7 @@ def jobs(fake: FakeGitHub) -> dict[str, JobRecord]:
 
 def test_a_workflow_has_its_schedule_its_jobs_in_their_order_and_what_starts_it() -> None:
     results = jobs(repository())
-    assert Schedule("github", "10 3 * * *", "UTC") == results[ORDERS].schedule
+    assert Schedule("github", "10 3 * * *", "UTC", window=timedelta(hours=1)) == results[ORDERS].schedule
     assert (job(ORDERS), (job(f"{ORDERS}.extract"),)) == (
         results[f"{ORDERS}.load"].parent,
         results[f"{ORDERS}.load"].upstreams,
@@ -51,7 +51,7 @@ def test_the_next_instant_of_several_schedules_is_reported() -> None:
         schedule.expression,
         schedule.next_at,
     )
-    assert "0 22 * * * UTC; 0 14 * * * Europe/Berlin" == schedule.text
+    assert ("0 22 * * * UTC; 0 14 * * * Europe/Berlin", timedelta(hours=1)) == (schedule.text, schedule.window)
 
 
 def test_a_workflow_disabled_by_github_is_paused_with_the_reason() -> None:

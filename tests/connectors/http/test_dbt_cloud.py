@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
@@ -19,6 +19,7 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
+from console.timing.schedule import next_instant
 from tests.connectors.polls import walked
 from tests.fakes.dbt_cloud import ERROR, RUNNING, SUCCESS, FakeDbtCloud, shown
 
@@ -102,6 +103,15 @@ def test_a_job_has_its_schedule_and_what_it_runs() -> None:
         nightly.native_id, nightly.title, nightly.schedule.expression, nightly.definition, nightly.paused,
     )  # fmt: skip
     assert hourly.paused, "no clock starts it"
+
+
+def test_a_job_of_the_last_day_of_a_month_is_expected_then() -> None:
+    """Its documentation: the scheduler reads `L`."""
+    fake = FakeDbtCloud()
+    fake.jobs[0]["schedule"]["cron"] = "0 3 L * *"
+    nightly, _ = opened(fake).inventory("", 10).jobs
+    following = next_instant(nightly.schedule, datetime(2026, 11, 30, 8, tzinfo=UTC))
+    assert datetime(2026, 12, 31, 3, tzinfo=UTC) == following
 
 
 def test_a_quiet_poll_reads_the_newest_page_alone_however_long_history_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
@@ -18,7 +18,9 @@ from connectors.sdk.conformance.faults import ENDLESS, JOB_DELETED, FaultyTransp
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import InvalidAnswer, NotSupported
+from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState, Verb
+from console.timing.schedule import next_instant
 from tests.connectors.polls import read_at_once
 from tests.fakes.snowflake import FakeSnowflake
 
@@ -123,6 +125,21 @@ def test_a_task_has_the_schedule_of_its_cron_and_none_of_an_interval() -> None:
         load.native_id, load.schedule.expression, load.schedule.zone, load.definition, load.paused,
     )  # fmt: skip
     assert ("none", True) == (mart.schedule.dialect, mart.paused)
+
+
+@pytest.mark.parametrize(
+    "schedule, following",
+    [
+        ("USING CRON 0 3 L * * Europe/Berlin", "2026-12-31T02:00:00Z"),
+        ("USING CRON 0 3 * * 5L UTC", "2026-12-25T03:00:00Z"),
+    ],
+)
+def test_a_task_of_the_end_of_a_month_is_expected_then(schedule: str, following: str) -> None:
+    fake = FakeSnowflake()
+    fake.tasks[0]["schedule"] = schedule
+    (load, _) = opened(fake).inventory("", 10).jobs
+    instant = next_instant(load.schedule, datetime(2026, 11, 30, 8, tzinfo=UTC))
+    assert following == (instant and instant_key(instant))
 
 
 def test_a_run_that_took_long_is_read_when_it_ends_and_a_quiet_poll_is_one_statement() -> None:

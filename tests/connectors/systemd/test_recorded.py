@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -165,6 +166,36 @@ def test_a_timer_is_the_schedule_of_its_service(db07: SystemdHost) -> None:
     assert ("systemd", "*-*-* 03:10:00") == (backup.schedule.dialect, backup.schedule.expression)
     assert ("/opt/etl/backup --night", "etl", False) == (backup.definition, backup.run_as, backup.paused)
     assert ("none", "OnUnitActiveUSec=1h") == (long.schedule.dialect, long.schedule.text)
+
+
+@pytest.mark.parametrize(
+    "delays, minutes",
+    [
+        ({}, 0),
+        ({"RandomizedDelayUSec": "6h", "AccuracyUSec": "1min"}, 361),
+        ({"RandomizedDelayUSec": "1h 30min", "RandomizedOffsetUSec": "2d", "AccuracyUSec": "1us"}, 2970),
+        ({"RandomizedDelayUSec": "0", "AccuracyUSec": "30s"}, 0.5),
+        ({"RandomizedDelayUSec": "infinity", "AccuracyUSec": "[not set]"}, 0),
+        ({"RandomizedDelayUSec": "99999999999y"}, 7 * 1440),
+    ],
+)
+def test_the_random_delay_and_the_accuracy_of_a_timer_are_the_window_of_its_starts(
+    db07: SystemdHost, delays: dict[str, str], minutes: float
+) -> None:
+    """The host's next elapse has the random delay in it; the instant of a run does not."""
+    changed(db07, "backup.timer", **delays)
+    (backup,) = (job for job in connect(db07).inventory("", 20).jobs if job.native_id == "db07:backup.service")
+    assert abs(timedelta(minutes=minutes) - backup.schedule.window) <= timedelta(microseconds=1)
+    assert backup.schedule.next_at is None
+
+
+def test_a_service_with_two_timers_has_the_longer_window(db07: SystemdHost) -> None:
+    world = db07.world
+    world.units["again.timer"] = timer("again", "*-*-* 12:00:00", Unit="backup.service", RandomizedDelayUSec="20min")
+    world.save()
+    changed(db07, "backup.timer", RandomizedDelayUSec="10min")
+    (backup,) = (job for job in connect(db07).inventory("", 20).jobs if job.native_id == "db07:backup.service")
+    assert timedelta(minutes=20) == backup.schedule.window
 
 
 def test_a_failure_for_an_unknown_reason_is_a_failure_and_a_warning(db07: SystemdHost) -> None:

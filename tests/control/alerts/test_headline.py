@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from connectors.sdk.states import RunState, Verb
+from console.control.alerts.context import Notification, alert_context_of
+from console.control.alerts.headline import by_urgency
 from console.control.alerts.joint_repair import repair_step
 from console.control.incidents.causes import find_causes
 from console.control.incidents.correlation import match_incidents
 from console.control.incidents.restart import is_restartable
 from console.control.incidents.verdict.text import step_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import PUSH_LENGTH
+from console.domain.alert import PUSH_LENGTH, TECHNICAL, AlertKind
 from console.domain.estate import EvaluationSettings, JobFacts, PlannedRun, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
@@ -48,6 +51,30 @@ def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
     assert title(ledger, "03:12").startswith("Daily 06:30 at risk: restart extract by 05:40 ")
     rows = written(ledger.incident().notices[0]).body.partition("SERVICE ")[2].splitlines()
     assert ["Daily", "Early"] == [row.split()[0] for row in rows[1:3]]
+
+
+def test_a_breach_is_named_before_what_can_be_saved_of_a_later_date_and_after_what_can_be_of_its_own() -> None:
+    ledger = failed(service("early", "03:50", LOAD), service("daily", "06:30", LOAD))
+    ledger.evaluate("04:10")
+    index = EstateIndex(ledger.estate, at("04:10"))
+    matches, decision = match_incidents(index, find_causes(index)), ledger.incident()
+    [match] = [match for match in matches if is_restartable(index, match)]
+
+    def order(days_later: int) -> list[str]:
+        dated = {"daily": timedelta(days=days_later), "early": timedelta()}
+        services = tuple(
+            replace(
+                day, business_date=day.business_date + dated[day.service], deadline=day.deadline + dated[day.service]
+            )
+            for day in decision.services
+        )
+        context = alert_context_of(index, [match], [replace(decision, services=services)])
+        [subject] = context.subjects
+        urgent = by_urgency(context, Notification(subject, "oncall", TECHNICAL, AlertKind.UPDATED))
+        return [service.service for service in urgent]
+
+    assert ["daily", "early"] == order(0)
+    assert ["early", "daily"] == order(1)
 
 
 def test_a_title_names_the_zone_of_its_deadline_if_another_service_has_another() -> None:

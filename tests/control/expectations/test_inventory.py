@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given
@@ -123,8 +124,9 @@ def test_a_changed_schedule_is_described_drift_until_it_is_as_accepted_again() -
     assert ((), ("schedule",)) == (restored.drift, restored.ended)
 
 
-def test_a_next_run_that_moved_on_is_written_and_is_no_drift() -> None:
-    record = record_of(A, schedule=replace(A.seen, next_at=at("03:10", day=1)))
+@each_row("moved", [{"next_at": at("03:10", day=1)}, {"window": timedelta(hours=6)}])
+def test_a_next_run_or_a_window_that_moved_on_is_written_and_is_no_drift(moved: dict[str, Any]) -> None:
+    record = record_of(A, schedule=replace(A.seen, **moved))
     change = only_change(match_inventory([A], inventory(record)))
     assert ((), ()) == (change.drift, change.ended)
 

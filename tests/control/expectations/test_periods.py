@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
-from connectors.sdk.states import RunState
+from connectors.sdk.states import PeriodKind, RunState
 from console.timing.business_dates import assign_periods, business_date_of
 from console.timing.schedule import instants, seen_instant
 from tests.factories import at, daily, job, record
@@ -54,6 +54,52 @@ def test_a_start_just_after_its_instant_is_its_run() -> None:
 
 def test_a_start_a_little_before_its_instant_is_still_its_run() -> None:
     assert ["2026-11-20T03:10:00Z"] == keys([record("db07:extract", at("03:09:59"))])
+
+
+@each_row("partition", ["2026-11-19", "2026-11-19|eu", "eu"])
+def test_a_scheduled_start_of_a_partition_is_the_run_that_was_due_and_keeps_its_name(partition: str) -> None:
+    records = [
+        record("db07:extract", at("03:10:05"), "a1", period_name=partition),
+        record("db07:extract", at("03:10:06"), "a2", period_name="another"),
+        record("db07:extract", at("03:10:07"), "a3", period_name=partition, again_of="a1"),
+        record("db07:extract", at("03:10:04"), "a4", period_key="2026-01-05"),
+    ]
+    assert [
+        (instant_key(at("03:10")), at("03:10"), partition), (f"start:{instant_key(at('03:10:06'))}", None, "another"),
+        (instant_key(at("03:10")), at("03:10"), partition), ("2026-01-05", None, ""),
+    ] == [(run.period_key, run.period_at, run.period_name) for run in assign_periods(records, JOBS, {})]  # fmt: skip
+    assert {PeriodKind.NAME} == {run.denotes for run in assign_periods(records, JOBS, {})}
+
+
+@each_row("hours, expected", [(12, "start:2026-11-19T16:10:00Z"), (13, "2026-11-19T03:10:00Z")])
+def test_a_start_in_the_second_half_of_its_period_is_its_run_where_its_window_is_that_long(
+    hours: int, expected: str
+) -> None:
+    """RandomizedDelaySec=13h; nobody saw whether the period had a start."""
+    schedules = {"db07:extract": replace(daily("03:10"), window=timedelta(hours=hours))}
+    (run,) = assign_periods([record("db07:extract", at("16:10"))], schedules, {})
+    assert expected == run.period_key
+
+
+@each_row(
+    "expression, waiting, expected",
+    [
+        ("0 3 * * *", ["2026-11-20T03:04:00Z"], "2026-11-20T03:04:00Z"),
+        ("", ["2026-11-20T03:04:00Z"], "2026-11-20T03:04:00Z"),
+        ("0 3 * * *", ["2026-11-19T03:04:00Z"], "2026-11-20T03:00:00Z"),
+        ("0 3 * * *", [], "2026-11-20T03:00:00Z"),
+        ("", ["2026-11-20T03:05:00Z", "start:x"], "start:2026-11-20T03:04:10Z"),
+    ],
+)
+def test_a_start_at_the_next_one_that_its_source_named_is_that_one(
+    expression: str, waiting: list[str], expected: str
+) -> None:
+    """GitLab names the minute at which its worker looks for due schedules; several expressions of GitHub have none
+    that Headway reads. By the time of the poll the source names the start after it."""
+    schedules = {"db07:extract": Schedule("debian-cron", expression, next_at=at("03:04", day=1))}
+    start = record("db07:extract", at("03:04:10"))
+    (run,) = assign_periods([start], schedules, {}, waiting={"db07:extract": waiting})
+    assert expected == run.period_key
 
 
 def test_a_late_start_is_the_late_run_of_its_period() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,69 @@ def test_of_a_job_that_runs_often_the_run_before_its_reader_counts() -> None:
     steps = path_steps_of([often, reader], at("06:30"))
     assert [at("03:30"), at("03:40")] == [step.due for step in steps]
     assert [] == path_steps_of([], at("06:30"))
+
+
+def every(interval: int, now: datetime, state: str = "succeeded") -> tuple[TimelineRun, ...]:
+    """Runs of ten seconds since 02:00, each in `state`, and the two starts after `now` that are stored."""
+    starts = [at("02:00") + minutes(number * interval) for number in range(240 // interval)]
+    begun = [start for start in starts if start <= now]
+    ends = [TimelineAttempt(start, start + timedelta(seconds=10), state) for start in begun]
+    ran = [TimelineRun(1, start, start, state, (tried,)) for start, tried in zip(begun, ends, strict=True)]
+    ahead = [TimelineRun(2, start, start, "planned", ()) for start in starts[len(begun) :][:2]]
+    return (*ran, *ahead)
+
+
+OFTEN = pytest.mark.parametrize("interval", [1, 2, 3])
+NOWS = [at("03:00") + timedelta(seconds=seconds) for seconds in (48, 630, 1030, 2190)]
+TEN_SECONDS = timedelta(seconds=10)
+
+
+@OFTEN
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(days=1)], ids=["tonight", "tomorrow"])
+def test_a_run_to_come_is_compared_with_the_usual_of_its_own_slot_whatever_the_time(
+    interval: int, later: timedelta
+) -> None:
+    """The service is due at 05:00, and reads the run of 04:54. Of tomorrow nothing is stored yet."""
+    due = at("04:54") + later
+    end = due + TEN_SECONDS + minutes(2)
+    for now in NOWS:
+        runs = () if later else every(interval, now)
+        job = TimelineJob(1, "often", 10.0, None, "history", runs, expected=end, due=due)
+        [part] = break_down_lateness(path_steps_of([job], at("05:00") + later), now, False, end).parts
+        assert (due + TEN_SECONDS, minutes(2), minutes(2)) == (part.usual_end, part.late, part.ahead)
+
+
+@OFTEN
+@pytest.mark.parametrize("state", ["planned", "held"])
+def test_where_no_start_is_known_nothing_is_compared(interval: int, state: str) -> None:
+    """Nor with the starts that come next, which are not those that the service reads."""
+    ahead = tuple(replace(run, state=state) for run in every(interval, at("03:00"))[-2:])
+    for runs in ((), ahead):
+        job = TimelineJob(1, "often", 10.0, None, "history", runs)
+        steps = path_steps_of([job, replace(job, name="reader")], at("05:00"))
+        breakdowns = [break_down_lateness(steps, now, False, at("04:54")) for now in NOWS]
+        assert [LatenessBreakdown((), unscheduled="often")] * len(NOWS) == breakdowns
+
+
+@OFTEN
+def test_a_frequent_job_that_failed_is_compared_with_the_slot_of_its_failed_run(interval: int) -> None:
+    for now in NOWS:
+        runs = every(interval, now, "failed")
+        job = TimelineJob(1, "often", 10.0, None, "history", runs, expected=now + minutes(5))
+        [part] = break_down_lateness(path_steps_of([job], at("05:00")), now, False, now + minutes(5)).parts
+        last = max(run.at for run in runs if run.tries)
+        assert (last + TEN_SECONDS, now + minutes(5)) == (part.usual_end, part.end)
+
+
+def test_a_path_begins_with_its_first_job_that_has_a_start() -> None:
+    waits = step("input", "", 20)
+    assert explained_delay(LOAD, MART) == explained_delay(waits, LOAD, MART)
+
+
+def test_a_run_that_began_since_the_forecast_counts_as_it_runs() -> None:
+    began = TimelineRun(1, at("04:54"), at("04:54"), "running", (TimelineAttempt(at("04:54:03"), None, "running"),))
+    job = TimelineJob(1, "often", 10.0, None, "history", (began,), due=at("04:54"))
+    assert [1] == [len(step.tries) for step in path_steps_of([job], at("05:00"))]
 
 
 spans = st.integers(0, 120).map(minutes)

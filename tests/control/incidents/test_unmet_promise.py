@@ -300,7 +300,7 @@ def test_a_day_without_an_estimate_closes_it_without_advice() -> None:
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=None)})
     ledger.evaluate("06:12")
     incident = ledger.incident()
-    reason = "Supply plan: no estimate: warehouse/load has 0 runs, an estimate needs 5"
+    reason = "Supply plan: no estimate: warehouse/load has 0 successful runs with a duration, an estimate needs 5"
     assert (True, reason) == (incident.closed, close_text(incident))
 
 

@@ -17,6 +17,7 @@ from console.control.incidents.verdict.decision import (
     job_label,
 )
 from console.control.incidents.verdict.text import (
+    delivery_estimate,
     fix_text,
     late_text,
     next_start_text,
@@ -38,7 +39,7 @@ from console.domain.reason import NativeStart, NoRunToRepeat, StartEffect, Steps
 from console.domain.service import RepairCase
 from console.engine.api.documents import json_text, verdict_document
 from tests.rows import each_row
-from tests.tui.fake_reads import incident
+from tests.tui.fake_reads import draft, incident, plan_of
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -211,6 +212,35 @@ def test_a_verdict_for_programs_has_its_fields_beside_its_text() -> None:
     assert (True, None, ["Supply plan", "Daily revenue"]) == (
         document["is_frozen"], document["outlook"], document["saves"]
     )  # fmt: skip
+
+
+@each_row(
+    "run_state, is_judged, waits, end",
+    [
+        ("failed", True, True, "10:57"),
+        ("running", False, True, "10:57"),
+        ("running", True, True, "10:59"),
+        ("running", False, False, "10:59"),
+        ("succeeded", False, True, "10:57"),
+    ],
+)
+def test_a_running_plan_keeps_its_end_until_the_forecast_includes_its_run(
+    run_state: str, is_judged: bool, waits: bool, end: str
+) -> None:
+    """The second row: its rerun was sent and runs, and the forecast still waits for the usual repair."""
+    planned, forecast = (datetime(2026, 11, 20, 10, minute, tzinfo=UTC) for minute in (57, 59))
+    first = plan_of(draft()).steps[0]
+    step = replace(first, state="requested", run_state=run_state, is_judged=is_judged, saves_by=planned)
+    act_by = forecast if waits else None
+    services = tuple(replace(service, expected=forecast, act_by=act_by) for service in incident().services)
+    plan, view = plan_of(draft(), steps=(step,)), replace(incident(), services=services)
+    assert delivery_estimate(plan, view, clock) == f"services done about {end}"
+    assert f"services done about {end}" in verdict_text(
+        incident_verdict(view, [plan], NOW, is_frozen=False), NOW, clock
+    )
+    ended = replace(plan, steps=(replace(step, state="verified"),))
+    assert delivery_estimate(ended, view, clock) == "services done about 10:59"
+    assert delivery_estimate(replace(plan, state="stopped"), view, clock) == ""
 
 
 def test_a_job_that_a_stopped_plan_holds_is_resumed_with_the_plan() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from console.domain.reason import LaterRunGood
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run
 from tests.properties import examples
+from tests.rows import each_row
 
 LOAD, MART = job(1, "etl/load", expected=minutes(5)), job(2, "etl/mart", expected=minutes(5))
 INSTANT, RUN, DATE, NAME, ALL = PeriodKind
@@ -27,7 +29,7 @@ INSTANT, RUN, DATE, NAME, ALL = PeriodKind
 NEVER, LATER, SAME_OR_LATER_DATE = "never", "later in order", "later in order, of the same or a later date"
 COVERS = {
     # of the failed run: what a success covers it, by its own kind of period
-    INSTANT: {INSTANT: LATER, RUN: LATER, DATE: SAME_OR_LATER_DATE, NAME: LATER, ALL: LATER},
+    INSTANT: {INSTANT: LATER, RUN: LATER, DATE: SAME_OR_LATER_DATE, NAME: NEVER, ALL: LATER},
     RUN: {INSTANT: LATER, RUN: LATER, DATE: SAME_OR_LATER_DATE, NAME: LATER, ALL: LATER},
     DATE: dict.fromkeys((INSTANT, RUN, DATE, NAME), SAME_OR_LATER_DATE) | {ALL: LATER},
     NAME: {INSTANT: NEVER, RUN: NEVER, DATE: NEVER, NAME: NEVER, ALL: LATER},
@@ -141,3 +143,54 @@ def test_a_downstream_reads_the_partition_of_its_own_name_and_without_one_that_w
     ]
     index = EstateIndex(estate(LOAD, MART, runs=[*runs, *marts], feeds=feeds(LOAD, MART)), at("05:00"))
     assert {"eu": True, "us": False, "run-5": True} == {mart.period_key: index.is_stale(mart) for mart in marts}
+
+
+NIGHTLY = job(3, "etl/nightly", "03:10", expected=minutes(5), accepted_at=at("02:00"))
+SCHEDULED: dict[str, Any] = {"period_kind": NAME, "own_period": "2026-11-19"}
+
+
+def reds(ledger: Ledger) -> tuple[list[str], int]:
+    """The starts that did not come, and the number of open incidents."""
+    missed = [run.period_key for run in ledger.estate.runs if run.state is RunState.MISSED]
+    return missed, len(ledger.estate.incidents)
+
+
+@each_row("partition", ["2026-11-19", "2026-11-19|eu", "eu"])
+def test_a_scheduled_run_of_a_partition_is_the_run_that_was_due(partition: str) -> None:
+    ledger = Ledger(estate(NIGHTLY))
+    ledger.evaluate("03:00")
+    own: dict[str, Any] = {"period_kind": NAME, "own_period": partition}
+    ledger.run(NIGHTLY, "03:10", RunState.RUNNING, started_at=at("03:10:05"), **own)
+    ledger.evaluate("03:40")
+    assert ([], 0) == reds(ledger), "it runs for longer than the grace"
+    ledger.run(NIGHTLY, "03:10", RunState.SUCCEEDED, started_at=at("03:10:05"), ended_at=at("04:00"), **own)
+    ledger.evaluate("04:10")
+    assert ([], 0) == reds(ledger)
+
+
+def test_a_start_that_did_not_come_is_answered_by_its_own_run_and_by_no_other_partition() -> None:
+    ledger = Ledger(estate(NIGHTLY))
+    ledger.run_of_partition(NIGHTLY, "2026-01-05", "03:10:05", RunState.SUCCEEDED, started_at=at("03:10:05"),
+                            ended_at=at("03:12"))  # fmt: skip
+    ledger.evaluate("03:30")
+    assert ([instant_key(at("03:10"))], 1) == reds(ledger)
+    ledger.run_of_partition(NIGHTLY, "2026-11-18", "03:40", RunState.SUCCEEDED, started_at=at("03:40"),
+                            ended_at=at("03:45"))  # fmt: skip
+    ledger.evaluate("03:50")
+    assert ([instant_key(at("03:10"))], 1) == reds(ledger)
+    ledger.run(NIGHTLY, "03:10", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("04:05"), **SCHEDULED)
+    ledger.evaluate("04:10")
+    assert ([], 0) == reds(ledger)
+
+
+@each_row("partition, is_open", [("2026-11-19", False), ("2026-11-18", True)])
+def test_a_failed_scheduled_partition_is_repaired_by_that_partition_under_another_key(
+    partition: str, is_open: bool
+) -> None:
+    ledger = Ledger(estate(NIGHTLY))
+    ledger.run(NIGHTLY, "03:10", RunState.FAILED, started_at=at("03:10:05"), ended_at=at("03:12"), **SCHEDULED)
+    ledger.evaluate("03:20")
+    ledger.run_of_partition(NIGHTLY, partition, "03:40", RunState.SUCCEEDED, started_at=at("03:40"),
+                            ended_at=at("03:45"))  # fmt: skip
+    ledger.evaluate("03:50")
+    assert int(is_open) == len(ledger.estate.incidents)

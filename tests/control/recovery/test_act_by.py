@@ -125,7 +125,7 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
         result.act_by, result.green_by, result.basis, result.timeliness)  # fmt: skip
     fix = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
-    unknown = f"act-by unknown: dwh/mart has 0 runs, an estimate needs 5; {fix}"
+    unknown = f"act-by unknown: dwh/mart has 0 successful runs with a duration, an estimate needs 5; {fix}"
     start = "04:00 UTC load starts: reads stale data unless fixed by then; rerun it after the fix"
     assert f"hosts/extract: restart before 04:00 UTC; {unknown}; {start}" == reason_of(result)
     assert [at("04:00")] == [start.at for start in stale_starts(result.reasons)]
@@ -167,7 +167,7 @@ def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a
         entries.append((verdict.timeliness, reason_of(verdict).partition(";")[0]))
     assert [
         (Timeliness.AT_RISK, "hosts/deliver: restart now"),
-        (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 runs, an estimate needs 5"),
+        (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 successful runs with a duration, an estimate needs 5"),
     ] == entries
 
 
@@ -175,8 +175,8 @@ def test_the_cause_that_has_no_figure_itself_is_named_with_its_runs() -> None:
     bare = job(1, "hosts/extract", "03:10")
     decisions = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (incident.services for incident in decisions.incidents)
-    text = "hosts/extract: restart now; act-by unknown: hosts/extract has 0 runs, an estimate needs 5; declare its "
-    assert reason_of(verdict).startswith(text)
+    unknown = "act-by unknown: hosts/extract has 0 successful runs with a duration, an estimate needs 5"
+    assert reason_of(verdict).startswith(f"hosts/extract: restart now; {unknown}; declare its ")
     assert reason_of(verdict).endswith('[jobs."hosts/extract"]')
 
 

@@ -94,7 +94,7 @@ def test_a_misleading_declared_duration_is_shown_beside_the_observed_one() -> No
 
 def test_without_history_and_declaration_there_is_no_estimate() -> None:
     [gap] = gaps(extract=replace(EXTRACT, expected=None), durations={1: (600.0,), 2: DURATIONS[2]})
-    assert ("high", "duration", "1 of 5 runs that an estimate needs: no forecast, no act-by") == (
+    assert ("high", "duration", "1 successful run with a duration, an estimate needs 5: no forecast, no act-by") == (
         gap.level, gap.what, gap.observed,
     )  # fmt: skip
 

@@ -91,6 +91,56 @@ def test_an_unknown_run_repairs_no_failed_one_and_takes_over_no_success(
     assert (state, 1 if known == "failed" else 2) == (lane.state, lane.run_id)
 
 
+def often(every: int, now: datetime, state: str = "succeeded") -> TimelineJob:
+    """A job of every `every` minutes since 03:00, whose runs take 10 s and end in `state`: of the starts to come the
+    store has two."""
+    starts = [at("03:00") + timedelta(minutes=minutes) for minutes in range(0, 180, every)]
+    begun = [start for start in starts if start <= now]
+    ahead = starts[len(begun) :][:2]
+    runs = [
+        TimelineRun(number, start, start, state, (TimelineAttempt(start, start + timedelta(seconds=10), state),))
+        for number, start in enumerate(begun)
+    ]
+    runs += [TimelineRun(100 + number, start, start, "planned", ()) for number, start in enumerate(ahead)]
+    return TimelineJob(1, "etl/often", 10, 12, "history", tuple(runs), next_start=ahead[0])
+
+
+OFTEN = pytest.mark.parametrize("every, seconds", [(1, 48), (1, 1030), (2, 48), (2, 630), (3, 150), (3, 2190)])
+"""Minutes between two starts, and the present as seconds after 03:00."""
+
+
+@OFTEN
+def test_the_next_start_of_a_frequent_job_is_the_first_one_and_not_the_last_that_is_stored(
+    every: int, seconds: int
+) -> None:
+    now = at("03:00") + timedelta(seconds=seconds)
+    known = often(every, now)
+    following = at("03:00") + timedelta(minutes=(seconds // 60 // every + 1) * every)
+    [_, present] = timeline_lanes(night(known, now=f"{now:%H:%M}"), now)
+    assert ("", following) == (present.state, present.next_start)
+    later = replace(often(every, at("04:00")), next_start=None)
+    [_, earlier] = timeline_lanes(night(later, now="04:00"), now)
+    assert following == earlier.next_start, "as of that moment"
+
+
+@OFTEN
+def test_a_frequent_job_that_failed_has_failed_until_it_succeeds(every: int, seconds: int) -> None:
+    now = at("03:00") + timedelta(seconds=seconds)
+    for state, expected in (("failed", "failed"), ("succeeded", "")):
+        known = often(every, now, state)
+        last = [run for run in known.runs if run.tries][-1]
+        lane = of(timeline_lanes(night(known, now=f"{now:%H:%M}"), now), 1)
+        assert (expected, state == "failed") == (lane.state, lane.run_id == last.id)
+
+
+def test_a_held_job_has_no_next_start_and_a_passed_one_is_none() -> None:
+    held = replace(often(3, at("03:01")), next_start=None)
+    passed = replace(held, next_start=at("03:03"))
+    assert [None, None] == [
+        of(timeline_lanes(night(known, now="03:01"), at("03:04")), 1).next_start for known in (held, passed)
+    ]
+
+
 def test_a_run_without_a_known_end_had_ended_by_the_next_start() -> None:
     """As of cron without the wrapper, whose log has starts only; the last one may run until now."""
     runs = [TimelineRun(number, at(clock), at(clock), "unknown", (ran(clock, None, "unknown"),)) for number, clock in

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from connectors.sdk.records import instant_key
+from connectors.sdk.records import Schedule, instant_key
 from connectors.sdk.states import PeriodKind, RunState
 from tests.engine.bench import Bench
 from tests.present import present
@@ -74,3 +74,45 @@ def test_the_same_partition_again_closes_it(bench: Bench) -> None:
     bench.turn()
     with bench.reads() as reads:
         assert [] == reads.incidents.list_incidents()
+
+
+def due(bench: Bench, ago: timedelta) -> datetime:
+    """The job has a daily start, which was due so long ago."""
+    at = (present() - ago).replace(second=0)
+    bench.scheduler.job("extract", Schedule("debian-cron", f"{at.minute} {at.hour} * * *", "UTC"))
+    bench.scheduler.seen = True
+    return at
+
+
+def stored(bench: Bench) -> dict[str, tuple[str, str]]:
+    """Period key -> state and name, without the runs ahead."""
+    with bench.store.read() as session:
+        rows = session.rows("SELECT period_key, state, period_name FROM run WHERE state <> 'planned'")
+    return {row.period_key: (row.state, row.period_name) for row in rows}
+
+
+@pytest.mark.parametrize("partition", ["2026-11-29", "2026-11-29|eu", "eu"])
+def test_a_scheduled_partition_is_the_run_that_was_due_and_a_backfill_is_not(bench: Bench, partition: str) -> None:
+    at = due(bench, timedelta(minutes=-3))
+    bench.turn()
+    bench.scheduler.attempt("extract", "a0", RunState.SUCCEEDED, at, period_key="2026-01-05")
+    bench.scheduler.attempt(
+        "extract", "a1", RunState.SUCCEEDED, at + timedelta(seconds=5), period_key=None, period_name=partition
+    )
+    bench.turn()
+    assert {"2026-01-05": ("succeeded", "2026-01-05"), instant_key(at): ("succeeded", partition)} == stored(bench)
+
+
+@pytest.mark.parametrize("again, is_open", [("2026-11-29", False), ("2026-11-28", True)])
+def test_a_failed_scheduled_partition_is_repaired_by_a_backfill_of_that_partition_alone(
+    bench: Bench, again: str, is_open: bool
+) -> None:
+    at = due(bench, timedelta(minutes=2))
+    bench.turn()
+    failed = {"period_key": None, "period_name": "2026-11-29"}
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, at + timedelta(seconds=5), **failed)
+    bench.turn()
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, at + timedelta(seconds=90), period_key=again)
+    bench.turn()
+    with bench.reads() as reads:
+        assert int(is_open) == len(reads.incidents.list_incidents())

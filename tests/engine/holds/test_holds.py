@@ -99,10 +99,10 @@ class Night:
 @contextmanager
 def a_night(
     folder: Path, mode: str = "hold", clock: str = "0 4 * * *", promised: ServiceSetting | None = None,
-    **edge_more: str,
+    has_owners: bool = False, **edge_more: str,
 ) -> Iterator[Night]:  # fmt: skip
     """`load` is due at 04:00, or whenever it is requested, and held for `extract`, which failed at 03:12. `promised`: a
-    service of that night."""
+    service of that night. `has_owners`: with a route "owners"."""
     scheduler = FakeScheduler(capabilities=ABLE)
     scheduler.job("extract")
     scheduler.job("load", Schedule("debian-cron", clock, "UTC") if clock else None)
@@ -114,6 +114,8 @@ def a_night(
     config = replace(
         config, dependencies=(edge,), systems={"fake": system}, services={"daily": promised} if promised else {}
     )
+    if has_owners:
+        config = replace(config, routes={**config.routes, "owners": config.routes["oncall"]})
     with running_bench(folder, scheduler, config) as bench:
         night = Night(bench)
         scheduler.now = lambda: night.now

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from console.diagnosis.routes import probe_rotas
 from console.domain.alert import AlertingSettings, OnCallShift, RotaRule, RouteRule
 from console.domain.settings import Declared
 from console.engine.notify import on_call
-from console.engine.notify.on_call import RotaParseError, RotaReader, read_rota
+from console.engine.notify.on_call import RotaCalendar, RotaParseError, RotaReader, read_rota
 from console.engine.worker import PeriodicTasks
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -144,9 +145,14 @@ def bench(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> It
         yield running
 
 
+def read_rotas(bench: Bench) -> None:
+    bench.parts.rotas.step(bench.fence)
+    bench.parts.rotas._reads.wait()
+
+
 def again(bench: Bench) -> None:
     bench.parts.rotas._due.clear()
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
 
 
 def fails(bench: Bench) -> None:
@@ -161,7 +167,7 @@ def notified_urls(bench: Bench) -> list[str]:
 
 def test_the_person_on_call_by_the_calendar_is_notified(bench: Bench, server: Server) -> None:
     server.text = calendar(event("ann", present() - DAY, present() + DAY))
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.requested
     fails(bench)
     assert (["ann-phone"], "") == (notified_urls(bench), bench.parts.rotas.trouble())
@@ -196,7 +202,7 @@ def test_a_link_to_subscribe_to_a_calendar_is_read_by_https(monkeypatch: pytest.
 def test_a_calendar_with_a_bad_event_is_used_and_the_event_is_named(bench: Bench, server: Server) -> None:
     bad = event("bob", present(), present() + DAY, "RRULE:FREQ=WEEKLY;INTERVAL=0")
     server.text = calendar(event("ann", present() - DAY, present() + DAY), bad)
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     problem = 'is read without event "bob" (line 17): RRULE: INTERVAL must be 1 or more'
     assert f'rota "primary" {problem}' == bench.parts.rotas.trouble()
     done = headway(bench.url, "oncall", "primary")
@@ -204,7 +210,7 @@ def test_a_calendar_with_a_bad_event_is_used_and_the_event_is_named(bench: Bench
     assert problem in probe_rotas(bench.config, bench.parts.secrets)[0].notes
     server.text = calendar(event("ann", present() - DAY, present() + DAY), bad, event("eve", present(), present()))
     bench.parts.rotas._due.clear()
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     assert f"{problem}, and 1 other event that headway check names" in headway(bench.url, "oncall", "primary").out
     other = 'is read without event "eve" (line 23): DTEND: it has no duration; add a DTEND or DURATION'
     assert (problem, other) == probe_rotas(bench.config, bench.parts.secrets)[0].notes
@@ -222,34 +228,50 @@ def test_alertmanager_is_refreshed_while_a_calendar_hangs(bench: Bench) -> None:
     assert (bench.parts.outbox.refresh_alertmanagers,) == steps["alertmanager"]
 
 
-def test_calendars_that_time_out_are_read_one_per_step_in_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four in one step took longer than the health of the engine allows: its ping stopped, and paged."""
-    seconds = [0.0]
+@pytest.mark.parametrize("slow", ["first", "last"])
+def test_a_calendar_that_hangs_delays_no_other(
+    bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """Each waited for those before it: 30 s for one of 300 series, 20 s for a server that does not answer."""
+    answer, others_read = threading.Event(), threading.Semaphore(0)
+    server.text = calendar(event("ann", present() - DAY, present() + DAY))
+    rotas = {name: replaced(bench, name) for name in ("first", "second", "third", "last")}
+    fetched = on_call.read_calendar_of
 
-    def time_out(*_: object) -> bytes:
-        seconds[0] += 20.0
-        raise SystemUnreachable("timed out")
+    def read(rota: RotaSettings, *given: Any) -> RotaCalendar:
+        if rota is rotas[slow]:
+            assert answer.wait(60.0)
+        return fetched(rota, *given)
 
-    monkeypatch.setattr(on_call, "monotonic", lambda: seconds[0])
-    monkeypatch.setattr(on_call, "_fetch", time_out)
-    rotas = dict.fromkeys(("first", "second", "third", "fourth"), bench.config.rotas["primary"])
+    monkeypatch.setattr(on_call, "read_calendar_of", read)
     reader = RotaReader(
-        bench.store, bench.parts.clock, rotas, AlertingSettings(), bench.folder, bench.parts.secrets, lambda: None
-    )
-    failed = []
-    for _ in rotas:
-        before = seconds[0]
-        reader.step(bench.fence)
-        assert 20.0 == seconds[0] - before
-        failed.append(reader.trouble().count("cannot be read"))
-        seconds[0] += 15.0
-    assert [1, 2, 3, 4] == failed
+        bench.store, bench.parts.clock, rotas, AlertingSettings(), bench.folder, bench.parts.secrets,
+        others_read.release,
+    )  # fmt: skip
+    reader.step(bench.fence)
+    assert [True] * 3 == [others_read.acquire(timeout=60.0) for _ in range(3)]
+    reader.step(bench.fence)
+    assert rotas.keys() - {slow} == stored_rotas(bench)
+    answer.set()
+    reader._reads.wait()
+    assert rotas.keys() == stored_rotas(bench)
+    assert 4 == len(server.requested), "a read that goes on is not started again"
+
+
+def replaced(bench: Bench, name: str) -> RotaSettings:
+    """The rota of the bench under another identity."""
+    return bench.config.rotas["primary"].model_copy(update={"people": {name: "ann-phone"}})
+
+
+def stored_rotas(bench: Bench) -> set[str]:
+    with bench.store.read() as connection:
+        return {row.name for row in connection.rows("SELECT name FROM rota")}
 
 
 def test_of_a_calendar_only_the_shifts_are_stored(bench: Bench, server: Server) -> None:
     """All of its text was, up to 4 MiB, for nobody; PostgreSQL takes no NUL in it."""
     server.text = calendar(event("ann", present() - DAY, present() + DAY, "DESCRIPTION:back from the\x00clinic"))
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     with bench.store.read() as connection:
         [row] = connection.rows("SELECT * FROM rota")
     assert "ann" in row.shifts
@@ -258,7 +280,7 @@ def test_of_a_calendar_only_the_shifts_are_stored(bench: Bench, server: Server) 
 
 def test_in_a_gap_the_routes_own_urls_are_notified_and_the_problem_says_so(bench: Bench, server: Server) -> None:
     server.text = calendar(event("ann", present() + DAY, present() + 2 * DAY))
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     fails(bench)
     assert ["oncall"] == notified_urls(bench)
     assert 'rota "primary" has a gap: no one is on call' in bench.parts.trouble("")
@@ -266,7 +288,7 @@ def test_in_a_gap_the_routes_own_urls_are_notified_and_the_problem_says_so(bench
 
 def test_an_unknown_person_in_the_calendar_is_a_problem(bench: Bench, server: Server) -> None:
     server.text = calendar(event("carol", present() - DAY, present() + DAY))
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     assert 'rota "primary" names "carol", who is not in its people' == bench.parts.rotas.trouble()
 
 
@@ -274,7 +296,7 @@ def test_a_failing_calendar_serves_its_last_content_and_says_so_without_its_addr
     bench: Bench, server: Server
 ) -> None:
     server.text = calendar(event("ann", present() - DAY, present() + DAY))
-    bench.parts.rotas.step(bench.fence)
+    read_rotas(bench)
     server.status = 503
     again(bench)
     trouble = bench.parts.rotas.trouble()
@@ -324,7 +346,7 @@ def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
     settings = AlertingSettings(rotas=tuple(RotaRule(name, (("ann", "oncall"),)) for name in rotas))
     config = replace(config, rotas=rotas, declared=Declared(alerting=settings))
     with running_bench(tmp_path, FakeScheduler(), config) as made:
-        made.parts.rotas.step(made.fence)
+        read_rotas(made)
         assert 'rota "lost" cannot be read since' in made.parts.rotas.trouble()
         assert "No such file or directory" in made.parts.rotas.trouble()
         with made.reads() as reads:

@@ -561,6 +561,30 @@ def test_an_end_that_was_delayed_says_how_its_plan_ended(night: Night) -> None:
     assert body.startswith("Delayed by 20 min.\n\nPlan 1 is done.\n")
 
 
+def test_the_delayed_end_for_owners_names_no_plan(tmp_path: Path) -> None:
+    """Owners know services, and no numbers of plans."""
+    promised = ServiceSetting("daily", "daily", ("fake/load",), time(6, 30), "UTC", notify=("owners",))
+    with a_night(tmp_path, promised=promised, has_owners=True) as night:
+        night.at("03:50").rounds()
+        plan(night)
+        for clock in ("03:51", "04:05"):
+            night.at(clock)
+            go_on(night)
+        sent(night)
+        night.bench.sink.answer = SendResult(False, "451")
+        ends(night, "extract", "04:10", RunState.SUCCEEDED)
+        for clock in ("04:11", "04:14", "04:18"):
+            night.at(clock)
+            go_on(night)
+        sent(night)
+        night.bench.sink.answer = SendResult(True)
+        with night.bench.store.write(None) as session:
+            session.rows("UPDATE delivery SET next_us = 0")
+            session.rows("UPDATE delivery SET since_us = since_us - 1190000000 WHERE state = 'pending'")
+        named = {title.partition(" [")[0].partition(" (")[0]: "Plan 1" in body for title, body in sent(night)}
+    assert {"Resolved: daily safe": True, "Resolved: daily 06:30 on time, expected 04:21": False} == named
+
+
 def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(night: Night) -> None:
     night.at("03:50").rounds()
     plan(night)

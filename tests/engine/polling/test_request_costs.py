@@ -3,6 +3,7 @@ source's own limit."""
 
 from __future__ import annotations
 
+import re
 import threading
 
 import httpx
@@ -76,4 +77,4 @@ def test_the_quota_is_stored_with_the_target(bench: Bench, monkeypatch: pytest.M
     with bench.reads() as reads:
         [view] = reads.estate.systems()
     assert (1, "12 of 60 left") == (view.requests, view.allowed)
-    assert view.budget.startswith("1 a poll, ")
+    assert re.fullmatch(r"1 in the last poll, \d+ a minute over 10 minutes; 12 of 60 left", view.budget)

@@ -20,6 +20,7 @@ from console.store.ingest.records import ingest_batch
 from console.store.ingest.targets import record_failure
 from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
+from tests.rows import each_row
 from tests.store.estate import JOBS, Estate, at, failed, poll, run, running
 
 RUN = "SELECT state, evidence, attempts, started_us, ended_us, exit_code, message FROM run"
@@ -341,6 +342,16 @@ def test_the_cursor_and_the_poll_details_of_its_target_are_stored_with_the_recor
     [(kind, text)] = night.rows("SELECT kind, text FROM event")
     assert "gap" == kind
     assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in text
+
+
+@each_row("count", [19, 20, 21, 45])
+def test_more_warnings_than_are_stored_are_counted(night: Estate, count: int) -> None:
+    """The schedules that cannot be expanded came last, and the 21st warning was dropped without a word."""
+    night.ingest(warnings=tuple(f"job {number}" for number in range(count)))
+    [*stored, last] = json.loads(night.fetch_one("SELECT warnings FROM target WHERE id = :id", id=night.host))
+    omitted = count - len(stored)
+    assert [f"job {number}" for number in range(min(count - 1, 19))] == stored
+    assert (f"job {count - 1}" if omitted == 1 else f"{omitted} more warnings are not stored") == last
 
 
 def test_windows_of_lost_evidence_within_the_lookback_are_merged_and_of_others_the_later_is_kept(night: Estate) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -354,6 +355,19 @@ def test_the_sources_own_next_instant_moves_without_a_new_version(night: Estate)
         write(night, changed=(JobChange(night.job_id(), reported(clock)),))
     assert [(micros(at("06:00")),)] == night.rows("SELECT next_us FROM schedule WHERE job_id = :id", id=night.job_id())
     assert [] == json.loads(night.fetch_one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
+
+
+def test_the_window_of_a_schedule_changes_without_a_new_version(night: Estate) -> None:
+    """It is read with the accepted schedule, by decisions and by what gives starts their periods."""
+    for hours in (6, 1, 0):
+        window = timedelta(hours=hours)
+        schedule = Schedule("debian-cron", "10 3 * * *", "Europe/Berlin", window=window)
+        write(night, changed=(JobChange(night.job_id(), record(JOBS[0], schedule=schedule)),))
+        (known,) = (job for job in known_jobs(night.store, night.host) if job.id == night.job_id())
+        accepted = targets.known_schedules(night.store, night.host).accepted[JOBS[0]]
+        facts = load_estate(night.store, at("05:00"), EvaluationSettings()).jobs[night.job_id()]
+        assert [window] * 3 == [known.seen.window, accepted.window, facts.schedule.window]
+    assert 1 == night.fetch_one("SELECT count(*) FROM schedule WHERE job_id = :id", id=night.job_id())
 
 
 def test_a_schedule_known_only_as_text_is_shown_in_its_present_form(night: Estate) -> None:

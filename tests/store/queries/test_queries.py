@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from connectors.sdk.records import JobRecord, instant_key
-from connectors.sdk.states import RunEvidence
+from connectors.sdk.states import PeriodKind, RunEvidence
 from console.domain.decision import Decisions, KnownIncident, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
 from console.domain.failure import FailureSignature
@@ -478,7 +478,8 @@ def test_earlier_failed_runs_of_the_root_are_listed_with_their_repair(served: Es
 
 def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, reads: Queries) -> None:
     """The next run of the schedule is none: it repairs nothing of the one before."""
-    by_hand = run(attempt="h", period_key="by hand", period_at=None, started_at=at("01:31"), ended_at=at("01:36"))
+    own: dict[str, Any] = {"period_key": "by hand", "period_at": None, "period_kind": PeriodKind.RUN}
+    by_hand = run(attempt="h", started_at=at("01:31"), ended_at=at("01:36"), **own)
     served.ingest(failed(period="01:00", attempt="1"), by_hand, failed(period="02:00", attempt="2"))
     served.ingest(run(period="02:30", attempt="3"), failed(attempt="4"))
     root = served.fetch_one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")

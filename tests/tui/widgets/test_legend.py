@@ -9,8 +9,9 @@ from pathlib import Path
 from console.config.key_table import KEY_SYMBOLS
 from console.domain.plan import FINISHES
 from console.domain.service import INCOMPLETE_DATA
-from console.tui.frame.glyphs import legend
+from console.tui.frame.glyphs import ROLES, legend
 from console.tui.widgets.layered_drawing import BOX
+from tests.rows import each_row
 
 ROOT = Path(__file__).parents[3]
 SHOWN = ("console/tui", "console/cli")
@@ -52,3 +53,9 @@ def test_the_search_finds_the_signs_of_the_code() -> None:
 def test_every_short_cell_is_in_the_legend() -> None:
     cells = {*FINISHES, *INCOMPLETE_DATA, "any", "ours", "not needed", "passed", "done"}
     assert set() == cells - {text for _, mark in legend() for text in (mark.glyph, mark.label)}
+
+
+@each_row("role", ROLES)
+def test_the_legend_explains_each_role_of_a_run_in_an_incident(role: str) -> None:
+    assert [ROLES[role].says] == [mark.says for title, mark in legend() if (title, mark) == ("incident", ROLES[role])]
+    assert ROLES[role].says

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors.sdk.states import RunState, is_open
+from console.control.services.order import by_urgency, is_savable
 from console.control.snapshot.failures import identity_name
 from console.domain.incident import (
     AffectedServiceView,
@@ -24,7 +25,7 @@ from console.domain.incident import (
 )
 from console.domain.incident_record import CauseKind
 from console.domain.plan import PlanView
-from console.domain.reason import JobHeld, Reason, ScheduleChanged, stale_starts
+from console.domain.reason import JobHeld, Reason, Repetition, ScheduleChanged, stale_starts
 from console.domain.service import ENDANGERED, LOST, RepairCase, ServiceEstimate, ServiceView, Timeliness
 from console.domain.text import Text
 
@@ -350,6 +351,8 @@ class Verdict:
     is_frozen: bool = False
     """True if a freeze stops the step."""
     affects_services: bool = True
+    repeated: Repetition | None = None
+    """The repetition of the job to restart."""
 
     @property
     def needs_sending(self) -> bool:
@@ -362,14 +365,9 @@ LEADERS = (Restart, Restore, FixCause, StartOffered, Unfinished)
 
 # -- which one --------------------------------------------------------------------------------------------------------
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
-    """The endangered service to act on first: the earliest act-by, without one the deadline, of those that a restart
-    may still deliver in time, else the earliest that has passed. Also one that got stale data: only a rerun delivers
-    it."""
-
-    def urgency(view: ServiceView) -> tuple[bool, datetime]:
-        return view.last_chance <= now and not _is_savable(view, now), view.last_chance
-
-    return min((view for view in services if view.is_endangered and view.delivered is None), key=urgency, default=None)
+    """The endangered service to act on first, in the order of all lists. Also one that got stale data: only a rerun
+    delivers it."""
+    return next(iter(by_urgency((view for view in services if view.is_endangered and not view.delivered), now)), None)
 
 
 def urgent_incident(
@@ -404,7 +402,7 @@ def _later_restart(view: IncidentView, now: datetime) -> LaterRestart | None:
     """Of the service with the earliest act-by that may still be in time: its first job that starts on stale data; once
     a job has read stale data, that one."""
     timed = ((service.act_by, service) for service in view.services if service.act_by is not None)
-    open_times = [(act_by, service) for act_by, service in timed if act_by > now or _is_savable(service, now)]
+    open_times = [(act_by, service) for act_by, service in timed if act_by > now or is_savable(service, now)]
     _, service = min(open_times, key=lambda timed: timed[0], default=(now, None))
     start = next(iter(stale_starts(service.reasons if service is not None else ())), None)
     if start is None:
@@ -459,7 +457,14 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         # it read what was not finished
         awaits = any(member.present_role in ("awaited", "rerun") for member in view.members)
         restart = Restart(instruction, awaits_upstream=awaits, read_stale=view.row.reason)
-    return step_verdict(restart, instruction.act_by or view.row.act_by, view.services, now)
+    verdict = step_verdict(restart, instruction.act_by or view.row.act_by, view.services, now)
+    return replace(verdict, repeated=repetition_of((service.reasons for service in view.services), now))
+
+
+def repetition_of(services: Iterable[Sequence[Reason]], now: datetime) -> Repetition | None:
+    """The repetition of the job to restart for services with these reasons; None without one."""
+    known = (reason.as_of(now) for reasons in services for reason in reasons if isinstance(reason, Repetition))
+    return next((repeated for repeated in known if repeated.predicate), None)
 
 
 def _needed_steps(view: IncidentView, steps: list[MemberView]) -> list[MemberView]:
@@ -509,7 +514,7 @@ def step_verdict(step: Step, act_by: datetime | None, services: Sequence[Service
     next start on stale data."""
     late = _lost_services(services, now)
     passed = [service.act_by for service in services if service.act_by is not None and service.act_by <= now
-              and _is_savable(service, now)]  # fmt: skip
+              and is_savable(service, now)]  # fmt: skip
     act_by = min(passed, default=act_by)
     outlook = _outlook(late)
     if act_by is not None and act_by > now:
@@ -547,11 +552,12 @@ def _due(services: Sequence[ServiceEstimate]) -> Outlook:
 
 
 def planned_end(plan: PlanView, view: IncidentView) -> datetime | None:
-    """When the last of its services is done while the plan runs, and before its first run begins the end that was shown
-    at its start; None without an estimate."""
-    expected = (service.expected for service in view.services if service.expected is not None)
-    is_moving = plan.state == "running" and not plan.standstill
-    return (plan.planned_end or max(expected, default=None)) if is_moving else None
+    """When the last of its services is done while the plan runs: while one of them waits for a repair the end that was
+    shown at its start, until the forecasts include the first run of the plan; None without an estimate."""
+    if plan.state != "running" or plan.standstill:
+        return None
+    planned = plan.planned_end if any(service.repair_case is not None for service in view.services) else None
+    return planned or max((service.expected for service in view.services if service.expected is not None), default=None)
 
 
 def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime) -> Verdict:
@@ -631,7 +637,7 @@ def _saved_titles(services: Sequence[ServiceEstimate], now: datetime, *, with_ru
     saved = [
         service
         for service in sorted(services, key=act_by)
-        if _is_savable(service, now)
+        if is_savable(service, now)
         or (with_running and service.timeliness == Timeliness.AT_RISK and service.act_by is None)
     ]
     return tuple(dict.fromkeys(service.title or service.name for service in saved))
@@ -660,13 +666,7 @@ def unsafe_services(services: Sequence[ServiceEstimate]) -> list[ServiceEstimate
 
 def _lost_services(services: Sequence[ServiceEstimate], now: datetime) -> list[ServiceEstimate]:
     """Those that are late whatever is done."""
-    return [service for service in services if service.timeliness in LOST and not _is_savable(service, now)]
-
-
-def _is_savable(service: ServiceEstimate, now: datetime) -> bool:
-    """True if a restart may deliver it in time: until its act-by, and at risk after it."""
-    is_at_risk = service.timeliness == Timeliness.AT_RISK
-    return service.timeliness in _SAVABLE and service.act_by is not None and (is_at_risk or service.act_by > now)
+    return [service for service in services if service.timeliness in LOST and not is_savable(service, now)]
 
 
 def job_label(job: str) -> str:

@@ -47,7 +47,7 @@ from console.domain.incident import IncidentView
 from console.domain.message import Countdown, Headline
 from console.domain.plan import RESUME, PlanView
 from console.domain.policy import PendingRepair
-from console.domain.reason import Reason
+from console.domain.reason import Reason, Repetition
 from console.domain.service import RepairCase, timeliness_label
 from console.domain.text import Clock, render
 from console.text.lists import listed
@@ -64,11 +64,22 @@ def verdict_text(verdict: Verdict, now: datetime, clock: Clock, *, countdown: bo
     first = "".join(verdict_action(verdict, now, clock, countdown=countdown))
     text = "".join([first, later_text(verdict, clock), *(text for text, _ in further)])
     text = ", ".join(filter(None, [text, saved_text(verdict.saves)]))
-    return "; ".join(filter(None, [text, proposal_text(verdict)]))
+    return "; ".join(filter(None, [text, remark_text(verdict, clock)]))
 
 
-def proposal_text(verdict: Verdict) -> str:
-    """The plan that awaits approval, with its requester and the command that approves it; empty without one."""
+def remark_text(verdict: Verdict, clock: Clock, *, is_short: bool = False) -> str:
+    """The repetition of the job to restart, and the plan that awaits approval, with its requester and the command that
+    approves it; empty without both."""
+    repeated = repetition_text(verdict.repeated, clock, is_short=is_short) if verdict.repeated is not None else ""
+    return "; ".join(filter(None, [repeated, _proposal_text(verdict)]))
+
+
+def repetition_text(repeated: Repetition, clock: Clock, *, is_short: bool = False) -> str:
+    """ "load starts by itself 10:34, failed 7 times in a row: a restart alone has not helped", or only the facts."""
+    return f"{job_label(repeated.job)} {render(repeated.facts if is_short else repeated.predicate, clock)}"
+
+
+def _proposal_text(verdict: Verdict) -> str:
     if verdict.proposal is None:
         return ""
     plan, requester = verdict.proposal.plan, verdict.proposal.requester

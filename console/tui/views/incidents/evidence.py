@@ -8,7 +8,8 @@ from datetime import timedelta
 from connectors.sdk.states import RunEvidence
 from console.domain.finding import rule_text
 from console.domain.forecast import JobForecastView
-from console.domain.incident import AffectedServiceView, IncidentView, MemberView, error_line
+from console.domain.history import timed_runs_text
+from console.domain.incident import AffectedServiceView, IncidentView, MemberView, error_line, members_by_time
 from console.domain.probability import format_percent, format_risk
 from console.domain.reason import FinishExpected, LateBecause
 from console.domain.run import proof_text
@@ -39,7 +40,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     lines.append([(" FACTS", "key"), ("  last state from each source, and when", "dim")])
     if not view.members:
         lines.append([(f"   {view.row.title.text(ctx.zoned)}: its cause is not a run", "dim")])
-    for member in view.members:
+    for member in members_by_time(view):
         lines += _member(member, ctx)
     if view.external_alerts:
         lines += [[], [(" ALERTS OF OTHER MONITORS", "key"), ("  about its hosts and databases", "dim")]]
@@ -69,7 +70,7 @@ def _service(
         return
     if service.act_by is not None or service.green_by is not None or service.p_late is None:
         latest = ctx.hm(service.act_by) + (passed(service.act_by, ctx) if service.act_by else "")
-        basis = service.basis.text if service.basis else "no estimate"
+        basis = service.basis.path_text if service.basis else "no estimate"
         yield [(f"   act by {latest}, green by {ctx.hm(service.green_by)}: {basis}", "dim")]
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
     for estimate in service.estimates:
@@ -112,7 +113,9 @@ def _estimate(estimate: Mapping[str, object]) -> str:
     """ "load_orders: usually 12m, 90 % within 18m54s; history, 60 runs"."""
     name, source, runs = clean_line(str(estimate.get("job", ""))), estimate.get("source", ""), estimate.get("runs")
     usual, high = estimate.get("p50_s"), estimate.get("p90_s")
-    takes = f"usually {format_duration(usual)}" if isinstance(usual, int | float) else "no estimate"
+    if not isinstance(usual, int | float):
+        return f"{name}: no estimate: {timed_runs_text(runs if isinstance(runs, int) else 0)}"
+    takes = f"usually {format_duration(usual)}"
     takes += f", 90 % within {format_duration(high)}" if isinstance(high, int | float) and high != usual else ""
     return f"{name}: {takes}; {source}" + (f", {counted(runs, 'run')}" if isinstance(runs, int) and runs else "")
 

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.geometry import Size
 
 from console.control.incidents.verdict.decision import urgent_service
+from console.control.services.order import by_urgency
 from console.domain.incident import IncidentView
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
-from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.views.incidents.timeline import timeline_below
@@ -45,7 +45,7 @@ def read_path(
     def rank(service: ServiceView) -> tuple[bool, bool]:
         return service is not urgent, service not in affected
 
-    shown = sorted(service_groups.by_urgency(services), key=rank)
+    shown = sorted(by_urgency(services, reads.now()), key=rank)
     same_date = [service for service in shown if service.business_date == shown[0].business_date]
     shown = same_date[: further + (urgent is not None)]
     return reads.service_days.timeline_of(shown, shown[0].business_date) if shown else None

@@ -20,6 +20,7 @@ from console.domain.incident import (
     PastRepair,
     further_reruns,
     member_errors,
+    members_by_time,
     repair_methods,
 )
 from console.domain.probability import format_probability, format_risk
@@ -38,7 +39,6 @@ from console.tui.frame.cells import (
     joined_segments,
 )
 from console.tui.frame.clock_format import format_short
-from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
 from console.tui.views.incidents.verdict_line import OpenIncident, verdict_lines
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 RISK_FROM = 60
 """Columns besides the name from which a row has room for "61 % risk of being late", and for the time left to act."""
-_ORDER = {role: place for place, role in enumerate(ROLES)}
 
 
 def incident_mark(row: IncidentRow, ctx: RenderContext) -> Segment:
@@ -211,7 +210,7 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
     role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
     state_width = max((len(_state_text(member, ctx)) for member in view.members), default=0)
     errors = member_errors(view)
-    for member in sorted(view.members, key=lambda member: _ORDER.get(member.role, len(_ORDER))):
+    for member in members_by_time(view):
         runs = [*_member(member, state_width, role_width, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
         if error := errors.get((member.job_id, member.period_key)):
@@ -233,7 +232,7 @@ def _changed(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
 
 
 def _state_text(member: MemberView, ctx: RenderContext) -> str:
-    return f"{ctx.mark('state', member.state)[1]} {ctx.hm(member.ended or member.started or member.period)}"
+    return f"{ctx.mark('state', member.state)[1]} {ctx.hm(member.at)}"
 
 
 def _member(member: MemberView, state_width: int, role_width: int, ctx: RenderContext) -> list[Segment]:

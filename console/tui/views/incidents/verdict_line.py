@@ -17,7 +17,7 @@ from console.control.incidents.verdict.decision import (
 )
 from console.control.incidents.verdict.text import (
     later_text,
-    proposal_text,
+    remark_text,
     saved_text,
     verdict_action,
     verdict_parts,
@@ -75,15 +75,17 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
 
 
 def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool) -> list[list[Segment]]:
-    """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
+    """The verdict of the incident, as far as it fits; its remark behind it, or on a second line."""
     view, plans = opened
     verdict = incident_verdict(view, plans, ctx.now, is_frozen=is_frozen)
-    line, proposal = _fitted(verdict, ctx, width), proposal_text(verdict)
-    if not proposal:
+    line, remark = _fitted(verdict, ctx, width), remark_text(verdict, ctx.due)
+    if not remark:
         return [line]
-    if length_of(both := [*line, (f"; {proposal}", "mark")]) <= width:
+    if length_of(both := [*line, (f"; {remark}", "mark")]) <= width:
         return [both]
-    return [line, [(f" {proposal}", "mark")]]
+    if length_of(below := [(f" {remark}", "mark")]) > width:
+        below = [(f" {remark_text(verdict, ctx.due, is_short=True)}", "mark")]
+    return [line, below]
 
 
 def _fitted(verdict: Verdict, ctx: RenderContext, width: int) -> list[Segment]:

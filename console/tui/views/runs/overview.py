@@ -59,6 +59,7 @@ def expected_text(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
     when = [ctx.day(at) for at in view.coming or ((row.next,) if row.next is not None else ())]
     return [
         [(ctx.clock.schedule(row.schedule, ctx.now) or "no schedule", "plain")],
+        *([[(view.schedule_fault, "warn")]] if view.schedule_fault else []),
         [("next ", "dim"), (", ".join(when) if when else "not known", "plain")],
         [(usual, "dim")],
     ]
@@ -207,8 +208,7 @@ def _around(view: JobView, titles: Mapping[str, str]) -> list[list[Segment]]:
 
 def _attempt_lines(view: RunView, ctx: RenderContext) -> list[list[Segment]]:
     row = view.row
-    period = ctx.stamp(row.planned) if row.planned else ctx.period(row.period_key)
-    segments: list[Segment] = [(period, "plain")]
+    segments: list[Segment] = [(row.period_text(ctx.stamp, ctx.period), "plain")]
     if row.started:
         segments.append((_ran_text(row, ctx), "plain"))
     if row.exit_code is not None:

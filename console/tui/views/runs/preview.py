@@ -28,7 +28,7 @@ def run_cells(run: RunRow, ctx: RenderContext) -> list[Segment]:
     (mark, _), _, (label, style) = state_cells(run, ctx)
     return [
         (f"{mark} {label}", style),
-        (ctx.stamp(run.planned) if run.planned else ctx.period(run.period_key), "plain"),
+        (run.period_text(ctx.stamp, ctx.period), "plain"),
         (duration_text(run, ctx), "plain"),
         (run.report(ctx.zoned), "dim"),
     ]

@@ -33,7 +33,7 @@ RUN_COLUMNS_WIDE = widened(by_priority(RUN_COLUMNS, native=6))
 
 def run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, label = state_cells(view, ctx)
-    when = ctx.stamp(view.planned) if view.planned else ctx.period(view.period_key)
+    when = view.period_text(ctx.stamp, ctx.period)
     day = view.period or ctx.now
     return cells_row(
         view.id,

@@ -11,8 +11,16 @@ from typing import NamedTuple
 
 from console.control.incidents.verdict.decision import cause_label
 from console.domain.probability import format_percent, format_risk
-from console.domain.reason import ForecastDistrusted, NativeStart, Reason, reason_lines, reasons_text
-from console.domain.service import RepairCase, ServiceView, Timeliness, is_unverified, unverified_text, waits_for_polls
+from console.domain.reason import ForecastDistrusted, LaterRisk, NativeStart, Reason, reason_lines, reasons_text
+from console.domain.service import (
+    RepairCase,
+    ServiceView,
+    Timeliness,
+    is_unverified,
+    later_text,
+    unverified_text,
+    waits_for_polls,
+)
 from console.domain.text import Clock
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
@@ -171,6 +179,8 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
         return unverified_text(view, ctx.zoned) if is_wide else short, "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (reasons_text(view.reasons, ctx.zoned) if is_wide else "forecast"), "plain"
+    if is_wide and not view.cause and view.problem is None and (later := later_text(view, ctx.zoned)):
+        return later, "warn"
     short = cause_label(view.cause)
     if not is_wide and view.has_delivered and view.data_text:
         return f"{view.data_text}{short and f': {short}'}", "warn"
@@ -251,10 +261,11 @@ def service_detail(
 
 
 def _shown_reasons(view: ServiceView) -> tuple[Reason, ...]:
-    """Its reasons; of one with an incident, whose page has them, the starts that limit the repair."""
+    """Its reasons; of one with an incident, whose page has them, the starts that limit the repair, and a later date in
+    danger."""
     if view.incident_id is None:
         return service_reasons(view)
-    return tuple(reason for reason in view.reasons if isinstance(reason, NativeStart))
+    return tuple(reason for reason in view.reasons if isinstance(reason, NativeStart | LaterRisk))
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:

@@ -82,7 +82,7 @@ Line = ServiceView | TableRow | tuple[ServiceView, ...]
 def read_services(reads: Queries) -> tuple[ServiceView, ...]:
     """All services. Results for thousands are cached here, in the reader's thread, not in the screen's."""
     services = tuple(reads.services.list_services())
-    service_groups.prepare(services)
+    service_groups.prepare(services, reads.now())
     rows.service_context(services)
     return services
 
@@ -137,10 +137,11 @@ class ServiceList(ViewList):
         return self._made[1]
 
     def groups(self) -> list[ServiceGroup]:
-        """The filtered views, grouped; the same object while views, filter and grouping are the same."""
-        made_of = (self.views, self.filter_text, self.only_problems, self.screen.board.grouping)
+        """The filtered views, grouped; the same object while views, their order, filter and grouping are the same."""
+        now, grouping = self.screen.ctx.now, self.screen.board.grouping
+        made_of = (service_groups.ordered(self.views, now), self.filter_text, self.only_problems, grouping)
         if self._grouped is None or any(old is not new for old, new in zip(self._grouped[0], made_of, strict=True)):
-            self._grouped = made_of, service_groups.groups(self.filtered(), self.screen.board.grouping)
+            self._grouped = made_of, service_groups.groups(self.filtered(), grouping, now)
         return self._grouped[1]
 
     def _lines_of(self, group: ServiceGroup) -> list[tuple[Hashable, Line]]:
@@ -224,7 +225,7 @@ class ServicesScreen(HeadwayScreen):
         room, date = max(0, self._spare_lines // 2), view.business_date
         further = (
             service
-            for service in service_groups.by_urgency(self.list.views)
+            for service in service_groups.ordered(self.list.views, self.ctx.now)
             if service is not view and service.business_date == date and self.list.matches(service)
         )
         return (view, *islice(further, room))

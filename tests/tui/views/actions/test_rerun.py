@@ -235,7 +235,7 @@ async def test_a_follower_is_rerun_from_its_line(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("enter")
     await night.see("AFFECTED SERVICES", "2 to rerun: r plans it")
-    await night.press("down", "down", "R")
+    await night.press("down", "R")
     await night.see(f"RERUN {LOAD}", "Send")
     await night.press("down", "enter")
     await night.see("requested")

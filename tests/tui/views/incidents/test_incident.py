@@ -202,7 +202,7 @@ async def test_the_cursor_keeps_its_run_and_its_line_when_the_root_changes(night
     row = dataclasses.replace(view.row, root_run_id=3, root_job=MART)
     night.reads.incident_ = dataclasses.replace(view, row=row, members=members, services=view.services * 2)
     await night.act("redraw")
-    await night.see("RUNS 7")
+    await night.see(f"root cause {MART}")
     await night.at_rest()
     assert (("run", 3, MART), line) == (
         grid.key, next(at for at, text in enumerate(night.text.splitlines()) if f"root cause {MART}" in text)
@@ -302,7 +302,7 @@ async def test_reasons_for_missing_estimates_are_in_the_evidence_and_leave_room_
     await night.see("e shows what an estimate needs", "Daily revenue", "root cause", "extract_orders failed, exit 1")
     assert 4 == night.text.count("no estimate")
     await night.act("evidence")
-    await night.see("no estimate: cloud/load has 4 runs, an estimate needs 5")
+    await night.see("no estimate: cloud/load has 4 successful runs with a duration")
 
 
 @pytest.mark.parametrize("delivered, forecast", [(None, "5 % risk of being late: expected"), (at("05:50"), "")])
@@ -319,7 +319,7 @@ def test_the_evidence_of_a_repaired_service_contradicts_itself_nowhere(
     text = "\n".join("".join(part for part, _ in line) for line in lines).partition(" FACTS")[0]
     assert "act by" not in text
     assert ("risk" in text, forecast in text) == (not delivered, True)
-    assert ("no estimate; declared, 1 run\n" in text) == (not delivered)
+    assert ("no estimate: 1 successful run with a duration\n" in text) == (not delivered)
     assert (", delivered 05:50" in text) == bool(delivered)
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.incidents.verdict.decision import incident_verdict, urgent_incident, urgent_service
-from console.control.incidents.verdict.text import late_text, verdict_text
+from console.control.incidents.verdict.text import late_text, repetition_text, verdict_text
+from console.control.services.order import by_urgency
 from console.domain.incident import (
     AffectedServiceView,
     IncidentView,
@@ -29,6 +30,7 @@ from console.domain.reason import (
     LaterRunGood,
     NativeStart,
     OutOfView,
+    Repetition,
     ScheduleChanged,
     StartEffect,
 )
@@ -40,7 +42,7 @@ from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import banner_text
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.frame.service_groups import by_urgency, no_incident_text
+from console.tui.frame.service_groups import no_incident_text
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.preview import incident_source
@@ -212,7 +214,10 @@ def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> Non
     assert urgent_service([revenue, overdue], NOW) is overdue, "a restart now may still save it"
     soonest = dataclasses.replace(revenue, act_by=None, deadline=at("03:30"))
     assert urgent_service([supply, soonest], NOW) is soonest, "without an act-by its deadline counts"
-    assert by_urgency([supply, soonest, dataclasses.replace(soonest, timeliness="breached")])[:2] == (soonest, supply)
+    assert by_urgency([supply, soonest, dataclasses.replace(soonest, timeliness="breached")], NOW)[:2] == [
+        soonest,
+        supply,
+    ]
 
 
 def test_an_incident_that_affects_no_service_does_not_stand_above_an_endangered_service() -> None:
@@ -492,6 +497,21 @@ def proposed_verdict(width: int, **changes: Any) -> str:
     return "\n".join(
         map(text_of, verdict_lines(OpenIncident(incident(), (plan,)), render_context(), width, is_frozen=False))
     )
+
+
+@pytest.mark.parametrize("width, lines, is_whole", [(200, 1, True), (110, 2, True), (80, 2, False)])
+def test_the_next_start_and_the_failures_in_a_row_stand_behind_or_below_the_restart(
+    width: int, lines: int, is_whole: bool
+) -> None:
+    view = incident()
+    repeated = Repetition(view.row.root_job, at("03:24"), 7)
+    services = tuple(dataclasses.replace(row, reasons=(*row.reasons, repeated)) for row in view.services)
+    opened = OpenIncident(dataclasses.replace(view, services=services), ())
+    texts = list(map(text_of, verdict_lines(opened, render_context(), width, is_frozen=False)))
+    assert lines == len(texts)
+    assert all(len(text) <= width for text in texts)
+    assert "extract_orders starts by itself 03:24, failed 7 times in a row" in texts[-1]
+    assert is_whole == (repetition_text(repeated, render_context().due) in texts[-1])
 
 
 def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane
 from console.domain.service import RepairCase
+from console.domain.timeline import TimelineJob
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -57,6 +58,13 @@ def test_what_comes_after_the_usual_repair_is_dotted_as_in_the_services_table() 
 def test_a_red_end_and_what_runs_still_carry_their_marks() -> None:
     assert text(TimelineLane(None, None, (bar(BarKind.RAN, 0, 30, "failed"),), "failed"), width=5, now=200) == "━━✖  "
     assert text(TimelineLane(None, None, (bar(BarKind.RUNS, 0, 30, "running"),), "running"), width=5, now=30) == "━━▶┊ "
+
+
+def test_the_next_start_is_marked_whatever_the_last_run_did_until_it_has_passed() -> None:
+    job = TimelineJob(1, "etl/often", 10, 12, "history", ())
+    for state in ("", "failed", "running"):
+        lane = TimelineLane(None, job, (), state, next_start=START + timedelta(minutes=30))
+        assert [" ┊ ├ ", "   ┊ "] == [text(lane, width=5, now=now) for now in (10, 30)]
 
 
 def test_a_date_without_a_promise_shows_no_deadline() -> None:

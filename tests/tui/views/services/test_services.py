@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.header import PausedPlan, UnseenTarget
-from console.domain.reason import BadDelivery, CauseKnown, LateBecause, NativeStart, OutOfReach, StartEffect
+from console.domain.reason import BadDelivery, CauseKnown, LateBecause, LaterRisk, NativeStart, OutOfReach, StartEffect
 from console.domain.service import ServiceView
 from console.domain.switches import SystemPause
 from console.domain.text import Title
@@ -99,7 +99,7 @@ def test_a_bar_always_fills_its_cell_and_is_over_the_line_exactly_when_p95_is_la
 @pytest.mark.parametrize("by", [ServiceGrouping.TIER, ServiceGrouping.OWNER])
 def test_a_group_with_trouble_comes_before_the_others_and_its_trouble_first(by: ServiceGrouping) -> None:
     service_view = dataclasses.replace(service(1, "late", "Late", 5, "11:00"), owner="sales", timeliness="will_miss")
-    service_group = groups([*many(12), service_view], by)
+    service_group = groups([*many(12), service_view], by, NOW)
     assert service_view is service_group[0].views[0]
     assert ("tier 5" if by is ServiceGrouping.TIER else "sales") == service_group[0].name
     assert sorted(group.name for group in service_group[1:]) == [group.name for group in service_group[1:]]
@@ -111,7 +111,7 @@ def test_folding_hides_nothing_that_needs_a_person_and_loses_nothing(
 ) -> None:
     bad = [service(n, f"bad-{n}", "", 1 + n % 3, "05:00", timeliness="at_risk") for n in range(hurt)]
     every = [*many(well), *bad]
-    service_group = groups(every, by)
+    service_group = groups(every, by, NOW)
     stored_groups = folded(service_group, lines) if line_count(service_group) > lines else service_group
     views = [view for group in stored_groups for view in (*group.views, *group.folded)]
     assert sorted(view.name for view in every) == sorted(view.name for view in views)
@@ -344,6 +344,37 @@ async def test_reasons_of_an_incident_are_one_key_deeper(night: Night) -> None:
     assert why not in night.text
     await night.act("evidence")
     await night.see("starts by the clock at 04:30")
+
+
+def _after_the_repair(night: Night) -> None:
+    """A breach with an open incident; a service repaired and on time; one delivered, and at risk tomorrow."""
+    tomorrow = at("07:30") + timedelta(days=1)
+    breached = dataclasses.replace(
+        night.reads.services_[0], title="CRM list", deadline=at("02:10"), timeliness="breached", act_by=None, reasons=()
+    )
+    repaired = service(
+        2, "revenue", "Revenue", 1, "07:30", act_by=None, reasons=(LaterRisk(tomorrow, "at_risk", 0.36),)
+    )
+    later = service(3, "stock", "Stock", 1, "07:30", timeliness="at_risk", p_late=0.36, is_later=True)
+    later = dataclasses.replace(later, deadline=tomorrow)
+    night.reads.services_ = [later, repaired, breached]
+
+
+@on_the_night(prepare=_after_the_repair)
+async def test_a_breach_stands_before_the_risk_of_tomorrow_and_a_repaired_service_keeps_its_day(night: Night) -> None:
+    await night.see("CRM list", "Revenue", "Stock")
+    verdict, *lines = night.text.splitlines()[2:]
+    assert verdict.startswith(" Restart extract_orders")
+    rows_shown = [line for line in lines if any(name in line for name in ("CRM list", "Revenue", "Stock"))]
+    assert [("CRM list", "breached"), ("Stock", "at risk"), ("Revenue", "on time")] == [
+        (name, status)
+        for line in rows_shown[:3]
+        for name in ("CRM list", "Revenue", "Stock")
+        for status in ("breached", "at risk", "on time")
+        if name in line and status in line
+    ]
+    await night.press("down", "down")
+    await night.see("next: Sat 07:30, 36 % risk")
 
 
 @on_the_night(size=(120, 36))
