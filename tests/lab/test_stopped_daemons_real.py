@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.lab.airflow import PASSWORDS
 from tests.lab.dagster import DagsterServer
 from tests.lab.estate import Estate
 from tests.lab.headway import WORKING, Headway
-from tests.lab.jobs import CronJobs
+from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import private_folder, remove_folder, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.quiet]
@@ -83,8 +84,11 @@ def test_each_of_four_daemons_that_stops_is_told_within_two_minutes_as_one_incid
     fresh: Estate, dagster: DagsterServer, tmp_path: Path
 ) -> None:
     host, postgres, airflow = fresh.db07, fresh.postgres, fresh.airflow
-    CronJobs(host).schedule({"yearly": "0 0 1 1 *"})
-    postgres.schedule("yearly", "0 0 1 1 *", "SELECT 1")
+    later = cron_of(next_minute(timedelta(hours=6)))
+    CronJobs(host).schedule({"load": later})
+    postgres.schedule("load", later, "SELECT 1")
+    airflow.schedule("load_orders", later)
+    dagster.start_schedule("minute_bell")
     config = tmp_path / "headway.toml"
     config.write_text(
         CONFIG.format(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from datetime import timedelta
 from typing import ClassVar
 
 import pytest
@@ -74,13 +75,13 @@ class TestKubernetesOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
         return ORDERS
 
     def connector_with_an_unknown_state(self) -> Connector:
-        odd = self.fake.job("", "stock-count", at=self.fake.now.replace(year=2025))
+        odd = self.fake.job("", "stock-count", at=self.fake.now - timedelta(days=400))
         odd["status"]["conditions"] = [{"type": "Hibernated", "status": "True"}]
         return opened(self.fake)
 
     def a_running_run(self) -> RunRecord:
         self.fake.outcome["stock-count"] = "hang"
-        row = self.fake.job("", "stock-count", at=self.fake.now.replace(year=2025))
+        row = self.fake.job("", "stock-count", at=self.fake.now - timedelta(days=400))
         self.fake.tick()
         run = latest_records(opened(self.fake))[0][STOCK, str(row["metadata"]["uid"])]
         assert run.state is RunState.RUNNING
