@@ -190,7 +190,10 @@ _GRAMMAR = re.compile(
     r"(?:invalid|unexpected|mismatched|near|missing|illegal|unrecognized|bad|offending|last)\s\Z", re.I
 )
 """Before the token of a language, of which a parser reports that it is one too many."""
-_WHOLE_TAIL = re.compile(r"[_.-]?(?:\d{1,2}|base|value)?", re.I)
+_WHOLE_TAIL = re.compile(
+    r"[_.-]?(?:\d{1,2}|base|value|prod(?:uction)?|stag(?:e|ing)|dev|test|qa|uat|live|old|new|main|primary|secondary)?",
+    re.I,
+)
 _KUBERNETES = re.compile(r"[a-z0-9]{1,40}(?:[-.][a-z0-9]{1,40}){1,8}")
 
 

@@ -103,6 +103,7 @@ def test_at_most_one_harmless_line_of_a_hundred_is_masked(lines: object) -> None
         ("wrong user name or password: try again", "wrong user name or password: try again"),
         ("password: summer user: etl", "password: *** user: etl"),
         ("api_token: summer refused", "api_token: *** refused"),
+        ("DB_PASSWORD_PROD=summer", "DB_PASSWORD_PROD=***"),
         ("password = settings.DB_PASSWORD", "password = settings.DB_PASSWORD"),
         ("password = settings", "password = ***"),
         ('the passphrase is "two words9"', 'the passphrase is "***"'),
