@@ -87,7 +87,7 @@ def named_job(reads: Queries, typed: str) -> JobView:
 
 
 def job_to_change(reads: Queries, typed: str, arguments: argparse.Namespace) -> JobView:
-    """As `named_job` where a person confirms the action. With --yes nobody reads the full name: a part of it may become
+    """As `named_job` where a person confirms the action. With --yes the full name is not shown: a part of it may become
     that of another job, and does not suffice."""
     return reads.jobs.job(typed) if arguments.yes else named_job(reads, typed)
 

@@ -25,7 +25,7 @@ class Sign(IntEnum):
 
     NEXT = 0
     """The name alone: a value is masked if it mixes letters, digits and marks as no identifier does."""
-    SAID = 1
+    STATED = 1
     """A verb ("password is X") or quotes: a value is masked if it has letters and digits or marks."""
     NAMED = 2
     """A colon ("password: X"), or a verb and quotes: words of messages and of a sentence stay."""
@@ -33,13 +33,13 @@ class Sign(IntEnum):
     """"=", JSON, an option ("--password X"): only words of messages and references stay."""
 
 
-_WORDS = (
+_NOUNS = (
     r"pass(?:word|phrase|code|wort|wrd)|(?<!no)passwd|secret|token|credentials?|kennwort|wachtwoord|contrase\S{1,8}?a|senha"
     r"|mot[ _-]?de[ _-]?passe|пароль|密码|パスワード"
 )
 _NAMES = (
     r"a(?:pi|pp|ccess|ccount|uth)[._-]?key|s(?:hared|igning|ervice|torage|ession|ubscription|ecret)[._-]?key"
-    rf"|(?:private|client|encryption|master|fernet|license|functions)[._-]?key|{_WORDS}|authorization|signature|cookie"
+    rf"|(?:private|client|encryption|master|fernet|license|functions)[._-]?key|{_NOUNS}|authorization|signature|cookie"
     r"|[jp]h?p?sess(?:ion)?id|(?<=[?&])(?:sig|key|auth)|x-jfrog-art-api|(?<=pragma\s)key"
 )
 _SHORT = (
@@ -47,7 +47,7 @@ _SHORT = (
     r"|(?<!by)(?<!com)(?<!sur)(?<!tres)pass|(?<![A-Za-z])(?:auth|jwt|otp|psk|pat)"
 )
 """Also parts of other words: names only directly before a separator, or as an option."""
-_SPOKEN = rf"{_WORDS}|pwd|(?:api|access|secret)[ _-]key|requirepass|masterauth|community|(?:bind|root)pw"
+_SPOKEN = rf"{_NOUNS}|pwd|(?:api|access|secret)[ _-]key|requirepass|masterauth|community|(?:bind|root)pw"
 _NAME = re.compile(rf"{_NAMES}|(?<![A-Za-z])pwd", re.I)
 _HINTS = (
     "pass", "secret", "token", "key", "cred", "auth", "signature", "cookie", "sig=", "pw", "sess", "jwt", "otp", "psk",
@@ -88,7 +88,7 @@ _TO_SEMICOLON = re.compile(r"[^;=\n\"'{}]{1,200}(?=;)")
 _BRACED = re.compile(r"\{((?:[^{}\n]|\}\}|(?<!\A)\{){1,400})\}(?!\})")
 _OPENING = re.compile(r"(\\{0,63})([\"'`])|(&(?:quot|apos|#34|#39|#x22|#x27);|%2[27]|\\u002[27])", re.I)
 
-_MESSAGE_WORDS = (
+_MESSAGE_TEXT = (
     "none null nil true false yes no on off undefined unset n/a na default empty hidden redacted sensitive enabled "
     "disabled authentication expired missing required failed a an the is was be been has have must may can cannot "
     "should will would not does do did of in for from at to with without by and or if as this that it its your our any "
@@ -99,8 +99,8 @@ _MESSAGE_WORDS = (
     "isn't wasn't hasn't won't don't forbidden found sent reset expiry mismatch needs access requires expects closed "
     "sold strict string value ***"
 )
-_MESSAGES = frozenset(_MESSAGE_WORDS.split())
-"""Words that stand after the name of a secret in messages."""
+_MESSAGES = frozenset(_MESSAGE_TEXT.split())
+"""Found after the name of a secret in messages."""
 _REQUIREMENT = re.compile(
     r"(?:must|is|cannot|should|may|required|invalid|incorrect|missing|expired|too|does|has|this)\b", re.I
 )
@@ -126,28 +126,28 @@ _SENTENCE = re.compile(r"[a-z]{1,30}[ \t][a-z0-9]{1,20}(?![\w:=/@-])")
 
 def _is_secret(value: str, sign: Sign, name: str = "") -> bool:
     """Returns whether the word there is a secret, after a sign like this."""
-    word = value.strip(".,:;!?)]}\"'(").lower()
+    term = value.strip(".,:;!?)]}\"'(").lower()
     if " " in value and _REQUIREMENT.match(value):
         return False
-    if not value or word in _MESSAGES or any(_REFERENCE.fullmatch(value.rstrip(ends)) for ends in (".,:;", ".,:;)]}")):
+    if not value or term in _MESSAGES or any(_REFERENCE.fullmatch(value.rstrip(ends)) for ends in (".,:;", ".,:;)]}")):
         return False
     if sign < Sign.NAMED:
-        return _looks_random(value.rstrip(".,;:!?)]>"), sign)
+        return _is_random_term(value.rstrip(".,;:!?)]>"), sign)
     if _VARIABLE.fullmatch(value) or _PLACEHOLDER.fullmatch(value) or value.strip("_,;)") == name:
         return False
-    return sign is Sign.ASSIGNED or not (_PARTICIPLE.fullmatch(word) or re.fullmatch(r"[\d\W]{1,3}", value))
+    return sign is Sign.ASSIGNED or not (_PARTICIPLE.fullmatch(term) or re.fullmatch(r"[\d\W]{1,3}", value))
 
 
-def _looks_random(term: str, sign: Sign) -> bool:
+def _is_random_term(term: str, sign: Sign) -> bool:
     """Returns whether it is neither prose nor an identifier: "Hunter2x", "s3cr3t!"."""
     if len(term) < 5 or " " in term or _KNOWN_FORMS.fullmatch(term):
-        return sign is Sign.SAID and re.fullmatch(r"\d{5,12}", term) is not None
+        return sign is Sign.STATED and re.fullmatch(r"\d{5,12}", term) is not None
     if term[0] in "/~<({[$" or MASK in term or "://" in term or re.match(r"\w{1,40}=[^=]", term):
         return False
-    lower, upper, digit, other = (bool(re.search(part, term)) for part in ("[a-z]", "[A-Z]", r"\d", r"[!#$%^&*+=?~|@]"))
-    if sign is Sign.SAID:
-        return ((digit or other) and (lower or upper)) or re.search("[a-z][A-Z]", term) is not None
-    return (lower + upper + digit + other >= 3 or _alternates(term)) and not re.search(r"[=(/]", term)
+    lower, upper, digit, mark = (bool(re.search(part, term)) for part in ("[a-z]", "[A-Z]", r"\d", r"[!#$%^&*+=?~|@]"))
+    if sign is Sign.STATED:
+        return ((digit or mark) and (lower or upper)) or re.search("[a-z][A-Z]", term) is not None
+    return (lower + upper + digit + mark >= 3 or _alternates(term)) and not re.search(r"[=(/]", term)
 
 
 def _alternates(term: str) -> bool:
@@ -215,15 +215,15 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             elif before[-3:].rstrip()[-1:] == ";" and (semicolon := _TO_SEMICOLON.match(text, at)):
                 begin, end = semicolon.span()
         sign = _sign(match, before, begin, end)
-        more = _CREDENTIAL.match(text, end) if name == "authorization" and begin < end else None
-        if more and not _is_secret(more[1], Sign.ASSIGNED) and MASK not in more[1]:
-            more = None
-        if more or (sign is not None and _is_secret(text[begin:end], sign, name)):
+        further = _CREDENTIAL.match(text, end) if name == "authorization" and begin < end else None
+        if further and not _is_secret(further[1], Sign.ASSIGNED) and MASK not in further[1]:
+            further = None
+        if further or (sign is not None and _is_secret(text[begin:end], sign, name)):
             yield begin, end
             at = end
-            while name in ("authorization", "cookie") and (more := (more or _PAIR.match(text, at))):
-                yield more.span(1)
-                at, more = more.end(), None
+            while name in ("authorization", "cookie") and (further := (further or _PAIR.match(text, at))):
+                yield further.span(1)
+                at, further = further.end(), None
 
 
 def _sign(match: re.Match[str], before: str, begin: int, end: int) -> Sign | None:
@@ -240,15 +240,15 @@ def _sign(match: re.Match[str], before: str, begin: int, end: int) -> Sign | Non
     if not _WHOLE_TAIL.fullmatch(tail):
         if tail[0] == "s":
             return Sign.NEXT  # "secretsmanager:GetSecretValue"
-        return Sign.NEXT if tail.lower().endswith(("name", "ref", "id")) else Sign.SAID
+        return Sign.NEXT if tail.lower().endswith(("name", "ref", "id")) else Sign.STATED
     if separator[0] == "(" or ("," in separator and "value" not in separator.lower()):
-        return Sign.SAID
+        return Sign.STATED
     if name.lower() == "signature" and is_sentence:
         return Sign.NEXT
     if is_sentence and before[-1:] == "/":
-        return Sign.SAID  # of an address: "POST https://host/token: refused"
+        return Sign.STATED  # of an address: "POST https://host/token: refused"
     if is_sentence and not re.search(r"[\w.-]\Z", before) and _SENTENCE.match(match.string, begin):
-        return Sign.SAID  # "token: shorter than expected"
+        return Sign.STATED  # "token: shorter than expected"
     return Sign.NAMED if is_sentence else Sign.ASSIGNED
 
 
@@ -269,7 +269,7 @@ def _said(text: str) -> Iterator[tuple[int, int]]:
         if begin == at:
             end = begin + len(text[begin:end].rstrip(".,;:!?)]>"))
         sign = Sign((begin > at) + (match[1].strip(" \t([<") != ""))
-        if sign is Sign.SAID and begin > at and _KUBERNETES.fullmatch(text[begin:end]) and match[0][0] not in "Pp":
+        if sign is Sign.STATED and begin > at and _KUBERNETES.fullmatch(text[begin:end]) and match[0][0] not in "Pp":
             continue  # the name of a secret in Kubernetes
         if _is_secret(text[begin:end], sign):
             yield begin, end
@@ -280,7 +280,7 @@ def _said(text: str) -> Iterator[tuple[int, int]]:
             yield begin, end
     for match in _SQL.finditer(text):
         begin, end = _value(text, match.end())
-        if _is_secret(text[begin:end], Sign.NAMED if begin > match.end() else Sign.SAID):
+        if _is_secret(text[begin:end], Sign.NAMED if begin > match.end() else Sign.STATED):
             yield begin, end
 
 
@@ -345,7 +345,7 @@ def _flags(letters: str) -> str:
 
 _USER = r"[\s=,]{0,3}(?:\\{0,7}[\"'],?\s{0,2}){0,2}[^\s:%,\"']{0,100}"
 _ATTACHED = r"-(?<![^\s\"',(\[]-)h?p(?=[^\s=,\"'\])]|[\"'][^\s,\])])"
-_LOGIN_WORD = r"(?<![^\s\"',\\=])(?i:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}/(?=[^\s/])"
+_LOGIN_TERM = r"(?<![^\s\"',\\=])(?i:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}/(?=[^\s/])"
 _THIRD = r"(?:\s{1,3}-\S{1,20}){0,4}(?:\s{1,3}[^\s-]\S{0,80}){2}\s{1,3}(?=[^\s-])"
 _COLON = rf"-(?<![^\s\"',(\[]-)(?:[A-Za-z]{{0,5}}[uUa]|-(?:proxy-)?user){_USER}:"
 _CLIENTS = (
@@ -365,13 +365,13 @@ _CLIENTS = (
     ("7z 7za 7zr rar unrar mysql* mariadb*", _ATTACHED),
     ("xfreerdp wfreerdp", "/p:"),
     ("schtasks", r"/rp\s"),
-    ("sqlplus sqlldr expdp impdp rman sqlcl", rf"{_LOGIN_WORD}([^\s]{{1,200}}(?=@)|[^\s\"',)\]]{{1,200}})"),
-    ("exp imp connect conn", rf"{_LOGIN_WORD}([^\s]{{1,200}}(?=@))"),
+    ("sqlplus sqlldr expdp impdp rman sqlcl", rf"{_LOGIN_TERM}([^\s]{{1,200}}(?=@)|[^\s\"',)\]]{{1,200}})"),
+    ("exp imp connect conn", rf"{_LOGIN_TERM}([^\s]{{1,200}}(?=@))"),
     ("db2", r"\susing\s"),
     ("htpasswd rabbitmqctl isql iusql", rf"{_flags('P')}|{_THIRD}"),
     ("logon", r"[^\s,]{1,80},"),
 )
-"""Programs, and what stands before a password among their arguments, or has it in its group."""
+"""Programs, and what is before a password among their arguments, or has it in its group."""
 _OPTIONS = tuple(re.compile(options) for _, options in _CLIENTS)
 _PROGRAMS = tuple(name.strip("*").partition(".")[0] for names, _ in _CLIENTS for name in names.split())
 _rows = "|".join(f"({names})" for names, _ in _CLIENTS)
@@ -410,7 +410,7 @@ def mask_shapes(text: str) -> str:
         text = _LOGIN_CUT.sub(lambda match: match[1] + _stars_for(match[2]), text)
     if "@" in text:
         text = _LOGIN_BARE.sub(
-            lambda match: match[1] + _stars_for(match[2]) if _looks_random(match[2], Sign.NEXT) else match[0], text
+            lambda match: match[1] + _stars_for(match[2]) if _is_random_term(match[2], Sign.NEXT) else match[0], text
         )
         text = _LOGIN_OF_DRIVER.sub(lambda match: match[1] + _stars_for(match[2]), text)
     low = text.lower()

@@ -170,8 +170,8 @@ def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
 
 
 def _differs(job: KnownJob, record: JobRecord) -> bool:
-    """True if the store does not have this record yet. The next instant and the window count: they are written,
-    but are no drift. Texts are stored cleaned and cannot be compared; the definition's hash represents them."""
+    """True if the store does not have this record yet. The next instant and the window count: they are written, but are
+    not drift. Texts are stored cleaned and cannot be compared; the definition's hash represents them."""
     return (
         job.source_id != record.native_id
         or job.match_keys != record.match_keys

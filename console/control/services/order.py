@@ -69,7 +69,7 @@ class Urgency(IntEnum):
     UNKNOWN = auto()
     """Without a verified forecast."""
     ON_TIME = auto()
-    OVER = auto()
+    ENDED = auto()
     """Delivered, or without a promise."""
 
 
@@ -82,7 +82,7 @@ def urgency(view: ServiceView, now: datetime) -> Urgency:
         is_lost = has_passed and not is_savable(view, now)
         return Urgency.LATER if view.is_later else Urgency.LOST if is_lost else Urgency.SAVABLE
     if is_over:
-        return Urgency.OVER
+        return Urgency.ENDED
     is_unknown = view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view)
     return Urgency.UNKNOWN if is_unknown else Urgency.ON_TIME
 

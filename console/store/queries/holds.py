@@ -150,7 +150,7 @@ class HoldQueries(ContextQueries):
 
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
-_COVERS = f"EXISTS (SELECT 1 FROM run r WHERE r.id = ? AND {covers_period('run', 'r')})"  # noqa: S608  (our own words)
+_COVERS = f"EXISTS (SELECT 1 FROM run r WHERE r.id = ? AND {covers_period('run', 'r')})"  # noqa: S608
 _FAILED_NAME = (
     f"(state IN ({_RED}) AND (period_kind IN {NO_LATER_PERIOD} OR NOT EXISTS (SELECT 1 FROM run n WHERE"  # noqa: S608
     " n.job_id = run.job_id AND n.business_date = run.business_date AND n.sort_us > run.sort_us"

@@ -387,11 +387,11 @@ class JobQueries(ContextQueries):
         """Name -> why no start is expected by its schedule at the source, of that watched job or of all."""
         from console.timing.schedule import expansion_fault  # noqa: PLC0415 - the first paint rarely needs it
 
-        one = " AND j.id = ?" if job_id is not None else ""
+        condition = " AND j.id = ?" if job_id is not None else ""
         rows = self.link.rows(
             "SELECT j.name, s.dialect, s.expression, s.zone, s.next_us FROM job j JOIN schedule s ON s.id ="
             " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id) WHERE j.gone_since_us IS NULL"
-            f" AND s.dialect <> 'none'{one}{watched_condition(self.link)} ORDER BY j.name",
+            f" AND s.dialect <> 'none'{condition}{watched_condition(self.link)} ORDER BY j.name",
             () if job_id is None else (job_id,),
         )
         schedules = (

@@ -248,7 +248,7 @@ def _business_date_of(row: Row, now: datetime) -> date:
 
 
 def _displayed_day(row: Row, days: Mapping[date, Row], now: datetime, business_date: str | None) -> DisplayedDay:
-    """`business_date`: the one that was asked for."""
+    """`business_date`: the one that was requested."""
     if business_date is not None:
         return DisplayedDay(date.fromisoformat(business_date))
     cutoff, zone = time.fromisoformat(row.cutoff), ZoneInfo(row.zone)
