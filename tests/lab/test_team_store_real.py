@@ -60,7 +60,7 @@ from tests.engine.bench import Sink, estate_config, poll_all, wait_until_sent
 from tests.engine.test_mcp_server import answering, called, tool_calls
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.estate import Estate
-from tests.lab.headway import Headway
+from tests.lab.headway import WORKING, Headway
 from tests.lab.headway_config import EXTRACT, Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.postgres import PostgresServer
@@ -97,7 +97,7 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
             wait_until(lambda: {"sent"} == deliveries(store_dsn), "the alert, and its record")
             os.kill(holding.pid, signal.SIGKILL)
             cron.behave("extract_orders", "succeed")
-            wait_until(lambda: "waiting for the lease" not in tail(other.log).splitlines()[-1], "the other to work")
+            wait_until(lambda: WORKING in other.log.read_text(), "the other to work")
             answer = second.run("rerun", EXTRACT, "--yes", "--why", "a bad file", "--timeout", "40")
             assert (0, "verified") == (answer.exit_status, answer.stdout.splitlines()[-1][:8]), answer
             wait_until(lambda: len(lab.smtp.mails) >= 2, "the recovery note")
