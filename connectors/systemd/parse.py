@@ -54,7 +54,7 @@ SPANS = {
     "us": 1e-6,
 }  # fmt: skip
 """systemd.time(7): seconds of each unit."""
-_SPAN = re.compile(rf"([0-9]+(?:\.[0-9]+)?)({'|'.join(SPANS)})(?![a-z])")
+_SPAN = re.compile(rf"(?<![0-9.])([0-9]{{1,15}}(?:\.[0-9]{{1,9}})?)({'|'.join(SPANS)})(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
