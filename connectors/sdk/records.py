@@ -212,7 +212,7 @@ class RunRecord:
 
     @property
     def denotes(self) -> PeriodKind:
-        """The meaning of its period key: a name where it has one beside it, an instant where it has one, else the
+        """The meaning of its period: a name where it has a name besides its key, an instant where it has one, else the
         recorded business date where it has no key, else a name."""
         if self.period_name:
             return PeriodKind.NAME

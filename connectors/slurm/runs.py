@@ -458,14 +458,17 @@ class SlurmPoller:
                     )
             for attempt in tries:
                 record = run_record(job.base, attempt, context)
-                if record is not None and is_scrontab and record.started_at is None:
-                    record = self._overdue(record, seen.host.now)
+                if record is not None and is_scrontab:
+                    record = self._try_of_scrontab(record, seen.host.now)
                 if record is not None:
                     seen.result.add(record)
 
-    def _overdue(self, record: RunRecord, now: datetime) -> RunRecord | None:
-        """A try of scrontab that has not started: since when it waits for more than its time; None for one that waits
-        for that, is held, or was withdrawn with its line."""
+    def _try_of_scrontab(self, record: RunRecord, now: datetime) -> RunRecord | None:
+        """With the time since when it waits for more than its own; None for one that waits for that, is held, or was
+        withdrawn with its line."""
+        if record.started_at is not None:
+            self._overdue_since.pop(record.attempt_key, None)
+            return record
         if record.state not in (RunState.QUEUED, RunState.WAITING):
             return None
         return replace(record, queued_at=self._overdue_since.setdefault(record.attempt_key, now))

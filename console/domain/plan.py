@@ -339,7 +339,7 @@ class PlanStepView(StartedStep):
     run_state: str = ""
     """Of its run now; empty without one."""
     is_judged: bool = False
-    """True if the last evaluation has seen its run as it is now."""
+    """True if the last evaluation has seen the present state of its run."""
     saves_by: datetime | None = None
     """When the last service that it saves was expected at the plan's start."""
     saves: tuple[tuple[str, str], ...] = ()

@@ -265,7 +265,7 @@ class ServiceView(ServiceEstimate):
     """The person who acknowledged it; empty: unacknowledged."""
     acknowledged_until: datetime | None = None
     is_later: bool = False
-    """True on a date after the present one, of which nothing is pending."""
+    """True on a date after the present one, which is no longer pending."""
 
     @property
     def last_chance(self) -> datetime:

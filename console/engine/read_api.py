@@ -325,7 +325,7 @@ def _runs(queries: Queries, values: Values) -> DocumentPage:
 
 
 def _lineage(queries: Queries, values: Values) -> DocumentPage:
-    reach = job_reach(queries, values["job"], values["run"])
+    reach = job_reach(queries, queries.jobs.job(values["job"]).row.id, values["run"])
     return DocumentPage(lineage_document(reach, values["up"], values["down"]))
 
 

@@ -137,7 +137,7 @@ def _fulfilled_by(
     schedule: Schedule, started: datetime, waiting: Collection[str], may_start_early: bool
 ) -> Iterator[datetime]:
     """The instants that this start may fulfil, best first: one just ahead of it, and the last one before it. If its
-    source names its next start, those in `waiting` are instants too, whatever the expression says."""
+    source names its next start, those in `waiting` are instants too, even if the expression has others."""
     until = started + SLACK
     instant = last_instant(schedule, until)
     if schedule.next_at is not None:

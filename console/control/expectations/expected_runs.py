@@ -86,11 +86,16 @@ def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
     return job.grace + -(-_latest_delay(estate, job) // STEP) * STEP
 
 
+def _known_delays(estate: Estate, job: JobFacts) -> list[float]:
+    """Of its latest starts, in seconds, the shortest first."""
+    return sorted(delay for delay in estate.history.get(job.id, NO_HISTORY).delays[:LATEST] if delay >= 0)
+
+
 def _latest_delay(estate: Estate, job: JobFacts, behind: timedelta = timedelta(0)) -> timedelta:
     """How much later than due a start is not late: by its schedule, or by its latest starts (a job may wait for a slot
     each night), less the lag of its clock, which every delay contains; zero if well within its grace. Of n delays the
     longest and an n-th of it: so long is the longest possible one estimated to be."""
-    delays = estate.history.get(job.id, NO_HISTORY).delays[:LATEST]
+    delays = _known_delays(estate, job)
     longest = max(timedelta(seconds=round(max(delays, default=0))) - behind, timedelta(0))
     latest = max(job.schedule.window, longest * (1 + 1 / max(len(delays), 1)))
     return latest if latest > job.grace / 2 else timedelta(0)
@@ -99,7 +104,7 @@ def _latest_delay(estate: Estate, job: JobFacts, behind: timedelta = timedelta(0
 def _delay_text(estate: Estate, job: JobFacts, latest: timedelta, behind: timedelta) -> Text:
     if not latest:
         return ()
-    known = sorted(delay for delay in estate.history.get(job.id, NO_HISTORY).delays[:LATEST] if delay >= 0)
+    known = _known_delays(estate, job)
     usual = timedelta(seconds=round(known[(len(known) - 1) // 2])) - behind if len(known) >= FEWEST else timedelta(0)
     if usual <= job.grace / 2:
         return (f"starts up to {format_duration(latest)} later",)
@@ -274,7 +279,6 @@ class _Table:
     """Starts that one schedule demands around now, in order; jobs share schedules."""
 
     dues: tuple[_Due, ...]
-    frequent: bool
     until: datetime
     """When time alone changes it."""
 
@@ -415,8 +419,7 @@ def _past_due(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
 def _table(job: JobFacts, awaited: timedelta, now: datetime, estate: Estate) -> _Table:
     settings, calendar = estate.settings, estate.declared.calendar(job.calendar)
     soon = instants(job.schedule, now, now + _FREQUENT_WITHIN)
-    frequent = len(soon) > _FREQUENT_WITHIN / timedelta(hours=1)
-    if frequent:
+    if len(soon) > _FREQUENT_WITHIN / timedelta(hours=1):
         behind, ahead = awaited + timedelta(minutes=5) + (soon[1] - soon[0]), soon[:FREQUENT_AHEAD]
     else:
         behind, ahead = settings.lookback, instants(job.schedule, now, now + settings.horizon)[:AHEAD]
@@ -429,7 +432,6 @@ def _table(job: JobFacts, awaited: timedelta, now: datetime, estate: Estate) -> 
     turns += [at - span for at, span in entering if at is not None]
     return _Table(
         tuple(due for due in dues if is_start_expected(calendar, due.at, due.business_date)),
-        frequent,
         min(turns, default=NEVER),
     )
 

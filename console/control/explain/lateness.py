@@ -102,7 +102,7 @@ class LatenessBreakdown:
 
     parts: tuple[LatenessShare, ...]
     unscheduled: str = ""
-    """The first job of a path of which no job has begun or has a known start: it has no usual end then."""
+    """The first job of a path without a usual end: none of its jobs has begun or has a known start."""
 
     @property
     def late(self) -> timedelta:
@@ -160,7 +160,7 @@ def break_down_lateness(
 ) -> LatenessBreakdown:
     """`steps`: the critical path, first to last. `delivered`: its service day is; then what started before its upstream
     was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none. The first
-    jobs are left out that have neither begun nor a known start: nothing says when they usually end."""
+    jobs are left out that have neither begun nor a known start: their usual end is unknown."""
     scheduled = list(dropwhile(lambda step: step.due is None and not step.tries, steps))
     if steps and not scheduled:
         return LatenessBreakdown((), unscheduled=steps[0].job)

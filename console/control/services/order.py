@@ -35,7 +35,7 @@ class DayStatus(NamedTuple):
 class DisplayedDay(NamedTuple):
     business_date: date
     is_later: bool = False
-    """True for a date after the present one, of which nothing is pending."""
+    """True for a date after the present one, which is no longer pending."""
     next: date | None = None
     """The first later date in danger, behind a present one that is pending."""
 

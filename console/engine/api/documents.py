@@ -199,9 +199,9 @@ class LineageDocument(ReachDocument):
     facets: list[FacetDocument]
 
 
-def job_reach(reads: Queries, name: str | int, run: str = "") -> LineageReach:
-    """Raises NotFound for an unknown job or run."""
-    view = reads.lineage.lineage_of(reads.jobs.job(name).row.id, run)
+def job_reach(reads: Queries, job_id: int, run: str = "") -> LineageReach:
+    """Raises NotFound for an unknown run."""
+    view = reads.lineage.lineage_of(job_id, run)
     services = services_below(view, view.job_id, reads.services.list_services(view.business_date or None))
     return LineageReach(view, services, reads.now())
 

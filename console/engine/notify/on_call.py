@@ -107,7 +107,7 @@ class RotaReader:
 
     def step(self, fence: int) -> None:
         """Starts to read the calendars that are due, each on a thread of its own: a slow one delays no other."""
-        self._reads.is_idle()
+        self._reads.is_idle()  # forgets what has ended
         for name in self._rotas:
             if self._due.get(name, 0.0) <= monotonic():
                 self._reads.take(name, partial(self._refresh, fence, name))
@@ -115,6 +115,10 @@ class RotaReader:
     def _refresh(self, fence: int, name: str) -> None:
         pause = RETRY if self._read(fence, name, self._rotas[name]) else REFRESH
         self._due[name] = monotonic() + pause.total_seconds()
+
+    def close(self) -> None:
+        """Starts no more reads."""
+        self._reads.close()
 
     def trouble(self) -> str:
         """Unreadable calendars, and rotas without a known person on call."""

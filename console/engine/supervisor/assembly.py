@@ -291,6 +291,7 @@ class EngineAssembly:
         """Closes what the workers hold open; abandons what hangs once `time.monotonic` reaches `until`."""
         if self._joined:
             self.actions.close()
+            self.rotas.close()
             self.outbox.close(until)
             self.answers.close(until)
             self.connectors.close(until)

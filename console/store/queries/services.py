@@ -159,7 +159,7 @@ class ServiceQueries(ContextQueries):
 
     def _services_on(self, business_date: str | None) -> list[ServiceView]:
         now, days = self.store.now(), self._days(business_date)
-        shown, later, risks = [], set[int](), dict[int, LaterRisk]()
+        shown, later = [], dict[int, tuple[bool, LaterRisk | None]]()
         for row in self.link.rows(_SERVICES):
             if is_end_to_end(row.promise):
                 day = min(days[row.id], key=_due_order, default=None)
@@ -169,15 +169,11 @@ class ServiceQueries(ContextQueries):
                 displayed = _displayed_day(row, by_date, now, business_date)
                 on = displayed.business_date
                 day = by_date.get(on)
-                if displayed.is_later:
-                    later.add(row.id)
-                if displayed.next is not None:
-                    risks[row.id] = _later_risk(by_date[displayed.next])
+                risk = _later_risk(by_date[displayed.next]) if displayed.next is not None else None
+                if displayed.is_later or risk is not None:
+                    later[row.id] = displayed.is_later, risk
             shown.append((row, on, day))
-        return [
-            replace(view, is_later=view.id in later, reasons=(*view.reasons, *filter(None, [risks.get(view.id)])))
-            for view in self._views(shown)
-        ]
+        return [_with_later(view, *later[view.id]) if view.id in later else view for view in self._views(shown)]
 
     def instances(self, name: str, business_date: str | None = None) -> list[ServiceView]:
         """Each submission of a service promised end to end, of that business date or the last days, undelivered ones
@@ -261,6 +257,10 @@ def _displayed_day(row: Row, days: Mapping[date, Row], now: datetime, business_d
         for business_date, day in days.items()
     }
     return displayed_day(statuses, _business_date_of(row, now), (opens, closes), now)
+
+
+def _with_later(view: ServiceView, is_later: bool, risk: LaterRisk | None) -> ServiceView:
+    return replace(view, is_later=is_later, reasons=(*view.reasons, *([risk] if risk is not None else [])))
 
 
 def _later_risk(day: Row) -> LaterRisk:

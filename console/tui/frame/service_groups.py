@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, TypeVar
 
 from console.control.services.order import by_urgency
 from console.domain.header import HeaderView, unseen_targets_text
@@ -18,28 +18,25 @@ from console.tui.widgets.paint import Segment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Further = ParamSpec("Further")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 MIN_CACHED, MAX_CACHED = 8, 64
 """Cached results: at least this many; more, up to MAX_CACHED, while their lists together are no longer than this many
 of the longest."""
 
 
-def cached_by_identity(
-    find: Callable[Concatenate[Sequence[Item], Further], Result],
-) -> Callable[Concatenate[Sequence[Item], Further], Result]:
-    """Caches the last results of `find` by the identity of the tuple and the further arguments. May be called in the
-    reader's thread first, so that no screen waits for it."""
-    known: deque[tuple[Sequence[Item], tuple[object, ...], Result]] = deque(maxlen=MAX_CACHED)
+def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Sequence[Item]], Result]:
+    """Caches the last results of `find` by the identity of the tuple. May be called in the reader's thread first, so
+    that no screen waits for it."""
+    known: deque[tuple[Sequence[Item], Result]] = deque(maxlen=MAX_CACHED)
 
     @wraps(find)
-    def cached(items: Sequence[Item], /, *further: Further.args, **named: Further.kwargs) -> Result:
-        for known_items, known_further, result in tuple(known):
-            if known_items is items and known_further == further:
+    def cached(items: Sequence[Item]) -> Result:
+        for known_items, result in tuple(known):
+            if known_items is items:
                 return result
-        result = find(items, *further, **named)
+        result = find(items)
         if isinstance(items, tuple):
-            known.append((items, further, result))
+            known.append((items, result))
             while len(known) > MIN_CACHED and sum(_lengths(known)) > MIN_CACHED * max(_lengths(known)):
                 known.popleft()
         return result
@@ -47,8 +44,8 @@ def cached_by_identity(
     return cached
 
 
-def _lengths(known: deque[tuple[Sequence[Item], tuple[object, ...], Result]]) -> list[int]:
-    return [len(items) for items, *_ in tuple(known)]
+def _lengths(known: deque[tuple[Sequence[Item], Result]]) -> list[int]:
+    return [len(items) for items, _ in tuple(known)]
 
 
 class ServiceGrouping(CyclicChoice):
@@ -69,12 +66,17 @@ class ServiceGroup(NamedTuple):
 
 def ordered(services: Sequence[ServiceView], now: datetime) -> tuple[ServiceView, ...]:
     """`by_urgency`, cached until the next act-by or deadline passes."""
-    return _ordered(services, max((view.last_chance for view in services if view.last_chance <= now), default=_NEVER))
+    passed = max((view.last_chance for view in services if view.last_chance <= now), default=_NEVER)
+    orders = _orders(services)
+    if passed not in orders:
+        orders[passed] = tuple(by_urgency(services, passed))
+    return orders[passed]
 
 
 @cached_by_identity
-def _ordered(services: Sequence[ServiceView], passed: datetime) -> tuple[ServiceView, ...]:
-    return tuple(by_urgency(services, passed))
+def _orders(services: Sequence[ServiceView]) -> dict[datetime, tuple[ServiceView, ...]]:
+    """The orders that are known, by the last act-by or deadline that has passed."""
+    return {}
 
 
 @cached_by_identity

@@ -78,6 +78,7 @@ def test_of_25_nights_without_a_window_few_starts_are_missed(shape: str, seed: i
         (DAILY, [], "00:04:59", "00:05", "no run by 00:05 UTC"),
         (DAILY, [45.0], "01:34:59", "01:35", "no run by 01:35 UTC; starts up to 1h30m later"),
         (DAILY, [1.0] * 19 + [90.0], "01:39:29", "01:39:30", "no run by 01:39 UTC; starts up to 1h34m later"),
+        (DAILY, [-1 / 60] * 10 + [90.0], "03:04:59", "03:05", "no run by 03:05 UTC; starts up to 3h later"),
         (DAILY, [90.0] + [1.0] * 20, "00:04:59", "00:05", "no run by 00:05 UTC"),
     ],
 )
