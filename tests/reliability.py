@@ -28,7 +28,7 @@ FIGURES = ROOT / "docs" / "figures.json"
 PAGE = ROOT / "docs" / "reliability.md"
 PER_DATABASE = ("sqlite_", "postgres_")
 """Prefixes of the figures of one database; the page shows those of both together where a benchmark prints them."""
-MEASURED = ("crash", "faults", "alert", "ssh", "keys", "start", "console", "ingest", "control")
+MEASURED = ("crash", "faults", "alert", "ssh")
 
 
 @cache
@@ -76,7 +76,7 @@ def _figures(stored: dict[str, Any]) -> Iterator[str]:
     yield "## Figures"
     yield ""
     yield "`python -m tests.bench.BENCH --json` prints them, with `--quick` where the heading says so;"
-    yield "`python -m tests.reliability --full BENCH` runs one and updates this page."
+    yield "`python -m tests.reliability --full BENCH` runs one and updates this page. Others: [scale](scale.md)."
     shown = {bench["bench"]: bench for bench in sorted(stored["benches"], key=lambda bench: not bench["quick"])}
     for name, bench in shown.items():
         totals = {figure["name"] for figure in bench["figures"] if not figure["name"].startswith(PER_DATABASE)}

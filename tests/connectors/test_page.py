@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from connectors.sdk import registry
 from connectors.sdk.registry import TEST_LEVELS, KindEntry, entries, kinds, load
 from connectors.sdk.states import Capability
+from console.cli.connectors import GRANT_FILES
 from tests.connectors import page as pages
 from tests.connectors.page import PAGE, TESTED, basis_of_kinds, conformance_classes, page
 from tests.rows import each_row
@@ -32,10 +34,33 @@ def test_the_page_and_what_is_installed_are_what_the_tests_say() -> None:
     assert page(result) == PAGE.read_text(encoding="utf-8"), AGAIN
 
 
-@each_row("kind", pages.GRANTED)
-def test_each_page_ends_with_its_missing_capabilities_and_grants(kind: str) -> None:
+READS_RETRIES = re.compile(r"RunState\.RETRYING|\"retrying\"|^retr(?:y|ies) = ", re.MULTILINE)
+READS_LIVENESS = re.compile(r"(?:result|self)\.stopped = |stopped=health")
+
+
+def source_of(kind: str) -> str:
+    """The code of a kind, or its profile."""
+    path = registry.profiles().get(kind)
+    files = [path] if path else sorted((pages.ROOT / "connectors" / kind).glob("*.py"))
+    return "".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def test_the_table_of_retries_and_liveness_has_each_kind_and_what_its_code_reads() -> None:
+    rows = [line.strip("| ").split(" | ") for line in pages.sections()[0].splitlines() if line.startswith("| ")][2:]
+    assert kinds() == [row[0] for row in rows]
+    texts = {row[0]: source_of(row[0]) for row in rows}
+    reads = {
+        row[0]: (bool(READS_RETRIES.search(texts[row[0]])), bool(READS_LIVENESS.search(texts[row[0]]))) for row in rows
+    }
+    mapped = {"sql": (True, False), "replay": (True, False)}  # by the states that their options and recordings have
+    assert reads | mapped == {row[0]: (not row[1].startswith("–"), not row[5].startswith("–")) for row in rows}
+
+
+@each_row("kind", kinds())
+def test_each_page_is_set_up_then_how_it_reads_and_names_the_command_of_its_grants(kind: str) -> None:
     text = pages.page_of_kind(kind).read_text(encoding="utf-8")
-    assert pages.with_grants(kind, text) == text, AGAIN
+    assert ["## Set up", "## How it reads"] == re.findall(r"^## .*", text, re.MULTILINE)
+    assert (kind in GRANT_FILES) == (f"headway connector grants {kind}" in text)
 
 
 @each_row("kind", kinds())

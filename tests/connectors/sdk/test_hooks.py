@@ -6,14 +6,14 @@ import inspect
 
 from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.conformance.faults import ANY_STATUS, NASTY
-from connectors.sdk.conformance.world import HOOKS
+from connectors.sdk.conformance.world import ACTS, CHECKED, HOOKS
 from connectors.sdk.registry import profiles
-from tests.connectors.page import ROOT, conformance_classes, played_by_kind
-from tests.connectors.played import COLUMNS, LIMITS, NO, hook_of
+from tests.connectors.page import ROOT, conformance_classes
 from tests.lab.crowds import CROWDS
 from tests.rows import each_row
 
 WORLDS = [klass for klass in conformance_classes() if klass.__module__.startswith("tests.connectors.")]
+LIMITS = {"act", *ACTS, *CHECKED, "runs", "success", "failure", "unknown_word", "schedule"}
 CROWDED = "tests/lab/test_crowds.py"
 
 
@@ -23,6 +23,7 @@ def test_what_a_world_does_not_play_it_says(world: type[ConformanceWorld]) -> No
     message = {**world.unplayed, **world.elsewhere}
     assert absent == {what for what in message if what in HOOKS}, "each hook is either played or named"
     assert set(message) <= {*HOOKS, *NASTY, ANY_STATUS}, "nothing else can be played"
+    assert set(world.limits) <= LIMITS
     assert [] == [name for name, why in world.unplayed.items() if not 8 < len(why) < 100 or "\n" in why]
 
 
@@ -46,16 +47,3 @@ def test_what_is_played_elsewhere_is_played_there() -> None:
             assert is_its_own, f"{file} plays no {what} of {world}"
     of_crowds = {item.kind.kind for item in WORLDS if item.elsewhere.get("crowded") == CROWDED}
     assert of_crowds == set(CROWDS)
-
-
-def test_every_nasty_reply_and_every_hook_has_its_column() -> None:
-    assert {*NASTY, ANY_STATUS, *HOOKS} - {"answering"} == set(COLUMNS)
-    assert {"answering", *(set(HOOKS) - {"answering"})} == {hook_of(what) for what in COLUMNS}
-    assert {limit for klass in conformance_classes() for limit in klass.limits} <= set(LIMITS)
-
-
-def test_what_no_world_plays_has_its_reason() -> None:
-    reported = played_by_kind()
-    holes = {(kind, what) for kind, value in reported.items() for what, mark in value.marks.items() if mark == NO}
-    assert holes == {(kind, what) for kind, value in reported.items() for what in value.unplayed if what in COLUMNS}
-    assert [] == [(kind, what) for kind, value in reported.items() for what, why in value.unplayed.items() if not why]
