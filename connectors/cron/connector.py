@@ -30,6 +30,7 @@ from connectors.cron.runs import WRAPPER_FIX, CronCursor, HostPoll, crontab_fix,
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, NativeHold, Preview, Probe, Receipt, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.log_chunks import byte_offset, chunk_of, chunk_of_file
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -255,7 +256,7 @@ class CronConnector(ComposedConnector):
             snapshot = self._ask(snapshot.cursor, known, to_search)
         snapshot.merge()
         self._dropped = snapshot.cursor.dropped
-        snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
+        snapshot.warnings += [f"{CURSOR_UNREADABLE}; cron's log is read again"] if stored is None else []
         snapshot.warnings += self._host.trust_warnings
         poll = snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
         # a rotation in progress: the next page would be the same until it ends

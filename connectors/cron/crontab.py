@@ -37,7 +37,7 @@ from connectors.sdk.contract import HOLD_MARK
 from connectors.sdk.cron_syntax import NICKNAMES
 from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.script_output import bytes_of, text_of
-from console.text.redact import sanitize
+from console.text.redact import NONE_KNOWN, sanitize
 
 WRAPPER = "headway-sh"
 FILE_IGNORED = "cron ignores this whole file"
@@ -605,7 +605,9 @@ def _file_faults(table: CrontabFile, has_jobs: bool) -> Iterator[CrontabFault]:
 # -- names ------------------------------------------------------------------------------------------------------------
 def slug(user: str, command: str) -> str:
     """A name made of user and command: folders, odd characters and secrets left out, at most SLUG_LENGTH of it."""
-    parts = [re.sub(r"[^A-Za-z0-9_.-]+", "-", part.rpartition("/")[2]) for part in sanitize(command).split()]
+    parts = [
+        re.sub(r"[^A-Za-z0-9_.-]+", "-", part.rpartition("/")[2]) for part in sanitize(command, NONE_KNOWN).split()
+    ]
     text = "-".join(part.strip("-") for part in parts if part.strip("-"))[:SLUG_LENGTH].strip("-")
     return f"{user}-{text or sha256(bytes_of(command)).hexdigest()[:8]}"
 

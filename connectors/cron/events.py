@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from connectors.cron import anacron, busybox
 from connectors.cron.crontab import is_user_table
-from connectors.sdk.fields import local_instant, masked_head
+from connectors.sdk.fields import local_instant, mask_known, masked_head
 from connectors.sdk.records import SkippedRecord
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
@@ -105,7 +105,7 @@ class CronEvent:
     def evidence(self) -> str:
         """The line without the job's command and without secrets: cursor and reference keep it."""
         if self.kind not in (CronEventKind.CMD, CronEventKind.END) or not self.text:
-            return sanitize(self.line)
+            return sanitize(self.line, mask_known)
         before, _, after = self.line.rpartition(self.text)
         return f"{before}…{after}"
 

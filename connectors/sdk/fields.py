@@ -42,6 +42,13 @@ MASKERS: WeakSet[Masker] = WeakSet()
 """Every secret store of this process adds itself."""
 
 
+def mask_known(text: str) -> str:
+    """The text without the secrets that this process knows."""
+    for masker in list(MASKERS):
+        text = masker.mask_part(text, begins_cut=False, ends_cut=False)
+    return text
+
+
 def masked_head(text: str, limit: int) -> str:
     """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found. A text as
     long as the limit may have been cut by its host. A shorter one is masked where it leaves the process, as any
@@ -259,6 +266,10 @@ def reference_row(native_ref: str) -> Row:
         return {}
 
 
+CURSOR_UNREADABLE = "the cursor cannot be read"
+"""Begin of the warning that says from where it is read again."""
+
+
 def cursor_from_json(kind: Callable[..., T], text: str) -> T:
     """The dataclass `kind` in the JSON text of a stored cursor. Raises RecordUnreadable, also for a cursor of another
     layout: an object with none of its fields."""
@@ -274,7 +285,7 @@ def cursor_or_first(first: T, text: str, instead: str = "history is read again")
     try:
         return (cursor_from_json(type(first), text) if text else first), ()
     except RecordUnreadable as error:
-        return first, (f"the cursor cannot be read ({error}); {instead}",)
+        return first, (f"{CURSOR_UNREADABLE} ({error}); {instead}",)
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

@@ -7,15 +7,16 @@ they never set the state of a run; a job that Headway does not know stays unknow
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.ids import EPOCH, micros
 from console.domain.service import DEADLINE_FACET, ReportedDeadline
@@ -81,8 +82,9 @@ class _Dataset(BaseModel):
 
     @property
     def text(self) -> str:
-        """ "postgres://db:5432/shop.public.orders"."""
-        return dataset_text(self.namespace, self.name)
+        """ "postgres://db:5432/shop.public.orders": the same for both ends, whatever slashes their producers put
+        between the parts."""
+        return f"{self.namespace.rstrip('/')}/{self.name.lstrip('/')}"
 
 
 _Datasets = Annotated[list[_Dataset], Field(max_length=MAX_DATASETS)] | None
@@ -108,21 +110,11 @@ class _Event(BaseModel):
         yield from ((job.namespace, job.name) for job in jobs if job is not None)
 
 
-def dataset_text(namespace: str, name: str) -> str:
-    """Name of a dataset: the same for both ends, whatever slashes their producers put between the parts."""
-    return _masked(f"{namespace.rstrip('/')}/{name.lstrip('/')}", 2 * NAME_LIMIT)
-
-
-@lru_cache(maxsize=4096)
-def _masked(text: str, limit: int) -> str:
-    return sanitize(text, limit=limit, on_one_line=True)
-
-
 class LineageReceiver:
     """Answers POST /api/v1/lineage once what the events report is stored."""
 
-    def __init__(self, store: Database, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Database, clock: Clock, secrets: SecretStore) -> None:
+        self._store, self._clock, self._mask = store, clock, secrets.mask
         self._left_out = LeftOut(LINEAGE_PATH, clock)
 
     @property
@@ -133,6 +125,7 @@ class LineageReceiver:
         """Raises LeaseLost, StoreError."""
         now = self._clock.now()
         batches = [ItemBatch.of(partial(_rows, body), partial(_parse_event, now=now)) for body in bodies]
+        line = cache(self._line)
         names = {name for batch in batches for event in batch.items for _, name in event.job_names()}
         with self._store.read() as session:
             known = jobs_by_source_id(session, names)
@@ -145,7 +138,7 @@ class LineageReceiver:
                 if (job_id := _job_of(event, known)) is not None:
                     matched += 1
                     seen_us = micros(min(max(event.time, EPOCH), now))
-                    _collect(event, job_id, seen_us, datasets, facets)
+                    _collect(event, job_id, seen_us, line, datasets, facets)
             replies.append(batch.reply("a known job", matched))
         uses, texts = sorted(datasets.items()), sorted(facets.items())
         for start in range(0, max(len(uses), len(texts)), WRITE_ROWS):
@@ -154,6 +147,9 @@ class LineageReceiver:
                 record_lineage(session, uses[rows], texts[rows])
         self._left_out.note(batches)
         return replies
+
+    def _line(self, text: str, limit: int) -> str:
+        return sanitize(text, self._mask, limit, on_one_line=True)
 
 
 def _rows(body: bytes) -> list[tuple[str, Any]]:
@@ -182,19 +178,24 @@ def _job_of(event: _Event, known: Mapping[str, Sequence[tuple[str, int]]]) -> in
 
 
 def _collect(
-    event: _Event, job_id: int, seen_us: int, datasets: dict[DatasetUse, Reported], facets: dict[FacetOf, Reported]
+    event: _Event,
+    job_id: int,
+    seen_us: int,
+    line: Callable[[str, int], str],
+    datasets: dict[DatasetUse, Reported],
+    facets: dict[FacetOf, Reported],
 ) -> None:
     """Adds what an event reports, unless a later one reports the same."""
-    producer = _masked(event.producer, TEXT_LIMIT)
+    producer = line(event.producer, TEXT_LIMIT)
     for is_output, uses in ((False, event.inputs), (True, event.outputs)):
         for dataset in uses or ():
-            use = DatasetUse(job_id, is_output, dataset.text)
+            use = DatasetUse(job_id, is_output, line(dataset.text, 2 * NAME_LIMIT))
             if use not in datasets or datasets[use].seen_us < seen_us:
                 datasets[use] = Reported(producer, seen_us)
     for name, text in _facet_texts(event):
         facet = FacetOf(job_id, name)
         if text and (facet not in facets or facets[facet].seen_us < seen_us):
-            facets[facet] = Reported(producer, seen_us, _masked(text, TEXT_LIMIT))
+            facets[facet] = Reported(producer, seen_us, line(text, TEXT_LIMIT))
 
 
 def _facet_texts(event: _Event) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ from console.engine.write_api import EngineCall, PlanBody, parsed_body, problem_
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
-from console.text.redact import sanitize
+from console.text.redact import NONE_KNOWN, sanitize
 
 log = structlog.get_logger("headway.mcp")
 
@@ -397,7 +397,7 @@ class _SizeLimits:
 
 def _masked(text: str, limit: int | None = None) -> str:
     """A text of several words is masked as for a third party; a single one may be a name to ask with."""
-    return sanitize(text, limit=limit, strictly=any(map(str.isspace, text)))
+    return sanitize(text, NONE_KNOWN, limit, strictly=any(map(str.isspace, text)))
 
 
 def make_server(tools: AssistantTools, version: str) -> Server[Any]:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connectors.sdk.secrets import SecretStore
 from console.domain.settings import RetentionRules
 from console.store.db.database import Database
 from console.store.db.retention import RetentionPass, last_pass, note_pass
@@ -41,8 +42,8 @@ PAUSE_SECONDS = 0.02
 class StoreRetention:
     """Passes through the store, step by step."""
 
-    def __init__(self, store: Database, clock: Clock, rules: RetentionRules) -> None:
-        self._store, self._clock, self._rules = store, clock, rules
+    def __init__(self, store: Database, clock: Clock, secrets: SecretStore, rules: RetentionRules) -> None:
+        self._store, self._clock, self._mask, self._rules = store, clock, secrets.mask, rules
         self._next = 0.0
         """Start of the next pass (monotonic): the clock may jump."""
         self._has_passed = False
@@ -106,7 +107,7 @@ class StoreRetention:
         return last + CATCH_UP if self._has_passed else last
 
     def _report_failure(self, error: Exception) -> None:
-        reason = sanitize(str(error).partition("\n")[0], limit=MESSAGE_LIMIT, on_one_line=True)
+        reason = sanitize(str(error).partition("\n")[0], self._mask, MESSAGE_LIMIT, on_one_line=True)
         fix = GRANTS_FIX if is_not_permitted(error) else ""
         is_expected = bool(fix) or isinstance(error, StoreError)
         self._report(f"[retention] deletes nothing: {reason}{fix}", None if is_expected else error)

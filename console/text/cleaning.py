@@ -1,7 +1,7 @@
 """Sanitizing of text from outside: names, logs, messages and errors become harmless to a terminal.
 
 Control sequences (ECMA-48) and bidirectional controls (Unicode UAX 9, CVE-2021-42574) are replaced; visible text stays.
-A line that is written over itself, as a progress bar is, becomes what a terminal shows of it in the end.
+A line that is written over itself becomes lines; of a progress bar only the last state stays.
 Markup is left alone: screens and senders never parse outside text as markup.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from itertools import compress, pairwise
 
 REPLACED = "\ufffd"
 """Replaces each character that could act on a terminal or on the order of the letters."""
@@ -27,9 +28,9 @@ _SEQUENCE = (
     r"|\x1b[ -/]*+[0-Z\\`-~]"
 )
 _TO_COLUMN_1 = r"(?:\x1b\[|\x9b)(?:[01]?G|[0-9]{3,6}D)"
-_REWRITES = r"(\r|(?:\x1b\[|\x9b)[02]?K)"
-"""Sequences that move the cursor back or erase in a line. Without a backspace: within a secret it would take one letter
-of it away, and show the others."""
+"""Sequences that begin a line again. Without a backspace: within a secret it would show the other letters."""
+_NUMBERS_AND_BARS = r"(?:\d\w*+|[\W_])++"
+"""All but words; a number has its unit."""
 _UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
@@ -48,8 +49,9 @@ _SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
-    """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD. A line
-    with carriage returns becomes what a terminal shows of it in the end.
+    """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD. A
+    carriage return begins a line; of lines that it separates, those are dropped that are blank or have the words of the
+    next one, as those of a progress bar.
     Variation selectors, which may split a secret or carry hidden text, are removed, and the joiners of emoji, of whose
     width terminals differ. A joiner stays where it alters the letters next to it, by the rule for domain names (RFC
     5892, CONTEXTJ).
@@ -61,10 +63,9 @@ def clean(text: str | bytes, limit: int | None = None) -> str:
     if not (text.isascii() and text.isprintable()):
         text = _compiled(_VARIATION_SELECTORS).sub("", text)
         text = _compiled(_TO_COLUMN_1).sub("\r", text).replace("\r\n", "\n")
-        if "\r" in text:
-            text = _compiled(_SEQUENCE).sub(lambda match: match[0] * bool(_compiled(_REWRITES).match(match[0])), text)
-            text = "\n".join(map(_rewritten, text.split("\n")))
         text = _compiled(_SEQUENCE).sub("", text)
+        if "\r" in text:
+            text = "\n".join(map(_rewritten, text.split("\n")))
         text = _compiled(_UNSAFE).sub(REPLACED, text)
         text = _compiled(_JOINERS).sub(_joiner, text)
         if "\t" in text:
@@ -95,23 +96,13 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 
 def _rewritten(line: str) -> str:
-    """The end of a line that is written over itself, as a terminal shows it: a carriage return begins it again, and
-    each character replaces the one of its column."""
-    pieces = _compiled(_REWRITES).split(line)
-    if len(pieces) == 1:
+    """The lines of one that is written over itself, without blank ones and the earlier states of a progress bar."""
+    if "\r" not in line:
         return line
-    row: list[str] = []
-    column = 0
-    for piece in pieces:
-        if piece == "\r":
-            column = 0
-        elif piece[-1:] == "K" and piece[:1] in ("\x1b", "\x9b"):
-            column = 0 if "2" in piece else column
-            del row[column:]
-        else:
-            row[column : column + len(piece)] = piece
-            column += len(piece)
-    return "".join(row).rstrip()
+    lines = list(filter(None, map(str.rstrip, line.split("\r"))))
+    wordings = [_compiled(_NUMBERS_AND_BARS).sub(" ", text).strip() for text in lines]
+    is_last = [text != following for text, following in pairwise([*wordings, None])]
+    return "\n".join(compress(lines, is_last))
 
 
 @cache

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 
-from console.text.cleaning import clean
+from console.text.cleaning import clean, cut
 
 PLACEHOLDER = "#"
 
@@ -123,8 +123,8 @@ def log_difference(ours: str, good: str) -> LogDifference:
 
 
 def _lines(text: str) -> list[str]:
-    lines = (clean(line.rstrip("\r"), LINE_LIMIT).rstrip() for line in text.split("\n")[-LINES:])
-    return [line for line in lines if line.strip()]
+    lines = clean("\n".join(text.split("\n")[-LINES:])).split("\n")[-LINES:]
+    return [cut(line, LINE_LIMIT).rstrip() for line in lines if line.strip()]
 
 
 def _only_in(lines: Sequence[str], others_lines: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import groupby, takewhile
 
 MASK = "***"
 ENTROPY_BITS = 3.9
@@ -38,13 +39,13 @@ _NOUNS = (
     r"|mot[ _-]?de[ _-]?passe|пароль|密码|パスワード"
 )
 _NAMES = (
-    r"a(?:pi|pp|ccess|ccount|uth)[._-]?key|s(?:hared|igning|ervice|torage|ession|ubscription|ecret)[._-]?key"
-    rf"|(?:private|client|encryption|master|fernet|license|functions)[._-]?key|{_NOUNS}|authorization|signature|cookie"
+    r"(?:a(?:pi|pp|ccess|ccount|uth)|s(?:hared|igning|ervice|torage|ession|ubscription|ecret)|private|client|encryption"
+    rf"|master|fernet|license|functions)[._-]?key|{_NOUNS}|authorization|signature|cookie"
     r"|[jp]h?p?sess(?:ion)?id|(?<=[?&])(?:sig|key|auth)|x-jfrog-art-api|(?<=pragma\s)key"
 )
 _SHORT = (
-    r"p(?:(?<=\bp)|(?<=_p)|(?-i:(?<=[a-z]P))|(?<=dbp)|(?<=bindp)|(?<=rootp)|(?<=userp)|(?<=storep)|(?<=keyp))wd?"
-    r"|(?<!by)(?<!com)(?<!sur)(?<!tres)pass|(?<![A-Za-z])(?:auth|jwt|otp|psk|pat)"
+    r"p(?:(?<=\bp)|(?<=_p)|(?-i:(?<=[a-z]P))|(?<=dbp)|(?<=bindp|rootp|userp)|(?<=storep)|(?<=keyp))wd?"
+    r"|(?<!by)(?<!com|sur)(?<!tres)pass|(?<![A-Za-z])(?:auth|jwt|otp|psk|pat)"
 )
 """Also parts of other words: names only directly before a separator, or as an option."""
 _SPOKEN = rf"{_NOUNS}|pwd|(?:api|access|secret)[ _-]key|requirepass|masterauth|community|(?:bind|root)pw"
@@ -54,88 +55,92 @@ _HINTS = (
     "-pat", "identified", "securestring", "kennwort", "wachtwoord", "contrase", "senha", "пароль", "密码", "パスワード",
     "jfrog", "community",
 )  # fmt: skip
-"""Every text in which a name is found contains one of these: most texts are skipped quickly."""
-_QUOTE = r"(?:\\{0,7}[\"'`]|&(?:quot|apos|#34|#39|#x22|#x27);|%2[27]|\\u002[27])"
+"""Every line in which a name is found contains one of these: most lines are skipped quickly."""
+_REACH = 8
+"""Lines of one command."""
+_ENTITY = r"&(?:quot|apos|#34|#39|#x22|#x27);|%2[27]|\\u002[27]"
+_QUOTE = rf"(?:\\{{0,7}}[\"'`]|{_ENTITY})"
 _EQUALS = r"(?:=>|->|:=|==?|[:：](?!//)|%3[da]|\\{1,4}u003[da]|&#61;)"
 _SPACE = r"[\s\u00b7]{0,3}"
+_BLOCK = r"\s[|>][+-]?\s?(?:[\n\u00b7]|\\{1,7}n)\s{0,20}"
 _SEPARATOR = (
-    rf"(?:{_QUOTE}?\]?(?:{_SPACE}|[ \t]{{4,20}}){_EQUALS}(?:3D(?![0-9A-F]))?{_SPACE}[\[(]{{0,2}}"
-    rf"|\((?={_QUOTE})|{_QUOTE},\s{{0,3}}(?={_QUOTE}(?!\w{{1,30}}{_QUOTE}\s?:))"
+    rf"(?:{_QUOTE}?\]?(?:{_SPACE}|[ \t]{{4,20}}){_EQUALS}(?:3D(?![0-9A-F])|{_BLOCK})?{_SPACE}[\[(]{{0,2}}"
+    rf"|\((?={_QUOTE})|{_QUOTE},\s{{0,3}}b?(?={_QUOTE}(?!\w{{1,30}}{_QUOTE}\s?:))"
     rf"|{_QUOTE}[\s,]{{1,40}}{_QUOTE}?value{_QUOTE}?{_SPACE}[:=]{_SPACE}|(?:\s|\\{{1,3}}[nrt]){{1,20}}value:\s{{1,3}}"
     rf"|{_QUOTE}?(?:\s[^<>\n]{{0,60}})?>(?:</name>\s{{0,9}})?(?:<value>)?(?:<!\[CDATA\[)?(?=[^<\s]))"
 )
 """Also that of a list of pairs, of a record with the fields name and value, and the end of an XML tag."""
-_NAMED = re.compile(rf"(?:(?P<name>{_NAMES})(?P<tail>[A-Za-z0-9_.-]{{0,20}}?)|(?P<short>{_SHORT}))({_SEPARATOR})", re.I)
-_OPTION = re.compile(
-    rf"(?<![\w-])--?(?:[a-z0-9]{{1,20}}-){{0,3}}(?:[a-z]{{0,20}}(?:{_NAMES})\d?|{_SHORT})(?:[\"']?,?\s{{1,3}}|=)(?!-)",
-    re.I,
+_NAMED = re.compile(
+    rf"(?i)(?:(?P<name>{_NAMES})(?P<tail>[A-Za-z0-9_.-]{{0,20}}?)|(?P<short>{_SHORT}))"
+    rf"(?:[ \t]\([a-z]{{1,20}}\))?({_SEPARATOR})"
 )
+_OPTION = re.compile(
+    rf"(?i)(?:(?<![\w-])--?(?:[a-z0-9]{{1,20}}[.-]){{0,4}}|\bset(?:x|env|\s-\w{{1,4}}|(?=\s\w{{1,40}}_))\s{{1,3}}(?:[a-z0-9]{{1,20}}_){{0,4}}|(?<=\s)(/))"
+    rf"[a-z]{{0,20}}(?:(?:{_NAMES})\d?|{_SHORT})(?(1):(?=\S)|(?:[\"']?,?\s{{1,3}}|=)(?!-))"
+    r"|ConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?(?!-)"
+)
+_STATEMENT = r"\s{1,3}[^\s,;:]{1,80}\s{1,9}"
+_SQL = re.compile(
+    rf"(?i)\b(?:password\s{{1,3}}|(?-i:PASSWORD\(|SECRET\s))(?=\\{{0,7}}['\"`])|(\b(?:user|role|to){_STATEMENT})?\bidentified\s(?:with\s\w{{1,40}}\s)?by\s{{1,3}}(?:values\s)?"
+)
+_LAST = re.compile(
+    rf"(?im)(?:(?<![\w.-])(?:login|user(?:name)?|account){_STATEMENT}pass(?:word|wd)?\s{{1,3}}(?:\d\s)?"
+    r"|(?:^|[>:\]\"'`(]\s{0,3}|\b(?:quote|redis)\s)(?-i:PASS|AUTH)(?:\\{0,7}\")?\s"
+    r"(?:PLAIN\s|LOGIN\s|\\{0,7}\"[\w.-]{1,60}\\{0,7}\"\s(?=\\{0,7}\")|[\w.-]{1,60}\s(?=\S{1,200}$))?(?!(?-i:[A-Z]+\b)))"
+    r"(?:(?=[^\s/\"']{1,200}([\"'\\)}\]]|$)))?"
+)
+"""Words as .netrc has them, and commands of protocols. In a group: the value ends the line, or the text in quotes."""
 _VERB = (
-    r"(?:\s(?:for|of)(?:\s(?:the|user|role|account|login|client|database))?\s[^\s]{1,40})?"
+    r"(?:\s(?:for|of)(?:\s(?:the|user|role|account|login|client|database))?\s\S{1,40})?"
     r"(?:\s(?:is|was|as|to|has been|will be|used)(?:\snow|\s(?:set|changed|reset)(?:\sto)?)?"
     r"|\s(?:set|changed|reset)\sto|\schanged\sfrom|[ \t]?(?=[:=][ \t])):?=?[ \t]{1,2}"
 )
 _SAID = re.compile(rf"(?<!/)(?:(?:{_SPOKEN})({_VERB}|[ \t]{{1,9}}[(\[<]?(?=\S{{4}})))", re.I)
-_SQL = re.compile(
-    r"(?:\b(?:password|SecureString)\s{1,3}(?=\\{0,7}['\"`])|\bidentified\s(?:with\s\w{1,40}\s)?by\s{1,3}(?:values\s)?)",
-    re.I,
-)
 _BARE = re.compile(
     r"(?:[^\s\"',;&<]|<(?!/)|[\"',;&](?![\s\"',;&)}\]>\\@|\u00b7]|\Z|[\w.-]{1,40}\\?[\"']?\s?(?:[=:]|%3D))){1,4096}"
 )
 """A value without quotes: a comma, a quote or an ampersand ends it only at the end of a word or before another name."""
-_TO_SEMICOLON = re.compile(r"[^;=\n\"'{}]{1,200}(?=;)")
-_BRACED = re.compile(r"\{((?:[^{}\n]|\}\}|(?<!\A)\{){1,400})\}(?!\})")
-_OPENING = re.compile(r"(\\{0,63})([\"'`])|(&(?:quot|apos|#34|#39|#x22|#x27);|%2[27]|\\u002[27])", re.I)
+_OPENING = re.compile(rf"(\\{{0,63}})([\"'`])|({_ENTITY})", re.I)
 
 _MESSAGE_TEXT = (
     "none null nil true false yes no on off undefined unset n/a na default empty hidden redacted sensitive enabled "
-    "disabled authentication expired missing required failed a an the is was be been has have must may can cannot "
-    "should will would not does do did of in for from at to with without by and or if as this that it its your our any "
-    "please check see contact use set update enter invalid optional incorrect wrong bad unknown ok success too short "
-    "shorter longer fewer larger smaller more less long weak strong blank absent present malformed corrupt valid "
-    "kerberos basic bearer digest negotiate ntlm oauth oauth2 saml ldap plain plaintext secure failure error eof end "
-    "errno http exit attempt retry still never only bytes seconds minutes hours days could't can't couldn't doesn't "
-    "isn't wasn't hasn't won't don't forbidden found sent reset expiry mismatch needs access requires expects closed "
-    "sold strict string value ***"
+    "disabled authentication expired missing required failed a an the is was be has have must may can cannot should "
+    "will not does do of in for from at to with without by and or if as this that it its your our any please check "
+    "contact use set update enter invalid optional incorrect wrong bad unknown ok success too short shorter longer "
+    "more less long weak strong blank absent present malformed corrupt valid kerberos basic bearer digest negotiate "
+    "ntlm oauth oauth2 saml ldap plain plaintext secure failure error end only forbidden found sent reset mismatch "
+    "needs access requires expects closed strict string value connection request login logon permission ***"
 )
 _MESSAGES = frozenset(_MESSAGE_TEXT.split())
 """Found after the name of a secret in messages."""
-_REQUIREMENT = re.compile(
-    r"(?:must|is|cannot|should|may|required|invalid|incorrect|missing|expired|too|does|has|this)\b", re.I
-)
-_PARTICIPLE = re.compile(r"[a-z]{4,20}(?:ed|ing|able|ible)")
+_NEED = re.compile(r"(?i)(?:must|is|cannot|should|may|required|invalid|incorrect|missing|expired|too|does|has|this)\b")
+_NO_VALUE = re.compile(r"[a-z]{4,20}(?:ed|ing|able|ible)|[\d\W]{0,3}")
 _REFERENCE = re.compile(
-    r"\$(?:\{[^}\n]{0,80}\}?|\([^)\n]{0,80}\)?|[A-Z_][A-Z0-9_]{0,60})|\{\{.{0,80}|%\(?\w{0,40}\)?s|%[A-Za-z_]{1,40}%"
+    r"(?:\$(?:\{[^}\n]{0,80}\}?|\([^)\n]{0,80}\)?|[A-Z_][A-Z0-9_]{0,60})|\{\{.{0,80}|%\(?\w{0,40}\)?s|%[A-Za-z_]{1,40}%"
     r"|<[A-Za-z][\w -]{0,40}>?|\[[A-Za-z ]{1,20}\]?|\{[\w.]{0,20}(?:pass|secret|token|key|pwd|cred)[a-z_.]{0,20}\}"
     r"|(?:os\.|process\.|System\.)?(?:getenv|environ|env)\b\S{0,80}|!{1,2}[a-z]{2,20}"
-    r"|[A-Za-z_.]{2,60}(?:\(\)?(?:[.\[]\S{0,80})?|[(\[][\"'][\w./:-]{0,80}[\"']?[)\]]?)"
-    r"|[A-Za-z]\w{0,60}(?:Error|Exception|Failure|Expired|Warning)|[*x.•]{3,80}|[\W_]{1,2}"
+    r"|[A-Za-z_.]{2,60}(?:\(\)?(?:[.\[]\S{0,80})?|[(\[](?:[\"'][\w./:-]{0,80}[\"']?|\d{1,4})[)\]]?)"
+    r"|[A-Za-z]\w{0,60}(?:Error|Exception|Failure|Expired|Warning)|[*x.•]{3,80}|[\W_]{1,2}|[a-z]{2,7}'t"
+    rf"|(?i:(?:[a-z_]{{1,40}}\.){{1,4}}[a-z_]{{0,20}}(?:{_NAMES})[a-z_.]{{0,40}})"
+    r"|[A-Z_]{0,20}(?:PASSWORD|TOKEN|SECRET|KEY|PW))[.,:;)\]}]{0,9}"
 )
 """No secret but its variable, its placeholder, or an error about it."""
-_VARIABLE = re.compile(rf"(?:[a-z_]{{1,40}}\.){{1,4}}[a-z_]{{0,20}}(?:{_NAMES})[a-z_.]{{0,40}}[,;)]?", re.I)
-_PLACEHOLDER = re.compile(r"[A-Z_]{0,20}(?:PASSWORD|TOKEN|SECRET|KEY|PW)\]?")
 _KNOWN_FORMS = re.compile(
-    r"(?:(?:scram-)?sha-?\d{1,4}\w{0,40}|md5|base64|utf-?\d\d?|x-?509|oauth-?\d|aes-?\d{3}|ed25519|[rhe]s\d{3}|argon2\w{0,4}|v\d[\d.]{0,20}"
+    r"(?i)(?:(?:scram-)?sha-?\d{1,4}\w{0,40}|md5|base64|utf-?\d\d?|x-?509|oauth-?\d|aes-?\d{3}|ed25519|[rhe]s\d{3}|argon2\w{0,4}|v\d[\d.]{0,20}"
     r"|\d{1,12}(?:ms|s|m|h|d|k|kb|mb|min|th|st|nd|rd|x|%)?|ipv[46]|rfc\d{1,5}|http/\d[\d.]{0,4}|\d{1,6}-\w{1,40})(?:-\w{1,40}){0,4}"
-    r"|\d{4}-\d\d-\d\dT\S{0,20}|(?-i:[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)",
-    re.I,
+    r"|\d{4}-\d\d-\d\dT\S{0,20}|(?-i:[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)"
 )
-_SENTENCE = re.compile(r"[a-z]{1,30}[ \t][a-z0-9]{1,20}(?![\w:=/@-])")
+_SENTENCE = re.compile(r"[a-z]{1,30}[ \t](?!(?:refused|rejected|denied)\b)[a-z0-9]{1,20}(?![\w:=/@-])")
 
 
 def _is_secret(value: str, sign: Sign, name: str = "") -> bool:
-    """Returns whether the word there is a secret, after a sign like this."""
+    """Returns whether the value after such a sign is a secret."""
     term = value.strip(".,:;!?)]}\"'(").lower()
-    if " " in value and _REQUIREMENT.match(value):
-        return False
-    if not value or term in _MESSAGES or any(_REFERENCE.fullmatch(value.rstrip(ends)) for ends in (".,:;", ".,:;)]}")):
+    if not value or term in _MESSAGES or _REFERENCE.fullmatch(value) or (" " in value and _NEED.match(value)):
         return False
     if sign < Sign.NAMED:
         return _is_random_term(value.rstrip(".,;:!?)]>"), sign)
-    if _VARIABLE.fullmatch(value) or _PLACEHOLDER.fullmatch(value) or value.strip("_,;)") == name:
-        return False
-    return sign is Sign.ASSIGNED or not (_PARTICIPLE.fullmatch(term) or re.fullmatch(r"[\d\W]{1,3}", value))
+    return value.strip("_,;)") != name and (sign is Sign.ASSIGNED or not _NO_VALUE.fullmatch(term))
 
 
 def _is_random_term(term: str, sign: Sign) -> bool:
@@ -186,13 +191,10 @@ def _value(text: str, at: int) -> tuple[int, int]:
 
 _TO_SEMICOLON = re.compile(r"[^;=\n\"'{}]{1,200}(?=;)")
 _BRACED = re.compile(r"\{((?:[^{}\n]|\}\}|(?<!\A)\{){1,400})\}(?!\})")
-_GRAMMAR = re.compile(
-    r"(?:invalid|unexpected|mismatched|near|missing|illegal|unrecognized|bad|offending|last)\s\Z", re.I
-)
-"""Before the token of a language, of which a parser reports that it is one too many."""
+_GRAMMAR = re.compile(r"(?i)(?:invalid|unexpected|mismatched|near|missing|illegal|unrecognized|bad|offending|last)\s\Z")
+"""Before a token that a parser rejects."""
 _WHOLE_TAIL = re.compile(
-    r"[_.-]?(?:\d{1,2}|base|value|prod(?:uction)?|stag(?:e|ing)|dev|test|qa|uat|live|old|new|main|primary|secondary)?",
-    re.I,
+    rf"(?i)[_.-]?(?:\d{{1,2}}|{_NAMES}|base|value|prod(?:uction)?|stag(?:e|ing)|dev|test|qa|uat|live|old|new|main|primary|secondary)?"
 )
 _KUBERNETES = re.compile(r"[a-z0-9]{1,40}(?:[-.][a-z0-9]{1,40}){1,8}")
 
@@ -204,7 +206,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         at = match.end()
         name, separator = (match["name"] or match["short"]).lower(), match[4]
         before = text[max(0, match.start() - 60) : match.start()]
-        if ">" in separator and not re.search("[=-]>", separator) and "<" not in before:
+        if ">" in separator and not re.search("[=:-] ?>", separator) and "<" not in before:
             continue
         if separator == before[-1:] == ":":
             continue  # a part of the name of a resource: "arn:aws:…:secret:dwh"
@@ -232,31 +234,32 @@ def _sign(match: re.Match[str], before: str, begin: int, end: int) -> Sign | Non
     value, is_quoted = match.string[begin:end], begin > match.end()
     is_sentence = not is_quoted and re.fullmatch(r":\s+[\[(]{0,2}", separator) is not None
     if name is None:
+        if re.fullmatch(r"[\d.,]{1,5}|[\d.]+%|(?:[a-z]:\\|[/~]).*", value, re.I):
+            return None
         if not is_quoted and (":" in separator or separator[:1].isspace()):
-            return Sign.NEXT
-        return None if re.fullmatch(r"[\d.,]{1,5}|[\d.]+%|[/~].*", value) else Sign.ASSIGNED
+            return Sign.NAMED if "w" in match["short"].lower() or before[-1:] in tuple("_.-") else Sign.NEXT
+        return Sign.ASSIGNED
     if is_sentence and name.lower() == "token" and _GRAMMAR.search(before) and value.isalpha():
         return None
     if not _WHOLE_TAIL.fullmatch(tail):
-        if tail[0] == "s":
-            return Sign.NEXT  # "secretsmanager:GetSecretValue"
-        return Sign.NEXT if tail.lower().endswith(("name", "ref", "id")) else Sign.STATED
-    if separator[0] == "(" or ("," in separator and "value" not in separator.lower()):
+        # "secretsmanager:GetSecretValue"
+        return Sign.NEXT if tail[0] == "s" or tail.lower().endswith(("name", "ref", "id")) else Sign.STATED
+    is_pair = separator[0] == "(" or ("," in separator and "value" not in separator.lower())
+    if is_pair and not (name.lower() == "authorization" and " " in value):
         return Sign.STATED
     if name.lower() == "signature" and is_sentence:
         return Sign.NEXT
-    if is_sentence and before[-1:] == "/":
-        return Sign.STATED  # of an address: "POST https://host/token: refused"
-    if is_sentence and not re.search(r"[\w.-]\Z", before) and _SENTENCE.match(match.string, begin):
-        return Sign.STATED  # "token: shorter than expected"
-    return Sign.NAMED if is_sentence else Sign.ASSIGNED
+    if not is_sentence:
+        return Sign.ASSIGNED
+    # "POST https://host/token: refused", "token: shorter than expected"
+    is_prose = before[-1:] == "/" or _SENTENCE.match(match.string, begin)
+    return Sign.STATED if is_prose and not re.search(r"[\w.-]\Z", before) else Sign.NAMED
 
 
-_PAIR = re.compile(r";\s{0,3}[^\s=;\"']{1,100}=([^\s;\"']{1,4096})")
+_PAIR = re.compile(r"[;,]\s{0,3}[^\s=;,\"']{1,100}=\"?([^\s;,\"']{1,4096})\"?")
 _CREDENTIAL = re.compile(
-    r"(?:(?<=earer)|(?<=asic)|(?<=igest)|(?<=oken)|(?<=pikey)|(?<=plunk)|(?<=\w)(?=[ \t]{1,3}[^\s]{0,200}[0-9=*]))"
-    r"[ \t]{1,3}([^\s\"',;]{3,4096})",
-    re.I,
+    r"(?i)(?:(?<=arer|asic|gest|ntlm|iate|oken|ikey|lunk)"
+    r"|(?<=\w)(?=[ \t]{1,3}\S{0,200}[0-9=*]))[ \t]{1,3}([^\s\"',;]{3,4096}(?:\"[^\"\n]{0,400}\")?)"
 )
 
 
@@ -264,121 +267,151 @@ def _said(text: str) -> Iterator[tuple[int, int]]:
     """Values that follow names in sentences, and options of programs."""
     at = 0
     while match := _SAID.search(text, at):
-        at = match.end()
-        begin, end = _value(text, at)
-        if begin == at:
+        begin, end = _value(text, at := match.end())
+        is_quoted = begin > at
+        if not is_quoted:
             end = begin + len(text[begin:end].rstrip(".,;:!?)]>"))
-        sign = Sign((begin > at) + (match[1].strip(" \t([<") != ""))
-        if sign is Sign.STATED and begin > at and _KUBERNETES.fullmatch(text[begin:end]) and match[0][0] not in "Pp":
+        sign = Sign(is_quoted + bool(match[1].strip(" \t([<") or match[0][:4].lower() == "pass"))
+        if sign is Sign.STATED and is_quoted and _KUBERNETES.fullmatch(text[begin:end]) and match[0][0] not in "Pp":
             continue  # the name of a secret in Kubernetes
         if _is_secret(text[begin:end], sign):
             yield begin, end
             at = end
-    for match in _OPTION.finditer(text):
-        begin, end = _value(text, match.end())
-        if _is_secret(text[begin:end], Sign.ASSIGNED):
-            yield begin, end
-    for match in _SQL.finditer(text):
-        begin, end = _value(text, match.end())
-        if _is_secret(text[begin:end], Sign.NAMED if begin > match.end() else Sign.STATED):
-            yield begin, end
+    for pattern, sign in ((_OPTION, Sign.ASSIGNED), (_SQL, Sign.STATED), (_LAST, Sign.NEXT)):
+        for match in pattern.finditer(text):
+            begin, end = _value(text, match.end())
+            if _is_secret(text[begin:end], max(sign, Sign.NAMED) if begin > match.end() or match.lastindex else sign):
+                yield begin, end
 
 
-_LONG = rf"(?<![A-Za-z0-9+/_-])(?<!SHA256:)(?<!SHA512:)[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
+_LINE = re.compile(r"[^\n\u00b7]{1,4096}")
+_CELLS = (*(re.compile(rf"(?:^|[{mark}])([^{mark}]{{0,4096}})") for mark in "|,;"), re.compile(r"(\S{1,4096})"))
+_HEADER = re.compile(rf"[ \"']{{0,40}}(?:\w{{1,20}}_)?(?:{_SPOKEN})[ \"']{{0,40}}", re.I)
+
+
+def _columns(text: str) -> Iterator[tuple[int, int]]:
+    """Cells below the name of a secret in the header of a table, whose columns have a mark or spaces between them."""
+    cell, columns, width = _CELLS[0], list[int](), 0
+    for line in _LINE.finditer(text):
+        if columns and len(row := list(cell.finditer(line[0]))) == width:
+            for match in (row[column] for column in columns):
+                value = match[1].strip(" \"'")
+                begin = line.start() + line[0].index(value, match.start(1))
+                if " " not in value and _is_secret(value, Sign.NAMED):
+                    yield begin, begin + len(value)
+        elif not columns or re.search(r"\w", line[0]):
+            columns = []
+            for cell in () if re.search(r"\w \w", line[0]) or not _NAME.search(line[0]) else _CELLS:
+                names = [match[1] for match in cell.finditer(line[0])]
+                if (width := len(names)) > 1:
+                    columns = [column for column, name in enumerate(names) if _HEADER.fullmatch(name)]
+                    break
+
+
+_LONG = rf"(?<![A-Za-z0-9+/_-])(?<!SHA256:|SHA512:)[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
 """Not the fingerprint of a public key, as ssh prints it: people compare it."""
+_KEY_LINES = r"(?:(?:\s|\\{1,7}[rn])*[A-Za-z0-9+/=]{16,}+)+"
 _PEM = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{1,40}-----"
-    r"(?:(?:[^-*]|-(?!----)){1,8192}-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\{1,7}[rn])*[A-Za-z0-9+/=]{16,}+)+)"
+    rf"-----BEGIN [A-Z0-9 ]{{1,40}}-----(?:(?:[^-*]|-(?!----)){{1,8192}}-----END [A-Z0-9 ]{{1,40}}-----|{_KEY_LINES})"
+    rf"|Private-Lines: \d{_KEY_LINES}"
 )
-"""Only sets of characters are repeated possessively: of groups, re before 3.11.5 misses matches (Debian 12 has 3.11.2;
-cpython issue 106052). It stays linear: a block has no five dashes in it, and a line begins where one ends."""
-_PEM_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
+"""Groups are not repeated possessively: re before 3.11.5 misses matches then (cpython issue 106052)."""
 _PREFIXED = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:"
+    r"()((?<![A-Za-z0-9_-])(?:"
     r"(?:gh[pousr]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-|GR1348941|gl(?:c|sa)_|xox[a-z]-|xapp-|xoxe\."
-    r"|[spr]k_(?:live|test)_|whsec_|AIza|ya29\.|1//0|GOCSPX-|hv[sbr]\.|SG\.|xkeysib-|pypi-|dckr_[po]at_|shp(?:at|ss|ca|pa)_"
-    r"|sntry[su]_|PMAK-|lin_(?:api|oauth)_|NRII-|tskey-|dp\.(?:pt|st|ct|sa|scim)\.|dt0[a-z]\d\d\.|[A-Za-z0-9]{14}\.atlasv1\.|CCIPAT_"
-    r"|dbt[uc]_|lsv2_|AGE-SECRET-KEY-1|FLWSECK|pscale_[a-z]{2,5}_|sha256~|do[opr]_v1_)(?=[^\s0-9]{0,40}\d)[A-Za-z0-9_=+/.~%-]{16,}+"
+    r"|[spr]k_(?:live|test)_|whsec_|AIza|ya29\.|GOCSPX-|hv[sbr]\.|SG\.|xkeysib-|pypi-|dckr_[po]at_|shp(?:at|ss|ca|pa)_"
+    r"|sntry[su]_|PMAK-|lin_(?:api|oauth)_|NRII-|tskey-|dp\.[a-z]{2,4}\.|dt0[a-z]\d\d\.|[A-Za-z0-9]{14}\.atlasv1\.|CCIPAT_"
+    r"|dbt[uc]_|lsv2_|AGE-SECRET-KEY-1|FLWSECK|pscale_[a-z]{2,5}_|sha256~|do[opr]_v1_)(?=[^\s0-9]{0,80}\d|(?=[\w.-]{24})[\w.-]{0,80}[a-z][A-Z])[\w=+/.~%-]{16,}+"
     r"|(?:sk-(?:[a-z]{2,6}-)?(?:api\d\d-)?|npm_|hf_|r8_|gsk_|pplx-|xai-|ntn_|fig[dou]r?_|AT(?:ATT|CTT|BBT|BB)|NRAK-|AKCp|bk[ua]a?_|pn[ub]_"
     r"|hcaik_|EAAC|nfp_|fm2_|pat[A-Za-z0-9]{14}\.|ops_ey|LTAI|sq[upa]_|rubygems_|pul-|key-|SK|EZ[AT]K|sbp_|dapi|dkea|dose|dsapi|cnapi|oy2"
-    r"|v1\.0-)(?=[A-Za-z]{0,40}\d)[A-Za-z0-9]{20,}+[A-Za-z0-9_=+/.~-]*+"
-    r"|eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"  # JWT, RFC 7519
-    r"|(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}(?![0-9A-Za-z])|s\.[A-Za-z0-9]{24}(?![A-Za-z0-9])|secret_[A-Za-z0-9]{40,}+"
-    r"|[0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])|[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}+"
-    r"|[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])"
-    r")"
+    r"|v1\.0-|fo1_)(?=[A-Za-z]{0,40}\d|[A-Za-z]{30})[A-Za-z0-9]{20,}+[\w=+/.~-]*+"
+    r"|eyJ[\w-]{5,}+\.[\w-]{5,}+(?:\.[\w-]*+)?"  # JWT, RFC 7519
+    r"|A(?:KI|SI|RO|ID)A[0-9A-Z]{16}(?![0-9A-Za-z])|s\.[A-Za-z0-9]{24}(?![A-Za-z0-9])|secret_[A-Za-z0-9]{40,}+"
+    r"|[0-9]{8,10}:[\w-]{35}(?![\w-])|[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}+"
+    r"|1//0[\w-]{20,}+|u\+[\w-]{18}(?![\w-])"
+    r"|[0-9a-f]{32}-us\d{1,2}(?!\w)|[0-9a-fA-F]{32}:[0-9a-fA-F]{32}(?=:)"  # NTLM
+    r"|[\w~.]{3}[78]Q~[\w~.-]{31,34}(?![\w~.-])"
+    r")|(?<![\w$])\$(?:[156y]|2[abxy]|apr1|argon2i?d?|sha1)\$[A-Za-z0-9./$=,+-]{8,}+)"  # crypt(5)
 )
 """Tokens by their prefixes, as their makers document them for scanners of secrets."""
 _HOOK = re.compile(
-    r"(?<=hooks\.slack\.com/)(services/|workflows/|triggers/)[A-Za-z0-9/_-]{1,200}+"
-    r"|(\.webhook\.office\.com/webhookb?2?/|outlook\.office\.com/webhook/|hc-ping\.com/|hchk\.io/|nosnch\.in/|cronitor\.link/p/"
-    r"|heartbeat\.uptimerobot\.com/|hooks\.zapier\.com/hooks/catch/|api\.telegram\.org/bot|/with/key/|hook\.[a-z0-9]{2,4}\.make\.com/"
-    r"|webhook\.site/)[^\s\"'<>?#\u00b7]{1,400}+",
-    re.I,
+    r"(?i)(hooks\.slack\.com/\w{1,20}/|hc-ping\.com/"
+    r"|hchk\.io/|nosnch\.in/|cronitor\.link/p/|heartbeat\.uptimerobot\.com/|hooks\.zapier\.com/hooks/catch/|api\.telegram\.org/bot"
+    r"|/with/key/|hook\.[a-z0-9]{2,4}\.make\.com/|webhook\.site/)([^\s\"'<>?#\u00b7]{1,400}+)"
 )
 _ADDRESS_KEY = re.compile(
-    r"(?<=/)(?:hooks?|(?:incoming)?webhooks?(?:b2)?|ping|heartbeats?|integrations?|alerts?)/[^\s\"'<>?#\u00b7]{16,400}",
-    re.I,
+    r"(?i)(?<=/)(?:hooks?|(?:incoming)?webhooks?(?:b2)?|ping|heartbeats?|integrations?|alerts?)/[^\s\"'<>?#\u00b7]{16,400}"
 )
 """The key in an address to which only its owner may post: of chats, pagers and watchers of jobs."""
-SIGN_IN = re.compile(r"\b(bearer|basic|digest|negotiate)(\s{1,3})(?=[^\s]{0,200}[0-9=])([A-Za-z0-9._~+/=-]{8,}+)", re.I)
+SIGN_IN = re.compile(r"(?i)(\b(?:bearer|basic|digest|negotiate|geniekey)\s{1,3})(?=\S{0,200}[0-9=])([\w.~+/=-]{8,}+)")
 _LOGIN = re.compile(
     r"(?<=://)(?:(?<!http://)(?<!https://)|(?![^\s/@:]{0,256}:\d{1,5}/))([^\s/@:\"'<>]{0,256}+:)"
     r"((?:[^\s/\"'<>]|(?<!:)/|/(?!/)|[\"'](?![\s,:;}\])])){1,256})(?=@)"
 )
-_LOGIN_ALONE = re.compile(r"(?<=://)[^\s/@:]{16,256}+(?=@)")
+_LOGIN_ALONE = re.compile(r"(?<=://)()([^\s/@:]{16,256}+)(?=@)")
 _LOGIN_CUT = re.compile(r"(?<=://)([^\s/@:\[\"']{1,256}+:)(?!\d{1,5}(?:\D|\Z))([^\s/@\"']{1,256}+)\Z")
 _LOGIN_OF_DRIVER = re.compile(r"(:(?:thin|oci8?):[\"'@]?[^\s/@:]{1,128}/)([^\s@\"']{1,256}+)")
 _LOGIN_BARE = re.compile(r"(?<![\w/.:@-])([A-Za-z_][\w.$#-]{0,40}[:/])([^\s:/@\"'<>]{5,100})(?=@(?!sha256)[A-Za-z/])")
 _PIPED = re.compile(
-    r"\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3}|[\"']%s\S{0,3}\s{1,3})?([^\s|]{4,200})\s{0,3}\|\s{0,3}(?:[^|\n]{1,120}(?:--password-stdin|--stdin|--passphrase-fd)|sudo\s[^|\n]{0,40}-S|(?:/usr/sbin/)?chpasswd|kinit\b|passwd\b)"
+    r"(\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3}|[\"']%s\S{0,3}\s{1,3})?)([^\s|]{4,200})\s{0,3}\|\s{0,3}(?:[^|\n]{1,120}--(?:(?:password-)?stdin|passphrase-fd)|sudo\s[^|\n]{0,40}-S|(?:/usr/sbin/)?(?:ch)?passwd\b|kinit\b)"
 )
+_PGPASS = re.compile(r"(:(?:54\d\d|6432|\*):[\w*-]{1,60}:[\w.*-]{1,60}:)([^\s:\"']{1,200})")
+_SHAPES = (_PREFIXED, _HOOK, SIGN_IN, _LOGIN, _LOGIN_ALONE, _LOGIN_CUT, _LOGIN_OF_DRIVER, _PIPED, _PGPASS)
+"""A part that stays, then the secret."""
+_DASH = r"-(?<![^\s\"',(\[]-)"
+_GLUED = r"(?=[^\s=,\"'\])]|[\"'][^\s,\])])"
 
 
 def _flags(letters: str) -> str:
     """Options of one letter whose value is a password: "-p X", "-xp X", "-pX"."""
     return (
-        rf"-(?<![^\s\"',(\[]-)(?:[A-Za-z]{{0,5}}[{letters}](?:[\"']?,?\s{{1,3}}(?!-)|=)"
-        rf"|[{letters}](?!assw|w\b)(?=[^\s=,\"'\])]|[\"'][^\s,\])]))"
+        rf"{_DASH}(?:[A-Za-z]{{0,5}}[{letters}](?:[\"']?,?\s{{1,3}}(?!-)|=)"
+        rf"|[{letters}](?!assw|w\b|file){_GLUED})"
     )
 
 
 _USER = r"[\s=,]{0,3}(?:\\{0,7}[\"'],?\s{0,2}){0,2}[^\s:%,\"']{0,100}"
-_ATTACHED = r"-(?<![^\s\"',(\[]-)h?p(?=[^\s=,\"'\])]|[\"'][^\s,\])])"
-_LOGIN_TERM = r"(?<![^\s\"',\\=])(?i:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}/(?=[^\s/])"
+_ATTACHED = rf"{_DASH}h?p{_GLUED}"
+_TERM = r"(?<![^\s\"',\\=])(?i:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}/(?=[^\s/])"
 _THIRD = r"(?:\s{1,3}-\S{1,20}){0,4}(?:\s{1,3}[^\s-]\S{0,80}){2}\s{1,3}(?=[^\s-])"
-_COLON = rf"-(?<![^\s\"',(\[]-)(?:[A-Za-z]{{0,5}}[uUa]|-(?:proxy-)?user){_USER}:"
+_COLON = rf"{_DASH}(?:[A-Za-z]{{0,5}}[uUa]|-(?:proxy-)?user){_USER}:"
 _CLIENTS = (
     ("curl http https etcdctl", _COLON + r"|(?:-b|--cookie)[\s=]{1,3}[\"']?[^\s=;]{1,60}="),
-    ("smbclient rpcclient smbget winexe smbcacls", rf"-(?:U|-user){_USER}%"),
-    ("lftp open", rf"-(?:u|-user){_USER},"),
-    ("redis-cli", _flags("a")),
-    ("sshpass rdesktop cqlsh beeline hdbsql ncftp* mongo* psexec usermod useradd rabbitmqadmin exaplus", _flags("p")),
-    ("docker.login podman.login az.login cf.login oc.login helm.login buildah.login skopeo.login az.sql", _flags("p")),
-    ("couchbase-cli pmcmd cypher-shell", _flags("p")),
-    ("sqlcmd bcp osql tsql freebcp bsqldb fisql ipmitool mosquitto_* zip unzip", _flags("P")),
-    ("ldappasswd", _flags("wsa")),
-    ("ldap* vsql", _flags("w")),
-    ("snmp*", _flags("AX")),
-    ("nzsql nzload", _flags("W")),
+    ("smbclient rpcclient smbget winexe smbcacls lftp open", rf"-(?:[uU]|-user){_USER}[%,]"),
+    ("redis-cli", "a"),
+    ("sshpass rdesktop cqlsh beeline hdbsql ncftp* mongo* psexec usermod useradd rabbitmqadmin exaplus", "p"),
+    ("docker.login podman.login az.login cf.login oc.login helm.login buildah.login skopeo.login az.sql", "p"),
+    ("couchbase-cli pmcmd cypher-shell tabcmd", "p"),
+    ("sqlcmd bcp osql tsql freebcp bsqldb fisql ipmitool mosquitto_*", "P"),
+    ("zip unzip", rf"(?:{_flags('P')})(?=\S{{1,200}}\s{{1,3}}\S)"),
+    ("ldappasswd", "wsa"),
+    ("ldap* vsql kadmin", "w"),
+    ("snmp*", _flags("AXc") + r"|\scommunity\s{1,3}"),
+    ("gsql nzsql nzload", "W"),
+    ("ssh-keygen", "NP"),
+    ("chpasswd", r"<<<\s{0,3}[\"']?\w{1,40}:"),
     ("openssl", _flags("kK") + "|pass:"),
     ("7z 7za 7zr rar unrar mysql* mariadb*", _ATTACHED),
-    ("xfreerdp wfreerdp", "/p:"),
-    ("schtasks", r"/rp\s"),
-    ("sqlplus sqlldr expdp impdp rman sqlcl", rf"{_LOGIN_TERM}([^\s]{{1,200}}(?=@)|[^\s\"',)\]]{{1,200}})"),
-    ("exp imp connect conn", rf"{_LOGIN_TERM}([^\s]{{1,200}}(?=@))"),
-    ("db2", r"\susing\s"),
+    ("xfreerdp wfreerdp schtasks dtexec", r"(?i:/(?:p:|rp\s|de(?:crypt)?\s))"),
+    ("sqlplus sqlldr expdp impdp rman sqlcl", _TERM + r"((?:\"[^\"\n]{1,99}\"|\S{1,99})(?=@)|[^\s\"',)\]]{1,99})"),
+    ("exp imp connect conn", rf"{_TERM}(\S{{1,200}}(?=@))"),
+    ("db2", r"\susing\s(?!password\b)"),
     ("htpasswd rabbitmqctl isql iusql", rf"{_flags('P')}|{_THIRD}"),
-    ("logon", r"[^\s,]{1,80},"),
+    ("logon", r"(?i:(?<=logon))\s[^\s,]{1,80},(?=\S)"),
+    ("sp_addlogin sp_addlinkedsrvlogin sp_password create_credential", r",\s{0,3}N?(?=')"),
+    ("vault", r"\slogin(?:\s-\S{1,40}){0,4}\s(?!-|[^\s=]{1,40}=|[a-z]{2,20}ed\b)"),
+    ("mc", rf"\salias\sset\s\S{{1,60}}{_THIRD}"),
+    ("ftp sftp", r">\s?(?:user\s\S{1,60}\s{1,3}|open\s[^\s:]{1,60}:)"),
+    ("net", r"\suser?\s(?:\w:\s)?[^\s/]\S{0,80}(?:(?:\s/\S{1,80})+|(?=\s\S{1,80}(?:\s/|\s{0,3}$)))\s(?=[^\s/*\\])"),
+    ("nsupdate dig", r"-y\s{0,3}(?:[\w.-]{1,80}:){1,2}"),
 )
-"""Programs, and what is before a password among their arguments, or has it in its group."""
-_OPTIONS = tuple(re.compile(options) for _, options in _CLIENTS)
+"""Programs; the letters of their options for a password, or a pattern before it or with it in a group."""
+_OPTIONS = tuple(re.compile(_flags(options) if options.isalpha() else options) for _, options in _CLIENTS)
 _PROGRAMS = tuple(name.strip("*").partition(".")[0] for names, _ in _CLIENTS for name in names.split())
 _rows = "|".join(f"({names})" for names, _ in _CLIENTS)
 _rows = _rows.replace(" ", "|").replace("*", "[a-z_-]{0,16}").replace(".", " (?:registry )?")
-_CLIENT = re.compile(rf"(?<![\w.-])(?:{_rows})(?:\.exe)?(?![\w:/=.-])[\"']?", re.I)
-_COMMAND = 400
-"""Characters of a command that are read."""
+_CLIENT = re.compile(rf"(?<![\w-])(?=\w)(?:{_rows})(?:\.exe)?(?![\w:/=.-])[\"']?", re.I)
+_COMMAND_SIZE = 400
 _END_OF_COMMAND = re.compile(r"[\s\w][;|]\s|(?<!\\)\n")
 
 
@@ -387,61 +420,57 @@ def _commands(text: str) -> Iterator[tuple[int, int]]:
     ends = [0] * len(_OPTIONS)
     for match in _CLIENT.finditer(text):
         row = (match.lastindex or 1) - 1
-        stop = _END_OF_COMMAND.search(text, match.end(), match.end() + _COMMAND)
-        last = stop.start() + 1 if stop else match.end() + _COMMAND
+        stop = _END_OF_COMMAND.search(text, match.end(), last := match.end() + _COMMAND_SIZE)
+        last = stop.start() + 1 if stop else last
         for option in _OPTIONS[row].finditer(text, max(match.end(), ends[row]), last):
             ends[row] = option.end()
             begin, end = option.span(1) if option.re.groups else _value(text, option.end())
             if _is_secret(text[begin:end], Sign.ASSIGNED):
                 yield begin, end
+                ends[row] = end
 
 
 def mask_shapes(text: str) -> str:
     """The text with stars for secrets, once: stars may complete another shape next to them."""
-    text = _cut_pem(_PEM.sub(MASK, text)) if "-----" in text else text
-    text = _PREFIXED.sub(MASK, text)
-    if "/" in text:
-        text = _HOOK.sub(lambda match: (match[1] or match[2]) + MASK[: len(match[0]) - len(match[1] or match[2])], text)
-        text = _ADDRESS_KEY.sub(lambda match: _ADDRESS_PART.sub(_if_key, match[0]), text)
-    text = SIGN_IN.sub(lambda match: match[1] + match[2] + MASK, text)
-    if "://" in text:
-        text = _LOGIN.sub(lambda match: match[1] + _stars_for(match[2]), text)
-        text = _LOGIN_ALONE.sub(MASK, text)
-        text = _LOGIN_CUT.sub(lambda match: match[1] + _stars_for(match[2]), text)
-    if "@" in text:
-        text = _LOGIN_BARE.sub(
-            lambda match: match[1] + _stars_for(match[2]) if _is_random_term(match[2], Sign.NEXT) else match[0], text
-        )
-        text = _LOGIN_OF_DRIVER.sub(lambda match: match[1] + _stars_for(match[2]), text)
-    low = text.lower()
-    if any(program in low for program in _PROGRAMS):
-        text = _with_stars(text, _commands(text))
-    if any(hint in low for hint in _HINTS):
-        text = _with_stars(text, _said(text))
-        text = _with_stars(text, _named(text))
-    if "|" in text:
-        text = _with_stars(text, (match.span(1) for match in _PIPED.finditer(text)))
-    return _ASSIGNED.sub(_if_random, text)
+    text = _cut_pem(_PEM.sub(MASK, text))
+    for pattern in _SHAPES:
+        text = pattern.sub(lambda match: match[1] + MASK[: len(match[2])], text)
+    text = _ADDRESS_KEY.sub(lambda match: _ADDRESS_PART.sub(_if_key, match[0]), text)
+    text = _LOGIN_BARE.sub(
+        lambda match: match[1] + MASK[: len(match[2])] if _is_random_term(match[2], Sign.NEXT) else match[0], text
+    )
+    for find, signs in ((_commands, _PROGRAMS), (_said, _HINTS), (_named, _HINTS)):
+        text = "\n".join(_with_stars(part, find(part)) if near else part for near, part in _stretches(text, signs))
+    return _ASSIGNED.sub(_if_random, _with_stars(text, _columns(text)))
+
+
+def _stretches(text: str, signs: tuple[str, ...]) -> Iterator[tuple[bool, str]]:
+    """Lines near a sign, and those in between."""
+    low, lines, near = text.lower(), text.split("\n"), set[int]()
+    signs = tuple(sign for sign in signs if sign in low)
+    for at, line in enumerate(low.split("\n")):
+        if any(sign in line for sign in signs):
+            near.update(range(at - 1, at + _REACH))
+    for is_near, stretch in groupby(range(len(lines)), near.__contains__):
+        yield is_near, "\n".join(lines[at] for at in stretch)
 
 
 _ADDRESS_PART = re.compile(r"[A-Za-z0-9_@.-]{16,200}+")
-_KEY = re.compile(
-    r"(?=[0-9]*[A-Za-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I
-)
+_MIXED = re.compile(r"(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=[^0-9]*[0-9])")
+_KEY = re.compile(r"(?i)(?=\d*[a-z])(?=[a-z]*\d)[a-z\d]{20,}")
 
 
 def _if_key(match: re.Match[str]) -> str:
     """Stars for a part of an address that is a key, and no name of a job."""
     part = match[0]
-    has_all = all(re.search(letters, part) for letters in ("[a-z]", "[A-Z]", "[0-9]"))
-    return MASK if _KEY.fullmatch(part) or has_all or _alternates(part) else part
+    return MASK if _KEY.fullmatch(part) or _MIXED.match(part) or _alternates(part) else part
 
 
 def _with_stars(text: str, spans: Iterator[tuple[int, int]]) -> str:
     parts, done = list[str](), 0
     for begin, end in sorted(spans):
         if begin >= done:
-            parts += [text[done:begin], _stars_for(text[begin:end])]
+            parts += [text[done:begin], MASK[: end - begin]]
             done = end
     return "".join([*parts, text[done:]])
 
@@ -458,44 +487,26 @@ _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 def mask_shapes_strictly(text: str) -> str:
     """Like `mask_shapes`; also mail addresses, card and account numbers, and random words anywhere."""
     text = _ANYWHERE.sub(_if_random, mask_shapes(text))
-    return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
-
-
-def _stars(match: re.Match[str]) -> str:
-    return _stars_for(match[0])
-
-
-def _stars_for(value: str) -> str:
-    return MASK[: len(value)]
+    return _ADDRESS.sub(lambda match: MASK[: len(match[0])], _NUMBER.sub(MASK, text))
 
 
 def _if_random(match: re.Match[str]) -> str:
     """Stars for a word that mixes letters of both cases and digits as no file name or run id does."""
-    text = match[0]
-    parts = [part for part in text.split("/") if len(part) >= SHORTEST]
-    return MASK if any(_is_random(_DATE.sub("", part)) for part in (parts or [""])) else text
+    return MASK if any(_is_random(_DATE.sub("", part)) for part in match[0].split("/")) else match[0]
 
 
 def _is_random(text: str) -> bool:
-    if len(text) < SHORTEST or not (re.search("[a-z]", text) and re.search("[A-Z]", text) and re.search(r"\d", text)):
-        return False
     size = len(text)
     bits = -sum(number / size * math.log2(number / size) for number in Counter(text).values())
-    return bits >= ENTROPY_BITS
+    return size >= SHORTEST and _MIXED.match(text) is not None and bits >= ENTROPY_BITS
 
 
 def _cut_pem(text: str) -> str:
     """Masks the lines of a PEM block whose beginning is cut off."""
-    at = text.find("-----END ")
-    if at < 0:
-        return text
-    lines = text[:at].rstrip("\n").split("\n")
-    keep = len(lines)
-    while keep and _PEM_LINE.fullmatch(lines[keep - 1].strip()):
-        keep -= 1
-    if keep == len(lines):
-        return text
-    return "\n".join([*lines[:keep], MASK]) + "\n" + text[at:]
+    head, end, rest = text.partition("-----END ")
+    lines = head.rstrip("\n").split("\n")
+    block = [*takewhile(lambda line: re.fullmatch(_KEY_LINES, line), reversed(lines))] if end else []
+    return "\n".join([*lines[: -len(block)], MASK, end + rest]) if block else text
 
 
 def is_secret_name(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,9 @@ SPECIAL = (
     Secret("password='it''s Hunter2'", "s Hunter2"),
     Secret("password=Hun,ter2xyz refused", "ter2xyz"),
     Secret("token=Hun&ter2xyz refused", "ter2xyz"),
+    Secret("password: >-\n  Hunter2xyz", "Hunter2xyz"),
+    Secret("GenieKey 7c9e6679-7425-40de-944b-e07fc1f90ae7", "7c9e6679-7425-40de-944b-e07fc1f90ae7"),
+    Secret("9f8e7d6c5b4a39281706f5e4d3c2b1a0-us12", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"),
 )
 _HEX, _WORD = "0123456789abcdef", string.ascii_letters + string.digits
 TOKENS = (
@@ -68,6 +72,8 @@ TOKENS = (
     ("ghp_", _WORD, 36),
     ("glpat-", _WORD, 20), ("xoxb-", _WORD, 30), ("npm_", _WORD, 36), ("AKIA", string.ascii_uppercase, 16),
     ("sk_live_", _WORD, 24),
+    ("hf_", string.ascii_letters, 34), ("fo1_", _WORD, 43), ("1//0", _WORD, 40), ("u+", _WORD, 18),
+    ("Private-Lines: 2\n", _WORD, 64), ("SG.abcdefghijklmnopqrstuv.", string.ascii_letters, 43),
     ("glsa_", _WORD, 32), ("dckr_pat_", _WORD, 27), ("shpat_", _HEX, 32), ("dop_v1_", _HEX, 64), ("GOCSPX-", _WORD, 28),
     ("https://acme.webhook.office.com/webhookb2/x@y/IncomingWebhook/", _HEX, 32),
     ("https://discord.com/api/webhooks/123456789012345678/", _WORD, 68),
@@ -119,6 +125,16 @@ def _around(before: str, after: str = "") -> Callable[[Secret], str]:
     return lambda secret: before + secret.text + after
 
 
+def _before(write: Callable[[str], str]) -> Callable[[Secret], str]:
+    """What is before the secret, written in another way."""
+
+    def wrapped(secret: Secret) -> str:
+        before, _, after = secret.text.partition(secret.hidden)
+        return write(before) + secret.hidden + after
+
+    return wrapped
+
+
 def _colored(secret: Secret) -> str:
     before, _, after = secret.text.partition(secret.hidden)
     return f"\x1b[36m{before[:-1]}\x1b[0m{before[-1:]}\x1b[1;35m{secret.hidden}\x1b[0m{after}"
@@ -152,6 +168,8 @@ WRAPPINGS: dict[str, Callable[[Secret], str]] = {
     "colors of JSON inside": _inside("\\u001b[1;31m"),
     "colors of cat -v inside": _inside("^[[0m"),
     "a backspace inside": _inside("\b"),
+    "in wide letters": _before(lambda text: text.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})),
+    "overstruck": _before(lambda text: re.sub(r"\S", "\\g<0>\b\\g<0>", text)),
     "in a JSON text": lambda secret: json.dumps({"level": "error", "msg": secret.text, "n": 1}),
     "in a JSON text in one": lambda secret: json.dumps({"log": json.dumps({"msg": secret.text}), "n": 1}),
     "in logfmt": lambda secret: f"level=error msg={json.dumps(secret.text)} n=1",

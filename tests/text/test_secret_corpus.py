@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from console.text import redact
 from console.text.cleaning import clean
-from console.text.redact import sanitize
 from tests.rows import each_row
 from tests.text.secret_corpus import WRAPPINGS, Secret, secrets, wrapped
 
+sanitize = partial(redact.sanitize, known=redact.NONE_KNOWN)
 FOLDER = Path(__file__).parent
 LOGS = sorted((FOLDER.parent / "bench" / "failure_logs").glob("*.toml"))
 PIECE = 5
@@ -46,6 +49,21 @@ def harmless_lines() -> list[str]:
 def about_secrets() -> list[str]:
     """Lines that hold no secret, but speak of one or look like a command, an address or an id."""
     return (FOLDER / "harmless.txt").read_text("utf-8").splitlines()
+
+
+def plain_words() -> Iterable[tuple[str, Secret, str]]:
+    """Lines of logs whose secrets, in "«»", are words that only their place reveals; ends of lines are written out."""
+    for line in (FOLDER / "plain_words.txt").read_text("utf-8").splitlines():
+        marked = line.replace("\\n", "\n").replace("\\t", "\t") if "\\n" in line else line
+        text = re.sub("[«»]", "", marked)
+        yield from ((hidden, Secret(text, hidden), text) for hidden in re.findall("«(.*?)»", line))
+
+
+def test_at_most_six_of_a_hundred_plain_words_leak() -> None:
+    cases = [*plain_words()]
+    assert len(cases) >= 200
+    leaked = leaks(cases)
+    assert len(leaked) <= 6 * len(cases) / 100, "\n".join(leaked)
 
 
 def test_the_corpus_is_large_enough() -> None:
@@ -123,9 +141,11 @@ def test_a_word_is_masked_for_what_it_is(text: str, expected: str) -> None:
     [
         "\x1b[36mpassword\x1b[0m=\x1b[35mHunter2x\x1b[0m refused",
         b"pass\xef\xb8\x8fword=Hun\x1b]8;;https://x\x1b\\ter2x\x1b]8;;\x1b\\ refused",
-        "loading\rpassword=Hunter2x refused",
+        "\rpassword=Hunter2x refused",
         "password=Hunter\u200b2x refused",
         "\\u001b[36mpassword\\u001b[0m=Hunter2x refused",
+        "ｐａｓｓｗｏｒｄ＝Hunter2x refused",
+        "p\bpa\bas\bss\bsw\bwo\bor\brd\bd=Hunter2x refused",
     ],
 )
 def test_a_secret_is_masked_after_it_is_put_together(text: str | bytes) -> None:
@@ -140,7 +160,7 @@ def test_a_text_is_joined_before_it_is_masked_and_masked_before_it_is_cut() -> N
 
 def test_known_secrets_are_masked_in_the_text_as_a_terminal_shows_it() -> None:
     text = "10%\rload can\x1b[1mary-7\x1b[0m failed"
-    assert "load ••• failed" == sanitize(text, lambda cleaned: cleaned.replace("canary-7", "•••"))
+    assert "10%\nload ••• failed" == sanitize(text, known=lambda cleaned: cleaned.replace("canary-7", "•••"))
 
 
 def test_the_name_before_a_value_reveals_it_and_is_left_out() -> None:

@@ -23,7 +23,7 @@ from console.domain.message import Message, body_text, cell_text, table_rows, ti
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
-from console.text.redact import sanitize
+from console.text.redact import NONE_KNOWN, sanitize
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -218,7 +218,7 @@ def _recipients_result(arrived: bool | None, refused: dict[str, tuple[int, bytes
 
 
 def _text(reply: bytes | str) -> str:
-    return sanitize(reply, limit=200, on_one_line=True)
+    return sanitize(reply, NONE_KNOWN, on_one_line=True)
 
 
 _PAGE = """<!DOCTYPE html>

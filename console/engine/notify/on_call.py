@@ -173,7 +173,9 @@ class RotaReader:
 
 def read_calendar_of(rota: RotaSettings, folder: Path, secrets: SecretStore, now: datetime) -> RotaCalendar:
     """The calendar of a rota around now. `folder`: of the config. Raises one of CALENDAR_ERRORS."""
-    return read_rota(rota_text(rota, folder, secrets), tuple(rota.people), now - LOOKBACK, now + AHEAD)
+    calendar = read_rota(rota_text(rota, folder, secrets), tuple(rota.people), now - LOOKBACK, now + AHEAD)
+    shifts = (shift._replace(person=sanitize(shift.person, secrets.mask)) for shift in calendar.shifts)
+    return calendar._replace(shifts=tuple(shifts))
 
 
 CALENDAR_ERRORS = (RotaParseError, ConnectorError, OSError, ValueError)

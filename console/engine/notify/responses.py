@@ -353,7 +353,7 @@ class ServiceClient:
             states = {} if reply is None else dict(service.states(reply, key))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidAnswer(
-                sanitize(f"{source}: the reply has an unknown form ({error!r})", on_one_line=True)
+                sanitize(f"{source}: the reply has an unknown form ({error!r})", self._secrets.mask, on_one_line=True)
             ) from None
         if service.is_list:
             self.lists[service.name, read_key] = states
@@ -522,7 +522,7 @@ class OnCallResponses:
         if (incident_id, key) in self._recorded:
             return
         name, now_us = receiver.service.name, self._now()
-        person = f"{sanitize(state.person, limit=NAME_LIMIT, on_one_line=True)} ({name})"
+        person = f"{sanitize(state.person, self._secrets.mask, NAME_LIMIT, on_one_line=True)} ({name})"
         why = f"{state.status} in {name}"
         until_us = now_us + parse_duration(ACKNOWLEDGE_FOR) // timedelta(microseconds=1)
         acknowledge(

@@ -23,7 +23,7 @@ import recurring_ical_events
 
 from console.domain.alert import OnCallShift
 from console.domain.ids import instant, micros, name_key
-from console.text.redact import sanitize
+from console.text.redact import NONE_KNOWN, sanitize
 
 MAX_EVENTS = 5_000
 """Maximum shifts of one rota; a calendar with more is rejected."""
@@ -73,7 +73,8 @@ def read_calendar(
 ) -> tuple[tuple[OnCallShift, ...], tuple[str, ...]]:
     """Shifts that overlap the window, by start, and the events that are left out, each with line and reason. On call is
     the first attendee, or the summary, that matches one of `people` (ignoring case), else the first attendee or summary
-    as written; those who accepted come first, and those who declined are left out. Raises CalendarUnreadable."""
+    as written; those who accepted come first. Rooms, resources and those who are only informed are not attendees, and
+    who declined or delegated the shift is not on call. Raises CalendarUnreadable."""
     known = {name_key(name): name for name in people}
     shifts: list[OnCallShift] = []
     left_out: list[tuple[int, str]] = []
@@ -152,7 +153,7 @@ class _Event:
             return
         if ends == begins:
             raise _EventFault("it has no duration; add a DTEND or DURATION", name)
-        if "ATTENDEE" not in self.component and not _line(str(self.component.get("SUMMARY", ""))):
+        if not _invited(self.component) and not _line(str(self.component.get("SUMMARY", ""))):
             raise _EventFault("it has no name; add a SUMMARY or ATTENDEE", "SUMMARY")
 
     def left_out(self, fault: _EventFault) -> tuple[int, str]:
@@ -176,6 +177,7 @@ class _Calendar:
     events: list[_Event] = field(default_factory=list)
     zone_name: str = ""
     """X-WR-TIMEZONE."""
+    method: str = ""
 
     @property
     def zone(self) -> tzinfo | None:
@@ -187,7 +189,7 @@ class _Calendar:
 
 
 def _calendars(text: str) -> list[_Calendar]:
-    """The calendars of the text; other components are not read. Raises CalendarUnreadable."""
+    """The calendars of the text that are not cancelled; other components are not read. Raises CalendarUnreadable."""
     calendars: list[_Calendar] = []
     path: list[str] = []
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
@@ -204,6 +206,8 @@ def _calendars(text: str) -> list[_Calendar]:
         match path:
             case ["VCALENDAR"] if mark.partition(";")[0] == "X-WR-TIMEZONE":
                 calendars[-1].zone_name = line.partition(":")[2].strip()
+            case ["VCALENDAR"] if mark.partition(";")[0] == "METHOD":
+                calendars[-1].method = name
             case ["VCALENDAR", "VTIMEZONE", *_]:
                 calendars[-1].zones[-1].append((number, line))
             case ["VCALENDAR", "VEVENT"]:
@@ -213,7 +217,7 @@ def _calendars(text: str) -> list[_Calendar]:
     if path or not calendars:
         problem = f"it ends within {_line(path[-1])}" if path else "it has no BEGIN:VCALENDAR"
         raise CalendarUnreadable(f"not a readable calendar ({problem})")
-    return calendars
+    return [calendar for calendar in calendars if calendar.method != "CANCEL"]
 
 
 def _left_out_zones(calendar: _Calendar) -> Iterator[tuple[int, str]]:
@@ -322,16 +326,17 @@ def _processor_limit(seconds: float) -> Iterator[None]:
 
 
 def _shift(event: Any, people: Mapping[str, str], zone: tzinfo | None) -> OnCallShift | None:
-    """The shift of an occurrence; None for one that is cancelled, or that everybody declined. `people`: by
+    """The shift of an occurrence; None for one that is cancelled, or that everybody declined or delegated. `people`: by
     `name_key`."""
     begins, ends = _instant(event.start, zone), _instant(event.end, zone)
     if ends <= begins or _is_cancelled(event):
         return None
-    attendees = sorted(_listed(event.get("ATTENDEE")), key=lambda attendee: _answer(attendee) != "ACCEPTED")
-    coming = [attendee for attendee in attendees if _answer(attendee) != "DECLINED"]
-    if attendees and not coming:
+    invited = _invited(event)
+    coming = [attendee for attendee in invited if _parameter(attendee, "PARTSTAT") not in ("DECLINED", "DELEGATED")]
+    coming.sort(key=lambda attendee: _parameter(attendee, "PARTSTAT") != "ACCEPTED")
+    if invited and not coming:
         return None
-    declined = {name_key(name) for attendee in attendees if attendee not in coming for name in _names(attendee)}
+    declined = {name_key(name) for attendee in invited if attendee not in coming for name in _names(attendee)}
     names = [name for attendee in coming for name in _names(attendee)] + [_line(str(event.get("SUMMARY", "")))]
     names = [name for name in names if name and name_key(name) not in declined]
     person = next((people[name_key(name)] for name in names if name_key(name) in people), names[0] if names else "")
@@ -342,8 +347,15 @@ def _is_cancelled(event: Any) -> bool:
     return str(event.get("STATUS", "")).upper() == "CANCELLED"
 
 
-def _answer(attendee: Any) -> str:
-    return str(attendee.params.get("PARTSTAT", "")).upper()
+def _invited(event: Any) -> list[Any]:
+    """The attendees who are people and take part (RFC 5545, CUTYPE and ROLE)."""
+    attendees = _listed(event.get("ATTENDEE"))
+    people = (attendee for attendee in attendees if _parameter(attendee, "CUTYPE") not in ("ROOM", "RESOURCE"))
+    return [attendee for attendee in people if _parameter(attendee, "ROLE") != "NON-PARTICIPANT"]
+
+
+def _parameter(attendee: Any, name: str) -> str:
+    return str(attendee.params.get(name, "")).upper()
 
 
 def _names(attendee: Any) -> tuple[str, str, str]:
@@ -363,7 +375,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _line(text: str) -> str:
-    return sanitize(text, limit=NAME_LIMIT, on_one_line=True).strip()
+    return sanitize(text, NONE_KNOWN, NAME_LIMIT, on_one_line=True).strip()
 
 
 def _instant(at: date | datetime, zone: tzinfo | None) -> datetime:

@@ -88,7 +88,7 @@ def _accepted(method: str, token: str, fix: str) -> set[str]:
     answer = reply.table()
     if not answer.get("ok"):
         needed = f" (needed: {answer['needed']})" if answer.get("needed") else ""
-        raise AccessRefused(sanitize(f"{method} answered {answer.get('error')}{needed}. {fix}", on_one_line=True))
+        raise AccessRefused(f"{method} answered {answer.get('error')}{needed}. {fix}")
     return set(filter(None, reply.headers.get("x-oauth-scopes", "").replace(" ", "").split(",")))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
+from connectors.sdk.secrets import SecretStore
 from console.control.recovery.execution import next_moves
 from console.domain.ids import new_action_key
 from console.domain.plan import BeginWait, EndStep, PlanMove, PlanProgress, RequestStep
@@ -34,9 +35,12 @@ PAUSE_FACTOR = 5.0
 class PlanExecutor:
     """Advances every plan."""
 
-    def __init__(self, store: Database, clock: Clock, requested: Callable[[], None], audience: AlertRouting) -> None:
+    def __init__(
+        self, store: Database, clock: Clock, secrets: SecretStore, requested: Callable[[], None], audience: AlertRouting
+    ) -> None:
         """`requested`: wakes the action dispatcher."""
         self._store, self._clock, self._requested, self._audience = store, clock, requested, audience
+        self._mask = secrets.mask
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -64,7 +68,7 @@ class PlanExecutor:
                 moves = next_moves(plan, self._clock.now())
             except plans.UNREADABLE as error:
                 log.warning("plan cannot be decided", plan=plan.id, exc_info=error)
-                unreadable[plan.id] = sanitize(str(error), on_one_line=True)
+                unreadable[plan.id] = sanitize(str(error), self._mask, on_one_line=True)
                 continue
             for move in moves:
                 self._make(fence, plan, move)

@@ -176,7 +176,7 @@ class EngineAssembly:
         paths = {
             "/metrics": metrics.endpoint,
             "/alerts": AlertReceiver(store, clock, places, secrets).endpoint,
-            LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
+            LINEAGE_PATH: LineageReceiver(store, clock, secrets).endpoint,
         }
         reads, writes = ReadApi(store.url).endpoints, write_endpoints(store.url)
         pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
@@ -211,7 +211,7 @@ class EngineAssembly:
             store, clock, connectors, secrets, self._poll_now, self._underway,
             moved=changed, audience=audience, fence_of=self._action_fence, leads=True,
         )  # fmt: skip
-        self.plans = PlanExecutor(store, clock, self.actions.wake.set, audience)
+        self.plans = PlanExecutor(store, clock, secrets, self.actions.wake.set, audience)
         self.answers = RequestServer(
             AnsweringEngine(
                 store, clock, connectors, secrets, config, evaluator.estate, self._accept_drift, self.checks.run_now,
@@ -232,7 +232,7 @@ class EngineAssembly:
         self._refreshing = PeriodicTasks(self.outbox.refresh_alertmanagers)
         self.on_call = OnCallResponses(store, clock, config.routes, self.secrets, changed)
         self.responses = PeriodicTasks(lambda fence: self.on_call.step(fence, self.responses.pulse.beat))
-        self.retention = StoreRetention(store, clock, config.retention_rules)
+        self.retention = StoreRetention(store, clock, self.secrets, config.retention_rules)
         self._pruning = PeriodicTasks(self.retention.step)
         self.status_page = self._publishing = None
         if (page := config.status_page) is not None:
