@@ -11,11 +11,12 @@ import argparse
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 ROOT = Path(__file__).parents[1]
 MAX_UNITS = 20
@@ -98,24 +99,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.second_try", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, help="what the parts of the suite wrote")
     paths: list[Path] = parser.parse_args().files
-    parts = {path: PART.validate_json(path.read_bytes()) if path.exists() else Part() for path in paths}
+    parts = {path: recorded(path) for path in paths}
     refusals = [f"{path.stem}: {reason}" for path, part in parts.items() if (reason := refusal(part))]
-    failures = [failure for part in parts.values() for failure in part.failures]
+    ended = [part for part in parts.values() if part is not None]
+    failures = [failure for part in ended for failure in part.failures]
     units = {failure.unit for failure in failures}
+    if not units and not refusals:
+        refusals.append("no test has failed: what failed is no test")
     if len(units) > MAX_UNITS:
         refusals.append(f"{len(units)} tests failed, more than {MAX_UNITS}: no accident")
     if refusals:
         print("no second try:", *refusals, sep="\n  ")
         return 1
-    statuses = [again(part) for part in parts.values() if part.failures]
+    statuses = [again(part) for part in ended if part.failures]
     print(f"{'failed' if any(statuses) else 'passed'} at the second try ({len(units)}):")
     for failure in failures:
         print(f"  {failure.test} ({failure.phase}): {failure.error}")
     return int(any(statuses))
 
 
-def refusal(part: Part) -> str | None:
+def recorded(path: Path) -> Part | None:
+    """What a part wrote; None where it wrote nothing, or not to its end."""
+    with suppress(OSError, ValidationError):
+        return PART.validate_json(path.read_bytes())
+    return None
+
+
+def refusal(part: Part | None) -> str | None:
     """Why this part gets no second try: it did not come to its end, or what failed cannot be run alone."""
+    if part is None:
+        return "has no record of how it ended"
     if part.status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return f"ended with status {part.status}"
     if part.status != pytest.ExitCode.OK and not part.failures:

@@ -112,9 +112,11 @@ def failed(count: int) -> list[Failure]:
         (Part(int(pytest.ExitCode.INTERRUPTED), failed(1)), "ended with status 2"),
         (Part(TESTS_FAILED, [Failure("test_some.py::test_1", LOST_WORKER, "worker 'gw0' crashed")]), "crashed"),
         (Part(TESTS_FAILED, [Failure("test_some.py", "collect", "SyntaxError: invalid syntax")]), "SyntaxError"),
-        (None, "ended with status 3"),
+        (None, "fast: has no record"),
+        (Part(), "ended with status 3"),
+        (Part(int(pytest.ExitCode.OK), []), "no test has failed"),
     ],
-    ids=["too many", "unknown", "interrupted", "a worker", "collection", "no record"],
+    ids=["too many", "unknown", "interrupted", "a worker", "collection", "no record", "an internal error", "only lint"],
 )
 def test_what_is_no_accident_gets_no_second_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: Part | None, reason: str

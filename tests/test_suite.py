@@ -141,8 +141,8 @@ SLEEP_ON_PURPOSE = {
 }
 """Files with pauses in what tests wait for; a test waits by `wait_until` and `async_wait_until`."""
 CLOCK_CALLS = {"monotonic", "perf_counter", "process_time", "thread_time"}
-LIMITED = {"join", "result", "wait"}
-"""Calls that give up after the time of their first argument; others do after their `timeout`."""
+LIMITED = {"join", "result", "wait", "wait_for", "acquire", "settimeout"}
+"""Calls that give up after the time of an argument; others do after their `timeout`."""
 SHORTEST_LIMIT, LONGEST_PAUSE = 60.0, 1.0
 """Seconds. A shorter limit is over on a busy machine before what it waits for; what ends sooner still is a pause."""
 
@@ -202,9 +202,9 @@ def constants(tree: ast.Module) -> dict[str, float]:
     return {
         target.id: float(node.value.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant)
         if isinstance(node.value.value, int | float)
-        for target in node.targets
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
 
@@ -263,8 +263,7 @@ def short_limits(tree: ast.Module) -> list[int]:
         call.lineno
         for call in calls
         for limit in (
-            *(call.args[:1] if name_of(call) in LIMITED else ()),
-            *(call.args[1:] if name_of(call) == "wait_for" else ()),
+            *(call.args[name_of(call) == "wait_for" :] if name_of(call) in LIMITED else ()),
             *(word.value for word in call.keywords if word.arg == "timeout"),
         )
         if LONGEST_PAUSE <= (number(limit, names) or 0.0) < SHORTEST_LIMIT
@@ -300,14 +299,14 @@ def test_no_test_that_runs_beside_others_measures_how_long_something_takes() -> 
 
 
 def test_no_wait_for_a_thread_or_a_process_gives_up_early() -> None:
-    calls = [r"join\(", r"result\(", r"wait\(", "timeout="]
+    calls = [*(rf"{name}\(" for name in LIMITED), "timeout="]
     found = {name: lines for name, tree in written("bench", "lab", holding=calls) if (lines := short_limits(tree))}
     assert SHORT_ON_PURPOSE == found.keys(), found
 
 
 def test_a_wait_gives_up_before_pytest_ends_its_test() -> None:
     """Its message names what did not come; pytest's has the stacks of all threads."""
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "pyproject.toml")]
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "pyproject.toml", "tests/mutants.py")]
     limits = [float(limit) for text in texts for limit in re.findall(r"\btimeout ?= ?(\d+)", text)]
     assert len(limits) > 1
     assert min(limits) > HANGS_SECONDS

@@ -20,7 +20,7 @@ from console.engine.notify.senders import send_by_apprise
 from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import WRAPPER
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import quoted
 from tests.lab.hostfiles import USER_IDS
 from tests.lab.jobs import WRAPPER_LINE
@@ -93,8 +93,7 @@ class Bench:
     def measure(self, until: float) -> list[float]:
         """Seconds from failure to mail of each phase, less the wait for the poll; after `until` one at most."""
         delays: list[float] = []
-        with self.headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        with self.headway.running_engine():
             wait_until(lambda: self._polls() is not None, "the first poll")
             for number in range(self.phases):
                 time.sleep(POLL_SECONDS * number / self.phases)

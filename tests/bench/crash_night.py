@@ -17,6 +17,7 @@ from console.domain.plan import PlanRefused
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
+from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.store.errors import StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
@@ -111,7 +112,7 @@ class Night:
 
     def _has_gone_on(self, engine: Child, sent: int) -> bool:
         """Whether the engine that was stopped ended or waits, as it should, or sent more than these as well."""
-        is_out = engine.ended(0) is not None or "waiting for the lease" in engine.events()
+        is_out = engine.ended(0) is not None or WAITS_FOR_LEASE in engine.events()
         return is_out or len(self.world.sent) > sent
 
     # the person

@@ -150,7 +150,7 @@ def _request_figures(requests: int) -> Iterator[Figure]:
             nothing = Endpoint(
                 frozenset({"GET", "POST"}), lambda bodies, _: [ServerReply.of_text(200, "")] * len(bodies)
             )
-            lineage = LineageReceiver(bench.store, bench.parts.clock)
+            lineage = LineageReceiver(bench.store, bench.parts.clock, SecretStore())
             paths = {ALERTS_PATH: receiver.endpoint, LINEAGE_PATH: lineage.endpoint, "/nothing": nothing}
             reader = {"wiki": SecretRef(env=READER_ENV)}
             settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV), readers=reader)

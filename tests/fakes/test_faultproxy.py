@@ -6,6 +6,7 @@ import socket
 import threading
 
 from tests.fakes.faultproxy import FaultProxy
+from tests.lab.process import HANGS_SECONDS
 
 
 def test_a_reset_by_the_server_ends_the_connection_of_a_client_that_waits() -> None:
@@ -16,7 +17,7 @@ def test_a_reset_by_the_server_ends_the_connection_of_a_client_that_waits() -> N
             FaultProxy(server.getsockname()[1]) as proxy,
             socket.create_connection(("127.0.0.1", proxy.port)) as client,
         ):
-            client.settimeout(10)
+            client.settimeout(HANGS_SECONDS)
             client.sendall(b"SELECT 1")
             assert client.recv(1) == b""
         thread.join()

@@ -312,7 +312,7 @@ class AirflowServer:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
         """The JSON reply of one API call below /api/v2/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
         headers = {"authorization": f"Bearer {self.token(user)}"}
-        reply = ask(method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=30)
+        reply = ask(method, f"{self.url}/api/v2/{path}", json=body, headers=headers)
         reply.raise_for_status()
         return reply.json() if reply.content else None
 
@@ -320,7 +320,7 @@ class AirflowServer:
         """A bearer token, good for a day."""
         if user not in self._tokens:
             login = {"username": user, "password": PASSWORDS[user]}
-            reply = ask("POST", f"{self.url}/auth/token", json=login, timeout=30)
+            reply = ask("POST", f"{self.url}/auth/token", json=login)
             reply.raise_for_status()
             self._tokens[user] = reply.json()["access_token"]
         return self._tokens[user]

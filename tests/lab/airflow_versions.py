@@ -24,9 +24,9 @@ from tests.lab import venvs
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_rows import RowComparison, compare
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import quoted
-from tests.lab.process import LabError, private_folder, remove_folder, wait_until
+from tests.lab.process import LabError, private_folder, remove_folder
 
 TRIES = Path(__file__).with_name("dags_tries")
 NEEDS_MORE = (
@@ -162,8 +162,7 @@ def watched(server: AirflowServer, folder: Path, poll_every: str = "5s") -> Iter
         f'poll_every = "{poll_every}"\n'
     )
     headway = Headway(config)
-    with headway.running_engine() as engine:
-        wait_until(lambda: WORKING in engine.log.read_text(), "the engine to work")
+    with headway.running_engine():
         yield folder / "headway.db"
 
 

@@ -99,7 +99,15 @@ class Headway:
 
     @contextmanager
     def running_engine(self, **environment: str) -> Iterator[Daemon]:
-        """An engine for the time of a `with` block. What it logged is added to an error that leaves the block."""
+        """An engine at work for the time of a `with` block."""
+        with self.engine_process(**environment) as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+            yield engine
+
+    @contextmanager
+    def engine_process(self, **environment: str) -> Iterator[Daemon]:
+        """An engine for the time of a `with` block, which may wait for another's lease. What it logged is added to an
+        error that leaves the block."""
         engine = self.start_engine(**environment)
         try:
             yield engine

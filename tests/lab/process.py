@@ -74,7 +74,7 @@ class Guard:
         with self._lock:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
-                self._process.wait(timeout=30)
+                self._process.wait(timeout=HANGS_SECONDS)
                 self._process = None
 
     def _send(self, line: str) -> None:
@@ -141,7 +141,7 @@ async def async_wait_until(condition: Callable[[], object], what: str, *, pause:
 def ask(method: str, url: str, **options: Any) -> httpx.Response:
     """The answer of one of the lab's own servers by plain HTTP: httpx itself makes a TLS context for each request, for
     25 ms of CPU."""
-    return httpx.request(method, url, trust_env=False, verify=False, **options)
+    return httpx.request(method, url, **{"timeout": HANGS_SECONDS, "trust_env": False, "verify": False, **options})
 
 
 def accepts(port: int) -> bool:

@@ -14,7 +14,13 @@ from connectors.airflow.connector import CONNECTOR
 from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.errors import (
+    AccessRefused,
+    AnswerLost,
+    NotSupported,
+    PreviewOutdated,
+    SystemUnreachable,
+)
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.fakes.faultproxy import GOOD, FaultProxy
@@ -195,7 +201,7 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
     assert first.attempt_key != second.attempt_key
     note = airflow.call("GET", f"dags/load_orders/dagRuns/{run}")["note"]
     assert note.endswith("]\nseen by Ada")
-    with pytest.raises(NotSupported, match="changed since the preview"):
+    with pytest.raises(PreviewOutdated):
         connector.act(preview, new_key(), CALL_SECONDS)
 
 
@@ -219,7 +225,7 @@ def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowSer
     key = new_key()
     with eating_answers(airflow.port, b"/clear HTTP") as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
-        with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        with pytest.raises(AnswerLost):
             cut_off.act(preview, key, CALL_SECONDS)
         cut_off.close()
     assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)

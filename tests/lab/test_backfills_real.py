@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from console.cli.exits import Exit
+from console.engine.actions.verification import never_arrived
 from tests.lab.airflow import AirflowServer
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import Options
 from tests.lab.process import wait_until
 
@@ -29,8 +30,7 @@ def airflow(fresh: Estate) -> AirflowServer:
 def headway(fresh: Estate, airflow: AirflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headway]:
     folder = tmp_path_factory.mktemp("backfills")
     result = Headway(fresh.write_config(folder, Options(systems=("warehouse-airflow",), poll_every="1s")))
-    with result.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+    with result.running_engine():
         wait_until(
             lambda: {PARKED, COUNT} <= {job["name"] for job in result.listed("job", "list")},
             "both DAGs to be known",
@@ -38,7 +38,7 @@ def headway(fresh: Estate, airflow: AirflowServer, tmp_path_factory: pytest.Temp
         yield result
 
 
-LOCKED, NEVER_ARRIVED = "Database is locked", "it never arrived. Ask again to send it"
+LOCKED, NEVER_ARRIVED = "Database is locked", never_arrived("").text
 
 
 def requested_backfill(headway: Headway, *arguments: str) -> str:

@@ -36,7 +36,7 @@ def test_a_postgresql_that_stops_under_an_open_console_is_reported_and_reconnect
     open_database(dsn).close()
     argv = [sys.executable, "-m", "console", "console", "--no-engine", "--store", dsn]
     with Terminal(argv, size=(120, 36)) as terminal:
-        terminal.wait_for("no engine has run on this store yet")
+        terminal.wait_for('run "headway engine"')
         terminal.press("3")
         terminal.wait_for("no job yet: the first poll adds them")
         server.stop(crash=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Answer, Headway
+from tests.lab.headway import Answer, Headway
 from tests.lab.headway_config import EXTRACT, REVENUE, Options
 from tests.lab.jobs import CronJobs, DatabaseJobs, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -83,8 +83,7 @@ def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nig
     night = Night(Headway(config))
     try:
         night.probe = night.headway.run_in_process("check")
-        with night.headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        with night.headway.running_engine():
             live(night, lab, first)
         yield night
     finally:

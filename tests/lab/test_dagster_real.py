@@ -157,7 +157,7 @@ def test_a_failed_run_names_its_step_and_is_executed_again_from_there(
     run = dagster.run("load_orders", "fail")
     dagster.wait_for(run, "FAILURE")
     first = every(connector)[run]
-    assert (RunState.FAILED, "steps not green: transform (FAILURE)") == (first.state, first.message)
+    assert (RunState.FAILED, "transform: ValueError: bad row 7") == (first.state, first.message)
     assert "bad row 7" in connector.log(ref(first), None, 65536, 30).text
     key = new_key()
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 30)

@@ -20,7 +20,7 @@ import pytest
 
 from tests.dates import shifted_clock
 from tests.lab.cronhost import CronHost
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.jobs import CronJobs
 from tests.lab.process import wait_until
 from tests.lab.sinks import HttpSink
@@ -124,7 +124,6 @@ def watching(db07: CronHost, folder: Path, offset: timedelta) -> Iterator[Watch]
         )
         headway = Headway(config)
         with headway.running_engine(**clock.environment) as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
             yield Watch(headway, sink, clock, offset)
             assert "broke" not in engine.log.read_text()
     finally:

@@ -18,6 +18,7 @@ from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.engine.notify import self_monitoring
 from console.engine.notify.outbox import REPEAT_MARK
+from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.store.db.database import open_database
 from console.store.errors import StoreError, StoreUnusable
 from console.store.queries import open_queries
@@ -161,7 +162,7 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
 
 
 def is_on_standby(engine: Child) -> bool:
-    return any(event.endswith("waiting for the lease") for event in engine.events())
+    return any(event.endswith(WAITS_FOR_LEASE) for event in engine.events())
 
 
 def test_f06_a_silent_store_is_abandoned_and_tried_again(
@@ -201,7 +202,7 @@ def test_of_several_engines_the_one_with_the_lease_notifies_of_a_store_that_is_d
     World(folder, "good")
     problem = f"Headway invariants: {self_monitoring.PROBLEM_TITLES[self_monitoring.STORE]}"
     with ExitStack() as engines:
-        for name, event in (("first", "working"), ("second", "waiting for the lease")):
+        for name, event in (("first", "working"), ("second", WAITS_FOR_LEASE)):
             engine = engines.enter_context(child(folder, name, prepare=notify_soon))
             wait_until(lambda: event in engine.events(), f"the {name} engine")  # noqa: B023 - called at once
         postgres.stop(crash=True)

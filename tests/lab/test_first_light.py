@@ -117,7 +117,7 @@ def live(night: Night, estate: Estate, jobs: Jobs, first: datetime) -> None:
     jobs.behave("succeed")
     repair_root_by_keys(night)
     repair_followers(night)
-    wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", pause=PAUSE)
+    wait_until(lambda: night.incident()["row"]["closed"] is not None, "the incident's end", pause=PAUSE)
     review_night(night, estate)
 
 

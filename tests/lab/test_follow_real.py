@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.estate import Estate
-from tests.lab.headway import COMMAND, WORKING, Headway
+from tests.lab.headway import COMMAND, Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import HANGS_SECONDS, wait_until
@@ -30,8 +30,7 @@ def test_a_running_job_is_followed_to_its_end(lab: Estate, cron: CronJobs, tmp_p
     cron.schedule({NAME: cron_of(due)}, wrapped=True)
     headway = Headway(lab.write_config(tmp_path / "config", Options(systems=("etl-hosts",), hosts=("db07",))))
     printed, messages = tmp_path / "printed", tmp_path / "messages"
-    with headway.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+    with headway.running_engine():
         wait_until(lambda: headway.listed("job", JOB), "the job", pause=0.5)
         wait_until(lambda: ["running"] == [run["state"] for run in headway.listed("run", JOB)], "its start", pause=0.5)
         argv = [str(COMMAND), "--config", str(headway.config), "log", JOB, "--follow"]

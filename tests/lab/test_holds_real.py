@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Answer, Headway
+from tests.lab.headway import Answer, Headway
 from tests.lab.headway_config import EXTRACT, LOAD, PUBLISH, Options
 from tests.lab.jobs import Story, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -91,8 +91,7 @@ def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         config = fresh.write_config(tmp_path_factory.mktemp("holds") / "config", options)
         with scheduled(fresh, story) as first:
             night = Night(Headway(config), first, datetime.now(UTC))
-            with night.headway.running_engine() as engine:
-                engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+            with night.headway.running_engine():
                 hold_all(night, fresh)
                 night.headway.stop_engine(crash=True)
             with night.headway.running_engine():

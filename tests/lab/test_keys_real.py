@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.estate import Estate
-from tests.lab.headway import COMMAND, WORKING, Headway
+from tests.lab.headway import COMMAND, Headway
 from tests.lab.headway_config import EXTRACT, Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -35,8 +35,7 @@ def headway(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         first.behave("extract_orders", "fail")
         first.schedule({"extract_orders": cron_of(next_minute()), "sweep_files": "0 3 * * *"}, wrapped=True)
         second.schedule({"rotate_archive": "0 3 * * *"})
-        with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        with headway.running_engine():
             lab.smtp.wait_for(1)
             yield headway
     finally:
@@ -150,7 +149,7 @@ def test_of_two_consoles_that_start_the_same_plan_the_second_learns_who_did(lab:
         jobs.behave("extract_orders", "succeed")
         terminal.wait_for("PLAN 1 done", "● verified")
         other.wait_for("PLAN 1 done")
-    wait_until(lambda: headway.json("incident", "list") == [], "the end of the incident", pause=0.5)
+    wait_until(lambda: headway.json("incident", "list") == [], "the incident's end", pause=0.5)
     run = newest_run(headway)
     assert ("succeeded", 2) == (run["state"], run["attempts"])
 

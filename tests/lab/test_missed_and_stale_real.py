@@ -20,7 +20,7 @@ import pytest
 from tests.lab import guard
 from tests.lab.cronhost import CronHost, process_name
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, DatabaseJobs, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -98,8 +98,7 @@ def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nig
     config = lab.write_config(tmp_path_factory.mktemp("missed") / "config", options)
     with scheduled(lab) as first:
         night = Night(Headway(config), first)
-        with night.headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        with night.headway.running_engine():
             live(night, lab)
         yield night
 
@@ -199,7 +198,7 @@ def accept(night: Night, lab: Estate) -> None:
     [shown] = [row["id"] for row in night.drifted() if row["job"] == REMOVED]
     night.accept_status = night.headway.run("system", "drift", "accept", REMOVED, "--change", str(shown)).exit_status
     title = night.missed_incidents[0]["title"]
-    wait_until(lambda: title not in night.open_incidents(), "the end of the incident of removed_job", pause=0.5)
+    wait_until(lambda: title not in night.open_incidents(), "the incident's end of removed_job", pause=0.5)
     night.accepted, night.drift_after = night.jobs()[REMOVED], night.drifted()
     night.incidents = night.headway.json("incident", "list", "--all")
     for incident in night.incidents:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import DatabaseJobs, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -55,8 +55,7 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
     def is_active() -> bool:
         return bool(lab.postgres.execute("SELECT active FROM cron.job WHERE jobname = 'moved_load'")[0][0])
 
-    with headway.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+    with headway.running_engine():
         wait_until(lambda: hold().get("state") == "held", "the hold for tomorrow", pause=0.5)
         assert not is_active()
         moved = max(first + timedelta(minutes=2), next_minute(timedelta(seconds=60)))

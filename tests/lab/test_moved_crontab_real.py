@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -43,8 +43,7 @@ def test_a_line_that_is_moved_earlier_is_run_repaired_and_accepted_without_a_mis
     def runs() -> list[tuple[str, str]]:
         return [(run["period_key"], run["state"]) for run in headway.listed("run", JOB)]
 
-    with headway.running_engine() as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+    with headway.running_engine():
         wait_until(lambda: headway.listed("job", JOB), "the job", pause=0.5)
         cron.schedule({"moved_job": cron_of(due - timedelta(minutes=1))}, wrapped=True)
         period = f"{due:%Y-%m-%dT%H:%M:%SZ}"
@@ -59,7 +58,7 @@ def test_a_line_that_is_moved_earlier_is_run_repaired_and_accepted_without_a_mis
         cron.behave("moved_job", "succeed")
         recovered = headway.run("recover", "INC-0001", "--yes")
         assert 0 == recovered.exit_status, recovered
-        wait_until(lambda: [] == headway.json("incident", "list"), "the end of the incident", pause=0.5)
+        wait_until(lambda: [] == headway.json("incident", "list"), "the incident's end", pause=0.5)
         assert [(period, "succeeded")] == [run for run in runs() if run[0] <= period]
         assert 1 == len(headway.json("incident", "list", "--all"))
         accepted = headway.run("system", "drift", "accept", JOB, "--yes")

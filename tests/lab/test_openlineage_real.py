@@ -48,7 +48,7 @@ def receiving(folder: Path, jobs: Sequence[str], monkeypatch: pytest.MonkeyPatch
     settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="HEADWAY_TEST_TOKEN"))
     with running_bench(folder, scheduler, estate_config(folder, scheduler)) as bench:
         bench.turn()
-        receiver = LineageReceiver(bench.store, bench.parts.clock)
+        receiver = LineageReceiver(bench.store, bench.parts.clock, SecretStore())
         with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as url:
             yield bench, url
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.pgagent.connector import CONNECTOR
+from connectors.pgagent.connector import CONNECTOR, NO_AGENT
 from connectors.sdk.conformance import Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
@@ -305,8 +305,8 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
     poll = act.poll(cursor, (ref(running),), 10)
     lost = next(run for run in poll.runs if run.job == "sleeper")
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
-    assert "no pgAgent is connected" in poll.stopped
-    assert any("no pgAgent is connected" in right.why for right in act.probe(10).rights if right.held is False)
+    assert NO_AGENT in poll.stopped
+    assert any(NO_AGENT in right.why for right in act.probe(10).rights if right.held is False)
     agent.start()
     wait_until(lambda: [("d")] == [term for _, term in agent.runs(jobs["sleeper"])], "the next agent's clearing")
     aborted = next(run for run in act.poll(poll.cursor, (), 10).runs if run.job == "sleeper")

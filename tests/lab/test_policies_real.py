@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import EXTRACT, Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
 from tests.lab.process import wait_until
@@ -41,8 +41,7 @@ def test_a_cron_job_that_failed_is_rerun_once_by_its_policy(lab: Estate, tmp_pat
         return headway.listed("action")
 
     try:
-        with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        with headway.running_engine():
             wait_until(lambda: [row["state"] for row in actions()] == ["verified"], "a verified rerun", pause=0.5)
             wait_until(lambda: headway.json("incident", "INC-0001")["row"]["closed"], "the incident's end", pause=0.5)
             lab.smtp.wait_for(2)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
-from tests.lab.headway import WORKING, Headway
+from tests.lab.headway import Headway
 from tests.lab.headway_config import Options
 from tests.lab.process import HANGS_SECONDS, LabError, wait_until
 
@@ -94,8 +94,7 @@ def rotation_report(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> It
     busy = Busy(host)
     writer = threading.Thread(target=busy.run, daemon=True)
     try:
-        with headway.running_engine() as engine:
-            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work")
+        with headway.running_engine():
             wait_until(lambda: headway.listed("job", "list", "busy_job"), "busy_job to be known", pause=0.3)
             writer.start()
             rotate_all(busy)

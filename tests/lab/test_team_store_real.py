@@ -44,7 +44,7 @@ from console.engine.api.requests import (
 )
 from console.engine.mcp_server import UNTRUSTED, AssistantTools, make_server
 from console.engine.supervisor.assembly import EngineAssembly
-from console.engine.supervisor.engine import WAITS_FOR_STORE, open_store
+from console.engine.supervisor.engine import WAITS_FOR_LEASE, WAITS_FOR_STORE, open_store
 from console.store import audit, plans
 from console.store.db import lease
 from console.store.db.database import Database, open_database
@@ -88,8 +88,8 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
     cron.behave("extract_orders", "fail")
     cron.schedule({"extract_orders": cron_of(next_minute())}, wrapped=True)
     try:
-        with first.running_engine() as daemon, second.running_engine() as two:
-            wait_until(lambda: "waiting for the lease" in tail(daemon.log) + tail(two.log), "one to stand by")
+        with first.engine_process() as daemon, second.engine_process() as two:
+            wait_until(lambda: WAITS_FOR_LEASE in tail(daemon.log) + tail(two.log), "one to stand by")
             holder = second.json("status")["header"]["engine"]["holder"]
             holding, other = (daemon, two) if f":{daemon.pid}~" in holder else (two, daemon)
             assert f":{holding.pid}~" in tail(other.log)
