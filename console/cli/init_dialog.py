@@ -62,7 +62,7 @@ def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[Detec
         systems += [airflow_answer(machine, url, user, {"env": "AIRFLOW_PASSWORD"}) for url in arguments.airflow]
         for number, system in enumerate(systems):
             if any(earlier.key == system.key for earlier in systems[:number]):
-                raise ValueError(f"{system.title} is named twice")
+                raise ValueError(f"{system.full_title} is named twice")
     except ValueError as error:
         raise CommandError(Exit.USAGE, f"{error}; nothing was written") from None
     return systems
@@ -120,8 +120,8 @@ def ask_systems(
         corrected = ""
         try:
             system, secret = _system_of(machine, answer, timeout)
-            if is_listed(system) or any(known.place == system.place for known in systems):
-                raise ValueError(f"{system.place} is already listed")
+            if is_listed(system) or any(known.title == system.title for known in systems):
+                raise ValueError(f"{system.title} is already listed")
             system = _with_plain_http(system)
             outcome = _try(partial(_url_problem, system, timeout)) if is_url(answer) else ""
         except ValueError as error:
@@ -273,8 +273,7 @@ def setup_commands(system: DetectedScheduler) -> Iterator[str]:
     elif "dsn" in system.settings:
         reference: Mapping[str, object] = system.settings["dsn"]
         login = f"--dsn {reference['env']}" if "env" in reference else f"--login {_user_of(reference)}"
-        place = system.place.partition(" ")[2]
-        server, _, database = place.partition("/")
+        server, _, database = system.address.partition("/")
         host_name, _, port_number = server.rpartition(":")
         to = f"-h {quote(host_name)} -p {port_number} -U postgres {quote(database)}"
         yield f"headway connector grants {system.kind} {login} | psql {to}"

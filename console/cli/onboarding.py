@@ -39,7 +39,7 @@ from console.cli.prompts import prompt, prompt_or
 from console.cli.reader import load_valid_config, stored, valid_config
 from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
 from console.domain.service import ReportedDeadline
-from console.onboarding.answers import KEY, dsn_place, with_own_key
+from console.onboarding.answers import KEY, dsn_address, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
@@ -97,12 +97,12 @@ class Selection:
         self.chosen = [changed.get(finding.key, finding) for finding in self.chosen]
 
     def add(self, systems: Sequence[DetectedScheduler]) -> None:
-        """Adds chosen systems, each instead of the finding with its key or place. Of a name that two have, the finding
+        """Adds chosen systems, each instead of the finding with its key or title. Of a name that two have, the finding
         that is not chosen takes another."""
-        keys, places = {system.key for system in systems}, {system.place for system in systems}
+        keys, titles = {system.key for system in systems}, {system.title for system in systems}
         self.chosen = [*(finding for finding in self.chosen if finding.key not in keys), *systems]
         remaining = [finding for finding in self.findings if finding.key not in keys]
-        findings = [finding for finding in remaining if finding in self.chosen or finding.place not in places]
+        findings = [finding for finding in remaining if finding in self.chosen or finding.title not in titles]
         taken = {finding.name for finding in self.chosen}
         for at, finding in enumerate(findings):
             if finding.name and finding not in self.chosen:
@@ -156,7 +156,7 @@ def _run_init(arguments: argparse.Namespace, path: Path, secrets: Secrets) -> in
     databases = _configured_databases(configured.values(), machine.env)
 
     def is_new(finding: DetectedScheduler) -> bool:
-        return finding.place not in databases and not is_configured(finding, configured.values())
+        return finding.address not in databases and not is_configured(finding, configured.values())
 
     named = named_systems(arguments, machine)
     _require_same_users(named, configured, path)
@@ -198,12 +198,12 @@ def _run_init(arguments: argparse.Namespace, path: Path, secrets: Secrets) -> in
         )
     if is_interactive and not named:
         names = [*configured, *(finding.name for finding in selection.chosen)]
-        places = {finding.place for finding in selection.chosen}
+        titles = {finding.title for finding in selection.chosen}
         probe = partial(selection.probe_typed, arguments.timeout)
         selection.add(
             ask_systems(
                 machine, secrets, arguments.timeout, probe, names,
-                lambda system: system.place in places or not is_new(system),
+                lambda system: system.title in titles or not is_new(system),
             )
         )  # fmt: skip
     if not selection.chosen:
@@ -371,7 +371,7 @@ def _print_findings(findings: Sequence[DetectedScheduler]) -> None:
     numbered = [(f"{number:>3}", f"   [{finding.key}]", finding) for number, finding in enumerate(offered, 1)]
     numbered += [("  –", "", finding) for finding in findings if not finding.name]
     for number, key, finding in numbered:
-        title = f"{number}  {clean_line(finding.title)}" + (f", {finding.count}" if finding.count else "")
+        title = f"{number}  {clean_line(finding.full_title)}" + (f", {finding.count}" if finding.count else "")
         print_parts([title, f"     {finding.ready.value}{key}   {clean_line(finding.where)}"])
         _print_faults(finding.note, "     ")
 
@@ -482,8 +482,8 @@ def configured_systems(path: Path) -> dict[str, Any]:
 
 
 def _configured_databases(systems: Iterable[Mapping[str, Any]], env: Mapping[str, str]) -> set[str]:
-    """The places of the databases whose DSN is in a variable that is set, or in a file that can be read."""
-    places = set()
+    """The addresses of the databases whose DSN is in a variable that is set, or in a file that can be read."""
+    addresses: set[str] = set()
     for reference in (system.get("dsn") for system in systems):
         if not isinstance(reference, Mapping):
             continue
@@ -491,8 +491,8 @@ def _configured_databases(systems: Iterable[Mapping[str, Any]], env: Mapping[str
             dsn = env.get(str(reference.get("env")), "")
             if "file" in reference:
                 dsn = Path(str(reference["file"])).expanduser().read_text("utf-8").strip()
-            places.add(f"PostgreSQL {dsn_place(dsn)}".partition(" as ")[0] if dsn else "")
-    return places
+            addresses |= {dsn_address(dsn)[0]} if dsn else set()
+    return addresses
 
 
 def _require_same_users(named: Iterable[DetectedScheduler], configured: Mapping[str, Any], path: Path) -> None:

@@ -86,26 +86,25 @@ def with_own_key(machine: Machine, hosts: Iterable[DetectedScheduler]) -> Iterat
 
 def dsn_answer(machine: Machine, dsn: str, reference: Mapping[str, object], kind: str = "pg_cron") -> DetectedScheduler:
     """The PostgreSQL of a DSN; in the config the DSN is `reference`: a variable, or a file. Raises ValueError."""
-    where = dsn_place(dsn)
+    address, login = dsn_address(dsn)
     variable = str(reference.get("env", ""))
-    label = re.sub(r"_?(DSN|URL|URI|DATABASE)$", "", variable).lower() or where.partition(":")[0]
+    label = re.sub(r"_?(DSN|URL|URI|DATABASE)$", "", variable).lower() or address.partition(":")[0]
     settings = {"dsn": dict(reference), "timezone": machine.zone}
     source = f"{variable} in the environment" if variable else "your answer"
     return DetectedScheduler(
-        f"dsn:{variable or where}", f"PostgreSQL {where}", source, WatchReadiness.ON_CONSENT,
-        "pg_cron or pgAgent, with the rights of this login", None, system_name(label), kind, settings,
+        f"dsn:{variable or address}", f"PostgreSQL {address}", source, WatchReadiness.ON_CONSENT,
+        "pg_cron or pgAgent, with the rights of this login", None, system_name(label), kind, settings, address, login,
     )  # fmt: skip
 
 
-def dsn_place(dsn: str) -> str:
-    """ "dwh:5432/ops as headway", without its password. Raises ValueError."""
+def dsn_address(dsn: str) -> tuple[str, str]:
+    """ "dwh:5432/ops" and its user. Raises ValueError."""
     try:
         parts = urlsplit(dsn)
         host, port = parts.hostname or "localhost", parts.port or 5432
     except ValueError:
         raise ValueError("the DSN cannot be read; write postgresql://user:password@host:5432/database") from None
-    user = f" as {unquote(parts.username)}" if parts.username else ""
-    return f"{host}:{port}{parts.path}{user}"
+    return f"{host}:{port}{parts.path}", unquote(parts.username or "")
 
 
 def airflow_answer(machine: Machine, url: str, user: str, password: Mapping[str, object]) -> DetectedScheduler:
@@ -156,8 +155,9 @@ def pgpass_servers(machine: Machine) -> Iterator[DetectedScheduler]:
             continue
         database = "postgres" if database == "*" else database
         settings = {"host": host, "port": 5432 if port == "*" else int(port), "dbname": database, "user": user}
-        title = f"PostgreSQL {host}:{settings['port']}/{database} as {user}"
+        address = f"{host}:{settings['port']}/{database}"
         yield DetectedScheduler(
-            f"pgpass:{host}", title, str(path), WatchReadiness.ON_CONSENT, "pg_cron or pgAgent, with this login", None,
-            system_name(f"pg-{host}"), "pg_cron", settings | {"timezone": machine.zone},
+            f"pgpass:{host}", f"PostgreSQL {address}", str(path), WatchReadiness.ON_CONSENT,
+            "pg_cron or pgAgent, with this login", None, system_name(f"pg-{host}"), "pg_cron",
+            settings | {"timezone": machine.zone}, address, user,
         )  # fmt: skip

@@ -116,7 +116,7 @@ def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:
 
 
 def _comments(finding: DetectedScheduler) -> Iterator[str]:
-    yield from commented(": ".join(filter(None, (finding.title, finding.count))) + f" (found in {finding.where})")
+    yield from commented(": ".join(filter(None, (finding.full_title, finding.count))) + f" (found in {finding.where})")
     if finding.note:
         yield from commented(finding.note)
 

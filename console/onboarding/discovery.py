@@ -230,8 +230,9 @@ def discover(machine: Machine, progress: Callable[[str], None]) -> list[Detected
         except Exception as error:  # noqa: BLE001 - a failing detector must not hide the findings of the others
             fault = f"detection failed: {clean_line(f'{type(error).__name__}: {error}')}"
             findings.append(DetectedScheduler("?", title, "here", WatchReadiness.NEEDS, fault))
-    first = {finding.title: finding for finding in reversed(findings)}  # a login may be in a variable and ~/.pgpass
-    findings = [finding for finding in findings if not finding.is_login or first[finding.title] is finding]
+    # A login may be in a variable and in ~/.pgpass.
+    first = {finding.full_title: finding for finding in reversed(findings)}
+    findings = [finding for finding in findings if not finding.is_login or first[finding.full_title] is finding]
     keys: list[str] = []
     for finding in findings:
         keys.append(unique_name(finding.key, keys))

@@ -47,6 +47,10 @@ class DetectedScheduler:
     kind: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the system in the config, without secrets: a mapping with one entry is a reference."""
+    address: str = ""
+    """Of a database: "dwh:5432/ops"."""
+    login: str = ""
+    """The user of a database."""
 
     @property
     def count(self) -> str:
@@ -54,9 +58,9 @@ class DetectedScheduler:
         return "" if self.jobs is None else f"{self.jobs:,} job{'s' * (self.jobs != 1)}"
 
     @property
-    def place(self) -> str:
-        """The title without its login: one place is watched once."""
-        return self.title.partition(" as ")[0]
+    def full_title(self) -> str:
+        """ "PostgreSQL dwh:5432/ops as headway": the title and whose login it is."""
+        return f"{self.title} as {self.login}" if self.login else self.title
 
     @property
     def is_login(self) -> bool:

@@ -127,7 +127,7 @@ def test_a_dsn_is_a_reference_and_its_password_nowhere(tmp_path: Path) -> None:
     dsn = f"postgresql://headway:{SECRET}@dwh:6432/ops"
     here = Machine(tmp_path, {"DWH_DSN": dsn, "BROKEN_URL": f"postgres://x:{SECRET}@[::1", "PATH": "/bin"})
     broken, system = dsn_variables(here)
-    assert ("dwh", "PostgreSQL dwh:6432/ops as headway") == (system.name, system.title)
+    assert ("dwh", "PostgreSQL dwh:6432/ops as headway") == (system.name, system.full_title)
     assert {"env": "DWH_DSN"} == validated(system).settings["dsn"]
     assert (WatchReadiness.NEEDS, True) == (broken.ready, "the DSN cannot be read" in broken.note)
     assert SECRET not in f"{system}{broken}"
