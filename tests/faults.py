@@ -345,9 +345,9 @@ FAULTS: dict[int, Fault] = {
         (
             "test_replaced_rows_are_a_gap_and_are_read_again",
             "test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last",
-            "test_f42_a_source_id_that_is_used_again_for_another_period_overwrites_the_run_that_had_it",
+            "test_f42_a_source_id_that_is_used_again_is_another_attempt",
         ),
-        "an id used again after a purge overwrites the run that had it, and the new period counts as missed",
+        "an id used again, after a purge or by a job that was created again, is another attempt from its start on",
     ),
     43: Fault("a job renamed, deleted, back again", ("test_f43_a_renamed_job_keeps_its_identity_and_its_history",)),
     44: Fault(

@@ -714,9 +714,7 @@ READ_BACK = {
 READ_BACK_LEFT = {
     "engine/notify/outbox.py: in": 1,
     "engine/api/status_page.py: removesuffix": 1,
-    "domain/action.py: startswith": 1,
     "domain/plan.py: replace": 1,
-    "onboarding/schedulers.py: partition": 1,
 }
 """Our own sentences that are still read back, by module and operation. A number may only fall: a fact that another
 module needs is a field beside its text."""

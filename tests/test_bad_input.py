@@ -28,6 +28,7 @@ from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 from console.domain.settings import JobSetting
 from console.engine.worker import Worker
+from console.store.errors import STORE_GONE
 from tests.deep import few, some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -180,7 +181,7 @@ def test_check_reports_a_missing_store_file(bench: Bench, tmp_path: Path) -> Non
     Path(bench.url).rename(tmp_path / "elsewhere.db")
     done = headway(bench.url, "--config", str(config), "check", "--no-probe")
     assert 1 == done.code
-    assert "the store's file is gone" in done.out
+    assert STORE_GONE in done.out
     assert "store restore COPY" in done.out
 
 
@@ -278,7 +279,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
         (("incident", "INC-x"), 2, '"INC-x" is not an incident; write INC-0001'),
         (("job", "id:99999999999999999999"), 6, '"id:99999999999999999999" not found'),
         (("job", "list", "--limit", "-3"), 2, "argument --limit: '-3' "),
-        (("log", "fake/extract", "--run", "9" * 30), 2, "is not a whole number of at least 0"),
+        (("log", "fake/extract", "--run", "9" * 30), 2, "argument --run: '999"),
     ],
 )
 def test_a_name_that_is_not_there_is_refused_with_its_near_miss(

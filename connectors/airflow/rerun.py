@@ -18,7 +18,7 @@ from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, a
 from connectors.airflow.start import AirflowStarter
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
+from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown, PreviewOutdated
 from connectors.sdk.send_outcome import accepted, raise_if_refused
 from connectors.sdk.states import RunState
 
@@ -298,8 +298,7 @@ def unchanged_run(client: AirflowClient, plan: Mapping[str, Any], was: Any, stat
         raise NotSupported(f"{where} no longer exists; nothing was sent")
     row = reply.table()
     if row.get("queued_at") != plan["queued_at"] or row.get("state") not in states:
-        changed = f"changed since the preview (it was {was}, it is {row.get('state')})"
-        raise NotSupported(f"{where} {changed}; nothing was sent. Fix: refresh and try again.")
+        raise PreviewOutdated(where, f"{row.get('state')} and was {was}")
     return row
 
 

@@ -17,7 +17,7 @@ from connectors.dagster.parse import parse_reference
 from connectors.sdk import fields
 from connectors.sdk.action_router import RunRouter, period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated, RecordUnreadable
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import find_cancel
 from connectors.sdk.states import RunState, Verb
@@ -51,14 +51,22 @@ class DagsterLauncher:
         if place is None:
             return Preview.refusal(str(spec.verb), f"Dagster has no job {job}, or its code location is not loaded")
         plan = {"how": "launch", "job": job, "selector": place, "at": instant_key(at) if at else ""}
-        label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
+        label, name = f"{at:%Y-%m-%d %H:%MZ}" if at else "now", spec.run.period_name
+        try:
+            partition = parse.launched_partition(self._client.partition(place, name), name)
+        except NotSupported as error:
+            return Preview.refusal(str(spec.verb), f"{job}: {error}")
+        if partition is not None:
+            plan |= {"config": partition.config, "tags": dict(partition.tags)}
         return Preview(
             verb="launch",
-            summary=f"launch a run of {job} for {label}, with the job's own config",
+            summary=f"launch a run of {job} for {label}, with the job's own config"
+            if partition is None
+            else f"launch a run of {job} for its partition {name}, with the partition's config",
             scope=f"all steps of {job}",
             overlap=self._active(place["jobName"], job),
             native_calls=(f"mutation launchRun {fields.to_json(_launch_variables(plan, 'KEY'))}",),
-            notes=("the run gets no date: it runs for the present time; its tag has the period",),
+            notes=("the run gets no date: it runs for the present time; its tag has the period",) * (partition is None),
             plan=plan,
         )
 
@@ -172,7 +180,7 @@ def _run_status(client: DagsterClient, plan: Mapping[str, Any]) -> str:
 
 
 def _changed(status: str) -> NotSupported:
-    return NotSupported(f"Dagster: the run changed since the preview, it is {status}; nothing was sent")
+    return PreviewOutdated("Dagster: the run", status)
 
 
 def _preview_cancel(spec: ActionSpec, run: str, row: fields.Row) -> Preview:
@@ -193,9 +201,10 @@ def _preview_cancel(spec: ActionSpec, run: str, row: fields.Row) -> Preview:
 
 
 def _launch_variables(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
-    tags = [{"key": parse.KEY_TAG, "value": parse.key_tag(key)}]
-    tags += [{"key": parse.PERIOD_TAG, "value": str(plan["at"])}] if plan.get("at") else []
-    return {"selector": dict(plan["selector"]), "runConfigData": {}, "executionMetadata": {"tags": tags}}
+    own = {parse.KEY_TAG: parse.key_tag(key)} | ({parse.PERIOD_TAG: str(plan["at"])} if plan.get("at") else {})
+    tags = [{"key": name, "value": value} for name, value in {**plan.get("tags", {}), **own}.items()]
+    config = plan.get("config") or {}
+    return {"selector": dict(plan["selector"]), "runConfigData": config, "executionMetadata": {"tags": tags}}
 
 
 def _reexecute_variables(plan: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from connectors.sdk.transport.http import HttpAnswerTooLarge, HttpReply, SignedC
 
 PAGE_LIMIT = 100
 MAX_ASSET_PAGES = 500
+MAX_PARTITIONS = 10_000  # of a job, the last ones: a start of an older one is not launched
 LOG_LIMIT = 1000  # of logsForRun; DAGSTER's own default page
 PYTHON_ERROR, REFUSED = "PythonError", "UnauthorizedError"
 SUCCESS_SUFFIXES = ("Success", "StateResult")
@@ -105,7 +106,8 @@ class DagsterClient(SignedClient):
         return self._runs({"f": where, "l": 10})
 
     def steps_of(self, ids: Sequence[str]) -> list[Any]:
-        variables = {"f": {"runIds": list(ids)}, "l": len(ids)}
+        """The steps of these runs, each run with the errors among its first events."""
+        variables = {"f": {"runIds": list(ids)}, "l": len(ids), "e": LOG_LIMIT}
         return self._list(self._query(STEPS, variables, "runsOrError"), "results")
 
     def log(self, run: str, after: str) -> dict[str, Any]:
@@ -123,6 +125,12 @@ class DagsterClient(SignedClient):
             if limit == 1:
                 raise
             return self._log(run, after, limit // 10)
+
+    def partition(self, selector: Mapping[str, str], name: str) -> dict[str, Any]:
+        """The last partitions of a job, none if it has none; and for a name the config and tags of its run, whether or
+        not it exists."""
+        variables = {"s": _pipeline(selector), "p": name, "n": name != "", "l": MAX_PARTITIONS}
+        return self._query(PARTITION, variables, "pipelineOrError")
 
     # writes
 
@@ -205,6 +213,11 @@ class DagsterClient(SignedClient):
         return answer
 
 
+def _pipeline(selector: Mapping[str, str]) -> dict[str, str]:
+    """The selector of a job to launch as that of a query."""
+    return {"pipelineName" if name == "jobName" else name: value for name, value in selector.items()}
+
+
 def _last_observed(asset: Mapping[str, Any]) -> str:
     rows = fields.tables(asset.get("assetObservations"))
     description = rows[0].get("description") if rows else None
@@ -246,21 +259,21 @@ locationOrLoadError{__typename ... on PythonError{message}}}} ... on PythonError
 ASSETS = "{assetNodes{assetKey{path} jobNames dependencyKeys{path} repository{name location{name}}}}"
 
 RUN_FIELDS = """runId jobName status creationTime startTime endTime updateTime tags{key value} rootRunId parentRunId
-stepKeysToExecute repositoryOrigin{repositoryName repositoryLocationName}
+stepKeysToExecute assetSelection{path} repositoryOrigin{repositoryName repositoryLocationName}
 stats{__typename ... on RunStatsSnapshot{stepsFailed}}"""
 
 RUNS = f"""query($f:RunsFilter,$c:String,$l:Int){{runsOrError(filter:$f,cursor:$c,limit:$l){{__typename
 ... on Runs{{results{{{RUN_FIELDS}}}}} ... on InvalidPipelineRunsFilterError{{message}}
 ... on PythonError{{message}}}}}}"""
 
-STEPS = """query($f:RunsFilter,$l:Int){runsOrError(filter:$f,limit:$l){__typename
-... on Runs{results{runId stepStats{stepKey status}}}
+STEPS = """query($f:RunsFilter,$l:Int,$e:Int){runsOrError(filter:$f,limit:$l){__typename
+... on Runs{results{runId stepStats{stepKey status}
+eventConnection(limit:$e){events{... on ExecutionStepFailureEvent{stepKey error{message cause{message}}}}}}}
 ... on InvalidPipelineRunsFilterError{message} ... on PythonError{message}}}"""
 
 LOG = """query($r:ID!,$c:String,$l:Int){logsForRun(runId:$r,afterCursor:$c,limit:$l){__typename
 ... on EventConnection{cursor hasMore events{__typename ... on MessageEvent{message timestamp level stepKey eventType}
-... on ExecutionStepFailureEvent{error{message stack cause{message stack}}}
-... on RunFailureEvent{error{message stack}} ... on EngineEvent{error{message stack}}}}
+... on ErrorEvent{error{message stack cause{message stack cause{message stack}}}}}}
 ... on PythonError{message} ... on RunNotFoundError{message}}}"""
 
 LAUNCH = f"""mutation($p:ExecutionParams!){{launchRun(executionParams:$p){{__typename
@@ -283,6 +296,12 @@ OBSERVED = """query($k:AssetKeyInput!){assetOrError(assetKey:$k){__typename
 
 OBSERVE = f"""mutation($p:ReportRunlessAssetEventsParams!){{reportRunlessAssetEvents(eventParams:$p){{__typename
 ... on ReportRunlessAssetEventsSuccess{{assetKey{{path}}}} {ERROR_FIELDS}}}}}"""
+
+PARTITION = """query($s:PipelineSelector!,$p:String!,$n:Boolean!,$l:Int){pipelineOrError(params:$s){__typename
+... on Pipeline{partitionKeysOrError(limit:$l,reverse:true){partitionKeys}
+partition(partitionName:$p)@include(if:$n){runConfigOrError{__typename ... on PartitionRunConfig{yaml}
+... on PythonError{message}} tagsOrError{__typename ... on PartitionTags{results{key value}}
+... on PythonError{message}}}} ... on PythonError{message}}}"""
 
 STATE = f"... on ScheduleStateResult{{scheduleState{{status}}}} ... on ScheduleNotFoundError{{message}} {ERROR_FIELDS}"
 STOP = f"mutation($i:String!){{stopRunningSchedule(id:$i){{__typename {STATE}}}}}"

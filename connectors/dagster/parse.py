@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
-from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
 from connectors.sdk.states import PeriodKind, ProofLevel, RunEvidence, RunState
@@ -37,12 +37,15 @@ DEFAULT_REPOSITORY = "__repository__"
 ASSET_JOB_PREFIX = "__ASSET_JOB"
 KEY_TAG, PERIOD_TAG = "headway/key", "headway/period"
 """On runs that we started. Dagster copies tags to re-executions, so the key's tag also names the parent run."""
+PARTITION_TAG = "dagster/partition"
 RETRY_NUMBER_TAG, MAX_RETRIES_TAG = "dagster/retry_number", "dagster/max_retries"
 WILL_RETRY_TAG, RETRY_RUN_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
 """Of a failed run: whether the daemon launches another try, and the run that it launched."""
 RETRY_WITHIN, UNTAGGED_RETRY_WITHIN = timedelta(days=1), timedelta(hours=1)
 """How long after its end a failed run waits for its next try: by its tag, and where only its tries are numbered."""
 MAX_NAMED_STEPS = 12
+MAX_NAME_CHARACTERS = 200
+MAX_ERROR_CHARACTERS = 500
 NO_HELD_SCHEDULES: Mapping[str, Collection[str]] = {}
 
 
@@ -90,15 +93,15 @@ def run_ref(run: str) -> str:
 
 
 def run_record(row: Any, red: Iterable[str], url: str, repeated: Collection[str] = ()) -> RunRecord:
-    """One run: an attempt of the first one of its re-executions. `red`: its failed steps. `repeated`: ids of runs that
-    others repeat, so that a failed one does not wait for its next try any more."""
+    """One run: an attempt of the first one of its re-executions. `red`: its failed steps, each with its error.
+    `repeated`: ids of runs that others repeat, so that a failed one does not wait for its next try any more."""
     row = fields.table(row)
     run_id, native = fields.text(row, "runId"), fields.text(row, "status")
-    state, names = state_of(native), sorted(red)
+    state, steps = state_of(native), sorted(red)
     if state is RunState.FAILED and run_id not in repeated and will_retry(row):
         state = RunState.RETRYING
     stats = fields.subtable(row, "stats")
-    if state is RunState.SUCCEEDED and (names or fields.number(stats, "stepsFailed", 0) > 0):
+    if state is RunState.SUCCEEDED and (steps or fields.number(stats, "stepsFailed", 0) > 0):
         state = RunState.PARTIAL
     started, ended = parse_seconds(row, "startTime"), parse_seconds(row, "endTime")
     ended = None if state.is_open or ended is None else max(ended, started or ended)
@@ -117,7 +120,7 @@ def run_record(row: Any, red: Iterable[str], url: str, repeated: Collection[str]
         queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
         ended_at=ended,
-        message=f"steps not green: {fields.listed(names, MAX_NAMED_STEPS)}" if names else "",
+        message="\n".join(steps[:MAX_NAMED_STEPS]),
         reason="slot" if native == "QUEUED" else "time" if state is RunState.RETRYING else "",
         native_ref=run_ref(run_id),
         native_url=f"{url}/runs/{quote(run_id, safe='')}",
@@ -168,18 +171,31 @@ class DagsterPeriod:
 
 def _run_period(row: Row, run_id: str) -> DagsterPeriod:
     """Ours by our tag; of a schedule only the start is known, and its partition, if any: no key, where `again_of` names
-    the run whose start counts. Of a partition that no schedule started the partition, else the first run of those that
-    were executed again."""
+    the run whose start counts. Of a partition or a range that no schedule started that one, else the first run of those
+    that were executed again, with its assets or the key by which a sensor requested it."""
     tags = parse_tags(row)
     if tags.get(PERIOD_TAG) and KEY_TAG in tags:
-        at = fields.instant(tags, PERIOD_TAG)
-        return DagsterPeriod(instant_key(at), PeriodKind.INSTANT, at) if at else DagsterPeriod(tags[PERIOD_TAG])
-    partition = tags.get("dagster/partition", "")
+        at, name = fields.instant(tags, PERIOD_TAG), tags.get(PARTITION_TAG, "")
+        kind = PeriodKind.INSTANT if at else PeriodKind.RUN
+        return DagsterPeriod(instant_key(at) if at else tags[PERIOD_TAG], kind, at, name)
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}", "") for end in ("start", "end"))
+    partition = tags.get(PARTITION_TAG, "") or (f"{first}...{last}" if first or last else "")
+    assets = _selected_assets(row)
     if "dagster/schedule_name" in tags:
-        return DagsterPeriod(None, name=partition)
-    if partition:
+        return DagsterPeriod(None, name=f"{assets} {partition}".strip())
+    if partition and not assets:
         return DagsterPeriod(partition, PeriodKind.NAME)
-    return DagsterPeriod(fields.optional_text(row, "rootRunId") or run_id)
+    name = f"{assets} {partition}".strip() or tags.get("dagster/run_key", "")
+    return DagsterPeriod(fields.optional_text(row, "rootRunId") or run_id, name=name)
+
+
+def _selected_assets(row: Row) -> str:
+    """The assets of a run of the job that has all of them; empty for other jobs, of which each run is of the whole."""
+    if not fields.optional_text(row, "jobName").startswith(ASSET_JOB_PREFIX):
+        return ""
+    assets = sorted(map(_asset_key, fields.rows(row.get("assetSelection"))))
+    named = masked_head(fields.listed(assets, MAX_NAMED_STEPS), MAX_NAME_CHARACTERS)
+    return named if named == ", ".join(assets) else f"{named} ({fields.short_digest(assets)})"
 
 
 def _run_context(row: Row) -> Mapping[str, Any]:
@@ -189,7 +205,7 @@ def _run_context(row: Row) -> Mapping[str, Any]:
         "root_run": row.get("rootRunId"),
         "schedule": tags.get("dagster/schedule_name"),
         "sensor": tags.get("dagster/sensor_name"),
-        "partition": tags.get("dagster/partition"),
+        "partition": tags.get(PARTITION_TAG),
         "backfill": tags.get("dagster/backfill"),
         "why": tags.get("dagster/failure_reason"),
         "retry": tags.get(RETRY_NUMBER_TAG),
@@ -199,9 +215,19 @@ def _run_context(row: Row) -> Mapping[str, Any]:
 
 
 def failed_steps(row: Any) -> tuple[str, list[str]]:
+    """The id of a run, and for each failed step its name with the error that its code raised."""
     row = fields.table(row)
-    red = [step for step in fields.tables(row.get("stepStats")) if step.get("status") == "FAILURE"]
-    return fields.text(row, "runId"), [f"{fields.optional_text(step, 'stepKey')} (FAILURE)" for step in red]
+    events = fields.tables(fields.subtable(row, "eventConnection").get("events"))
+    errors = {event.get("stepKey"): _raised(event.get("error")) for event in events}
+    red = [step.get("stepKey") for step in fields.tables(row.get("stepStats")) if step.get("status") == "FAILURE"]
+    texts = [f"{step}: {errors.get(step) or 'step failed'}" for step in red]
+    return fields.text(row, "runId"), [masked_head(fields.clean(text), MAX_ERROR_CHARACTERS) for text in texts]
+
+
+def _raised(error: Any) -> str:
+    """The message of an error of a step: of its cause, where Dagster's own error is about that of the code."""
+    outer = fields.subtable(error)
+    return fields.optional_text(fields.subtable(outer, "cause") or outer, "message").strip()
 
 
 def unloaded_locations(entries: Iterable[Any]) -> list[SkippedRecord]:
@@ -383,6 +409,33 @@ def _tag_limits(text: Any) -> Iterator[DagsterLimit]:
             by_value = fields.subtable(value).get("applyLimitPerUniqueValue") in _TRUE
             tag_value = value if isinstance(value, str) and value not in _NULL else None
             yield DagsterLimit(int(limit), key, tag_value, by_value)
+
+
+@dataclass(frozen=True, slots=True)
+class DagsterPartition:
+    """The config and the tags with which a run of a partition is launched."""
+
+    config: str
+    tags: Mapping[str, str]
+
+
+def launched_partition(answer: Row, name: str) -> DagsterPartition | None:
+    """The launch of a run of the partition; None for a job without partitions. Raises NotSupported for a
+    partition that is unknown or cannot be launched."""
+    names = fields.rows(fields.subtable(answer, "partitionKeysOrError").get("partitionKeys"))
+    if not names:
+        return None
+    if not name:
+        raise NotSupported("it runs by partition, and the partition of this start is unknown: launch it in Dagster")
+    if name not in names:
+        raise NotSupported(f"it has no partition {masked_head(name, MAX_NAME_CHARACTERS)}: launch it in Dagster")
+    partition = fields.subtable(answer, "partition")
+    config, tags = fields.subtable(partition, "runConfigOrError"), fields.subtable(partition, "tagsOrError")
+    for part in (config, tags):
+        if "message" in part:
+            raise NotSupported(masked_head(fields.clean(str(part["message"])), MAX_ERROR_CHARACTERS))
+    own = {fields.text(tag, "key"): fields.optional_text(tag, "value") for tag in fields.tables(tags.get("results"))}
+    return DagsterPartition(fields.optional_text(config, "yaml"), own | {PARTITION_TAG: name})
 
 
 def parse_reference(run: RunRef) -> str:

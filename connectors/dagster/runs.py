@@ -31,6 +31,7 @@ OVERLAP = timedelta(seconds=60)
 PAGES_PER_POLL = 5
 MAX_PAGES = 50_000  # of one walk; a server that pages for ever is stopped here
 MAX_OPEN_RUNS = 500
+RUNS_OF_STEPS = 20  # of one request: Dagster reads up to LOG_LIMIT events of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,11 @@ class DagsterPoller:
             for row in fields.tables(runs)
             if fields.subtable(row, "stats").get("stepsFailed") not in (0, None)
         ]
-        rows = self._client.steps_of(run_ids) if run_ids else ()
-        return dict(fields.readable(rows, parse.failed_steps, "steps", result.skipped))
+        red = dict[str, list[str]]()
+        for first in range(0, len(run_ids), RUNS_OF_STEPS):
+            rows = self._client.steps_of(run_ids[first : first + RUNS_OF_STEPS])
+            red |= fields.readable(rows, parse.failed_steps, "steps", result.skipped)
+        return red
 
 
 MAX_LOG_PAGES = 50
@@ -201,9 +205,11 @@ def _event_lines(event: Any) -> Iterator[str]:
 
 
 def _error_lines(error: Any, depth: int) -> Iterator[str]:
+    """As Python prints it, the stack before the message; the cause, which the code raised, last: the end of a log shows
+    it."""
     if not isinstance(error, dict) or depth == 0:
         return
-    yield fields.clean(f"  {str(error.get('message') or '').rstrip()}")
     for line in fields.rows(error.get("stack")):
         yield fields.clean(f"  {str(line).rstrip()}")
+    yield fields.clean(f"  {str(error.get('message') or '').rstrip()}")
     yield from _error_lines(error.get("cause"), depth - 1)

@@ -21,7 +21,7 @@ from connectors.databricks.runs import parse_reference, read_run
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted, find_cancel, raise_if_refused
 from connectors.sdk.settle import arrival_window
@@ -162,7 +162,7 @@ class DatabricksRepairer:
         is_cancel, is_same = plan["how"] == "cancel", latest == (repairs[-1] if repairs else 0)
         if status is None or not is_same or status.state.is_open != is_cancel:
             now = status.native_state if status else "gone"
-            raise NotSupported(f"Databricks: the run changed since the preview, it is {now}; nothing was sent")
+            raise PreviewOutdated("Databricks: the run", now)
         if is_cancel:
             raise_if_refused(self._client.cancel(run))
             return Receipt(parse.run_ref(run, latest), "Databricks cancels it")

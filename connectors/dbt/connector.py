@@ -19,6 +19,7 @@ from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -87,7 +88,7 @@ class DbtConnector(ComposedConnector):
             )
             for project in answer.value
         }  # fmt: skip
-        warnings = ["the cursor cannot be read; history is read again"] if unreadable else []
+        warnings = [f"{CURSOR_UNREADABLE}; history is read again"] if unreadable else []
         warnings += [warning for poll in polls.values() for warning in poll.warnings]
         warnings += self._host.trust_warnings
         runs = [run for poll in polls.values() for run in poll.runs]

@@ -22,7 +22,7 @@ from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_j
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
 from connectors.sdk.settle import arrival_window
@@ -228,7 +228,7 @@ class GitHubRerunner:
         state, native, _ = parse.parse_state(row) if row is not None else (RunState.UNKNOWN, "gone", "")
         was_open = plan["how"] == "cancel"
         if row is None or parse.parse_attempt(row) != attempt or state.is_open != was_open:
-            raise NotSupported(f"GitHub: the run changed since the preview, it is {native}; nothing was sent")
+            raise PreviewOutdated("GitHub: the run", native)
         if plan["how"] == "rerun_job":
             reply = self._client.rerun_job(int(plan["job"]))
         elif plan["how"] == "rerun":

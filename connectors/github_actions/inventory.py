@@ -1,7 +1,7 @@
 """Inventory: every workflow with its schedules, the workflows whose end starts it, and its jobs as tasks.
 
-A quiet refresh costs the list of workflows and the folder of their files, mostly as 304; a file is read again when
-its hash on the default branch changed. Previews of actions look up one workflow and its active runs here.
+A quiet refresh costs the repository, the list of workflows and the folder of their files, mostly as 304; a file is read
+again when its hash on the default branch changed. Previews of actions look up one workflow and its active runs here.
 """
 
 from __future__ import annotations
@@ -130,13 +130,21 @@ class WorkflowFiles:
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
         self._hashes: dict[str, str] | None = None
+        self._branch = ""
         self._read: dict[str, tuple[str, GitHubWorkflow]] = {}
 
     def refresh(self) -> None:
         reply = self._client.workflow_folder()
         rows = fields.tables(reply.json() if reply.status == 200 else [])
         entries = fields.readable(rows, lambda row: (fields.text(row, "path"), fields.text(row, "sha")))
+        self._branch = fields.optional_text(self._client.repository_row().table(), "default_branch")
         self._hashes = dict(entries)
+
+    @property
+    def default_branch(self) -> str:
+        if self._hashes is None:
+            self.refresh()
+        return self._branch
 
     def hash_of(self, path: str) -> str:
         return (self._hashes or {}).get(path, "")

@@ -94,7 +94,8 @@ def parse_state(row: fields.Row) -> tuple[RunState, str, str]:
     return state, conclusion or "(no conclusion)", "approval" if state is RunState.WAITING else ""
 
 
-def run_record(row: Any, repository: str) -> RunRecord:
+def run_record(row: Any, repository: str, default_branch: str = "") -> RunRecord:
+    """The latest attempt of a run, named by its branch, unless it ran on the default one as schedules do."""
     row = fields.table(row)
     number, attempt = fields.positive(row, "id"), parse_attempt(row)
     state, native, reason = parse_state(row)
@@ -104,6 +105,7 @@ def run_record(row: Any, repository: str) -> RunRecord:
     changed = fields.instant(row, "updated_at")
     ended = None if state.is_open or state is RunState.UNKNOWN else _at_or_after(changed, started)
     event = fields.optional_text(row, "event")
+    branch = "" if event == "schedule" or not default_branch else fields.optional_text(row, "head_branch")
     key = ACTION_KEY.search(fields.optional_text(row, "display_title"))  # a rerun repeats the title without being ours
     return RunRecord(
         job=workflow_job_id(repository, workflow_path(row)),
@@ -113,6 +115,7 @@ def run_record(row: Any, repository: str) -> RunRecord:
         evidence=RunEvidence.INFERRED if state in (RunState.UNKNOWN, RunState.LOST) else RunEvidence.NATIVE,
         period_key=None if event == "schedule" else str(number),
         period_kind=PeriodKind.RUN,
+        period_name="" if branch == default_branch else branch,
         again_of=attempt_key(number, 1) if attempt > 1 else "",
         queued_at=created if attempt == 1 else began,
         started_at=started,
@@ -188,6 +191,7 @@ def task_record(whole: RunRecord, name: str, jobs: Sequence[GitHubJob]) -> RunRe
         evidence=RunEvidence.INFERRED if chosen.state in (RunState.UNKNOWN, RunState.LOST) else RunEvidence.NATIVE,
         period_key=str(run_id),
         period_kind=PeriodKind.RUN,
+        period_name=whole.period_name,
         queued_at=whole.queued_at,
         started_at=started,
         ended_at=None if chosen.state.is_open else _at_or_after(max(ends, default=None), started),

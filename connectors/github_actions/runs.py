@@ -323,7 +323,7 @@ class GitHubAttemptReader:
         return self._whole(row, recent, result)
 
     def _whole(self, row: fields.Row, recent: bool, result: PollResult) -> list[RunRecord]:
-        record = parse.run_record(row, self._client.repository)
+        record = parse.run_record(row, self._client.repository, self._definitions.default_branch)
         changed, cached = fields.optional_text(row, "updated_at"), self._ended.get(record.attempt_key)
         if cached is not None and cached[0] == changed:
             return cached[1]

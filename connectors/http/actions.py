@@ -15,7 +15,7 @@ from connectors.http.options import HttpActionListCall, HttpVerbCall, HttpVerbs
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
+from connectors.sdk.errors import InvalidAnswer, NotSupported, PreviewOutdated, RecordUnreadable
 from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MARKS, MappedActions
@@ -94,7 +94,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
         if call is None or latest is None or digest(str(latest)) != plan.get("seen"):
             native = latest.native_state if latest is not None else "gone"
-            raise NotSupported(f"the run changed since the preview, it is {native}; nothing was sent")
+            raise PreviewOutdated("the run", native)
         if "group" in plan:
             if new := self._new_in_group(plan):
                 raise NotSupported(f"the run was repeated since the preview, by run {min(new)}; nothing was sent")

@@ -25,6 +25,8 @@ SCHEDULED_SUFFIX = re.compile(r"-(\d{8}|\d{10})$")
 """How the CronJob controller ends its Jobs' names: the scheduled instant, minutes of 1970, before 1.21 seconds."""
 GENERATED_SUFFIX = re.compile(r"[a-z0-9]{5}")
 MAX_LISTED_PODS = 10
+SIGTERM_CODE = 143
+"""Exit code of a container that was stopped, as others are once one of them has failed."""
 
 
 def parse_metadata(row: fields.Row) -> fields.Row:
@@ -289,8 +291,8 @@ class KubernetesPod:
     index: str = ""
     """Of an indexed Job: which index it works for."""
     container: str = ""
-    """The container with the most useful log: the first that failed, else the pod's default container, else the first.
-    Native sidecars are not of the job."""
+    """The container with the most useful log: of those that failed the pod's default container, else the first to end;
+    where none failed, the default container, else the first. Native sidecars are not of the job."""
     exit_code: int | None = None
     why: str = ""
     """Why it ended: "Error", "OOMKilled", "Evicted"."""
@@ -327,10 +329,9 @@ def _parse_pod(row: fields.Row) -> KubernetesPod:
     every = [*fields.tables(status.get("initContainerStatuses")), *fields.tables(status.get("containerStatuses"))]
     statuses = [row for row in every if row.get("name") not in helpers]
     main = fields.optional_text(fields.subtable(meta, "annotations"), "kubectl.kubernetes.io/default-container")
-    statuses.sort(key=lambda row: (_ended_at(row), row.get("name") != main))
+    statuses.sort(key=lambda row: (row.get("name") != main, _ended_at(row), _pod_exit_code(row) == SIGTERM_CODE))
     red = next((row for row in statuses if _pod_exit_code(row) not in (0, None)), {})
-    green = [row for row in statuses if _pod_exit_code(row) is not None]
-    ended = red or next((row for row in green if row.get("name") == main), green[0] if green else {})
+    ended = red or next((row for row in statuses if _pod_exit_code(row) is not None), {})
     waiting = next((row for row in statuses if _waiting_reason(row)), {})
     waiting_reason = _waiting_reason(waiting)
     end = fields.subtable(ended, "state", "terminated") or fields.subtable(ended, "lastState", "terminated")
@@ -406,7 +407,8 @@ def parse_schedule(spec: fields.Row) -> Schedule:
         zone, text = match[1], match[2]
     if text.startswith("@every"):
         return Schedule("none", text=f"{text}: an interval from its last start")
-    return Schedule(DIALECT, five_fields(text), zone, text=fields.text(spec, "schedule"))
+    dialect = f"{DIALECT}-forbid" if spec.get("concurrencyPolicy") == "Forbid" else DIALECT
+    return Schedule(dialect, five_fields(text), zone, text=fields.text(spec, "schedule"))
 
 
 def five_fields(text: str) -> str:

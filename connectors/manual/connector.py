@@ -16,6 +16,7 @@ from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe
 from connectors.sdk.daily_time import instant_of
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.states import Capability, PeriodKind, ProofLevel, RunState
 
@@ -87,7 +88,7 @@ class ManualConnector(WatchOnly):
             warnings: tuple[str, ...] = ()
         except (ValueError, KeyError, TypeError):
             since = now  # without a cursor, earlier steps are not pending
-            warnings = ("the cursor cannot be read; steps that began to wait before are left out",) if cursor else ()
+            warnings = (f"{CURSOR_UNREADABLE}; steps that began to wait before are left out",) if cursor else ()
         runs = (*(item for item in late if item is not None), *waiting(steps, zone, since, now))
         return Poll(
             runs, json.dumps({"until": now.isoformat()}), clock=self._clock(), seen_until=now, warnings=warnings

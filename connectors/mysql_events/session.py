@@ -19,11 +19,11 @@ from pymysql.cursors import DictCursor
 
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     EncryptionRefused,
     InvalidAnswer,
     NotSupported,
-    OutcomeUnknown,
     PermissionMissing,
     RateLimited,
     SystemUnreachable,
@@ -288,5 +288,5 @@ def _after_sending(error: BaseException, place: str) -> ConnectorError:
     """The error of a write: an error of the server is its answer; after a lost connection the outcome is unknown."""
     number = _number(error)
     if not number or number in CLIENT_NUMBERS or number in CUT:
-        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {error_text(error)}")
+        return AnswerLost(f"{place}: a statement", error_text(error))
     return sorted_error(error, place)

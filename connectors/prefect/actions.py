@@ -18,7 +18,7 @@ from connectors.prefect.parse import PrefectRunReference, parse_reference
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted
@@ -158,7 +158,7 @@ class PrefectStateSetter:
             if isinstance(self.look_up(plan, key), ActionFound):
                 return Receipt(_plan_ref(plan), "was sent under this key before")
             now = fields.optional_text(row, "state_name") if row else "gone"
-            raise NotSupported(f"Prefect: the run changed since the preview, it is {now}; nothing was sent")
+            raise PreviewOutdated("Prefect: the run", now)
         state = {**plan["state"], "message": parse.marked_message(key, verb, str(plan.get("why", "")))}
         reply = self._client.set_state(run, state, bool(plan["force"]))
         answer = accepted(reply)

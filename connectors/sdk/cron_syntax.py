@@ -4,9 +4,10 @@ and croniter, by which Airflow, Dagster and Prefect read and step theirs."""
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 NICKNAMES = {
@@ -38,6 +39,12 @@ def single_steps(expression: str) -> str:
         return match[1] if first == last else match[0]
 
     return _SINGLE_STEP.sub(single, expression)
+
+
+def nearest_weekday(day: date) -> date:
+    """The day of Monday to Friday that is nearest to it within its month: `15W`."""
+    shifts = {5: -1 if day.day > 1 else 2, 6: 1 if day.day < monthrange(day.year, day.month)[1] else -2}
+    return day.replace(day=day.day + shifts.get(day.weekday(), 0))
 
 
 def croniter_steps(expression: str, local: datetime, forward: bool = True) -> Iterator[datetime]:

@@ -9,7 +9,9 @@ ConnectorError
 │   └── PermissionMissing      signed in, and not allowed
 ├── RecordUnreadable           skip this record, count it, keep the rest
 ├── NotSupported               never: this kind or this server cannot do it
-└── OutcomeUnknown             the request left and its answer was lost: look it up, never repeat it
+│   └── PreviewOutdated        the run changed: preview it again
+└── OutcomeUnknown             the request left, and may have arrived: look it up, never repeat it
+    └── AnswerLost             no answer came
 """
 
 from __future__ import annotations
@@ -81,5 +83,21 @@ class NotSupported(ConnectorError):
     kind = "unsupported"
 
 
+class PreviewOutdated(NotSupported):
+    """The run is no longer as its preview had it. Nothing was sent."""
+
+    def __init__(self, run: str, state: str) -> None:
+        super().__init__(f"{run} changed since the preview, it is {state}; nothing was sent")
+
+
 class OutcomeUnknown(ConnectorError):
-    """The request may have arrived; the answer was lost."""
+    """The request may have arrived."""
+
+
+class AnswerLost(OutcomeUnknown):
+    """The request was sent and no answer came."""
+
+    def __init__(self, call: str, why: str) -> None:
+        super().__init__(
+            f"{call} was sent and its answer was lost ({why}). It is looked up before anything is sent again."
+        )

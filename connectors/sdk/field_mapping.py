@@ -28,7 +28,7 @@ from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, listed, local_instant, masked_head
 from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
-from connectors.sdk.states import ProofLevel, RunState, Verb
+from connectors.sdk.states import PeriodKind, ProofLevel, RunState, Verb
 
 STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
 """Of a path: a place, a field and its value, or a name."""
@@ -178,6 +178,9 @@ class MappedJobFields(MappedFields):
     "snowflake", "dbt_cloud" and "airflow"; "quartz" has six fields, with `L`, `LW` and `#`."""
     next_at: FieldPath = ""
     """The instant of its next run."""
+    window: FieldPath = ""
+    """How much later than its schedule it may begin, or be listed: seconds, or "180s". With it the instants of cron
+    count, and `next_at` of other schedules alone: that instant may have the delay in it, or be that of a retry."""
     paused: FieldPath = ""
     """True while it starts nothing."""
     paused_if: tuple[str, ...] = ()
@@ -219,6 +222,11 @@ class MappedRunFields(MappedFields):
     milliseconds where times are, else in seconds."""
     period: FieldPath = ""
     """The instant for which it was due."""
+    period_name: FieldPath = ""
+    """Its data, where that is not the instant for which it was due: their date, a partition. Another
+    name repairs nothing of this one."""
+    scheduled: FieldPath = ""
+    """A field with a value where its schedule started it: the start of any other run answers no schedule."""
     business_date: FieldPath = ""
     """Its business date, where the source has one: YYYY-MM-DD, YYYYMMDD or YYMMDD."""
     changed: FieldPath = ""
@@ -299,6 +307,10 @@ MAX_AHEAD = timedelta(minutes=5)
 """How far ahead of the source's clock and ours a run's start or end may be."""
 MAX_SECONDS = 10 * 366 * 86_400
 """The longest duration of a run."""
+SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?")
+MAX_WINDOW = timedelta(days=7)
+CRON = re.compile(r"[\d*/,-]+(?: +[\w*/,#?-]+){4,5}")
+"""Five or six fields, unlike "first monday of may 17:00"."""
 EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 """Older instants are placeholders for "none"."""
 
@@ -532,13 +544,21 @@ def _is_zone(zone: str) -> bool:
 
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
     zone = text_at(row, fields.schedule_zone, 100) or fields.zone
+    window = _window_at(row, fields)
     if next_at is not None and not _is_zone(zone):
-        return Schedule("none", text=f"{expression} {zone}", next_at=next_at)  # the next start counts
-    return (
-        Schedule(fields.dialect, expression, zone, expression, next_at)
-        if expression
-        else Schedule("none", next_at=next_at)
-    )
+        return Schedule("none", text=f"{expression} {zone}", next_at=next_at, window=window)  # the next start counts
+    if not expression:
+        return Schedule("none", next_at=next_at, window=window)
+    following = None if window and CRON.fullmatch(expression) else next_at
+    return Schedule(fields.dialect, expression, zone, expression, following, window)
+
+
+def _window_at(row: Row, fields: MappedJobFields) -> timedelta:
+    text = text_at(row, fields.window)
+    seconds = SECONDS.fullmatch(text or "0")
+    if seconds is None:
+        raise RecordUnreadable(f"{masked_head(text, 60)!a} at {fields.window!r} is not a number of seconds")
+    return min(timedelta(seconds=float(seconds[1])), MAX_WINDOW)
 
 
 def read_run(
@@ -559,6 +579,7 @@ def read_run(
     started, ended = _times(row, fields, clock, queued)
     period, keys = instant_at(row, fields.period, fields), texts_at(row, fields.key)
     native_id = id_at(row, fields.id, "the run's id")
+    by_hand = fields.scheduled != "" and not text_at(row, fields.scheduled)
     code = value_at(row, fields.exit_code) if fields.exit_code else None
     first = text_at(row, fields.first, MAX_ID_CHARACTERS)
     is_next_try = state is RunState.RETRYING and first not in ("", native_id)
@@ -567,8 +588,10 @@ def read_run(
         attempt_key=native_id,
         state=state,
         native_state=native_state,
-        period_key=instant_key(period) if period else None,
+        period_key=instant_key(period) if period else native_id if by_hand else None,
         period_at=period,
+        period_kind=PeriodKind.RUN if by_hand else None,
+        period_name=text_at(row, fields.period_name, MAX_ID_CHARACTERS),
         queued_at=None if is_next_try else queued,  # some sources keep that of the first try
         started_at=started,
         ended_at=None if state.is_open else ended,

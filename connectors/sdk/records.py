@@ -88,7 +88,7 @@ class SkippedRecord:
     is_relation: bool = False
     """Whether it was read, and only an upstream or a parent that it names is in doubt."""
     is_new: bool = False
-    """Whether it comes from a position that advances: it is no record of an earlier poll, even if equal to one."""
+    """Whether it comes from a position that advances: it is not a record of an earlier poll, even if equal to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ class RunRecord:
     period_kind: PeriodKind | None = None
     """The meaning of `period_key`. None: as `denotes` has it; a connector whose key is the run's own id sets RUN."""
     period_name: str = ""
-    """The partition or region of a run that a schedule started: its start, or `period_key`, names the due start that it
-    answers. Where no schedule started it, its name is its `period_key`."""
+    """Its data, where that is not its `period_key`: the partition of a run that a schedule started, whose
+    start, or `period_key`, names the due start that it answers; the assets or the branch of one whose key is its id."""
     formerly: str = ""
     """Former key of this attempt, from before its source had a better one (a queued run that gets its identity with its
     start). An open attempt with this key takes the new one."""
@@ -251,6 +251,8 @@ class RunRef:
     attempt_key: str
     native_ref: str
     started_at: datetime | None = None
+    period_name: str = ""
+    """The partition of it, or of its start that is due; empty without one, or where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

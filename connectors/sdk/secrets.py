@@ -151,6 +151,9 @@ FilePath = Annotated[
 """A path in a setting, relative to the config's folder; the text of a key is refused, and what is not a file."""
 
 
+LITERAL_REFUSED = "a secret is written as a reference, never as its value"
+
+
 class SecretRef(StrictOptions):
     """Where a secret is: exactly one of env, file, command, keyring."""
 
@@ -171,7 +174,7 @@ class SecretRef(StrictOptions):
     def refuse_literals(cls, value: Any) -> Any:
         if isinstance(value, str):
             raise ValueError(
-                'a secret is written as a reference, never as its value: use { env = "NAME" }, { file = "PATH" }, '
+                f'{LITERAL_REFUSED}: use {{ env = "NAME" }}, {{ file = "PATH" }}, '
                 '{ command = ["pass", "show", "x"] } or { keyring = "service/user" }'
             )
         if isinstance(value, dict) and isinstance(value.get("command"), str):

@@ -72,11 +72,12 @@ class PeriodKind(StrEnum):
     INSTANT = "instant"
     """An instant: a later one covers an earlier one."""
     RUN = "run"
-    """The run itself, by its id or start: it has no period, and every later run of its job covers it."""
+    """The run itself, by its id or start: it has no period, and every later run of its job without a name covers it."""
     DATE = "date"
-    """The business date that its source records, not the key: a later run of that or a later date covers it."""
+    """The business date that its source records, not the key: a later run of that or a later date without a name covers
+    it."""
     NAME = "name"
-    """A partition, region or date that its source names: no other key covers it."""
+    """A partition, range, branch or date that its source names: no other name covers it, and it covers no other."""
     ALL = "all"
     """Every period, as of a full load: it covers all runs before it; only another one covers it."""
 

@@ -341,6 +341,9 @@ class SlurmCursor:
     """When the queue was last read."""
     begun: NonNegativeInt = 0
     """When the first page of the window was read."""
+    scrontab: Mapping[str, NonNegativeInt] = field(default_factory=dict)
+    """Ids of jobs of scrontab, which accounting does not name -> since when slurmctld lists them no more, 0 while it
+    does: for as long as accounting is read that may have them."""
 
 
 @dataclass(slots=True)
@@ -351,6 +354,8 @@ class ClusterSnapshot:
     waits: dict[str, list[QueueRow]]
     queue_error: str
     result: PollResult = field(default_factory=PollResult)
+    scrontab: Mapping[str, int] = field(default_factory=dict)
+    """As in the cursor."""
 
     @property
     def keeps_accounts(self) -> bool:
@@ -384,10 +389,6 @@ class ClusterSnapshot:
 class SlurmPoller:
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection, self._reported = client, selection, ReportedRuns()
-        self._scrontab: set[str] = set()
-        """Ids of jobs of scrontab: accounting does not name them, and the queue no more once their line is gone."""
-        self._overdue_since: dict[str, datetime] = {}
-        """Attempt key of each of their tries that waits although its time has come -> since when."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         before, hours = datetime.now(UTC), self._client.options.history_hours
@@ -399,7 +400,7 @@ class SlurmPoller:
         window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
         answer = self._client.snapshot(window, _ids(open_runs))
         seen = self.read(answer)
-        self._scrontab |= parse.crontabs(answer).keys()
+        seen.scrontab = _scrontab(was, seen, parse.crontabs(answer), open_runs)
         seen.result.warnings |= dict.fromkeys(unreadable)
         self._add_runs(seen, window, open_runs)
         self._warn(seen)
@@ -428,13 +429,15 @@ class SlurmPoller:
         now = int(seen.host.now.timestamp())
         queue_seen, begun = was.queue_seen if seen.queue_error else now, was.begun if was.page else now
         if seen.keeps_accounts and not seen.is_accounted:
-            return SlurmCursor(since, was.page, was.window, queue_seen, begun)
+            return SlurmCursor(since, was.page, was.window, queue_seen, begun, seen.scrontab)
         if not seen.rows.is_last and seen.keeps_accounts:
-            return SlurmCursor(since, was.page + client.PAGE_ROWS, until, queue_seen, begun)
-        return SlurmCursor(until or begun, 0, 0, queue_seen)
+            return SlurmCursor(since, was.page + client.PAGE_ROWS, until, queue_seen, begun, seen.scrontab)
+        read = until or begun
+        scrontab = {base: at for base, at in seen.scrontab.items() if not 0 < at < read - OVERLAP_SECONDS}
+        return SlurmCursor(read, 0, 0, queue_seen, scrontab=scrontab)
 
     def _add_runs(self, seen: ClusterSnapshot, window: AccountingWindow, open_runs: Sequence[RunRef]) -> None:
-        requested = _submissions(open_runs)
+        requested, stored = _submissions(open_runs), {run.attempt_key for run in open_runs}
         jobs = [job for job in self._jobs(seen, window) if job.is_read(window.since, requested)]
         names = {base: self._selection.job_of(rows[0].user, rows[0].name) for base, rows in seen.waits.items()}
         names |= {
@@ -446,7 +449,7 @@ class SlurmPoller:
                 continue
             is_runaway = not seen.queue_error and not job.is_in_queue
             native = self._selection.job_of(job.user, job.name)
-            is_scrontab = job.base in self._scrontab
+            is_scrontab = job.base in seen.scrontab
             tries = attempts(job.groups)
             if is_scrontab:
                 tries = [replace(item, carried=()) for item in tries if job.has_read(item.own, window.since, requested)]
@@ -459,19 +462,9 @@ class SlurmPoller:
             for attempt in tries:
                 record = run_record(job.base, attempt, context)
                 if record is not None and is_scrontab:
-                    record = self._try_of_scrontab(record, seen.host.now)
+                    record = _try_of_scrontab(record, None if record.attempt_key in stored else seen.host.now)
                 if record is not None:
                     seen.result.add(record)
-
-    def _try_of_scrontab(self, record: RunRecord, now: datetime) -> RunRecord | None:
-        """With the time since when it waits for more than its own; None for one that waits for that, is held, or was
-        withdrawn with its line."""
-        if record.started_at is not None:
-            self._overdue_since.pop(record.attempt_key, None)
-            return record
-        if record.state not in (RunState.QUEUED, RunState.WAITING):
-            return None
-        return replace(record, queued_at=self._overdue_since.setdefault(record.attempt_key, now))
 
     def _jobs(self, seen: ClusterSnapshot, window: AccountingWindow) -> list[SlurmJob]:
         """By accounting and the queue."""
@@ -522,6 +515,27 @@ class SlurmPoller:
         if never:
             names = ", ".join(f"{run.job} {run.period_key or run.attempt_key}" for run in never[:5])
             seen.result.warn(f"{len(never)} jobs will never run, as their dependency can never be satisfied: {names}")
+
+
+def _scrontab(
+    was: SlurmCursor, seen: ClusterSnapshot, listed: Iterable[str], open_runs: Iterable[RunRef]
+) -> Mapping[str, int]:
+    """The jobs of scrontab as in the cursor, with those that slurmctld lists now (`listed`) and of the open runs; none
+    is gone by an answer of which slurmctld has no part."""
+    refs = (fields.reference_row(run.native_ref) for run in open_runs)
+    present = {str(ref["id"]) for ref in refs if ref.get("scrontab")}.union(listed)
+    now = 0 if seen.queue_error else int(seen.host.now.timestamp())
+    return {base: since or now for base, since in was.scrontab.items()} | dict.fromkeys(sorted(present), 0)
+
+
+def _try_of_scrontab(record: RunRecord, overdue_since: datetime | None) -> RunRecord | None:
+    """The try with the time since when it waits for more than its own, None where the store has that; None for a try
+    that waits for its time, is held, or was withdrawn with its line."""
+    if record.started_at is not None:
+        return record
+    if record.state not in (RunState.QUEUED, RunState.WAITING):
+        return None
+    return replace(record, queued_at=overdue_since)
 
 
 def _submissions(open_runs: Iterable[RunRef]) -> dict[str, set[int]]:

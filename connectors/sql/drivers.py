@@ -25,10 +25,10 @@ import certifi
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     InvalidAnswer,
     NotSupported,
-    OutcomeUnknown,
     PermissionMissing,
     RateLimited,
     SystemUnreachable,
@@ -423,7 +423,7 @@ def _sql_server_error(error: BaseException, place: str, was_sent: bool, late_sec
         or type(error).__name__
     )
     if was_sent and (not number or number in CUT):
-        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {text}")
+        return AnswerLost(f"{place}: a statement", text)
     if late_seconds:
         return SystemUnreachable(f"{place}: no answer within {late_seconds:.3g} s")
     if number:
@@ -454,7 +454,7 @@ def _oracle_error(error: BaseException, place: str, was_sent: bool) -> Connector
     number = int(code.removeprefix("ORA-")) if re.fullmatch(r"ORA-\d+", code) else 0
     kind = BY_ORACLE_NUMBER.get(number, NotSupported) if number else SystemUnreachable
     if was_sent and kind is SystemUnreachable:
-        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {text}")
+        return AnswerLost(f"{place}: a statement", text)
     if isinstance(error, ssl.SSLError) or "certificate" in text.lower():
         return AccessRefused(f"{place}: {text}; check its certificate and sslrootcert, or set ?tls=off in the DSN")
     return kind(f"{place}: {text}{FIXES.get(kind, '')}")

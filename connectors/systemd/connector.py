@@ -53,10 +53,11 @@ class SystemdCursor:
     inventory: str = ""
     """Hash of the inventory that was last reported."""
     runs: list[Invocation] = field(default_factory=list)
-    """Open ones, and those that ended less than RETENTION ago."""
+    """Open ones, those to be restarted, and those that ended less than RETENTION ago."""
     requested: dict[str, tuple[str, float]] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
     """By unit its last invocation."""
+    restarting: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -102,7 +103,8 @@ class SystemdConnector(ComposedConnector):
         known, unreadable = cursor_or_first(SystemdCursor(), cursor, instead)
         before = datetime.now(UTC)
         since = int((before - HISTORY).timestamp())
-        book = InvocationBook({run.invocation: run for run in known.runs}, known.requested, known.last)
+        runs_by_id = {run.invocation: run for run in known.runs}
+        book = InvocationBook(runs_by_id, known.requested, known.last, known.restarting)
         parts = self._host.snapshot(known.journal, since, sorted(book.units))
         answer = self._read(parts)
         ends = [part for part in parts if part.kind == "JEND"]
@@ -121,10 +123,12 @@ class SystemdConnector(ComposedConnector):
         recent = [
             run
             for run in book.runs.values()
-            if not run.ended or run.ended >= retained or not (is_whole or run.answered)
+            if not run.ended or run.will_restart or run.ended >= retained or not (is_whole or run.answered)
         ]
         last = {unit: invocation for unit, invocation in book.last.items() if unit in watched}
-        following = SystemdCursor(journal.cursor or known.journal, inventory.hash, recent, book.requested, last)
+        following = SystemdCursor(
+            journal.cursor or known.journal, inventory.hash, recent, book.requested, last, book.restarting
+        )
         failed = bool(ends) and ends[0].rest not in ("0", "")
         warnings = [*unreadable, *answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []

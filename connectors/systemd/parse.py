@@ -97,6 +97,11 @@ class ServiceUnit:
     def is_running(self) -> bool:
         return self.is_alive and self.sub != "exited"
 
+    @property
+    def waits_to_restart(self) -> bool:
+        """True between a failure and the start that `Restart=` makes `RestartSec=` later."""
+        return self.sub.startswith("auto-restart")
+
 
 def warnings_of(text: str, where: str) -> str:
     """The message of a tool that gave no rows, for a warning. Raises where nothing can be read."""
@@ -223,8 +228,9 @@ def version(text: str) -> int | None:
     return number(parts[1]) if len(parts) > 1 and parts[0] == "systemd" else None
 
 
-STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, SKIPPED, STOPPING, REQUESTED = (
-    "starting", "started", "start failed", "exited", "success", "failure", "skipped", "stopping", "requested",
+STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, SKIPPED, STOPPING, RESTARTING, REQUESTED = (
+    "starting", "started", "start failed", "exited", "success", "failure", "skipped", "stopping", "restarting",
+    "requested",
 )  # fmt: skip
 MESSAGES = {
     "7d4958e842da4a758f6c1cdc7b36dcc5": STARTING,
@@ -235,6 +241,7 @@ MESSAGES = {
     "d9b373ed55a64feb8242e02dbe79a49c": FAILURE,
     "0e4284a0caca4bfc81c0bb6786972673": SKIPPED,
     "de5b426a63be47a7b6ac3eaac82e2f6f": STOPPING,
+    "5eb03494b6584870a536b337290809b3": RESTARTING,
 }
 
 

@@ -27,8 +27,12 @@ NOT_BEGUN = {
 NEVER_BEGINS = ("assert", "dependency", "unsupported", "invalid", "once", "collected", "skipped")
 """Results of a job that started nothing."""
 START_LIMIT = "start-limit-hit"
-WAS_SKIPPED = re.compile(r" was skipped because |^Condition check resulted in .* being skipped\.$")
-"""In the line of a start whose condition is not met, systemd 243 and newer; it is that of a start in all else."""
+WAS_SKIPPED = re.compile(
+    r" was skipped(?: because)?(?: of|,)?(?: an?)? (?:unmet|failed|all|no)(?: trigger)? condition checks? "
+    r"|^Condition check resulted in .* being skipped\.$"
+)
+"""In the line of a start whose condition is not met, systemd 243 and newer; it is that of a start in all else. The line
+has the unit's description, in which any words may be."""
 ANSWERED_SECONDS = 300.0
 """A requested start that waits longer than this behind other units is not reported as ours."""
 
@@ -56,6 +60,10 @@ class Invocation:
     settled: bool = False
     """Its end is the manager's: lines of the journal that come late are better."""
     action: str = ""
+    again_of: str = ""
+    """The first try, where systemd restarted the service (`Restart=`)."""
+    will_restart: bool = False
+    """True while systemd waits to restart the service after this try."""
 
     @property
     def is_open(self) -> bool:
@@ -69,16 +77,20 @@ class Invocation:
 
     def record(self, host: str) -> RunRecord:
         ref = {"unit": self.unit, "invocation": self.invocation, "started": self.started, "boot": self.boot}
+        state = RunState.CANCELLING if self.stopped and self.state is RunState.RUNNING else self.state
+        state = RunState.RETRYING if self.will_restart and state.is_red else state
         return RunRecord(
             job=job_id(host, self.unit),
             attempt_key=self.invocation,
-            state=RunState.CANCELLING if self.stopped and self.state is RunState.RUNNING else self.state,
+            state=state,
             native_state=self.native_state,
             evidence=self.evidence,
             started_at=datetime.fromtimestamp(self.started, UTC),
-            ended_at=datetime.fromtimestamp(self.ended, UTC) if self.ended and not self.state.is_open else None,
+            ended_at=datetime.fromtimestamp(self.ended, UTC) if self.ended and not state.is_open else None,
             exit_code=self.exit_code,
             message=self.message,
+            reason="time" if state is RunState.RETRYING else "",
+            again_of=self.again_of,
             native_ref=json.dumps(ref, separators=(",", ":")),
             action_key=self.action or None,
         )
@@ -96,6 +108,8 @@ class InvocationBook:
     """By unit our key of a start that its next invocation belongs to, and when it was requested."""
     last: dict[str, str] = field(default_factory=dict)
     """By unit its last invocation that was seen to begin."""
+    restarting: dict[str, str] = field(default_factory=dict)
+    """By unit the first of the tries that its next invocation belongs to."""
     changed: set[str] = field(default_factory=set)
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By unit the result and message of a start that its start limit refused, until its job ends."""
@@ -119,6 +133,11 @@ class InvocationBook:
                 continue
             if event.what == parse.FAILURE and event.detail == START_LIMIT:
                 self.refusals[event.unit] = event.detail, event.text
+                continue
+            if event.what == parse.RESTARTING:
+                before = self.runs.get(event.invocation)
+                if before is None or before.state.is_red:
+                    self.restarting[event.unit] = (before and before.again_of) or event.invocation
                 continue
             run = self._run_of(event, boot)
             if run is not None and run.is_open:
@@ -171,6 +190,7 @@ class InvocationBook:
         run = self.runs[key] = Invocation(key, event.unit, event.at.timestamp(), boot)
         action, requested_at = self.requested.pop(event.unit, ("", 0.0))
         run.action = action if run.started - requested_at <= ANSWERED_SECONDS else ""
+        run.again_of = self.restarting.pop(event.unit, "")
         return run
 
     def _apply(self, run: Invocation, event: UnitEvent) -> None:
@@ -210,6 +230,7 @@ class InvocationBook:
         """Sets the state of invocations without an end in the journal by the manager's own. Needs the whole journal."""
         for run in self.runs.values():
             service = now.get(run.unit)
+            self._set_will_restart(run, service)
             if run.ended or service is None:
                 continue
             if run.boot != boot:
@@ -223,6 +244,13 @@ class InvocationBook:
             if run.ended:
                 run.settled = True
                 self.changed.add(run.invocation)
+
+    def _set_will_restart(self, run: Invocation, service: ServiceUnit | None) -> None:
+        is_last = run.invocation == self.last.get(run.unit)
+        will_restart = is_last and service is not None and service.waits_to_restart
+        if run.will_restart is not will_restart:
+            run.will_restart = will_restart
+            self.changed.add(run.invocation)
 
     def _by_manager(self, run: Invocation, service: ServiceUnit, clock: datetime) -> None:
         is_done = service.active == "active" and service.sub == "exited"  # RemainAfterExit=yes

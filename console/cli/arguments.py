@@ -84,7 +84,8 @@ def instant_with_zone(text: str) -> datetime:
     except ValueError:
         raise argparse.ArgumentTypeError(f'"{text[:40]}" is not a time; write 2026-11-21T02:00Z') from None
     if instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(f'"{text}" has no time zone; write {text}Z or {text}+01:00')
+        time = instant.isoformat(timespec="minutes")
+        raise argparse.ArgumentTypeError(f'"{text[:40]}" has no time zone; write {time}Z or {time}+01:00')
     return instant
 
 

@@ -148,11 +148,11 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
 
     return (
         ValueColumn("expected", lambda job: f"{clock(job.p50)}–{clock(job.p95)}", drop=2),
-        ValueColumn("critical", lambda job: format_percent(job.decides)),
+        ValueColumn("critical", lambda job: format_percent(job.decides) if job.may_decide else NO_FORECAST),
         ValueColumn("risk", lambda job: format_probability(job.p_late), drop=1),
         ValueColumn("slack", slack),
-        ValueColumn("act by", lambda job: clock(job.act_by)),
-        ValueColumn("green by", lambda job: clock(job.green_by), drop=3),
+        ValueColumn("act by", lambda job: clock(job.limits[0])),
+        ValueColumn("green by", lambda job: clock(job.limits[1]), drop=3),
         ValueColumn("estimated from", lambda job: job.basis.text, drop=4),
     )
 

@@ -27,7 +27,7 @@ from console.domain.hold import HoldView, hold_length_fault
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.origin import hold_owner
-from console.store.errors import NotAllowed, NotFound, StoreError, StoreTooNew
+from console.store.errors import ItemNotFound, NotAllowed, NotFound, StoreError, StoreTooNew
 from console.text.redact import sanitize
 from console.timing.durations import format_duration
 
@@ -46,8 +46,7 @@ DEFAULT_HOLD = timedelta(hours=6)
 def run_hold(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         job = job_to_change(reads, arguments.name, arguments).row
-        held = next((hold for hold in reads.holds.list_holds() if hold.job_id == job.id), None)
-        now = reads.now()
+        held, now = reads.holds.hold_of_job(job.id), reads.now()
     if held is not None:
         raise CommandError(Exit.REFUSED, f"{held.status_text}: {_hold_line(held, now)}; nothing was sent")
     until = (now + arguments.hold_for).replace(microsecond=0)
@@ -57,12 +56,19 @@ def run_hold(arguments: argparse.Namespace) -> int:
 
 def run_release(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        hold = reads.holds.hold(arguments.name)
+        hold = reads.holds.hold(arguments.name) or _hold_of_job(reads, arguments)
         if hold.state not in ("held", "foreign"):
             raise CommandError(Exit.REFUSED, f"{hold.status_text}: {_hold_line(hold, reads.now())}; nothing was sent")
         notes = _unfinished_upstreams(reads, hold)
     request = ActionRequest(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key})
     return send_step(arguments, hold.job, request, notes=notes)
+
+
+def _hold_of_job(reads: Queries, arguments: argparse.Namespace) -> HoldView:
+    job = job_to_change(reads, arguments.name, arguments).row
+    if (hold := reads.holds.hold_of_job(job.id)) is None:
+        raise ItemNotFound(job.name, f"{job.name} is not held; headway hold lists what is")
+    return hold
 
 
 def _hold_duration(text: str) -> timedelta:

@@ -166,10 +166,12 @@ class ActionDetailView(ActionStatus):
     @property
     def outcome(self) -> str:
         """The outcome, proof first; else the pending condition."""
-        if self.proof is not None and self.state in ("sent", "verified", "failed"):
-            text = "" if self.text.startswith(self.proof.state) else self.text
-            return f"{self.proof.text}: {text}" if text else self.proof.text
-        return self.text
+        if self.proof is None or self.state not in ("sent", "verified", "failed"):
+            return self.text
+        if self.state == "verified":
+            return self.proof.text
+        detail = self.text if self.proof.ended is None else self.proof.message
+        return f"{self.proof.text}: {detail}" if detail else self.proof.text
 
     @property
     def search_text(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 
-from connectors.sdk.states import RunEvidence, RunState, Verb
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
 from console.domain.alert import NOTHING_NOTIFIED, TECHNICAL, AlertKind, NotifiedIncident, SuppressionFacts
 from console.domain.finding import FindingChange
 from console.domain.forecast import JobForecast
@@ -34,6 +34,10 @@ class ExpectedRun:
     evidence: RunEvidence
     why: Text
     """ "line gone since 02:10", "paused since 02:10", "no start in the log by 03:15"."""
+    period_kind: PeriodKind = PeriodKind.INSTANT
+    """A name where its schedule starts partitions, whether or not it is known which."""
+    period_name: str = ""
+    """The partition that this start is of, as far as earlier starts of its schedule show it."""
 
 
 @dataclass(frozen=True, slots=True)

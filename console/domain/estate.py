@@ -59,6 +59,9 @@ class TargetFacts:
     """The evidence that was not read there; empty if unknown."""
     behind: timedelta = timedelta(0)
     """How far its clock is behind ours: its scheduler starts jobs that much later."""
+    ahead: timedelta = timedelta(0)
+    """At most so far is its clock ahead of ours; negative if it is certainly behind. Starts until then may be due for
+    its scheduler."""
     pause: SystemPause | None = None
     """The last pause of its polls by a person, lasting or ended."""
     error_fix: str = ""

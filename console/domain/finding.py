@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from console.domain.text import Text
 
+TOO_LONG_FACTOR, TOO_LONG_FLOOR = 1.5, 120.0
+"""A run takes too long from this factor on its usual duration on, and at least from so many seconds more than that."""
+
 
 class DetectionRule(StrEnum):
     NOT_STARTED = "not_started"

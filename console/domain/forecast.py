@@ -70,6 +70,12 @@ class JobForecast:
     """Basis of its usual duration."""
 
 
+MIN_RISK = 0.05
+"""P(late) from which a job that has not failed has an act-by to display."""
+MIN_SHARE = 0.1
+"""Probability of deciding the service's finish from which it is displayed."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobForecastView:
     """One job within one service day, from the same simulation as the service's own figures."""
@@ -93,6 +99,16 @@ class JobForecastView:
     basis: EstimateBasis
     has_failed: bool = False
     """True if its last run has: it is not in time until it is restarted."""
+
+    @property
+    def limits(self) -> tuple[datetime | None, datetime | None]:
+        """Its act-by and green-by; without both while it neither has failed nor may well make the service late."""
+        return (self.act_by, self.green_by) if self.has_failed or self.p_late >= MIN_RISK else (None, None)
+
+    @property
+    def may_decide(self) -> bool:
+        """True if it may well decide the service's finish."""
+        return self.decides >= MIN_SHARE
 
 
 @dataclass(frozen=True, slots=True)

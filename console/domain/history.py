@@ -40,7 +40,7 @@ class RunHistory:
     takes: array[float] = field(default_factory=_floats)
     """Seconds of the successful attempt."""
     delays: array[float] = field(default_factory=_floats)
-    """Seconds from the period's instant to the first start."""
+    """Seconds from the period's instant to the first start; unknown if an action started it."""
     waits: array[float] = field(default_factory=_floats)
     """Seconds from queued to start, of the successful attempt."""
     attempts: array[int] = field(default_factory=_integers)

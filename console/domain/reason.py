@@ -316,6 +316,8 @@ class RepairNeeded(Reason):
     act_by: datetime | None = None
     green_by: datetime | None = None
     before: datetime | None = None
+    restore: str = ""
+    """The target to restore first; empty if it works."""
 
     @property
     def text(self) -> Text:
@@ -325,12 +327,14 @@ class RepairNeeded(Reason):
 
     @property
     def _step(self) -> str:
+        first = f"restore {self.restore}, then " if self.restore else ""
         if self.then:
             rest = f" and {len(self.then) - 1} more" if len(self.then) > 1 else ""
-            return f"{self.verb} {self.cause}, then {self.then[0]}{rest}"
+            return f"{first}{self.verb} {self.cause}, then {self.then[0]}{rest}"
         if not self.verb:
             return f"{self.cause}: a person must act"
-        return f"{self.cause}: {self.verb}{'' if self.job == self.cause else f' {self.job}'}"
+        cause = "" if self.cause == self.restore else f"{self.cause}: "
+        return f"{cause}{first}{self.verb}{'' if self.job == self.cause else f' {self.job}'}"
 
 
 @dataclass(frozen=True, slots=True)

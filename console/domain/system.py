@@ -37,6 +37,11 @@ def poll_interval_seconds(every_s: float, failures: int, error_kind: str) -> flo
     return min(every_s * 2.0 ** min(failures, 4), max(cap, every_s))
 
 
+RESTORED_FIRST = frozenset({"unreachable", STOPPED})
+"""The kinds of problems of a target that are solved before its jobs are restarted: a rerun cannot be sent, or no start
+by the clock follows it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TargetView:
     """One polled target."""

@@ -21,10 +21,19 @@ from connectors.sdk.transport.http_server import ServerReply
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import EPOCH, micros
 from console.engine.connector_pool import ConnectorTarget
-from console.engine.endpoints import Endpoint, ItemBatch, ItemFault, LeftOut, check_time, json_body, validated
+from console.engine.endpoints import (
+    Endpoint,
+    ItemBatch,
+    ItemFault,
+    LeftOut,
+    check_time,
+    json_body,
+    partly_validated,
+    validated,
+)
 from console.store.db.database import Database
 from console.store.events import record_external_alerts
-from console.text.redact import sanitize
+from console.text.redact import Mask, sanitize
 from console.timing.clock import Clock
 
 HOST_LABELS = ("instance", "host", "hostname", "node", "nodename", "server")
@@ -38,7 +47,7 @@ FIX = "send a webhook of Alertmanager (version 4) or Grafana"
 
 class _Alert(BaseModel):
     status: Literal["firing", "resolved"]
-    labels: dict[str, str]
+    labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     started: AwareDatetime = Field(alias="startsAt")
     ended: AwareDatetime | None = Field(default=None, alias="endsAt")
@@ -49,22 +58,46 @@ class _Webhook(BaseModel):
     alerts: list[Any]
 
 
-def _rows(body: bytes) -> list[tuple[str, Any]]:
-    """Raises ItemFault."""
+def _rows(body: bytes, mask: Mask) -> list[tuple[str, Any]]:
+    """The alerts, each with its position and name: "alerts.2 (DiskFull).". Raises ItemFault."""
     rows = validated(_Webhook, json_body(body, FIX), FIX).alerts
-    return [(f"alerts.{number}.", row) for number, row in enumerate(rows)]
+    names = (sanitize(_name_of(row), mask, NAME_LIMIT, on_one_line=True) for row in rows)
+    return [
+        (f"alerts.{number}{f' ({name})' if name else ''}.", row)
+        for number, (row, name) in enumerate(zip(rows, names, strict=True))
+    ]
 
 
-def _parse_alert(row: Any, position: str, now: datetime) -> _Alert:
-    """`position`: that of its fields in the body, "alerts.2.". Raises ItemFault."""
-    alert = validated(_Alert, row, FIX, position)
+def _name_of(row: Any) -> str:
+    """Empty if it cannot be read."""
+    labels = row.get("labels") if isinstance(row, Mapping) else None
+    name = labels.get("alertname") if isinstance(labels, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _parse_body(body: bytes, now: datetime, mask: Mask) -> ItemBatch[_Alert]:
+    left_out: list[str] = []
+    batch = ItemBatch.of(partial(_rows, body, mask), partial(_parse_alert, now=now, left_out=left_out))
+    batch.faults += left_out
+    return batch
+
+
+def _parse_alert(row: Any, position: str, now: datetime, left_out: list[str]) -> _Alert:
+    """The alert without the fields that cannot be read, whose faults are added to `left_out`. A resolved one without
+    its end ended when it was received. `position`: that of its fields, as of `_rows`. Raises ItemFault."""
+    alert, faults = partly_validated(_Alert, row, FIX, position)
+    left_out += faults
     check_time(f"{position}startsAt", alert.started, now)
     if alert.started < EPOCH:
         raise ItemFault(f"{position}startsAt: before 1970. Fix: {FIX}")
     if alert.status == "resolved":
-        if alert.ended is None or alert.ended < alert.started:
-            raise ItemFault(f"{position}endsAt: a resolved alert ends after it starts. Fix: {FIX}")
-        check_time(f"{position}endsAt", alert.ended, now)
+        try:
+            if alert.ended is None or alert.ended < alert.started:
+                raise ItemFault(f"{position}endsAt: a resolved alert ends after it starts. Fix: {FIX}")
+            check_time(f"{position}endsAt", alert.ended, now)
+        except ItemFault as fault:
+            left_out.append(str(fault))
+            alert.ended = max(now, alert.started)
     return alert
 
 
@@ -85,7 +118,7 @@ class AlertReceiver:
     def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
         """Raises LeaseLost, StoreError."""
         now = self._clock.now()
-        batches = [ItemBatch.of(partial(_rows, body), partial(_parse_alert, now=now)) for body in bodies]
+        batches = [_parse_body(body, now, self._mask) for body in bodies]
         by_batch = [[self._of_targets(alert) for alert in batch.items] for batch in batches]
         if to_store := [alert for by_alert in by_batch for alerts in by_alert for alert in alerts]:
             with self._store.write(fence) as session:

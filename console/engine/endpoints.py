@@ -40,6 +40,7 @@ from console.config.sections import EndpointSettings
 from console.engine.notify.acknowledge_link import MIN_KEY
 from console.engine.worker import Pulse
 from console.store.errors import LeaseLost, StoreError
+from console.text.lists import listed
 from console.text.redact import sanitize
 from console.timing.clock import Clock
 
@@ -57,7 +58,9 @@ NEW_VALUE = "Fix: openssl rand -hex 16"
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
 MAX_NAMED = 20
-"""Items named in one reply."""
+"""Items named in one reply, or kept for status."""
+MAX_SHOWN = 3
+"""Items named in status."""
 LEFT_OUT_SHOWN = timedelta(days=1)
 MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of a sender may be ahead of ours."""
@@ -202,10 +205,39 @@ def validated(kind: type[Item], value: Any, fix: str, position: str = "") -> Ite
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = (position + ".".join(map(str, first["loc"]))).rstrip(".") or "body"
-        reason = "Input should be an object" if first["type"] == "model_type" else first["msg"]
-        raise ItemFault(f"{place}: {reason}. Fix: {fix}") from None
+        raise ItemFault(_faults(error, fix, position)[0][1]) from None
+
+
+def partly_validated(kind: type[Item], value: Any, fix: str, position: str = "") -> tuple[Item, list[str]]:
+    """The item without the fields that cannot be read and are not required, and the fault of each. Raises ItemFault."""
+    try:
+        return kind.model_validate(value), []
+    except ValidationError as error:
+        faults = _faults(error, fix, position)
+    optional = {field.alias or name for name, field in kind.model_fields.items() if not field.is_required()}
+    for path, fault in faults:
+        if not path or path[0] not in optional:
+            raise ItemFault(fault)
+        value = _without(value, path)
+    return validated(kind, value, fix, position), [fault for _, fault in faults]
+
+
+def _without(value: Mapping[Any, Any], path: Sequence[int | str]) -> Mapping[Any, Any]:
+    """Without the innermost field of the path, or the field on the way to it that is not an object."""
+    first, *rest = path
+    rest_of_value = {name: item for name, item in value.items() if name != first}
+    inner = value.get(first)
+    return rest_of_value | {first: _without(inner, rest)} if rest and isinstance(inner, Mapping) else rest_of_value
+
+
+def _faults(error: ValidationError, fix: str, position: str) -> list[tuple[tuple[int | str, ...], str]]:
+    """The path and the fault of each field that cannot be read."""
+    faults = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        place = (position + ".".join(map(str, problem["loc"]))).rstrip(".") or "body"
+        reason = "Input should be an object" if problem["type"] == "model_type" else problem["msg"]
+        faults.append((problem["loc"], f"{place}: {reason}. Fix: {fix}"))
+    return faults
 
 
 def check_time(place: str, at: datetime, now: datetime) -> None:
@@ -253,21 +285,20 @@ class LeftOut:
 
     def __init__(self, path: str, clock: Clock) -> None:
         self._path, self._clock = path, clock
-        self._last: tuple[datetime, str] | None = None
+        self._faults = dict[str, datetime]()
+        """The last time of each, the latest last; at most MAX_NAMED."""
 
     def note(self, batches: Iterable[ItemBatch[Any]]) -> None:
-        for batch in batches:
-            for fault in batch.faults[:MAX_NAMED]:
-                log.warning("an item of a request was left out", path=self._path, error=fault)
-            if batch.faults:
-                count = f", the first of {len(batch.faults)}" if len(batch.faults) > 1 else ""
-                self._last = self._clock.now(), f"{batch.faults[0]}{count}"
+        now = self._clock.now()
+        for fault in (fault for batch in batches for fault in batch.faults[:MAX_NAMED]):
+            log.warning("an item of a request was left out", path=self._path, error=fault)
+            earlier = {known: at for known, at in self._faults.items() if known != fault}
+            self._faults = dict([*earlier.items(), (fault, now)][-MAX_NAMED:])
 
     def problem(self) -> str:
-        if self._last is None or self._clock.now() - self._last[0] > LEFT_OUT_SHOWN:
-            return ""
-        at, text = self._last
-        return f"{self._path} left out at {at:%Y-%m-%d %H:%M:%S}Z: {text}"
+        since = self._clock.now() - LEFT_OUT_SHOWN
+        named = [f"at {at:%Y-%m-%d %H:%M:%S}Z: {fault}" for fault, at in self._faults.items() if at >= since]
+        return f"{self._path} left out {listed(named[::-1], MAX_SHOWN, '; ')}" if named else ""
 
 
 def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[dict[str, str], dict[str, str]]:

@@ -443,7 +443,8 @@ def _of_many(
     decided = next((run for run in reversed(runs) if run.state.is_red or index.is_green(run)), None)
     if decided is not None and index.is_red_now(decided) and not (delivers and _was_good(index, decided)):
         repeated = _good_or_it(index, decided)
-        if ahead or not (_is_running(last) or _is_running(repeated[0])):
+        starts_again = ahead or (last is not None and not has_started(last))
+        if starts_again or not (_is_running(last) or _is_running(repeated[0])):
             return decided, None if has_started(decided) else run_time(decided)
     if ahead:
         return None, ahead[-1]

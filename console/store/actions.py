@@ -257,7 +257,7 @@ def run_ref(store: Database, run_id: int, attempt_id: int | None = None, job_id:
     job must not reach another's run."""
     sql = (
         "SELECT r.job_id, j.source_id, r.period_key, COALESCE(a.attempt_key, '') AS attempt_key,"
-        " COALESCE(a.native_ref, '') AS native_ref, a.started_us, s.name, j.target_id, r.state"
+        " COALESCE(a.native_ref, '') AS native_ref, a.started_us, r.period_name, s.name, j.target_id, r.state"
         " FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id LEFT JOIN attempt a"
         " ON a.id = COALESCE(CAST(? AS BIGINT), r.attempt_id) AND a.run_id = r.id WHERE r.id = ?"
     )
@@ -266,7 +266,7 @@ def run_ref(store: Database, run_id: int, attempt_id: int | None = None, job_id:
         return None
     ref = RunRef(
         decode_name(row.source_id), decode_name(row.period_key), decode_name(row.attempt_key),
-        decode_name(row.native_ref), optional_instant(row.started_us),
+        decode_name(row.native_ref), optional_instant(row.started_us), decode_name(row.period_name),
     )  # fmt: skip
     return NativeRef(ref, row.name, row.target_id, row.state)
 

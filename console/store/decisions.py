@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.sdk.states import PeriodKind
 from console.domain.decision import Decisions, ExpectedRun
 from console.domain.ids import micros
 from console.domain.text import parts_json
@@ -31,7 +30,8 @@ from console.text.cleaning import clean_line
 
 MAX_TEXT = 500
 _EXPECTED = (
-    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.business_date"
+    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.business_date,"
+    " r.period_name, r.period_kind"
     " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 )
 
@@ -102,13 +102,16 @@ def _write_expected(
     begun: list[Values] = []
     for key, row in stored.items():
         run = by_key[key]
-        values = (run.state.value, run.evidence.value, parts_json(run.why), True, run.business_date.isoformat())
+        day, name = run.business_date.isoformat(), encode_name(run.period_name)
+        values = (run.state.value, run.evidence.value, parts_json(run.why), True, day, name, run.period_kind.value)
+        stored_values = (row.state, row.evidence, row.reason, row.expected, row.business_date, row.period_name)
         if row.attempts > 0:
             begun += [] if row.expected else [(row.id, True, seq())]
-        elif (row.state, row.evidence, row.reason, row.expected, row.business_date) != values:
+        elif (*stored_values, row.period_kind) != values:
             changed.append((row.id, *values, seq()))
             jobs.add(row.job_id)
-    session.update("run", ("id", "state", "evidence", "reason", "expected", "business_date", "changed_seq"), changed)
+    columns = ("id", "state", "evidence", "reason", "expected", "business_date", "period_name", "period_kind")
+    session.update("run", (*columns, "changed_seq"), changed)
     session.update("run", ("id", "expected", "changed_seq"), begun)
     return jobs
 
@@ -120,8 +123,8 @@ def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: i
         job_id=key[0],
         period_key=key[1],
         period_us=period_us,
-        period_kind=PeriodKind.INSTANT.value,
-        period_name="",
+        period_kind=run.period_kind.value,
+        period_name=encode_name(run.period_name),
         sort_us=period_us,
         business_date=run.business_date.isoformat(),
         state=run.state.value,

@@ -148,10 +148,13 @@ def damage_text(error: BaseException | None) -> str:
     )
 
 
+STORE_GONE = "the store's file is gone"
+
+
 def replaced_text(place: object, why: str | None) -> str:
     """The message for a store whose file was moved away while it is open."""
     fix = 'move it back, or restore a copy with "headway store restore COPY"'
-    return f"the store's file is gone: {place} ({why}). Fix: {fix}"
+    return f"{STORE_GONE}: {place} ({why}). Fix: {fix}"
 
 
 def folder_text(path: object) -> str:

@@ -12,8 +12,7 @@ def covers_period(later: str, run: str) -> str:
     """The condition on two rows of `run` of the same job, by their names in the statement."""
     return (
         f"({later}.period_kind = '{PeriodKind.ALL}' OR ({run}.period_name <> '' AND {later}.period_name ="
-        f" {run}.period_name) OR ({run}.period_kind NOT IN {NO_LATER_PERIOD} AND NOT ({run}.period_kind ="
-        f" '{PeriodKind.INSTANT}' AND {later}.period_kind = '{PeriodKind.NAME}') AND"
-        f" ('{PeriodKind.DATE}' NOT IN ({run}.period_kind, {later}.period_kind)"
+        f" {run}.period_name) OR ({run}.period_kind NOT IN {NO_LATER_PERIOD} AND {later}.period_kind <>"
+        f" '{PeriodKind.NAME}' AND ('{PeriodKind.DATE}' NOT IN ({run}.period_kind, {later}.period_kind)"
         f" OR {later}.business_date >= {run}.business_date)))"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,6 +27,8 @@ _OF_ITS_PERIOD = 4
 _RARE = timedelta(hours=1)
 """A start between two instants that lie closer together is late, rather than early, while the one before is free."""
 
+_DATE_IN_NAME = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}([-T]\d{2}:\d{2})?(?!\d)")
+"""As Dagster names its daily, weekly and hourly partitions, and other sources the instant of the data."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -35,6 +38,30 @@ def business_date_of(period_at: datetime, interval_start: datetime | None, zone:
     if interval_start is not None:
         return interval_start.astimezone(zone_of(zone)).date()
     return date_in_window(period_at, zone_of(zone), cutoff)
+
+
+def period_name_at(due: datetime, known_due: datetime, known_name: str, zone: str) -> str:
+    """The name of the period that a schedule starts at `due`, where its start at `known_due` has `known_name`: the date
+    and the hour in it are as far from the start by the clock of the zone. A name without digits is that of each start;
+    from any other name none follows, and the result is empty."""
+    local_due, known_local = (at.astimezone(zone_of(zone)).replace(tzinfo=None) for at in (due, known_due))
+    dates = list(_DATE_IN_NAME.finditer(known_name))
+    if len(dates) != 1:
+        return "" if dates or any(map(str.isdigit, known_name)) else known_name
+    [known] = dates
+    days = timedelta(days=(local_due.date() - known_local.date()).days)
+    form, later = (f"%Y-%m-%d{known[1][0]}%H:%M", local_due - known_local) if known[1] else ("%Y-%m-%d", days)
+    try:
+        named = datetime.strptime(known[0], form) + later  # noqa: DTZ007  (a name, by the clock of its zone)
+    except (ValueError, OverflowError):
+        return ""
+    return known_name[: known.start()] + named.strftime(form) + known_name[known.end() :]
+
+
+def start_window(schedule: Schedule, instant: datetime) -> timedelta:
+    """How much later than that instant a start may still fulfil it: until the next one, at most LATEST_START."""
+    following = next_instant(replace(schedule, next_at=None), instant)
+    return LATEST_START if following is None else min(LATEST_START, following - instant)
 
 
 def assign_periods(
@@ -148,7 +175,7 @@ def _fulfilled_by(
         instant = last_instant(schedule, instant - TICK)
     before = instant
     if before is not None:
-        latest = min(LATEST_START, _period_after(schedule, before))
+        latest = start_window(schedule, before)
         unobserved = max(_RARE, latest / 2, schedule.window)
         if started - before > (latest if instant_key(before) in waiting else unobserved):
             before = None
@@ -172,11 +199,6 @@ def _ahead(schedule: Schedule, started: datetime, before: datetime | None) -> da
         return None
     most = EARLIEST_START if before is None else min(EARLIEST_START, (ahead - before) / _OF_ITS_PERIOD)
     return ahead if ahead - started <= most else None
-
-
-def _period_after(schedule: Schedule, instant: datetime) -> timedelta:
-    following = next_instant(replace(schedule, next_at=None), instant)
-    return LATEST_START if following is None else following - instant
 
 
 def _with_period(record: RunRecord, periods: Mapping[tuple[str, str], str]) -> RunRecord:

@@ -2,7 +2,9 @@
 
 Each class reads what its own scheduler reads and refuses only what that one refuses or what is named here; where the
 scheduler's own parser runs, tests/lab/test_dialects_real.py compares both. Steps are naive local times; `readings`
-makes them instants.
+makes them instants. `overlap` is what the scheduler does with a start that is due while the run before is open, by its
+documentation or its source: systemd.timer(5) leaves an active unit running, pgAgent takes a job without an agent only,
+pg_cron queues the start, `concurrencyPolicy: Forbid` skips it.
 
 DebianCron    Vixie's rule (cron.c of Debian 12; tests/lab/test_dst_real.py lives both nights): a job of fixed minute
               and hour that falls into the gap runs right after the jump (once for each of its minutes that were
@@ -27,15 +29,16 @@ Prefect       croniter too. A time in the gap counts by the offset after it, so 
 Dagster       croniter too. A time in the gap is moved to its end; of one that comes twice the second counts, of hourly
               ones both (tested with Dagster 1.13.27).
 Kubernetes    The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
-              robfig/cron 3.0.1, which Kubernetes reads it with).
+              robfig/cron 3.0.1, which Kubernetes reads it with). "kubernetes-forbid" is that of a CronJob whose
+              `concurrencyPolicy` is Forbid.
 GitHub        A time in the gap runs right after it, of one that comes twice the first counts (an assumption; not lived
               here).
 Snowflake     `L` is the last day of the month, `5L` its last Friday. Every job skips a gap and runs twice in an
               overlap; day of month and day of week are an OR unless one of them begins with `*` (by its documentation).
 DbtCloud      Always UTC; `L` is the last day of the month (by its documentation).
-Databricks    Quartz (CronExpression of 2.3, by its documentation): seconds first, weekdays from 1 for Sunday, ranges
-              that run on past their end, `L`, `LW`, `6L`, `6#3`. The change of clocks is as for GitHub. Years, `15W`
-              and `L-3` are not expanded here.
+Databricks    Quartz (its CronExpression): seconds first, weekdays from 1 for Sunday, ranges that run on past their
+              end, `L`, `L-3`, `LW`, `15W`, `6L`, `6#3`, years. The items of a list are read one by one, also where
+              Quartz refuses a list of these. The change of clocks is as for GitHub.
 Systemd       `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's.
               A time in the gap is left out, of one that comes twice the first counts. A timer that counts from boot
               or from its last run has no clock but a cadence.
@@ -50,10 +53,12 @@ PgAgent       The arrays of its schedules, written as `OnCalendar=` by its conne
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import Enum, auto
 from heapq import merge
 from itertools import groupby
 from typing import ClassVar, Self
@@ -61,13 +66,31 @@ from typing import ClassVar, Self
 from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
 
-from connectors.sdk.cron_syntax import DAYS, MONTHS, NICKNAMES, croniter_hours, croniter_steps, single_steps
+from connectors.sdk.cron_syntax import (
+    DAYS,
+    MONTHS,
+    NICKNAMES,
+    croniter_hours,
+    croniter_steps,
+    nearest_weekday,
+    single_steps,
+)
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
 from console.timing.zones import after_gap, instant_at, local_readings, zone_of
 
 _HOURS = timedelta(hours=3)
 """More than a clock change moves."""
+_SECOND = timedelta(seconds=1)
 _BEGIN = datetime(2026, 1, 1)  # noqa: DTZ001  naive on purpose: the zone is ours
+
+
+class Overlap(Enum):
+    """The treatment of a start that is due while a run of the same job is open."""
+
+    ALLOWED = auto()
+    QUEUED = auto()
+    """It starts the job once that run has ended."""
+    DROPPED = auto()
 
 
 class NoSuchDay(ValueError):
@@ -81,6 +104,7 @@ class NoSuchDay(ValueError):
 class DialectClock:
     """A schedule that can be stepped, by the rules of one dialect."""
 
+    overlap: ClassVar[Overlap] = Overlap.ALLOWED
     zone: tzinfo
     fields: str = ""
     """The expression in five fields for people; empty where there are none."""
@@ -170,6 +194,10 @@ class Kubernetes(EveryReading, CronsimClock):
     pass
 
 
+class KubernetesForbid(Kubernetes):
+    overlap = Overlap.DROPPED
+
+
 class GitHub(CronsimClock):
     pass
 
@@ -183,6 +211,7 @@ class DbtCloud(CronsimClock):
 
 
 class PgCron(EveryReading, CronsimClock):
+    overlap = Overlap.QUEUED
     _SECONDS = re.compile(r"\s*\+?(\d{1,9})\s*seconds?\s*", re.ASCII | re.IGNORECASE)
     _NUMBER = r"(?:[0-9]+|[a-z]{3})(?![0-9a-z])"
     _ITEM = rf"(?:(?:\*|{_NUMBER}-{_NUMBER})(?:/[0-9]+(?![0-9a-z])|(?!/))|{_NUMBER}(?![-/]))"
@@ -254,43 +283,111 @@ class Prefect(CroniterClock):
         return shown[:1] if shown else (local.replace(tzinfo=self.zone, fold=1).astimezone(UTC),)
 
 
+@dataclass(frozen=True)
+class _MonthDay:
+    """A day of every month that has it."""
+
+    number: int
+    """From 1; the last day is 0, the one before it -1."""
+    on_weekday: bool
+    """True for the weekday of the month that is nearest."""
+
+    def is_day(self, day: date) -> bool:
+        last = monthrange(day.year, day.month)[1]
+        number = self.number if self.number > 0 else last + self.number
+        if not 1 <= number <= last:
+            return False
+        named = day.replace(day=number)
+        return day == (nearest_weekday(named) if self.on_weekday else named)
+
+
+class _QuartzSteps(CronSim):
+    """cronsim with days of the month that it does not read; those of its own expression count where there are none."""
+
+    def __init__(self, fields: str, days: frozenset[_MonthDay], local: datetime, forward: bool = True) -> None:
+        super().__init__(fields, local, reverse=not forward)
+        self._month_days = days
+
+    def match_dom(self, d: date) -> bool:
+        return any(item.is_day(d) for item in self._month_days) if self._month_days else super().match_dom(d)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Quartz(DialectClock):
     with_seconds: str
     """Six fields for cronsim."""
+    days: frozenset[_MonthDay]
+    """Empty where cronsim reads the days."""
+    years: tuple[int, ...]
+    """In order; empty for every year."""
 
-    _RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (1, 7))
+    _RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199))
+    _BEYOND_CRONSIM = re.compile("L-|[0-9]W", re.ASCII)
+    _MONTH_DAY = re.compile(r"(?:L(?:-([0-9]{1,2}))?|([0-9]{1,2}))(W?)", re.ASCII)
     _PART = re.compile(r"(\*|[0-9A-Z]*)(?:-([0-9A-Z]+))?(?:/([0-9]+))?", re.ASCII)
 
     @classmethod
     def read(cls, text: str, zone: str) -> Self:
         place = zone_of(zone)
         parts = text.upper().split()
-        if len(parts) == 7 and parts[6] == "*":
-            parts.pop()
-        if len(parts) != 6:
-            raise ValueError("it is not a Quartz expression of six fields; years are not expanded")
+        if len(parts) not in (6, 7):
+            raise ValueError("it is not a Quartz expression of six or seven fields")
         if not {"*", "?"} & {parts[3], parts[5]}:
             raise ValueError("Quartz takes a day of the month or a day of the week, not both")
-        fields = checked(" ".join(cls._field(part, number) for number, part in enumerate(parts)))
+        years = {year for part in parts[6:] if part != "*" for item in part.split(",") for year in cls._part(item, 6)}
+        days = frozenset[_MonthDay]()
+        if cls._BEYOND_CRONSIM.search(parts[3]):
+            days = frozenset(day for item in parts[3].split(",") for day in cls._month_days(item))
+            parts[3] = "*"
+        fields = checked(" ".join(cls._field(part, number) for number, part in enumerate(parts[:6])))
+        if days and next(_QuartzSteps(fields, days, _BEGIN), None) is None:
+            raise NoSuchDay
         second, _, five = fields.partition(" ")
-        return cls(zone=place, with_seconds=fields, fields=five if second == "0" else "")
+        is_plain = second == "0" and not days and not years
+        return cls(zone=place, with_seconds=fields, days=days, years=tuple(sorted(years)), fields=five * is_plain)
 
     def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
-        return CronSim(self.with_seconds, local, reverse=not forward)
+        return self._in_years(local, forward) if self.years else self._from(local, forward)
+
+    def _in_years(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        for year in self.years if forward else reversed(self.years):
+            begin, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)  # noqa: DTZ001  naive on purpose: the zone is ours
+            if local < end if forward else local > begin:
+                start = max(local, begin - _SECOND) if forward else min(local, end)
+                for at in self._from(start, forward):
+                    if not begin <= at < end:
+                        break
+                    yield at
+
+    def _from(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        return _QuartzSteps(self.with_seconds, self.days, local, forward)
 
     @classmethod
     def _field(cls, part: str, number: int) -> str:
+        """The field for cronsim."""
         if part in ("*", "?"):
             return "*"
-        if number == 3 and part in ("L", "LW"):
-            return part
-        if number == 5 and part == "L":
-            return "6"
-        if number == 5 and (match := re.fullmatch(r"([A-Z0-9]+?)(L|#[1-5])", part)):
-            return f"{cls._number(match[1], number) - 1}{match[2]}"
-        taken = {value for item in part.split(",") for value in cls._part(item, number)}
-        return ",".join(str(value - (number == 5)) for value in sorted(taken))
+        items = {text for item in part.split(",") for text in cls._items(item, number)}
+        return ",".join(sorted(items, key=lambda text: text.zfill(2)))
+
+    @classmethod
+    def _items(cls, item: str, number: int) -> Iterator[str]:
+        if number == 3 and item in ("L", "LW"):
+            yield item
+        elif number == 5 and item == "L":
+            yield "6"
+        elif number == 5 and (match := re.fullmatch(r"([A-Z0-9]+?)(L|#[1-5])", item)):
+            yield f"{cls._number(match[1], number) - 1}{match[2]}"
+        else:
+            yield from (str(value - (number == 5)) for value in cls._part(item, number))
+
+    @classmethod
+    def _month_days(cls, item: str) -> Iterator[_MonthDay]:
+        if match := cls._MONTH_DAY.fullmatch(item):
+            number = cls._number(match[2], 3) if match[2] else -int(match[1] or 0)
+            yield _MonthDay(number, on_weekday=bool(match[3]))
+        else:
+            yield from (_MonthDay(value, on_weekday=False) for value in cls._part(item, 3))
 
     @classmethod
     def _part(cls, part: str, number: int) -> Iterator[int]:
@@ -324,6 +421,7 @@ class Quartz(DialectClock):
 class Systemd(DialectClock):
     """It is stepped in the zone of its expressions, in UTC where they have several."""
 
+    overlap = Overlap.DROPPED
     events: tuple[tuple[tzinfo, CalendarEvents], ...]
 
     @classmethod
@@ -351,6 +449,8 @@ class Systemd(DialectClock):
 
 
 class MySQLEvents(Systemd):
+    overlap = Overlap.ALLOWED
+
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return (instant_at(local, self.zone),)
 
@@ -369,6 +469,7 @@ DIALECTS: dict[str, type[DialectClock]] = {
     "prefect": Prefect,
     "dagster": Dagster,
     "kubernetes": Kubernetes,
+    "kubernetes-forbid": KubernetesForbid,
     "github": GitHub,
     "snowflake": Snowflake,
     "dbt_cloud": DbtCloud,

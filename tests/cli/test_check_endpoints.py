@@ -37,7 +37,7 @@ token = {{ env = "EXPORT_TOKEN" }}
         (200, "application/json", b'{"jobs": [', "failing", "is not whole JSON"),
         (200, "text/plain", b"{}", "failing", "content type 'text/plain', not JSON"),
         (401, "application/json", b'{"error": "expired token"}', "refused", "(401) is a refusal: expired token."),
-        (200, "text/html", b"<html>", "refused", "is a web page, not JSON"),
+        (200, "text/html", b"<html>", "refused", "web page"),
         (404, "application/json", b'{"errors": ["no such path"]}', "unsupported", "(404) is a refusal: no such path"),
     ],
 )

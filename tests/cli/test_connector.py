@@ -286,7 +286,7 @@ def test_a_trial_lists_what_each_request_sends_and_no_secret() -> None:
     lists["jobs"]["paging"] = "none"
     lists["runs"]["body"], lists["runs"]["query"] = lists["runs"]["query"], {"tenant": "{option.tenant}"}
     document = {
-        **lists, "kind": "posted", "base": "http", "title": "Posted", "ladder": "Proves a run's end.",
+        **lists, "kind": "posted", "base": "http", "title": "Posted", "ladder": "By its own words.",
         "grants": "# a token that reads",
         "sign_in": "query", "token_query": "key", "limit": 4, "states": EXAMPLE_SETTINGS["states"],
         "options": {"tenant": {"about": "Name of the tenant.", "default": "main"}},

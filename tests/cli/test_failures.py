@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import PeriodKind, RunState
 from console.domain.failure import FailureMemory
 from console.domain.ids import new_action_key
 from console.domain.settings import NOTHING_DECLARED, Declared
@@ -128,7 +129,8 @@ def test_an_incident_that_fails_otherwise_by_another_run_keeps_its_first_failure
     at(bench, now)
     bench.scheduler.logs["second"] = "connecting\nERROR orders-db: Connection refused\nexit 1\n"
     failed_at = now - timedelta(minutes=1)
-    bench.scheduler.attempt("extract", "second", RunState.FAILED, failed_at, exit_code=1, period_key="extract@second")
+    own: dict[str, Any] = {"period_key": "extract@second", "period_kind": PeriodKind.RUN}
+    bench.scheduler.attempt("extract", "second", RunState.FAILED, failed_at, exit_code=1, **own)
     bench.turn()
     second = memory(bench, 1)
     assert "Connection refused" in second.signature.error

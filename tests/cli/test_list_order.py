@@ -130,7 +130,7 @@ def test_a_list_of_no_rows_is_no_list(texts: list[str], bench: Bench, capsys: py
     with pytest.raises(SystemExit) as end:
         main(["--store", bench.url, *texts])
     assert Exit.USAGE == end.value.code
-    assert "'0' is not a whole number of at least 1" in capsys.readouterr().err
+    assert "argument --limit: '0'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("texts", [["version"], ["--version"]])

@@ -124,6 +124,7 @@ ACT = (
     "job start {} --dry-run",
     "run skip {} --dry-run",
     "hold add {} --dry-run",
+    "hold release {} --dry-run",
     "plan backfill {} --from 2026-01-01 --to 2026-01-02 --dry-run",
 )
 

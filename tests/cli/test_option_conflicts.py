@@ -228,4 +228,4 @@ def test_job_names_are_not_verified_before_the_first_inventory(
     printed = capsys.readouterr()
     shown = " ".join((printed.out + printed.err).split())
     assert "not verified" not in shown
-    assert 'config names "fake/extrakt", and no job has that name. Did you mean fake/extract' in shown
+    assert re.search('config names "fake/extrakt", .* Did you mean fake/extract', shown)

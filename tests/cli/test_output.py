@@ -88,8 +88,8 @@ def test_shortened_text_preserves_both_ends_or_its_start() -> None:
 
 
 def test_a_long_line_breaks_between_words_and_hangs_below_its_text() -> None:
-    line = "  why      it took what its upstream had not finished by then"
-    assert ["  why      it took what its upstream", "           had not finished by then"] == wrap(line, 37)
+    line = "  why      it took what the upstreams had not written by then"
+    assert ["  why      it took what the upstreams", "           had not written by then"] == wrap(line, 37)
 
 
 def test_a_word_longer_than_the_terminal_stays_whole() -> None:

@@ -406,7 +406,7 @@ def test_a_freeze_and_a_pause_of_polls_name_the_plan_in_progress(
     client = EngineClient(bench.url)
     question = client.ask(ProposeRecovery(1))
     bench.parts.answers.step(bench.fence)
-    client.start_plan(PlanDraft.read(client.wait(question, 10).data), new_action_key())
+    client.start_plan(PlanDraft.read(client.wait(question, HANGS_SECONDS).data), new_action_key())
     assert Exit.OK == main(["--store", bench.url, "system", "pause", "fake", "--why", "a new disk"])
     assert "plan 1 is running: it waits there until polling resumes" in capsys.readouterr().out
     main(["--store", bench.url, "freeze", "--why", "a new disk"])

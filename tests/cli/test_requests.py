@@ -116,7 +116,7 @@ def test_a_watching_command_prints_every_minute_what_it_waits_for(
     client = bench.requests()
     question = client.preview(rerun_of(1))
     bench.parts.answers.step(bench.fence)
-    client.act(rerun_of(1, client.wait(question, 5).data), "hw-0123456789ab")
+    client.act(rerun_of(1, client.wait(question, HANGS_SECONDS).data), "hw-0123456789ab")
     parsed = argparse.Namespace(store=bench.url, config=None, timeout=0.5, json=False)
     assert Exit.UNKNOWN == requests.watch_action(parsed, 1, "hw-0123456789ab")
     assert "waits for the engine; Ctrl-C stops watching only" in capsys.readouterr().err

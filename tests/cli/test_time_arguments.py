@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import time as clock
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from console.cli import clock_format, forecast, incidents, services
+from console.cli.arguments import instant_with_zone
 from console.cli.exits import CommandError
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
@@ -121,3 +124,11 @@ def test_a_time_of_another_clock_than_the_walls_is_refused() -> None:
         time_of_day("0800Z")
     assert in_the_console("03:58Z", EVENING) is None
     assert time(3, 58) == time_of_day("3:58")
+
+
+@each_row("text, zone", [("2026-12-01", "2026-12-01T00:00"), ("20261201T0230", "2026-12-01T02:30")])
+def test_a_time_without_a_zone_is_refused_with_one_that_is_accepted(text: str, zone: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"write {zone}Z or {zone}[+]01:00") as refused:
+        instant_with_zone(text)
+    for advised in re.findall(r"\S+(?:Z|:00)\b", str(refused.value).partition("write")[2]):
+        assert instant_with_zone(advised).tzinfo is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.sdk.secrets import LITERAL_REFUSED
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
 from console.domain.check import CheckCriteria, Comparator, Comparison, RowCountBand
@@ -91,7 +92,7 @@ def test_values_are_compared_as_written(tmp_path: Path) -> None:
         ),
         (
             '[checks.x]\nkind = "sql"\ndsn = "postgresql://u:p@h/d"\ntable = "t"\nrows = { min = 1 }',
-            'checks.x.dsn: a secret is written as a reference, never as its value: use { env = "NAME" },',
+            f"checks.x.dsn: {LITERAL_REFUSED}",
         ),
         (
             '[checks.x]\nkind = "file"\npath = "/data/{day}.csv"',

@@ -22,6 +22,7 @@ from connectors.heartbeat.options import HeartbeatJob
 from connectors.manual.options import StepOptions
 from connectors.sdk import registry
 from connectors.sdk.option_errors import checked_zone
+from connectors.sdk.secrets import LITERAL_REFUSED
 from connectors.sdk.states import Capability
 from console.config import alerts, calendars, checks, maintenance, rules, services
 from console.config import sections as settings
@@ -404,7 +405,7 @@ def test_a_part_of_another_shape_in_one_file_spares_the_other_files(tmp_path: Pa
 
 def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path) -> None:
     results = faults(tmp_path, '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n' + GOOD)
-    assert any("written as a reference, never as its value" in result for result in results)
+    assert any(LITERAL_REFUSED in result for result in results)
     assert "CANARY" not in "\n".join(results)
 
 

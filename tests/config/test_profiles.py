@@ -119,7 +119,7 @@ HOSTILE = [
      'rerun.path: "/api/{option.tenant}/runs/rerun" names no {id} and no {job}'),
     ('runs/{id}/log', "runs/log", "/log", "log.path: \"/api/{option.tenant}/runs/log\" names no {id}"),
     ('runs/{id}/log', "jobs/{job}/log", "/log", "Fix: send {id} in path, query, body or headers"),
-    ('runs/{id}"', 'runs/latest"', "one =", 'runs.one: "/api/{option.tenant}/runs/latest" is the same for every run'),
+    ('runs/{id}"', 'runs/latest"', "one =", 'runs.one: "/api/{option.tenant}/runs/latest" is '),
     ('[lacks]', '[verbs.cancel]\npath = "/api/jobs/{job}/cancel"\n[lacks]', "/cancel",
      "cancel\" names no {id}, so the call"),
     # its line where the table is named otherwise, its value, its fix
@@ -229,7 +229,7 @@ HOSTILE = [
     ('one = "/api/{option.tenant}/runs/{id}"', 'one = "/api/{token}/runs/{id}"', "one =", "{token} means nothing"),
     ('path = "/api/{option.tenant}/runs/{id}/rerun"', 'path = "/x/{token}"', "/x/{token}", "{token} means nothing"),
     # an action that could not be looked up, a capability without a reason
-    ('body = { request = "{key}" }', "", None, "the outcome of a lost reply could not be checked"),
+    ('body = { request = "{key}" }', "", None, "checked. Fix: send {key}"),
     ('cancel = "Nightly ends nothing on request."', "", None, "it has no cancel: add its call, or say why in [lacks]"),
     ('start = "Nightly starts', 'rerun = "Nightly starts', None, "lacks"),
 ]  # fmt: skip

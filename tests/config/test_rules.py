@@ -54,10 +54,7 @@ def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
         ("[rules.too_lang]", 'rules.too_lang: no rule "too_lang". Did you mean "too_long"?'),
         ("[rules.too_long]\nfaktor = 2", 'rules.too_long.faktor: unknown key. Did you mean "factor"?'),
         ("[rules.too_long]\nfactor = 0.5", "rules.too_long.factor: 0.5 is too small: "),
-        (
-            "[rules.too_long]\nthreshold = 90",
-            'rules.too_long.threshold: 90 is not a duration; write it in quotes: "15s"',
-        ),
+        ("[rules.too_long]\nthreshold = 90", "rules.too_long.threshold: 90 is "),
         ("[rules.too_long]\nruns = 1", "rules.too_long.runs: 1 is too small: "),
         ("[rules.too_short]\nfactor = 1.5", "rules.too_short.factor: 1.5 is too large: "),
         ("[rules.drift]\nthreshold = 3", "rules.drift.threshold: unknown key."),

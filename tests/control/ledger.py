@@ -137,6 +137,8 @@ class Ledger:
                     why=due.why,
                     business_date=due.business_date,
                     expected=True,
+                    period_kind=due.period_kind,
+                    own_period=due.period_name,
                 )
             )
         removed = set(decisions.withdrawn)

@@ -110,7 +110,7 @@ def is_rerun_by(night: Night, name: str, who: str) -> None:
     job = night.opening.job(name)
     run = _run(night, job, _last(night, job))
     if run is None:
-        raise Unreadable("it has no run yet")
+        raise Unreadable("it has no run")
     repair = RepairFacts(run.job_id, Verb.RERUN, who, now_of(night))
     night.ledger.estate = replace(night.ledger.estate, repairs={**night.ledger.estate.repairs, run.id: repair})
     is_rerun(night, name)
@@ -152,7 +152,7 @@ def log_ends(night: Night, name: str, text: str) -> None:
     job = night.opening.job(name)
     run = _run(night, job, _last(night, job))
     if run is None:
-        raise Unreadable("it has no run yet")
+        raise Unreadable("it has no run")
     night.ledger.log_read(run, text + "\n")
 
 

@@ -33,6 +33,8 @@ from console.demo.playback import (
     set_clock,
     set_up,
 )
+from console.engine.notify.outbox import REPEAT
+from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.failpoints import VARIABLE
 from console.store.db.database import Database
 from console.timing.clock import ClockSetting, real_now
@@ -122,7 +124,7 @@ def test_the_alert_leaves_once_whatever_kills_the_engine(
     assert died or not is_sent, f"{failpoint} was never reached"
     with engine(play, hook):
         wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert")
-    assert [False, True][: 2 if is_sent else 1] == ["May be a duplicate" in message for message in hook.messages]
+    assert [False, True][: 2 if is_sent else 1] == [REPEAT.rows[0] in message for message in hook.messages]
     assert [("sent", int(is_sent))] == deliveries(store)
     assert "ok" == _integrity(store)
     store.close()
@@ -167,9 +169,7 @@ def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path
         argv = [sys.executable, "-m", "console", "--config", str(play.config), "engine", "--with-parent"]
         argv += ["--log-file", str(second_log)]
         with subprocess.Popen(argv, env={**os.environ, SINK: hook.url}) as other:
-            wait_until(
-                lambda: second_log.exists() and "waiting for the lease" in second_log.read_text(), "who holds it"
-            )
+            wait_until(lambda: second_log.exists() and WAITS_FOR_LEASE in second_log.read_text(), "who holds it")
             assert f":{first.pid}~" in second_log.read_text()
             first.send_signal(signal.SIGKILL)
             wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over")

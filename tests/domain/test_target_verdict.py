@@ -29,8 +29,8 @@ def test_a_target_that_is_not_polled_says_since_when_why_and_how_to_fix_it() -> 
         db07, last_ok=at("03:12"), **refused
     )
     assert f"etl-hosts/db07: no successful poll yet: {end}" == verdict(db07, last_ok=None, **refused)
-    fixed = refused | {"error": "port 22: refused.", "error_fix": "check that sshd runs there."}
-    assert verdict(db07, last_ok=None, **fixed).endswith("refused. Fix: check that sshd runs there."), "one fix"
+    fixed = refused | {"error": "port 22: refused.", "error_fix": "open its port."}
+    assert verdict(db07, last_ok=None, **fixed).endswith("refused. Fix: open its port."), "one fix"
     stopped = verdict(db07, error="cron is not running", error_kind=STOPPED, failing_since=at("03:12"))
     assert "etl-hosts/db07 starts nothing: cron is not running" == stopped
 

@@ -24,6 +24,7 @@ from mcp.types import CallToolResult
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
+from console.cli.mcp import NOT_INSTALLED
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.plan import REQUESTED
 from console.engine import mcp_server, write_api
@@ -453,7 +454,7 @@ def test_what_is_missing_where_the_extra_was_not_installed_is_named(
     monkeypatch.setitem(sys.modules, "mcp", None)
     done = in_process("--store", bench.url, "mcp")
     assert Exit.USAGE == done.code
-    assert 'the MCP server is not installed. Fix: pip install "headway[mcp]"' in done.err
+    assert NOT_INSTALLED in done.err
 
 
 def test_a_missing_store_is_reported_before_a_client_connects(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ RECORDINGS = Path(__file__).parents[1] / "recordings" / "dagster"
 LOCATION = "lab"
 OPEN = ("QUEUED", "STARTED")
 FIELD = re.compile(
-    r"\b(stopRunningSchedule|startSchedule|resetSchedule|reportRunlessAssetEvents|assetsOrError|assetOrError|runQueueConfig|runsOrError|repositoriesOrError|workspaceOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
+    r"\b(stopRunningSchedule|startSchedule|resetSchedule|reportRunlessAssetEvents|assetsOrError|assetOrError|runQueueConfig|runsOrError|repositoriesOrError|workspaceOrError|pipelineOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
 )
 Row = dict[str, Any]
 ACTS = ("launch_pipeline_execution", "launch_pipeline_reexecution", "terminate_pipeline_execution")
@@ -56,6 +56,10 @@ class FakeDagster:
         """Its limits of runs, as the instance tells them; None: an instance that queues nothing."""
         self.schedules: dict[str, Row] = {}
         """By their names, as `schedule` makes them."""
+        self.configs: list[Any] = []
+        """Of the runs that were launched."""
+        self.partitions: dict[str, list[str]] = {}
+        """Of jobs that have some."""
         self.observed: dict[tuple[str, ...], list[str]] = {}
         """Of assets what was observed, oldest first."""
         self.refuse: set[str] = set()
@@ -133,17 +137,19 @@ class FakeDagster:
             return
         row["stats"]["stepsFailed"] = 1 if how in ("FAILURE", "partial") else 0
         if how == "FAILURE":
-            self.write(
-                row, "STEP_FAILURE", 'Execution of step "transform" failed.', {"message": "bad row 7", "stack": []}
-            )
+            cause = {"message": "ValueError: bad row 7\n", "stack": ["  File defs.py, line 33, in transform\n"]}
+            error: Row = {"message": 'DagsterExecutionStepExecutionError: Error while executing op "transform":\n'}
+            error |= {"stack": ["  File execute_plan.py, line 243\n"] * 20, "cause": cause}
+            self.write(row, "STEP_FAILURE", 'Execution of step "transform" failed.', error, "transform")
+            self.write(row, "RUN_FAILURE", "Steps failed: ['transform'].", error)
         self.end(row, "FAILURE" if how == "FAILURE" else "SUCCESS")
 
     def end(self, row: Row, status: str) -> None:
         self.now += timedelta(milliseconds=10)
         row |= {"status": status, "endTime": self.now.timestamp(), "updateTime": self.now.timestamp()}
 
-    def write(self, row: Row, kind: str, message: str, error: Row | None = None) -> None:
-        event = {"__typename": "MessageEvent", "eventType": kind, "message": message, "level": "INFO", "stepKey": None}
+    def write(self, row: Row, kind: str, message: str, error: Row | None = None, step: str | None = None) -> None:
+        event = {"__typename": "MessageEvent", "eventType": kind, "message": message, "level": "INFO", "stepKey": step}
         at = str(int(self.now.timestamp() * 1000))
         self.logs.setdefault(row["runId"], []).append({**event, "timestamp": at, "error": error})
 
@@ -236,8 +242,10 @@ class FakeDagster:
                 return 200, {"__typename": "ScheduleStateResult", "scheduleState": {"status": row["defaultStatus"]}}
             case "assetNodes":
                 return 200, []
+            case "pipelineOrError":
+                return 200, self._partition(variables["s"]["pipelineName"], variables["p"])
             case "runsOrError":
-                rows = [_with_steps(row) if "stepStats" in query else row for row in self._filtered(variables)]
+                rows = [self._with_steps(row) if "stepStats" in query else row for row in self._filtered(variables)]
                 return 200, {"__typename": "Runs", "results": rows}
             case "logsForRun":
                 return 200, self._log(variables)
@@ -246,6 +254,14 @@ class FakeDagster:
             case "launchRunReexecution":
                 return self._reexecute(variables["p"])
         return 200, self._terminate(variables["r"])
+
+    def _partition(self, job: str, name: str) -> Row:
+        """With config and tags also for a partition that it does not have, as measured."""
+        tags = [{"key": "dagster/partition", "value": name}, {"key": "dagster/partition_set", "value": f"{job}_set"}]
+        config = {"__typename": "PartitionRunConfig", "yaml": f"ops: {{load: {{config: {{of: {name}}}}}}}\n"}
+        partition = {"runConfigOrError": config, "tagsOrError": {"__typename": "PartitionTags", "results": tags}}
+        keys = {"partitionKeysOrError": {"partitionKeys": self.partitions.get(job, [])}}
+        return {"__typename": "Pipeline", **keys, **({"partition": partition} if name else {})}
 
     def _last_observed(self, key: tuple[str, ...]) -> Row:
         return {"assetObservations": [{"description": name} for name in self.observed.get(key, [])[-1:]]}
@@ -269,6 +285,12 @@ class FakeDagster:
             rows = [row for row in rows if row["runId"] in after]
         return rows[: variables.get("l") or 100]
 
+    def _with_steps(self, row: Row) -> Row:
+        red = row["stats"]["stepsFailed"]
+        events = [event if event["eventType"] == "STEP_FAILURE" else {} for event in self.logs.get(row["runId"], [])]
+        steps = [{"stepKey": "transform", "status": "FAILURE" if red else "SUCCESS"}]
+        return {**row, "stepStats": steps, "eventConnection": {"events": events}}
+
     def _log(self, variables: Row) -> Row:
         events = self.logs.get(variables["r"])
         if events is None:
@@ -282,6 +304,7 @@ class FakeDagster:
         job = params["selector"]["jobName"]
         if job not in self.jobs:
             return {"__typename": "PipelineNotFoundError", "message": f"Could not find Pipeline {job}"}
+        self.configs.append(params["runConfigData"])
         row = self.start(job, tags={tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]})
         return {"__typename": "LaunchRunSuccess", "run": {"runId": row["runId"], "status": "QUEUED"}}
 
@@ -298,8 +321,3 @@ class FakeDagster:
             return deepcopy(recorded("terminate_again")["terminateRun"])
         row |= {"status": "CANCELING", "updateTime": self.now.timestamp()}
         return {"__typename": "TerminateRunSuccess", "run": {"runId": run, "status": "STARTED"}}
-
-
-def _with_steps(row: Row) -> Row:
-    red = row["stats"]["stepsFailed"]
-    return {**row, "stepStats": [{"stepKey": "transform", "status": "FAILURE" if red else "SUCCESS"}]}

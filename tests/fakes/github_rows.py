@@ -104,7 +104,7 @@ def run(full_name: str, row: Row, attempt: Row, whole: bool = True) -> Row:
         "id": number,
         "name": row["title"],
         "node_id": f"WFR_{number}",
-        "head_branch": "main",
+        "head_branch": row.get("branch", "main"),
         "head_sha": commit["id"],
         "path": f".github/workflows/{row['file']}",
         "run_number": row["number"],

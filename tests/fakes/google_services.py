@@ -279,7 +279,8 @@ class FakeTransfers(FakeGoogle):
         if state == FAILED:
             facts["errorStatus"] = {"message": "Not found: Table acme:raw.orders"}
         name = f"{self.name(job)}/runs/{self.run_number()}"
-        row = described("bigquerydatatransfer.v1").row("TransferRun", name=name, state=state, **facts)
+        facts = {"name": name, "state": state, "schedule": "every day 03:10", **facts}
+        row = described("bigquerydatatransfer.v1").row("TransferRun", **facts)
         self.runs.append(row)
         return row
 
@@ -321,6 +322,7 @@ class FakeScheduler(FakeGoogle):
             timeZone="Europe/Berlin",
             state="ENABLED",
             scheduleTime=written(self.now + timedelta(hours=3)),
+            attemptDeadline="1800s",
             httpTarget={"uri": f"https://etl.example.com/{name}"},
         )
 

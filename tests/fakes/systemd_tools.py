@@ -20,6 +20,7 @@ IDS = {
     "start failed": "be02cf6855d2428ba40df7e9d022f03d", "exited": "98e322203f7a4ed290d09fe03c09fe15",
     "success": "7ad2d189f7e94e70a38c781354912448", "failure": "d9b373ed55a64feb8242e02dbe79a49c",
     "stopping": "de5b426a63be47a7b6ac3eaac82e2f6f", "skipped": "0e4284a0caca4bfc81c0bb6786972673",
+    "restarting": "5eb03494b6584870a536b337290809b3",
 }  # fmt: skip
 BOOT = "b" * 32
 
@@ -93,6 +94,17 @@ class World:
         item["ExecMainExitTimestamp"] = f"@{int(at)}"
         self.life("success", unit, at)
         self.save()
+
+    def waits_to_restart(self, unit: str) -> None:
+        """`Restart=on-failure`: for `RestartSec=` the service is neither failed nor started."""
+        self.units[unit].update(ActiveState="activating", SubState="auto-restart")
+        self.save()
+
+    def restart(self, unit: str, at: float, ends: str) -> str:
+        """The start at the end of that wait."""
+        self.life("restarting", unit, at, MESSAGE=f"{unit}: Scheduled restart job, restart counter is at 1.")
+        self.units[unit]["_ends"] = ends
+        return self.run(unit, at)
 
     def refuse(self, unit: str, at: float, result: str, text: str = "") -> None:
         """A start that does not begin: its lines bear the invocation of the run before."""

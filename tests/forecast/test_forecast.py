@@ -192,7 +192,7 @@ GREEN, RED, RUNNING = RunState.SUCCEEDED, RunState.FAILED, RunState.RUNNING
         ("06:20", [GREEN, GREEN, GREEN, RUNNING], ("", Timeliness.MET, "05:10")),
         ("06:40", [GREEN, GREEN, GREEN, RED], ("", Timeliness.MET, "05:10")),
         ("04:20", [GREEN, RED], ("05:00", Timeliness.AT_RISK, None)),
-        ("05:20", [GREEN, RED, RUNNING], ("05:40", Timeliness.ON_TIME, None)),
+        ("05:20", [GREEN, RED, RUNNING], ("05:40", Timeliness.AT_RISK, None)),
         ("05:20", [GREEN, RED, GREEN], ("", Timeliness.MET, "05:10")),
         ("05:20", [GREEN, GREEN, RED], ("06:00", Timeliness.AT_RISK, None)),
         ("05:55", [GREEN, GREEN, RED], ("06:35", Timeliness.WILL_MISS, None)),

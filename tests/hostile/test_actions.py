@@ -20,6 +20,7 @@ from tests.corpus import HOSTILE
 from tests.hostile.commands import headway
 from tests.hostile.test_commands import harmless, job_ids
 from tests.hostile.world import NAMES, TEXTS, WORST, World, running_world
+from tests.lab.process import HANGS_SECONDS
 
 LISTS = (
     ("audit", "--limit", "1000"), ("audit", "verify"), ("audit", "head"), ("hold",), ("hold", "--all"),
@@ -40,7 +41,7 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             )
         bench.parts.actions.step(bench.fence)
         plans = EngineClient(world.url)
-        answer = plans.wait(plans.ask(ProposeRecovery(2)), 10)
+        answer = plans.wait(plans.ask(ProposeRecovery(2)), HANGS_SECONDS)
         plans.start_plan(PlanDraft.read(answer.data), new_action_key(), WORST)
         for text in TEXTS[::8]:
             if "\0" not in text and text.strip():

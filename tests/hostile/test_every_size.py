@@ -25,7 +25,7 @@ from tests.hostile.world import World
 from tests.tui.driving import unseen
 
 SIZES = ((40, 10), (59, 14), (60, 15), (80, 24), (200, 50), (120, 40))
-STORE_ERROR = "the disk of the store is gone"
+STORE_ERROR = "the store's volume is gone"
 OF_EACH_KIND = ("JobsScreen", "IncidentScreen", "LineageScreen", "TonightScreen", "StartedScreen", "JumpChoices")
 """A table, a page, a graph, a chart, a plan and an overlay."""
 

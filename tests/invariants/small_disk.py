@@ -15,6 +15,8 @@ from pathlib import Path
 
 from connectors.sdk.secrets import SecretStore
 from console.cli.main import main
+from console.cli.reader import no_engine_text
+from console.domain.header import EngineView
 from console.engine.supervisor.log_setup import set_up_logs
 from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
@@ -87,7 +89,7 @@ def read_only(folder: Path) -> dict[str, object]:
         "text": "Read-only file system" if "Read-only file system" in message else message,
         "traceback": "Traceback" in message,
         "status": status,
-        "told": "no engine has run on this store. Fix: headway engine" in text or text,
+        "told": no_engine_text(EngineView("", None, None, alive=False)) in text or text,
     }
 
 

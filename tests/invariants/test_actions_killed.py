@@ -13,8 +13,10 @@ import pytest
 
 from connectors.sdk.secrets import SecretStore
 from console.domain.ids import new_action_key
+from console.engine.actions.verification import never_arrived
 from console.engine.api.client import EngineClient
 from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.failpoints import FAILPOINTS
 from console.store.db import lease
 from console.store.db.lease import HeldLease
@@ -131,7 +133,7 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
             # on a shared store the shard, and with it the action, comes before the lease
             wait_until(lambda: "working" in second.events(), "the second to have the lease")
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by")
+            wait_until(lambda: WAITS_FOR_LEASE in first.events(), "the first to stand by")
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
 
@@ -168,5 +170,5 @@ def test_a_person_reads_why_it_failed_and_that_requesting_again_sends_it(tmp_pat
         assert -signal.SIGKILL == armed.ended()
     with child(tmp_path):
         wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end")
-    assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, approved_rerun).text
+    assert never_arrived("").text == action(tmp_path, approved_rerun).text
     assert json.dumps(approved_rerun) not in (tmp_path / "alerts").read_text()

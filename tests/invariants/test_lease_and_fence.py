@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from console.engine.notify.outbox import REPEAT
+from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.store.db import lease
 from console.store.db.database import Database
 from console.store.db.lease import HeldLease, LeaseHolder
@@ -39,11 +41,11 @@ def test_f04_an_engine_stopped_longer_than_its_lease_sends_nothing_and_goes_to_s
             wait_until(lambda: notified_count(second.events()), "the alert of the second")
             before = notified_count(second.events())
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by")
+            wait_until(lambda: WAITS_FOR_LEASE in first.events(), "the first to stand by")
             World(tmp_path, "good").fail("audit", "b1")
             wait_until(lambda: notified_count(second.events()) > before, "the second to tell more")
             events = first.events()[until_then:]
-            holder = [line["holder"] for line in first.lines() if line["event"] == "waiting for the lease"]
+            holder = [line["holder"] for line in first.lines() if line["event"] == WAITS_FOR_LEASE]
     assert (0, 1) == (notified_count(events), sum(events.count(why) for why in WHY))
     assert [True] == [f":{second.pid}~" in name for name in holder]
     assert notified_count(second.events()) == len(sink.got)
@@ -60,9 +62,9 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
         with child(tmp_path, "second") as second:
             wait_until(lambda: bool(sink.got), "the alert of the second")
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by")
+            wait_until(lambda: WAITS_FOR_LEASE in first.events(), "the first to stand by")
     assert (1, 0, 1) == (len(sink.got), notified_count(first.events()), notified_count(second.events()))
-    assert "May be a duplicate" not in sink.got[0].body
+    assert REPEAT.rows[0] not in sink.got[0].body
 
 
 def stop_between_writes(engine: Child, store: Path) -> None:
@@ -163,14 +165,12 @@ def test_f05_of_many_processes_one_works_and_each_of_the_others_says_who(tmp_pat
         working = [process for process in engines if "working" in process.events()]
         assert 1 == len(working)
         others = [process for process in engines if process is not working[0]]
-        names = [
-            line["holder"] for process in others for line in process.lines() if line["event"] == "waiting for the lease"
-        ]
+        names = [line["holder"] for process in others for line in process.lines() if line["event"] == WAITS_FOR_LEASE]
         assert [True] * (count - 1) == [f":{working[0].pid}~" in name for name in names]
 
 
 def has_standby_event(events: list[str]) -> bool:
-    return "working" in events or "waiting for the lease" in events
+    return "working" in events or WAITS_FOR_LEASE in events
 
 
 def test_an_engine_whose_store_hung_too_long_recovers_by_itself(tmp_path: Path) -> None:

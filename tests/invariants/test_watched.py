@@ -13,7 +13,9 @@ from console.domain.ids import micros
 from console.engine import worker
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.notify.outbox import Outbox
+from console.engine.notify.self_monitoring import PARTS, PROBLEM_TITLES
 from console.engine.supervisor import supervisor
+from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.store.db.lease import LeaseHolder, acquire_lease
 from console.store.queries import open_queries
 from console.tui.frame import header_footer
@@ -72,7 +74,7 @@ def test_f09_a_crashed_worker_is_shown_by_status_and_works_again(
 @pytest.mark.parametrize(
     "part, text",
     [
-        (Evaluator, "degraded, engine workers keep failing"),
+        (Evaluator, PROBLEM_TITLES[PARTS]),
         (Outbox, "cannot send alerts, the outbox keeps failing"),
     ],
 )
@@ -154,7 +156,7 @@ def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:
     with running(tmp_path, World(tmp_path, "good")) as engine:
         at_work(engine)
         with child(tmp_path, "second") as second:
-            wait_until(lambda: "waiting for the lease" in second.events(), "the second to stand by")
+            wait_until(lambda: WAITS_FOR_LEASE in second.events(), "the second to stand by")
             [line] = second.lines()
         again = open_ready(str(tmp_path / "headway.db"))
         held = acquire_lease(again, "third", 10)

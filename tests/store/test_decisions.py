@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.records import JobRecord, instant_key
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from console.domain.alert import AlertKind, NotifiedDay, NotifiedIncident, SuppressionFacts
 from console.domain.decision import (
     AffectedServiceVerdict,
@@ -37,6 +37,7 @@ from console.domain.message import DIVIDER, Message, body_text, title_text
 from console.domain.reason import BadDelivery, GreenAgain, LateBecause
 from console.domain.service import Timeliness
 from console.domain.text import At, Title, parts_json
+from console.store.actions import run_ref
 from console.store.db import lease
 from console.store.decisions import AppliedDecisions, apply_decisions
 from console.store.errors import LeaseLost
@@ -100,6 +101,24 @@ TABLES = ("run", "latest_run", "job_counts", "service_day", "incident", "inciden
 
 def tables(served: Estate) -> dict[str, list[tuple[Any, ...]]]:
     return {table: sorted(served.rows(f"SELECT * FROM {table}"), key=repr) for table in TABLES}
+
+
+@pytest.mark.parametrize("reported, kind", [("", "instant"), ("2026-11-20", "name")])
+def test_the_deduced_partition_of_an_expected_run_is_stored_and_gives_way_to_the_reported_one(
+    served: Estate, reported: str, kind: str
+) -> None:
+    query = "SELECT period_kind, period_name FROM run WHERE job_id = 1 AND period_us = :due"
+    of_name = PeriodKind.NAME
+    for of, name in ((of_name, "2026-11-18"), (of_name, "2026-11-19"), (of_name, ""), (PeriodKind.INSTANT, "")):
+        decide(served, expected=(expected(period_kind=of, period_name=name),))
+        assert [(of.value, name)] == served.rows(query, due=micros(at("04:10")))
+    decide(served, expected=(expected(period_kind=of_name, period_name="2026-11-19"),))
+    [(run_id,)] = served.rows("SELECT id FROM run WHERE job_id = 1 AND period_us = :due", due=micros(at("04:10")))
+    native = run_ref(served.store, run_id)
+    assert native is not None
+    assert "2026-11-19" == native.ref.period_name, "its start is launched with it"
+    served.ingest(run(period="04:10", period_name=reported))
+    assert [(kind, reported)] == served.rows(query, due=micros(at("04:10")))
 
 
 def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again(served: Estate) -> None:

@@ -59,6 +59,14 @@ def test_the_past_is_read_newest_first_with_the_fields_of_its_source(served: Est
     assert (1, at("03:15")) == (known.failures, known.failing_since)
 
 
+def test_a_start_that_an_action_made_is_no_sample_of_the_delay_of_its_scheduler(served: Estate) -> None:
+    past(served, 9)
+    with served.store.write(None) as session:
+        session.rows("UPDATE attempt SET action_key = 'headway-1' WHERE attempt_key IN ('p1', 'p4')", ())
+    known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    assert [-1.0, 60.0, 60.0, -1.0, *[60.0] * 5] == list(known.delays)
+
+
 def test_a_start_that_did_not_come_is_no_failure_since_the_last_success(served: Estate) -> None:
     served.ingest(failed(), failed(period="02:10"))
     with served.store.write(None) as session:

@@ -142,12 +142,12 @@ def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Est
         )
     decide(served, placed(served))
     over = hold(
-        served, state=HoldState.FAILED, ended_at=at("03:01"), reason=HoldReason.OTHER, detail=("it has no run yet",)
+        served, state=HoldState.FAILED, ended_at=at("03:01"), reason=HoldReason.OTHER, detail=("it was refused",)
     )
     decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
     held = f"etl-hosts/{STOCK} could not be held until {EXTRACT} succeeds when last tried (2026-11-20 03:01Z)"
     [fault] = reads.warnings.refused_holds()
-    assert f"{held}: it has no run yet. Until then it starts by its own schedule." == fault
+    assert f"{held}: it was refused. Until then it starts by its own schedule." == fault
     assert (1, [fault]) == (reads.warnings.config_fault_count(), reads.warnings.list_warnings())
     again = hold(served, key=RELEASE, state=HoldState.HELD, placed_at=at("03:05"), due_at=None, period_key="later")
     decide(served, HoldDecision(again, None))
@@ -403,11 +403,10 @@ def test_holds_are_listed_open_ones_and_those_that_are_over(served: Estate, read
         hold_view.upstream,
         hold_view.due,
     )
-    assert hold_view == reads.holds.hold(KEY) == reads.holds.hold(f"etl-hosts/{STOCK}")
+    assert hold_view == reads.holds.hold(KEY) == reads.holds.hold_of_job(hold_view.job_id)
     poll_hold(served, missed=KEY)
     assert ([], ["released"]) == (reads.holds.list_holds(), [hold.state for hold in reads.holds.list_holds(ended=True)])
-    with pytest.raises(NotFound, match="is not held"):
-        reads.holds.hold(f"etl-hosts/{STOCK}")
+    assert None is reads.holds.hold_of_job(hold_view.job_id)
 
 
 def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: Estate, reads: Queries) -> None:

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.decision import Decisions, KnownIncident
@@ -291,7 +292,7 @@ def test_the_engine_prunes_under_its_fence_and_rests_between_two_passes(served: 
 
 def worker_at(night: Estate, now: datetime) -> StoreRetention:
     """A worker of an engine in a process of its own, whose clock is fixed at `now`."""
-    return StoreRetention(night.store, Clock(night.store.clock_setting, lambda: now), RULES)
+    return StoreRetention(night.store, Clock(night.store.clock_setting, lambda: now), SecretStore(), RULES)
 
 
 def pass_through(worker: StoreRetention) -> None:
@@ -463,7 +464,7 @@ def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_r
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def removed(*_: object) -> None:
-        raise StoreUnusable("the store's file is gone")
+        raise StoreUnusable("the store is away")
 
     many_nights(served, 1)
     worker = worker_at(served, NOW)
@@ -472,7 +473,7 @@ def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_r
     worker.step(7)
     assert "" == worker.trouble
     worker.step(7)
-    assert "[retention] deletes nothing: the store's file is gone" == worker.trouble
+    assert "[retention] deletes nothing: the store is away" == worker.trouble
     monkeypatch.undo()
     before = counts(served)["run"]
     pass_through(worker)

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import HOLD_MARK, HoldMark
+from connectors.sdk.cron_syntax import nearest_weekday
 from connectors.sdk.fields import digest
 from connectors.sdk.states import SOURCE_SCHEDULE
 
@@ -111,12 +112,7 @@ def _is_day(part: str, on: date) -> bool:
         return on.day == last
     if part.endswith("W"):
         day = last if part == "LW" else _number(part[:-1], 1, 31)
-        weekday = on.replace(day=day).isoweekday() if day <= last else 0
-        if weekday == 6:
-            day += -1 if day > 1 else 2
-        elif weekday == 7:
-            day += 1 if day < last else -2
-        return on.day == day
+        return day <= last and on == nearest_weekday(on.replace(day=day))
     return on.day in _numbers(part, 1, 31)
 
 

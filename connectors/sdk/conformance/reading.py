@@ -32,8 +32,8 @@ MAX_CHUNKS = 500
 LOG_BYTES = 50_000_000
 LOG_PIECE_BYTES = 1024**2
 SHORT_SECONDS = 0.3
-GRACE_SECONDS = 2.0
-"""Tolerance of a deadline of SHORT_SECONDS: thread switches and a busy machine, never a second wait."""
+GRACE_SECONDS = 20.0
+"""Tolerance of a deadline of SHORT_SECONDS: a busy machine, but not the limit that a library has by default."""
 DEADLINE_CALLS = 3
 
 

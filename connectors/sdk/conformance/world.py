@@ -378,7 +378,7 @@ def check_run(run: RunRecord) -> None:
     possible = (RunEvidence.NATIVE, RunEvidence.INFERRED, RunEvidence.CONFLICT)
     assert run.evidence in possible, f"not a connector's evidence: {run}"
     assert run.state != RunState.SUCCEEDED or run.evidence == RunEvidence.NATIVE, f"green without proof: {run}"
-    is_own_id = run.period_key == run.attempt_key and run.denotes is PeriodKind.NAME
+    is_own_id = run.period_key == run.attempt_key and run.denotes is PeriodKind.NAME and not run.period_name
     assert not is_own_id, f"its period key is its own id, so period_kind has to be PeriodKind.RUN: {run}"
     for name in ("period_at", "interval_start", "queued_at", "started_at", "ended_at"):
         if (at := getattr(run, name)) is not None:

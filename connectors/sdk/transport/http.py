@@ -33,6 +33,7 @@ import httpx
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     InvalidAnswer,
     NotSupported,
@@ -509,10 +510,7 @@ class HttpEndpoint:
         except NOT_SENT as error:
             raise self._unreachable(call, error, deadline) from None
         except (httpx.HTTPError, SystemUnreachable) as error:
-            raise OutcomeUnknown(
-                f"{self.source}: {call} was sent and its answer was lost ({_error_text(error)}). "
-                "It is looked up before anything is sent again."
-            ) from None
+            raise AnswerLost(f"{self.source}: {call}", _error_text(error)) from None
         finally:
             fresh.close()
 

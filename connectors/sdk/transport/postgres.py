@@ -29,6 +29,7 @@ from pydantic import Field, model_validator
 from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     DatabaseMissing,
     EncryptionRefused,
@@ -483,5 +484,5 @@ def _after_sending(error: psycopg.Error, place: str) -> ConnectorError:
     """A SQLSTATE means that the transaction was rolled back; after a lost connection the outcome is unknown."""
     state = error.sqlstate or ""
     if not state or state.startswith(("08", "57P")):
-        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {error_text(error)}")
+        return AnswerLost(f"{place}: a statement", error_text(error))
     return sorted_error(error, place)

@@ -31,12 +31,13 @@ from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.restart import rerun_of
 from console.control.incidents.run_effects import affected_runs
 from console.control.incidents.titles import cause_name, plain_title
-from console.control.incidents.verdict.decision import job_label
+from console.control.incidents.verdict.decision import job_label, overrunning
 from console.control.incidents.verdict.text import (
     closing_text,
     fix_text,
     instruction_text,
     late_text,
+    overrun_text,
     passed_text,
     policy_text,
     rerun_text,
@@ -243,6 +244,8 @@ def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> tuple
         return ()
     usual = index.estimate(run.job_id).p50
     usual_s = usual.total_seconds() if usual is not None else None
+    if (step := overrunning(index.job(run.job_id).name, rerun.started, usual_s, index.now)) is not None:
+        return overrun_text(step, clock)
     return rerun_text(cause_label(index, match), rerun, usual_s, index.now, clock)
 
 

@@ -14,10 +14,10 @@ from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.restart import is_restartable, needs_restart, rerun_of
 from console.control.incidents.verdict.decision import Instruction, RepairStep, releases, restart_instruction
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import is_out_of_reach
+from console.control.snapshot.reachability import target_to_restore
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.estate import PlanFacts, RunFacts, TargetFacts
+from console.domain.estate import PlanFacts
 from console.text.cleaning import clean_line
 
 LEAST_MOVE = timedelta(minutes=5)
@@ -110,7 +110,7 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
     """The restart of an incident that `is_repaired_by_restart`."""
     assert match.to_repair is not None
     run = match.to_repair
-    job, target = index.job(run.job_id), unreachable_target(index, run)
+    job, target = index.job(run.job_id), target_to_restore(index.estate, run.job_id, index.now)
     return RepairStep(
         clean_line(job.name),
         not job.cannot_rerun,
@@ -120,15 +120,6 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
         awaits_approval=run.id in index.estate.approvals,
         is_moved=job.is_moved,
     )
-
-
-def unreachable_target(index: EstateIndex, run: RunFacts) -> TargetFacts | None:
-    """The target of the run's job, if it does not answer: it is restored before a restart."""
-    target = index.estate.targets.get(index.job(run.job_id).target_id)
-    if target is None or target.failing_since is None:
-        return None
-    is_known = target.error_kind == "unreachable" or is_out_of_reach(target, index.now, index.estate.settings)
-    return target if is_known else None
 
 
 def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:

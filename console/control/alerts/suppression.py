@@ -32,7 +32,7 @@ from console.control.incidents.decisions import STEADY_FOR
 from console.control.incidents.impact import runs_again
 from console.control.incidents.restart import needs_restart
 from console.control.incidents.run_titles import is_cancelled
-from console.control.snapshot.deadlines import next_clock_start, next_start_of_date
+from console.control.snapshot.deadlines import next_start, next_start_of_date
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import Outage, outage_during
 from console.control.snapshot.runs import is_under_way, run_time
@@ -208,7 +208,7 @@ def suppress_distant(context: AlertContext, notification: Notification) -> Suppr
     until = min(morning, min(day.deadline for day in at_risk) - DISTANT)
     if until <= context.now or any(day.timeliness is not Timeliness.AT_RISK for day in at_risk):
         return None
-    at = next_start_of_date(index.job(run.job_id), run.business_date, context.now)
+    at = next_start_of_date(index, index.job(run.job_id), run.business_date)
     if at is None or at >= min(day.act_by or day.deadline for day in at_risk):
         return None
     start = zoned_time(at, subject.decision.zone, context.now)
@@ -239,7 +239,7 @@ def _starts_again(index: EstateIndex, run: RunFacts) -> datetime | None:
     """The start of its job that is under way, or that may still come in its grace period, or the next one."""
     job = index.job(run.job_id)
     begun = (run_time(later) for later in index.later_runs(run) if is_under_way(later))
-    return next(begun, None) or next_clock_start(job, index.now - job.grace)
+    return next(begun, None) or next_start(index, job, index.now - job.grace)
 
 
 def _stop_at(context: AlertContext, run: RunFacts) -> Outage | None:

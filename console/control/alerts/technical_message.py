@@ -20,20 +20,20 @@ from console.control.alerts.joint_repair import (
     other_repairs,
     repair_step,
     running_plan,
-    unreachable_target,
 )
 from console.control.alerts.services_table import clock_time, service_title, services_table
 from console.control.incidents.causes.shared_resource import has_own_error
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, repairing_policy, requested_repair, resolved_at
-from console.control.incidents.restart import needs_restart
+from console.control.incidents.restart import needs_restart, repetition
 from console.control.incidents.run_effects import failed_tasks
 from console.control.incidents.run_titles import failure_text, finding_text
 from console.control.incidents.titles import cause_name
-from console.control.incidents.verdict.decision import releases, repetition_of
+from console.control.incidents.verdict.decision import releases
 from console.control.incidents.verdict.text import MAX_STEPS, repetition_text, step_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import completed_at, red_since, run_time
+from console.control.snapshot.reachability import target_to_restore
+from console.control.snapshot.runs import completed_at, known_period_name, red_since, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.alert import INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
@@ -171,7 +171,7 @@ def _news(
         yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
-    if not decision.closed and (repeated := repetition_of((day.reasons for day in decision.services), index.now)):
+    if not decision.closed and (repeated := repetition(index, match, decision.act_by)) is not None:
         yield f"{repetition_text(repeated, clock_of(decision, index.now))}."
     if notification.kind is AlertKind.OPENED:
         for repair in repairs[:MAX_STEPS]:
@@ -231,7 +231,7 @@ def _target_to_restore(index: EstateIndex, match: IncidentMatch) -> TargetFacts 
     """The target that is its cause, or that does not answer and has its run to restart."""
     run = match.to_repair
     if run is not None and needs_restart(index, match):
-        return unreachable_target(index, run)
+        return target_to_restore(index.estate, run.job_id, index.now)
     return next(iter(match.cause.targets), None)
 
 
@@ -346,7 +346,9 @@ def _facts(
         yield "Lasted", f"{since_text} to {zoned_time(recovered_at(index, match), zone, index.now)}"
     else:
         yield "Since", since_text
-    if root is not None and root.period_at is not None and run_time(root) <= since:  # not of a later failure
+    if root is not None and (name := known_period_name(root)):
+        yield "Period", clean_line(name)
+    elif root is not None and root.period_at is not None and run_time(root) <= since:  # not of a later failure
         period = zoned_time(run_time(root), zone, index.now)
         yield from [("Period", period)] if period != since_text else []
     yield "Business date", decision.cause.business_date.isoformat()

@@ -17,7 +17,15 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import quantile
 from console.control.snapshot.runs import cleaned, has_started
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.finding import DetectionRule, Finding, FindingEvidence, RuleException, RuleThresholds
+from console.domain.finding import (
+    TOO_LONG_FACTOR,
+    TOO_LONG_FLOOR,
+    DetectionRule,
+    Finding,
+    FindingEvidence,
+    RuleException,
+    RuleThresholds,
+)
 from console.domain.history import NO_HISTORY, RunHistory
 from console.domain.text import Text
 from console.forecast.usual import UsualValues, night_kind
@@ -51,7 +59,7 @@ class RuleDefault:
 DEFAULTS: Mapping[DetectionRule, RuleDefault] = {
     DetectionRule.NOT_STARTED: RuleDefault(),
     DetectionRule.LATE_START: RuleDefault(floor=2 * _MINUTE),
-    DetectionRule.TOO_LONG: RuleDefault(notifies=True, factor=1.5, floor=2 * _MINUTE),
+    DetectionRule.TOO_LONG: RuleDefault(notifies=True, factor=TOO_LONG_FACTOR, floor=TOO_LONG_FLOOR),
     DetectionRule.TOO_SHORT: RuleDefault(factor=0.5, floor=_MINUTE),
     DetectionRule.STUCK_WAITING: RuleDefault(notifies=True, factor=2.0, floor=10 * _MINUTE, threshold=30 * _MINUTE),
     DetectionRule.TOO_LONG_SINCE_SUCCESS: RuleDefault(notifies=True, factor=1.5, floor=_HOUR),

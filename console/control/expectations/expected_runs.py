@@ -1,15 +1,16 @@
 """Expected runs: the starts that accepted schedules demand and that have not come.
 
 They are PLANNED, HELD, MISSED or unreachable; SKIPPED, if a job was held over several instants and the start after it
-replaces all of them.
+replaces all of them, or if its scheduler drops a start that is due while the run before is open.
 
 Range: back to the beginning of the lookback, or to where the schedule was accepted; ahead to the horizon, at most
 AHEAD runs. For a job that runs more often than hourly only the part that can still be judged (its grace, a few polls
 and one period back) and the next FREQUENT_AHEAD. A schedule of seconds is not expanded, because its starts drift.
 
-Grace: how long a due start is waited for, the delay that its schedule allows or its latest starts had, planned delays
-and maintenance. If its pool has no free slot the start waits and its grace begins with the slot. A job without a
-readable schedule has one expected run at a time, from its learned cadence; its evidence is never its source's own.
+Grace: how long a due start is waited for, the delay that its schedule allows or its latest starts had (at most until
+the next start is due), planned delays and maintenance. If its pool has no free slot the start waits and its grace
+begins with the slot. A job without a readable schedule has one expected run at a time, from its learned cadence; its
+evidence is never its source's own.
 """
 
 from __future__ import annotations
@@ -20,28 +21,39 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from connectors.sdk.records import Schedule, instant_key
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from console.control.snapshot.deadlines import clock_start
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import NO_HOLDS, JobHolds
 from console.control.snapshot.incremental import EvaluationMemo, JobMemo
-from console.control.snapshot.pools import has_slot, pool_of, pools_of, slot_text
+from console.control.snapshot.pools import pool_of, pools_of, slot_spans, slot_text
 from console.control.snapshot.reachability import is_out_of_reach, outage_during
-from console.control.snapshot.runs import NEVER, has_no_clock, has_started
+from console.control.snapshot.runs import NEVER, has_no_clock, has_started, is_under_way
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, TargetFacts, runs_by_job
 from console.domain.history import NO_HISTORY
 from console.domain.settings import JobPool
 from console.domain.text import At, Text, joined
 from console.text.cleaning import clean_line
-from console.timing.business_dates import business_date_of
+from console.timing.business_dates import business_date_of, period_name_at, start_window
 from console.timing.calendars import is_start_expected
+from console.timing.dialects import Overlap
 from console.timing.durations import TICK, format_duration
 from console.timing.maintenance import maintenance_of_job, starts_later
-from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant, seen_instant
+from console.timing.schedule import (
+    Cadence,
+    instants,
+    last_instant,
+    learn_cadence,
+    next_instant,
+    overlap_of,
+    seen_instant,
+)
 
 LATEST, FEWEST = 20, 5
 """Starts that are considered, and how many there must be for a usual delay."""
+ODD = 4
+"""A delay of more than so many times the next longest one does not count."""
 STEP = timedelta(minutes=5)
 """Step of `usual_grace`."""
 
@@ -54,6 +66,8 @@ class GraceEnd:
     text: Text = ()
     leans: bool = False
     """True if the next poll may delay it further."""
+    is_dropped: bool = False
+    """True if its scheduler drops that start: without it nothing is missed."""
 
 
 def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
@@ -62,6 +76,8 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
     latest = _latest_delay(estate, job, behind)
+    if latest > job.schedule.window:
+        latest = max(job.schedule.window, min(latest, start_window(job.schedule, due)))
     moved = seen_instant(job.schedule, job.seen_schedule, due) or due
     plain = max(due + latest, moved) + job.grace + behind
     usual_text = _delay_text(estate, job, latest, behind)
@@ -87,8 +103,10 @@ def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
 
 
 def _known_delays(estate: Estate, job: JobFacts) -> list[float]:
-    """Of its latest starts, in seconds, the shortest first."""
-    return sorted(delay for delay in estate.history.get(job.id, NO_HISTORY).delays[:LATEST] if delay >= 0)
+    """Of its latest starts, in seconds, the shortest first; without a single one of another order: a missed start that
+    a person made up for, or one blocked night."""
+    delays = sorted(delay for delay in estate.history.get(job.id, NO_HISTORY).delays[:LATEST] if delay >= 0)
+    return delays[:-1] if len(delays) >= FEWEST and delays[-1] > ODD * delays[-2] else delays
 
 
 def _latest_delay(estate: Estate, job: JobFacts, behind: timedelta = timedelta(0)) -> timedelta:
@@ -99,6 +117,34 @@ def _latest_delay(estate: Estate, job: JobFacts, behind: timedelta = timedelta(0
     longest = max(timedelta(seconds=round(max(delays, default=0))) - behind, timedelta(0))
     latest = max(job.schedule.window, longest * (1 + 1 / max(len(delays), 1)))
     return latest if latest > job.grace / 2 else timedelta(0)
+
+
+def _open_spans(run: RunFacts) -> Iterable[tuple[datetime, datetime | None]]:
+    """From when until when it was open; None: it still is, also between two attempts."""
+    began = run.started_at or run.queued_at or run.period_at
+    return [(began, None)] if is_under_way(run) and began is not None else slot_spans(run)
+
+
+def _after_own_run(
+    job: JobFacts, target: TargetFacts | None, due: _Due, end: GraceEnd, runs: Iterable[RunFacts], now: datetime
+) -> GraceEnd:
+    """Where a job never overlaps itself, a start that is due while a run is open waits for the end of that, with which
+    its grace begins. It is dropped where its scheduler drops it, and where a later one was due meanwhile."""
+    overlap = overlap_of(job.schedule)
+    if overlap is Overlap.ALLOWED or due.at > now:
+        return end
+    by_its_clock = due.at - (target.ahead if target is not None else timedelta(0))
+    spans = [span for run in runs for span in _open_spans(run)]
+    covering = [(began, ended) for began, ended in spans if began < due.at and (ended is None or ended > by_its_clock)]
+    if not covering:
+        return end
+    began, ended = max(covering, key=lambda span: (span[1] is None, span[1] or now))
+    if ended is None:
+        return GraceEnd(now + max(job.grace, SOONEST), ("waits for the end of the run since ", At(began)), leans=True)
+    following = next_instant(replace(job.schedule, next_at=None), due.at)
+    is_dropped = overlap is Overlap.DROPPED or (following is not None and following < ended)
+    text: Text = "the run since ", At(began), " ended at ", At(ended)
+    return GraceEnd(max(end.at, ended + job.grace), text, is_dropped=is_dropped)
 
 
 def _delay_text(estate: Estate, job: JobFacts, latest: timedelta, behind: timedelta) -> Text:
@@ -152,7 +198,7 @@ class FullPools:
 
     def put_off(self, job: JobFacts, end: GraceEnd) -> GraceEnd:
         """Until its grace ends at a moment with a free slot in its pool."""
-        pool = pool_of(self.estate.declared, job) if end.at <= self.now else None
+        pool = pool_of(self.estate.declared, job) if end.at <= self.now and not end.is_dropped else None
         if pool is None:
             return end
         key = pool, end.at, job.grace
@@ -185,12 +231,8 @@ class FullPools:
         for job_id in sorted(self._members.get(pool.name, ())):
             job, runs = (jobs[job_id], self.runs.get(job_id, ())) if job_id in jobs else beside[job_id]
             for run in runs:
-                name = clean_line(job.name)
-                if run.started_at is not None:
-                    if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
-                        yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at)), name
-                    ended = None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at)
-                    yield run.started_at, ended, name
+                for began, ended in slot_spans(run):
+                    yield began, ended, clean_line(job.name)
 
 
 _SETTLES = timedelta(minutes=5)
@@ -272,6 +314,8 @@ class _Due:
     at: datetime
     key: str
     business_date: date
+    period_kind: PeriodKind = PeriodKind.INSTANT
+    period_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +373,9 @@ class _Demand:
         """Sets the expected runs of the entry's job, and until when they are valid."""
         estate, now, job = self._estate, self._now, entry.job
         target, ours = estate.targets.get(job.target_id), self._held.get(job.id, NO_HOLDS)
+        ahead = target.ahead if target is not None else timedelta(0)
         known = [run.period_at for run in existing.values() if run.period_at is not None and not has_started(run)]
-        entry.expire_at(known, now)
+        entry.expire_at((at - ahead for at in known), now)
         if ours is NO_HOLDS and job.id not in self._fed and (usual := next_learned_run(estate, job, existing, now)):
             known_run = existing.get(usual.run.period_key)
             entry.expected = (usual.run,) if _reads_otherwise(usual.run, known_run) else ()
@@ -341,8 +386,8 @@ class _Demand:
                 memo.depends_on_poll(entry, (usual.until, usual.until + _SETTLES))
             return
         table = self._table(job)
-        dues = _dues(estate, job, existing, now, table, ours)
-        grace_ends = [self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date)) for due in dues]
+        dues = _dues(estate, job, existing, now + ahead, table, ours)
+        grace_ends = [self._grace_end(job, target, due, existing.values()) for due in dues]
         verdicts = (
             _held_verdict(job, due, held)
             or _verdict(estate, ours.as_ours(job), due, put_off, _as_proved(target, existing.get(due.key)), now, ours)
@@ -359,6 +404,10 @@ class _Demand:
         )  # fmt: skip
         if any(end.at <= now or end.leans for end in grace_ends):
             memo.depends_on_poll(entry, (end.at for end in grace_ends if end.at <= now))
+
+    def _grace_end(self, job: JobFacts, target: TargetFacts | None, due: _Due, runs: Iterable[RunFacts]) -> GraceEnd:
+        end = grace_end(self._estate, job, due.at, due.business_date)
+        return self._pools.put_off(job, _after_own_run(job, target, due, end, runs, self._now))
 
     def _table(self, job: JobFacts) -> _Table | None:
         if has_no_clock(job):
@@ -377,10 +426,10 @@ def _has_no_expectations(estate: Estate, job: JobFacts, runs: Sequence[RunFacts]
 
 
 def _dues(
-    estate: Estate, job: JobFacts, existing: Mapping[str, RunFacts], now: datetime, table: _Table | None, ours: JobHolds
+    estate: Estate, job: JobFacts, existing: Mapping[str, RunFacts], by: datetime, table: _Table | None, ours: JobHolds
 ) -> list[_Due]:
     """Due starts that have neither come nor been missed, in order. A start that our hold kept back under the previous
-    schedule stays due."""
+    schedule stays due. `by`: until when starts may have come due by the clock of the source."""
     accepted = job.accepted_at
     if table is None or accepted is None:
         return []
@@ -388,14 +437,38 @@ def _dues(
     if not existing:
         return awaited
     keys = {due.key for due in awaited}
-    still_due = [due for due in _past_due(existing.values(), now) if due.key not in keys]
+    still_due = [due for due in _past_due(existing.values(), by) if due.key not in keys]
     awaited += [due for due in still_due if ours.prevents(due.key) or due.at >= accepted]
     awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
     started = {run.period_at for run in existing.values() if has_started(run) and run.period_at is not None}
     open_dues = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
     if job.seen_schedule is not None:  # its source may name the period of a run by that one
         open_dues = [due for due in open_dues if seen_instant(job.schedule, job.seen_schedule, due.at) not in started]
-    return sorted(open_dues, key=lambda due: due.at)
+    return sorted(_not_begun(job, open_dues, existing), key=lambda due: due.at)
+
+
+def _not_begun(job: JobFacts, dues: list[_Due], existing: Mapping[str, RunFacts]) -> list[_Due]:
+    """The due starts with the names of their periods, without those of whose period a run has begun since: a person
+    launched the partition. The names follow from that of the latest start; where a start has several, or none follows,
+    they are of a partition that is unknown."""
+    named = [run for run in existing.values() if run.period_kind is PeriodKind.NAME]
+    if not named:
+        return dues
+    started = [run for run in named if has_started(run)]
+    by_hand = {run.period_name: run.started_at for run in started if run.period_key == run.period_name}
+    by_clock = [run for run in started if run.period_key != run.period_name]
+    starts = [(run.period_at, run.period_name) for run in by_clock if run.period_at is not None]
+    awaited = []
+    for due in dues:
+        known = existing.get(due.key)
+        kind, name = (known.period_kind, known.own_period) if known is not None else (PeriodKind.INSTANT, "")
+        if starts:
+            zone = job.schedule.zone or job.zone
+            kind, name = PeriodKind.NAME, period_name_at(due.at, *max(starts), zone) * (len(starts) == len(by_clock))
+        began = by_hand.get(name)
+        if began is None or began < due.at:
+            awaited.append(replace(due, period_kind=kind, period_name=name))
+    return awaited
 
 
 def _is_demanded(job: JobFacts, due: _Due, estate: Estate) -> bool:
@@ -409,10 +482,10 @@ def _is_open(run: RunFacts | None) -> bool:
     return run is None or not (has_started(run) or run.state is RunState.MISSED)
 
 
-def _past_due(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
+def _past_due(existing: Iterable[RunFacts], by: datetime) -> Iterator[_Due]:
     """Starts that came due stay due, although the source may name another next start."""
     for run in existing:
-        if not has_started(run) and run.period_at is not None and run.period_at <= now:
+        if not has_started(run) and run.period_at is not None and run.period_at <= by:
             yield _Due(run.period_at, run.period_key, run.business_date)
 
 
@@ -462,7 +535,10 @@ def _verdict(
 ) -> ExpectedRun:
     state, evidence, why = RunState.PLANNED, RunEvidence.INFERRED, put_off.text
     seen_until = target.seen_until if target is not None else None
-    if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
+    is_proved = put_off.at <= now and seen_until is not None and seen_until >= put_off.at
+    if is_proved and put_off.is_dropped:
+        state = RunState.SKIPPED
+    elif is_proved:
         missed = [*_missed_text(job, put_off.at, ours.overdue), put_off.text]
         if (outage := outage_during(estate, job, due.at, put_off.at)) is not None:
             missed.append(_since(outage.text, outage.since))
@@ -477,14 +553,20 @@ def _verdict(
         state, why = RunState.HELD, ours.overdue or _since("paused", job.paused_since)
     elif due.at <= now and is_out_of_reach(target, now, estate.settings):
         evidence, why = RunEvidence.STALE, _unseen_text(target, now)
-    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, evidence, why)
+    return _expected_run(job, due, state, evidence, why)
+
+
+def _expected_run(job: JobFacts, due: _Due, state: RunState, evidence: RunEvidence, why: Text) -> ExpectedRun:
+    period = due.period_kind, due.period_name
+    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, evidence, why, *period)
 
 
 def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, Text] | None) -> ExpectedRun | None:
     if held is None:
         return None
     state, why = held
-    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, RunEvidence.INFERRED, why)
+    evidence = RunEvidence.INFERRED
+    return _expected_run(job, due, state, evidence, why)
 
 
 def _missed_text(job: JobFacts, missed_at: datetime, overdue: Text) -> list[Text]:
@@ -510,4 +592,6 @@ def _unseen_text(target: TargetFacts | None, now: datetime) -> Text:
 
 
 def _reads_otherwise(run: ExpectedRun, known: RunFacts | None) -> bool:
-    return known is None or (known.state, known.evidence, known.why) != (run.state, run.evidence, run.why)
+    if known is None or (known.period_kind, known.own_period) != (run.period_kind, run.period_name):
+        return True
+    return (known.state, known.evidence, known.why) != (run.state, run.evidence, run.why)

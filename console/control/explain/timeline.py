@@ -238,10 +238,11 @@ def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
 
 
 def _last_known(runs: Sequence[TimelineRun], at: datetime) -> TimelineRun:
-    """The last run that failed for a period with a name, else the last run; the failed one before it if none since is
-    known to have begun: they repair nothing."""
-    if (failed := next((run for run in reversed(runs) if run.period_name and _is_red(run, at)), None)) is not None:
-        return failed
+    """The last run that failed for a period with a name, and none of that name since; else the last run; the failed one
+    before it if none since is known to have begun: they repair nothing."""
+    latest = {run.period_name: run for run in runs if run.period_name and _begun(run, at)}
+    if failed := [run for run in latest.values() if _is_red(run, at)]:
+        return max(failed, key=runs.index)
     known = next((run for run in reversed(runs) if _begun(run, at) and not _is_unknown(run, at)), runs[-1])
     return known if _is_red(known, at) else runs[-1]
 
@@ -261,7 +262,8 @@ def _is_red(run: TimelineRun, at: datetime) -> bool:
 
 def _rerun_after(failed: TimelineRun, runs: Sequence[TimelineRun], at: datetime) -> TimelineRun | None:
     """The last run of its period after the deadline: runs without a period of their own, before the next that has."""
-    later = [run for run in runs if run.at > failed.at and _begun(run, at) and not failed.period_name]
+    same = (run for run in runs if run.period_name == failed.period_name)
+    later = (run for run in same if run.at > failed.at and _begun(run, at))
     return next(reversed(list(takewhile(lambda run: run.due is None, later))), None)
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from connectors.sdk.states import STOPPED, RunState
 from console.control.expectations.expected_runs import cadence_of, grace_end
 from console.control.holds.conditions import awaited_edges, condition_text
+from console.control.snapshot.deadlines import next_start, starts_after
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import LINGERS, held_start_of, hold_text
 from console.control.snapshot.pools import pool_of, slot_text
@@ -35,7 +36,7 @@ from console.timing.business_dates import business_date_of
 from console.timing.calendars import day_reason, is_start_expected
 from console.timing.durations import format_duration
 from console.timing.maintenance import maintenance_of_job
-from console.timing.schedule import instants, next_instant, schedule_text, start_of_run
+from console.timing.schedule import schedule_text, start_of_run
 
 _WAITS = (RunState.QUEUED, RunState.WAITING)
 _UNDER_WAY = (RunState.RUNNING, RunState.RETRYING, RunState.CANCELLING)
@@ -68,7 +69,7 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
         why = (": ", *end.text) if end.text else ()
         yield _of(job, run, "clock", "is due since ", At(due), ", counts as missed at ", At(end.at), *why)
     if run is None or not has_started(run) or not run.state.is_open:
-        yield from _next(index, job)
+        yield from _by_clock(index, job)
 
 
 def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
@@ -209,45 +210,40 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
     return _of(job, run, "upstream", *by, f": {_name(upstream)} was good at ", At(good), since=good)
 
 
-def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
-    """When its clock starts it next, and which day its calendar leaves out; nothing of a job that is gone."""
+def _by_clock(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
+    """When its clock starts it next, or would without its pause, and which day its calendar leaves out; nothing of a
+    job that is gone."""
     if job.gone_since is not None:
         return
-    if has_no_clock(job):
+    clocked = replace(job, paused_since=None)
+    first, at = next(starts_after(clocked, index.now), None), next_start(index, clocked, index.now)
+    if first is None and has_no_clock(job):
         usual = cadence_of(index.estate, job)
         known = f"; it usually runs {usual.text}" if usual is not None else ""
         text = f"nothing starts it by the clock ({clean_line(schedule_text(job.schedule))}){known}"
         yield ExplanationStep(_name(job), "event", (text,), act=_again(job))
         return
     calendar = index.estate.declared.calendar(job.calendar)
-    schedule = job.source_schedule
-    which = clean_line(schedule_text(schedule))
+    which = clean_line(schedule_text(job.source_schedule))
     if job.seen_schedule is not None:
         which += (
             f"; accepted is {clean_line(schedule_text(job.schedule))}: {accept_command(_name(job), job.drift_change)}"
         )
-    at = next_instant(schedule, index.now)
-    if at is None:
+    if first is None:
         yield ExplanationStep(_name(job), "clock", (f"its schedule has no next start ({which})",))
         return
-    business_date = business_date_of(at, None, job.zone, job.cutoff)
-    if calendar is not None and not is_start_expected(calendar, at, business_date):
+    business_date = business_date_of(first, None, job.zone, job.cutoff)
+    if calendar is not None and not is_start_expected(calendar, first, business_date):
         reason = f"{business_date} in calendar {calendar.name} is {day_reason(calendar, business_date)}"
-        no_run = "no run is expected ", At(at), f": {clean_line(reason)}"
-        yield ExplanationStep(_name(job), "calendar", no_run, until=_expected(index, job, at))
+        no_run = "no run is expected ", At(first), f": {clean_line(reason)}"
+        yield ExplanationStep(_name(job), "calendar", no_run, until=at)
         return
+    at = at or first
     is_held = held_start_of(index.estate, job.id, at, index.now) is not None or any(
         hold.job_id == job.id and hold.state.holds_back and hold.until > at for hold in index.estate.holds
     )
     before, after = ("its start ", " is held") if is_held else ("its schedule starts it next at ", "")
     yield ExplanationStep(_name(job), "clock", (before, At(at), f"{after} ({which})"), until=at)
-
-
-def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | None:
-    calendar = index.estate.declared.calendar(job.calendar)
-    later = instants(job.schedule, after, after + timedelta(days=14))
-    fitting = (at for at in later if is_start_expected(calendar, at, business_date_of(at, None, job.zone, job.cutoff)))
-    return next(fitting, None)
 
 
 def _of(

@@ -18,7 +18,7 @@ from console.control.holds.conditions import (
     unmet_condition_text,
 )
 from console.control.holds.open_hold import RELEASE_RETRY_PAUSE, RETRY_PAUSE, OpenHold, never_arrived
-from console.control.holds.starts import HAS_RUN, has_run, named_run, next_start, ran_on, rescheduled_start
+from console.control.holds.starts import HAS_RUN, has_run, named_run, next_due_run, ran_on, rescheduled_start
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import has_no_clock, has_started
@@ -47,7 +47,7 @@ class HoldPlacement:
         self._policy = policy
         self._job = index.job(policy.job_id)
         self._name = clean_line(self._job.name)
-        self._due = next_start(index, self._job, index.now)
+        self._due = next_due_run(index, self._job, index.now)
 
     def turns(self) -> Iterator[datetime]:
         """Instants at which time alone may change the decision."""

@@ -74,9 +74,9 @@ def named_run(job: JobFacts, at: datetime) -> RunFacts:
     return RunFacts(0, job.id, instant_key(at), at, business_date, RunState.PLANNED, RunEvidence.INFERRED)
 
 
-def next_start(index: EstateIndex, job: JobFacts, since: datetime) -> RunFacts | None:
-    """First start after `since` by its accepted schedule that has not come; if only its source names it, without a
-    row."""
+def next_due_run(index: EstateIndex, job: JobFacts, since: datetime) -> RunFacts | None:
+    """The first expected run after `since`, by its accepted schedule, that has not come; of a start that only its
+    source names, without a row."""
     if has_no_clock(job):
         named = job.schedule.next_at
         return named_run(job, named) if named is not None and named > index.now else None
@@ -137,9 +137,9 @@ def rescheduled_start(
 
 def _next_prevented_run(index: EstateIndex, job: JobFacts, since: datetime) -> RunFacts | None:
     """The next start after `since`; the last one of several that have passed."""
-    first = next_start(index, job, since)
+    first = next_due_run(index, job, since)
     while first is not None and first.period_at is not None and first.period_at <= index.now:
-        after = next_start(index, job, first.period_at)
+        after = next_due_run(index, job, first.period_at)
         if after is None or after.period_at is None or after.period_at > index.now:
             break
         first = after

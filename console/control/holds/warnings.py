@@ -12,8 +12,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from console.control.holds.conditions import condition_text
-from console.control.holds.starts import next_start
-from console.control.snapshot.deadlines import clock_starts, delivering_start, has_one_zone, latest_deadline
+from console.control.snapshot.deadlines import (
+    clock_starts,
+    delivering_start,
+    has_one_zone,
+    latest_deadline,
+    next_start,
+)
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
@@ -25,7 +30,7 @@ from console.domain.settings import EstateSettings
 from console.domain.text import At, Text
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time
-from console.timing.schedule import next_instant, schedule_text
+from console.timing.schedule import schedule_text
 from console.timing.zones import date_in_window, zone_of
 
 
@@ -112,13 +117,11 @@ def empty_hold_warning(estate: Estate, job_id: int, until: datetime, now: dateti
     job = estate.jobs.get(DependencyGraph(estate.jobs, estate.dependencies).unit(job_id))
     if job is None:
         return []
-    run = next_start(EstateIndex(estate, now), job, now)
-    known = [run.period_at] if run is not None and run.period_at is not None else []
-    known += [at for at in (next_instant(job.schedule, now),) if at is not None]
-    if not known or min(known) < until:
+    at = next_start(EstateIndex(estate, now), job, now)
+    if at is None or at < until:
         return []
     before = f"the hold ends before the next start of {clean_line(job.name)}, "
-    return [(before, At(min(known)), ": it holds no start")]
+    return [(before, At(at), ": it holds no start")]
 
 
 def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str) -> str:

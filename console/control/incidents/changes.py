@@ -29,8 +29,8 @@ VOLUME = 2.0
 """Factor by which a volume has to differ."""
 _VERSIONS = ("version", "bundle_version", "dag_version", "alias", "image", "commit", "revision")
 _VOLUMES = ("rows", "bytes", "row_count", "files")
-_ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
-"""Values that differ in each run, or are shown elsewhere."""
+_ITS_OWN = ("run_id", "pid", "try", "retry", "host", "queued_at", "redrive", "why")
+"""Values that differ in each run, follow from its failure, or are shown elsewhere."""
 
 
 def compare_runs(

@@ -48,7 +48,7 @@ from console.control.incidents.titles import (
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import endpoint_key
-from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
+from console.control.snapshot.runs import RunKey, is_of_same_work, red_since, run_key, run_time, success_spans
 from console.domain.alert import IncidentPhase, JobErrors, NotifiedIncident
 from console.domain.decision import (
     AffectedServiceVerdict,
@@ -323,9 +323,10 @@ def _failures(index: EstateIndex, match: IncidentMatch) -> tuple[tuple[KnownFail
 
 
 def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:
-    """The last success of its job before it turned red, of any run."""
+    """The last success of its work before it turned red, of any run of its job."""
     since = red_since(run)
-    spans = chain.from_iterable(map(success_spans, index.runs.get(run.job_id, ())))
+    same = (known for known in index.runs.get(run.job_id, ()) if is_of_same_work(known, run))
+    spans = chain.from_iterable(map(success_spans, same))
     return max((ended for _, ended in spans if ended <= since), default=None)
 
 

@@ -119,7 +119,7 @@ class RepairBudgets:
         reads_stale = effect is StartEffect.RERUN_AFTER
         if job.rerun is Safety.NEVER:
             effect = StartEffect.NEVER_RERUN
-        is_last = start_before(job, starts_at, self._index.now) is not None
+        is_last = start_before(self._index, job, starts_at) is not None
         return NativeStart(clean_line(job.native_id), starts_at, effect, is_last, reads_stale)
 
 
@@ -167,8 +167,12 @@ def _unrepaired(index: EstateIndex, match: IncidentMatch) -> list[RunFacts]:
 
 def _later(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
     """The later runs of its job on its business date that cover its period."""
-    day = index.of_day(run.job_id, run.business_date)
-    return [known for known in day if run_time(known) > run_time(run) and covers_period(known, run)]
+    return [known for known in index.of_day(run.job_id, run.business_date) if _repeats(known, run)]
+
+
+def _repeats(later: RunFacts, run: RunFacts) -> bool:
+    is_same = (later.job_id, later.business_date) == (run.job_id, run.business_date)
+    return is_same and run_time(later) > run_time(run) and covers_period(later, run)
 
 
 def _next_starts(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
@@ -233,14 +237,19 @@ def affected_days(index: EstateIndex, match: IncidentMatch, days: Sequence[Servi
     affected = match.cause.affected_days(index, days)
     if match.cause.awaits:
         return affected
-    broken = {run_key(run) for run in match.broken()}
+    broken, unrepaired_runs = {run_key(run) for run in match.broken()}, _unrepaired(index, match)
     jobs = {job_id for job_id, _ in broken}
+
+    def is_affected(run: RunFacts) -> bool:
+        """True for a run that is broken or repeats one: its start proves nothing."""
+        return run_key(run) in broken or any(_repeats(run, known) for known in unrepaired_runs)
+
     for day in days:
         if day.nodes.keys().isdisjoint(jobs):
             continue
         nodes = [day.nodes[job] for job in index.graph.ordered(jobs & day.nodes.keys())]
-        read = [node for node in nodes if node.run is not None and run_key(node.run) in broken]
-        unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
+        pending = [node for node in nodes if node.how not in (NodeState.DONE, NodeState.OVER)]
+        unrepaired = [node for node in pending if node.run is not None and is_affected(node.run)]
         needed = indispensable_jobs(index, day) if unrepaired else set()
         unrepaired = [node for node in unrepaired if node.job_id in needed]
         if unrepaired and (done := delivered_at(index, day)) is not None:  # a later attempt does not undo it

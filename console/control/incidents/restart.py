@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 
 from connectors.sdk.states import RunState
 from console.control.incidents.correlation import IncidentMatch
@@ -12,7 +13,7 @@ from console.control.snapshot.deadlines import next_start_of_date
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_of
-from console.control.snapshot.runs import covers_period, is_repeated
+from console.control.snapshot.runs import covers_period, has_started, is_repeated, run_time
 from console.domain.estate import RunFacts
 from console.domain.reason import Repetition
 
@@ -59,9 +60,12 @@ def repetition(index: EstateIndex, match: IncidentMatch, until: datetime | None 
 
 
 def _own_start(index: EstateIndex, run: RunFacts) -> datetime | None:
-    """The next start of its job for its business date; None while its target does not answer, or its start is held."""
+    """The next start of its job for its business date; None while its target does not answer, its start is held, or
+    the last one that was due has not begun: its schedule starts nothing."""
     job = index.job(run.job_id)
-    target, at = index.estate.targets.get(job.target_id), next_start_of_date(job, run.business_date, index.now)
-    if at is None or (target is not None and target.failing_since is not None):
+    target, at = index.estate.targets.get(job.target_id), next_start_of_date(index, job, run.business_date)
+    due = (known for known in reversed(index.of_day(job.id, run.business_date)) if run_time(known) <= index.now)
+    is_overdue = not all(map(has_started, islice(due, 1)))
+    if at is None or is_overdue or (target is not None and target.failing_since is not None):
         return None
     return at if held_start_of(index.estate, job.id, at, index.now) is None else None

@@ -6,7 +6,7 @@ from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.run_effects import failed_tasks
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import cleaned
+from console.control.snapshot.runs import cleaned, known_period_name
 from console.domain.estate import RunFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.run import CLOCK_SKEW
@@ -67,6 +67,12 @@ def is_cancelled(index: EstateIndex, run: RunFacts) -> bool:
         return bool(cancelled_by(index, run))
     ended_since = [ended for ended, _ in run.ends if ended >= cancel.sent_at - CLOCK_SKEW]
     return [last[0]] == ended_since and last[1].is_red
+
+
+def of_period(run: RunFacts) -> str:
+    """ " eu", after the name of its job: the period as its source names it, empty without a name."""
+    name = clean_line(known_period_name(run), TITLE_LIMIT)
+    return f" {name}" if name else ""
 
 
 def why_failed(index: EstateIndex, run: RunFacts) -> Text:

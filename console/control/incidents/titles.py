@@ -14,6 +14,7 @@ from console.control.incidents.run_titles import (
     failed_task_names,
     failure_text,
     is_stale_success,
+    of_period,
     stale_text,
     why_failed,
 )
@@ -67,7 +68,8 @@ def _title_parts(index: EstateIndex, match: IncidentMatch) -> tuple[Part, ...]:
         if by := cancelled_by(index, root):
             return name, " was ", by, *_green_upstream(index, match)
         why = why_failed(index, root)
-        return name, f" {FAILED[root.state]}", *((": ", *why) if why else ()), *_green_upstream(index, match)
+        failed = f"{of_period(root)} {FAILED[root.state]}"
+        return name, failed, *((": ", *why) if why else ()), *_green_upstream(index, match)
     if match.unrepaired is not None and index.is_stale(match.unrepaired):
         return name, " ran on bad data", *_green_upstream(index, match)
     if root is not None and is_stale_success(index, root):
@@ -136,7 +138,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> tuple[str, str]:
     if cancelled_by(index, root):
         return f"{name} was cancelled by {clean_line(index.estate.cancels[root.id].by)} through Headway", ""
     known = root.exit_code is not None and root.state is not RunState.MISSED
-    return f"{name} {FAILED[root.state]}", f": exit {root.exit_code}" if known else ""
+    return f"{name}{of_period(root)} {FAILED[root.state]}", f": exit {root.exit_code}" if known else ""
 
 
 def incident_reason(index: EstateIndex, match: IncidentMatch) -> Text:

@@ -40,7 +40,7 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
     keys: dict[RunKey, tuple[int, str]] = {}
     for run in runs:
         has_periods = run.period_name != "" or can_act(index.job(run.job_id), Capability.PERIODS)
-        key = rerun_key(run.job_id, run.business_date, run.period_key, has_periods=has_periods)
+        key = rerun_key(run.job_id, run.business_date, run.period_name or run.period_key, has_periods=has_periods)
         keys[run_key(run)], known = key, newest.get(key)
         if known is None or run_time(known) < run_time(run):
             newest[key] = run
@@ -169,7 +169,7 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
     if job.kind == MANUAL_KIND and node.how in TO_COME:
         return (f"a person completes it: headway action complete {shlex.quote(clean_line(job.name))}",)
     if node.how is NodeState.CLOCK and node.due is not None:
-        if (next_at := start_before(job, node.due, index.now)) is not None and node.held_start is None:
+        if (next_at := start_before(index, job, node.due)) is not None and node.held_start is None:
             last = "; the last start that meets the deadline is ", At(node.due)
             return "its schedule starts it at ", At(next_at), *last
         return "its schedule starts it at ", At(node.due), "; if the repair ends later, rerun it"

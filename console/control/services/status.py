@@ -25,7 +25,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.holds import HeldStart
-from console.control.snapshot.reachability import out_of_reach
+from console.control.snapshot.reachability import out_of_reach, target_to_restore
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import PathRead, ServiceDayVerdict
 from console.domain.dependency import DependencyMode
@@ -245,7 +245,10 @@ def _repair(index: EstateIndex, threat: Threat) -> RepairNeeded:
     """The jobs to restart, the broken upstream first; without a verb if no restart helps."""
     if threat.budget is None:
         return RepairNeeded(threat.cause, threat.verb if threat.then else "", then=threat.then)
-    return RepairNeeded(threat.cause, threat.verb, index.name(threat.budget.job_id), threat.then)
+    job_id = threat.budget.job_id
+    target = target_to_restore(index.estate, job_id, index.now)
+    first = clean_line(f"{target.system}/{target.name}") if target is not None else ""
+    return RepairNeeded(threat.cause, threat.verb, index.name(job_id), threat.then, restore=first)
 
 
 def _delivered(index: EstateIndex, day: ServiceForecast, done: datetime) -> Delivered:

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import has_no_clock
+from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
@@ -21,7 +21,7 @@ from console.domain.service import Timeliness, service_of_instance
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
-from console.timing.schedule import instants, moved_start, next_instant
+from console.timing.schedule import instants, is_interval, moved_start, next_instant
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
 
 _DAY = timedelta(days=1)
@@ -163,23 +163,48 @@ def clock_start(job: JobFacts, accepted: datetime) -> datetime:
     return moved_start(job.schedule, job.seen_schedule, job.drift_since, accepted)
 
 
-def start_before(job: JobFacts, start: datetime, now: datetime) -> datetime | None:
+def start_before(index: EstateIndex, job: JobFacts, start: datetime) -> datetime | None:
     """The next start by its clock, if that comes before `start`: of the starts until a deadline `start` is the last."""
-    following = next_clock_start(job, now)
+    following = next_start(index, job, index.now)
     return following if following is not None and following < start else None
 
 
-def next_start_of_date(job: JobFacts, business_date: date, now: datetime) -> datetime | None:
+def next_start_of_date(index: EstateIndex, job: JobFacts, business_date: date) -> datetime | None:
     """The next start by its clock, if that is of this business date too; None while it is paused."""
-    at = next_clock_start(job, now)
+    at = next_start(index, job, index.now)
     is_same = at is not None and business_date_of(at, None, job.zone, job.cutoff) == business_date
     return at if is_same else None
 
 
-def next_clock_start(job: JobFacts, now: datetime) -> datetime | None:
-    """The next start by its clock; None while it is paused."""
-    is_started = not has_no_clock(job) and job.paused_since is None
-    return next_instant(job.source_schedule, now) if is_started else None
+def next_start(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | None:
+    """The first start after that instant by the clock of its source, accepted or not, that its calendar expects and
+    whose period has not begun. None while it is paused or gone, and if no start is expected in two weeks."""
+    calendar = index.estate.declared.calendar(job.calendar)
+    begun = {run.period_at for run in index.runs.get(job.id, ()) if has_started(run)}
+    return next(
+        (
+            start
+            for start in starts_after(job, after)
+            if start not in begun
+            if is_start_expected(calendar, start, business_date_of(start, None, job.zone, job.cutoff))
+        ),
+        None,
+    )
+
+
+def starts_after(job: JobFacts, after: datetime) -> Iterator[datetime]:
+    """The starts after that instant by the clock of its source, in order, whether its calendar expects them or not: all
+    within two weeks of the first. None while it is paused or gone. Starts that drift are unknown, but for one that its
+    source names."""
+    if job.accepted_at is None or job.paused_since is not None or job.gone_since is not None:
+        return
+    schedule = job.source_schedule
+    if is_interval(schedule):
+        schedule = replace(schedule, dialect="none")
+    if (first := next_instant(schedule, after)) is not None:
+        yield first
+        for since in (first + number * _DAY for number in range(14)):
+            yield from instants(schedule, since, since + _DAY)
 
 
 def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:

@@ -14,7 +14,7 @@ whose context carries the key belong to the submission with the same value.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise, takewhile
@@ -215,10 +215,11 @@ class EstateIndex:
         return self._named_run(runs, last, at, period_name) if day in dated.named else runs[last]
 
     def _named_run(self, runs: Sequence[RunFacts], last: int, at: datetime, period_name: str) -> RunFacts:
-        """Of a date on which runs name their periods: the run of that name, else the last one; without a name the last
-        one up to then that failed and was not good again by `at`."""
+        """Of a date on which runs name their periods: the last run of that name up to then, else its first one, else
+        the last one; without a name the last one up to then that failed and was not good again by `at`."""
         if period_name:
-            return next((run for run in runs if run.period_name == period_name), runs[last])
+            named = [run for run in runs if run.period_name == period_name]
+            return named[max(bisect_left(named, at, key=run_time) - 1, 0)] if named else runs[last]
         return next((run for run in reversed(runs[: last + 1]) if self._is_unrepaired(run, at)), runs[last])
 
     def _is_unrepaired(self, run: RunFacts, at: datetime) -> bool:
@@ -344,13 +345,25 @@ class EstateIndex:
     def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
         """The runs that supersede it, the latest first."""
         proof = self.job(run.job_id).proof
+        red_tasks = {task_run.job_id for task_run in self._task_runs(run) if self.is_red_now(task_run)}
         for later in self.later_runs(run):
             is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
             has_run = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
-            if has_run and self._is_for_the_same(run, later):
+            if has_run and self._is_for_the_same(run, later) and self._includes(later, red_tasks):
                 on_loop = self.graph.is_on_loop(self.graph.unit(later.job_id))
                 if not (is_good and on_loop and self.is_stale(later)):
                     yield later
+
+    def _task_runs(self, run: RunFacts) -> Iterator[RunFacts]:
+        """The runs of its tasks in it, without tasks that are gone."""
+        for task in self.tasks_of(run.job_id):
+            if task.gone_since is None:
+                yield from (known for known in self.runs.get(task.id, ()) if known.period_key == run.period_key)
+
+    def _includes(self, run: RunFacts, tasks: Set[int]) -> bool:
+        """False if the run was of other tasks alone. One whose tasks were not read includes all."""
+        included = {task_run.job_id for task_run in self._task_runs(run)} if tasks else set()
+        return not included or tasks <= included
 
     def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
         """False for runs of two submissions of a service that is promised end to end."""
@@ -440,7 +453,14 @@ def _in_order(runs: Sequence[RunFacts]) -> Sequence[RunFacts]:
 
 def _with_expected(runs: Iterable[RunFacts], expected: dict[str, ExpectedRun]) -> list[RunFacts]:
     merged = [
-        replace(run, state=due.state, evidence=due.evidence, why=due.why)
+        replace(
+            run,
+            state=due.state,
+            evidence=due.evidence,
+            why=due.why,
+            period_kind=due.period_kind,
+            own_period=due.period_name,
+        )
         if (due := expected.pop(run.period_key, None)) is not None
         else run
         for run in runs
@@ -459,6 +479,8 @@ def _as_run(due: ExpectedRun) -> RunFacts:
         evidence=due.evidence,
         why=due.why,
         expected=True,
+        period_kind=due.period_kind,
+        own_period=due.period_name,
     )
 
 

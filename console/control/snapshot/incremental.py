@@ -207,8 +207,9 @@ def _known_until(times: TargetTimes) -> datetime:
 def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[object, ...]:
     unseen = is_out_of_reach(target, now, estate.settings)
     return (
-        target.failing_since, target.lost, target.unread, target.behind, target.first_ok_at, target.system, target.name,
-        target.poll_every, unseen, target.last_ok_at if unseen else None, target.seen_until is None,
+        target.failing_since, target.lost, target.unread, target.behind, target.ahead, target.first_ok_at,
+        target.system, target.name, target.poll_every, unseen, target.last_ok_at if unseen else None,
+        target.seen_until is None,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from connectors.sdk.states import STOPPED
 from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, TargetFacts
 from console.domain.reason import OutOfReach
+from console.domain.system import RESTORED_FIRST
 from console.text.cleaning import clean_line
 
 NO_STATUS_REASONS = {
@@ -54,6 +55,15 @@ def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: Evaluat
     if target is None or target.last_ok_at is None or target.paused(now) is not None:
         return True
     return now - target.last_ok_at > settings.stale_polls * target.poll_every
+
+
+def target_to_restore(estate: Estate, job_id: int, now: datetime) -> TargetFacts | None:
+    """The target of the job, if it does not answer or starts nothing: it is restored before a restart."""
+    target = estate.targets.get(estate.jobs[job_id].target_id)
+    if target is None or target.failing_since is None:
+        return None
+    is_first = target.error_kind in RESTORED_FIRST or is_out_of_reach(target, now, estate.settings)
+    return target if is_first else None
 
 
 def out_of_reach(target: TargetFacts, now: datetime) -> OutOfReach:

@@ -35,15 +35,25 @@ def run_time(run: RunFacts) -> datetime:
 
 def covers_period(later: RunFacts, run: RunFacts) -> bool:
     """True if a success of `later`, which comes after `run` in the order of their job, repairs `run`: it is of the same
-    period or of all of them, or, where periods have an order, of a later one. Any later run covers one without a
-    period. A start that did not come names no period: the run of a named one does not answer it. The same in SQL:
-    `console.store.run_periods`."""
+    name or of all periods, or, where neither has a name, not of an earlier date. A start that did not come is of the
+    period that earlier starts of its schedule show; where they show none, the run of a named one does not answer it.
+    The same in SQL: `console.store.run_periods`."""
     if later.period_kind is PeriodKind.ALL:
         return True
-    if run.period_kind in UNORDERED or (run.period_kind, later.period_kind) == (PeriodKind.INSTANT, PeriodKind.NAME):
+    if run.period_kind in UNORDERED or later.period_kind is PeriodKind.NAME:
         return run.period_name != "" and later.period_name == run.period_name
     is_dated = PeriodKind.DATE in (run.period_kind, later.period_kind)
     return not is_dated or later.business_date >= run.business_date
+
+
+def known_period_name(run: RunFacts) -> str:
+    """The period as its source names it; empty also for a start whose partition is unknown."""
+    return run.period_name if has_started(run) else run.own_period
+
+
+def is_of_same_work(known: RunFacts, run: RunFacts) -> bool:
+    """True if `known` did the work of `run`, for whatever date: both have the same name or none, or it did all."""
+    return known.period_kind is PeriodKind.ALL or known.period_name == run.period_name
 
 
 def lookback_time(run: RunFacts) -> datetime:

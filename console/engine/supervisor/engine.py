@@ -42,6 +42,7 @@ FINISH_SECONDS = 1.5
 MIN_JOIN_SECONDS = 0.5
 """For the release of shards after all other work."""
 PR_SET_PDEATHSIG = 1
+WAITS_FOR_LEASE = "waiting for the lease"
 WAITS_FOR_STORE = "the engine waits for its store"
 TAKES_OVER = "this engine takes over when that one stops or dies"
 POLLS_MEANWHILE = f"this engine polls its share of the systems; {TAKES_OVER.removeprefix('this engine ')}"
@@ -166,7 +167,7 @@ class Engine:
                 log.info("another engine works already", holder=answer.holder)
                 return
             if answer is not None and (announced is None or announced.holder != answer.holder):
-                log.info("waiting for the lease", holder=answer.holder, since=str(answer.since), next=self.standby_text)
+                log.info(WAITS_FOR_LEASE, holder=answer.holder, since=str(answer.since), next=self.standby_text)
                 if self._on_standby is not None:
                     self._on_standby(answer)
             announced = answer
@@ -224,7 +225,7 @@ class Engine:
                 lease = leases.renew_fence(self._parts.store, lease)
         except LeaseLost:
             failpoint("lease.lost")
-            log.warning("lease lost, waiting for the lease", fence=lease.fence)
+            log.warning(f"lease lost, {WAITS_FOR_LEASE}", fence=lease.fence)
         finally:
             self._free(lease)
 

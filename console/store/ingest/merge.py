@@ -102,6 +102,7 @@ _OPEN: frozenset[str] = frozenset(state.value for state in OPEN_STATES)
 _UNKNOWN = RunState.UNKNOWN.value
 _UNNAMED: tuple[str, ...] = (PeriodKind.INSTANT.value, PeriodKind.RUN.value)
 """The kinds of a record that does not name its period."""
+_RECORDED = 3
 _PROVED = (RunEvidence.NATIVE.value, RunEvidence.ASSERTED.value)
 
 
@@ -152,7 +153,15 @@ def finality(content: AttemptContent) -> int:
         return 0
     if content.state == _UNKNOWN:
         return 1 if content.evidence == RunEvidence.INFERRED.value else 0
-    return 3 if content.evidence in _PROVED else 2
+    return _RECORDED if content.evidence in _PROVED else 2
+
+
+def begins_anew(old: AttemptContent, new: AttemptContent) -> bool:
+    """True if the key of an attempt whose source recorded its end names another one, which began after that: the source
+    counts from the beginning again, as a job that was deleted and created again."""
+    if finality(old) < _RECORDED or old.started_us is None or old.ended_us is None:
+        return False
+    return new.started_us is not None and new.started_us > old.ended_us
 
 
 def merge_content(old: AttemptContent, old_us: int, new: AttemptContent, new_us: int) -> tuple[AttemptContent, int]:
@@ -226,8 +235,9 @@ def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt],
             raise ValueError(f"run {key}: unknown business date")
         origin = RunOrigin(old.period_us, old.period_kind, old.period_name, old.business_date)
     period_us = origin.period_us if origin.period_us is not None or old is None else old.period_us
-    period_kind = origin.period_kind if old is None or origin.period_kind not in _UNNAMED else old.period_kind
-    period_name = origin.period_name if old is None else origin.period_name or old.period_name
+    reported = old if old is not None and old.attempts else None  # the period of an expected run is deduced
+    period_kind = origin.period_kind if reported is None or origin.period_kind not in _UNNAMED else reported.period_kind
+    period_name = origin.period_name if reported is None else origin.period_name or reported.period_name
     sort_us = first_started if period_us is None else period_us
     if sort_us is None:
         sort_us = min(row.content.queued_us or row.observed_us for row in attempts)

@@ -36,6 +36,7 @@ from console.store.ingest.merge import (
     RunOrigin,
     StoredAttempt,
     StoredRun,
+    begins_anew,
     build_run,
     finality,
     merge_content,
@@ -71,6 +72,8 @@ class IngestWork:
     """New or changed attempts, by run id."""
     births: dict[int, dict[str, IncomingAttempt]] = field(default_factory=lambda: defaultdict(dict))
     """Run id -> attempt key -> observation, for runs that may get a new first attempt."""
+    renamed: dict[int, StoredAttempt] = field(default_factory=dict)
+    """Stored attempts whose keys others have now, by id."""
     lost_attempt: set[int] = field(default_factory=set)
     keys: dict[int, RunKey] = field(default_factory=dict)
     """Key of each new run, by id."""
@@ -118,6 +121,7 @@ def write_runs(
         row = None if before in incoming else work.attempts.pop(before, None)
         if row is not None and identity not in work.attempts and finality(row.content) == 0:
             work.attempts[identity] = row
+    incoming = _without_namesakes(work, incoming)
     new = [attempt for identity, attempt in incoming.items() if identity not in work.attempts]
     _merge_known(work, incoming)
     if not new and not work.touched and not work.lost_attempt:
@@ -130,6 +134,26 @@ def write_runs(
     runs = {row.id: StoredRun(*row) for row in rows}
     _assign_new_runs(session, work, runs, new)
     return _write_changes(session, work, runs, batch, next_changed_seq(session))
+
+
+def _without_namesakes(
+    work: IngestWork, incoming: dict[AttemptIdentity, IncomingAttempt]
+) -> dict[AttemptIdentity, IncomingAttempt]:
+    """Without the attempts that ended before a stored one of the same key began. A stored one that ended before an
+    incoming one began gives it its key, and keeps it with its start."""
+    for identity, row in list(work.attempts.items()):
+        content = incoming[identity].content
+        if content.started_us == row.content.started_us:
+            continue
+        if begins_anew(content, row.content):
+            incoming = {known: attempt for known, attempt in incoming.items() if known != identity}
+            del work.attempts[identity]
+        elif begins_anew(row.content, content):
+            former = row._replace(attempt_key=f"{row.attempt_key}@{row.content.started_us}")
+            del work.attempts[identity]
+            work.renamed[row.id] = row
+            work.touched[row.run_id].append(former)
+    return incoming
 
 
 def _merge_known(work: IngestWork, incoming: dict[AttemptIdentity, IncomingAttempt]) -> None:
@@ -181,7 +205,7 @@ def _write_changes(
     runs_new: list[StoredRun] = []
     runs_changed: list[StoredRun] = []
     emptied: list[StoredRun] = []
-    known = {row.id: row for row in work.attempts.values()}
+    known = {row.id: row for row in work.attempts.values()} | work.renamed
     for run_id in sorted({*work.touched, *work.lost_attempt}):
         rows = {row.id: row for row in siblings.get(run_id, ())}
         stored = {**rows, **{row.id: known[row.id] for row in work.touched.get(run_id, ()) if row.id in known}}
@@ -205,7 +229,6 @@ def _write_changes(
         elif run != old or changed:  # snapshots include earlier attempts, which no column of the run has
             runs_changed.append(run._replace(changed_seq=seq))
     session.insert("run", StoredRun._fields, runs_new)
-    session.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
     moved = [
         row
         for row in attempts_changed
@@ -215,6 +238,7 @@ def _write_changes(
     same = [(row.id, *row.content, row.observed_us) for row in attempts_changed if row.id not in moved_ids]
     session.update("attempt", _ATTEMPT_STATE, same)
     session.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in moved])
+    session.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
     replaced = [row for row in runs_changed if _place_of_run(row) != _place_of_run(runs[row.id])]
     replaced_ids = {row.id for row in replaced}
     session.update("run", _RUN_STATE, [_state_of_run(row) for row in runs_changed if row.id not in replaced_ids])

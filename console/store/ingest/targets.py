@@ -352,7 +352,7 @@ def started_periods(
         " (a.id IS NOT NULL OR r.attempts = 0) AND r.sort_us >= ? ORDER BY a.number DESC"
     )
     by_attempt = (
-        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
+        "SELECT j.source_id, r.period_key, a.attempt_key, a.ended_us FROM {keys} CROSS JOIN target t CROSS JOIN job j"
         " CROSS JOIN attempt a CROSS JOIN run r WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
         " AND j.target_id + 0 = t.id AND a.job_id = j.id AND a.attempt_key = k.b AND r.id = a.run_id"
     )
@@ -368,6 +368,8 @@ def started_periods(
     with store.read() as session:
         rows = session.by_keys(around, jobs, (target_id, since))
         earlier = session.by_keys(by_attempt, attempts, (target_id,))
+    begun = {(record.job, record.attempt_key): optional_micros(record.started_at) or 0 for record in unmatched}
+    earlier = [row for row in earlier if row.ended_us is None or begun.get(_attempt_of(row), 0) <= row.ended_us]
     waiting: dict[str, set[str]] = {}
     for row in rows:
         if row.attempt_key is None:
@@ -377,6 +379,10 @@ def started_periods(
     owners = {_period_of(row): decode_name(row.attempt_key) for row in (*earlier, *started)}
     began = {_period_of(row): instant(row.started_us) for row in started if row.started_us is not None}
     return StartedPeriods(owners, began, waiting)
+
+
+def _attempt_of(row: Row) -> tuple[str, str]:
+    return decode_name(row.source_id), decode_name(row.attempt_key)
 
 
 def _period_of(row: Row) -> tuple[str, str]:

@@ -54,16 +54,14 @@ class HoldQueries(ContextQueries):
             order = " WHERE h.ended_us IS NULL ORDER BY COALESCE(h.placed_us, h.due_us, 0), h.key"
         return [_hold(row) for row in self.link.rows(_HOLDS + order)]
 
-    def hold(self, name: str) -> HoldView:
-        """The open hold with that key, or of the job with that name. Raises NotFound."""
-        rows = self.link.rows(f"{_HOLDS} WHERE h.key = ?", (name,)) if name.isascii() else []  # as every key is
-        if rows:
-            return _hold(rows[0])
-        job = self.jobs.job(name)
-        holds = [hold for hold in self.list_holds() if hold.job_id == job.row.id]
-        if not holds:
-            raise ItemNotFound(job.row.name, f"{job.row.name} is not held; headway hold lists what is")
-        return holds[0]
+    def hold(self, key: str) -> HoldView | None:
+        """The hold with that key; None without one."""
+        rows = self.link.rows(f"{_HOLDS} WHERE h.key = ?", (key,)) if key.isascii() else []  # as every key is
+        return _hold(rows[0]) if rows else None
+
+    def hold_of_job(self, job_id: int) -> HoldView | None:
+        """The open hold of that job, the longest; None without one."""
+        return next((hold for hold in self.list_holds() if hold.job_id == job_id), None)
 
     def gate(self, name: str, period: str = "", business_date: str = "") -> GateView:
         """The gate of the job with that name: for that period, else that business date, else its current instant. The

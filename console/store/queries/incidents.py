@@ -29,6 +29,7 @@ from console.domain.incident_record import CauseKind
 from console.domain.reason import EarlierRun, Reason
 from console.domain.run import CLOCK_SKEW
 from console.domain.service import instance_name
+from console.domain.system import RESTORED_FIRST
 from console.domain.text import Title
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -434,7 +435,7 @@ def _affected(row: Row, title: str) -> AffectedServiceView:
 
 
 def _unreachable(row: Row, stale: Container[int]) -> str:
-    is_known = row.error_kind == "unreachable" or row.target_id in stale
+    is_known = row.error_kind in RESTORED_FIRST or row.target_id in stale
     return str(row.unreachable) if is_known else ""
 
 

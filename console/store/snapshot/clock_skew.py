@@ -42,6 +42,11 @@ def clock_behind(skew_s: float | None) -> timedelta:
     return timedelta(seconds=math.ceil(behind / _STEP_SECONDS) * _STEP_SECONDS if behind >= _STEP_SECONDS else 0)
 
 
+def clock_ahead(skew_s: float | None) -> timedelta:
+    """How far a target's clock is ahead of ours at most, in steps of 10 s: one more than it was measured at."""
+    return timedelta(seconds=(round((skew_s or 0.0) / _STEP_SECONDS) + 1) * _STEP_SECONDS)
+
+
 def corrected_instant(at_us: int | None, skew_s: float | None) -> datetime | None:
     """An instant by the source's clock (µs), by our clock. `skew_s`: of its target."""
     return _shift(optional_instant(at_us), _skew(skew_s))

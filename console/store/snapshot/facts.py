@@ -323,6 +323,7 @@ def _target(row: Row, endpoints: Mapping[str, str]) -> TargetFacts:
         lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
         unread=unread[-1] if unread else "",
         behind=clock_skew.clock_behind(row.skew_s),
+        ahead=clock_skew.clock_ahead(row.skew_s),
         pause=switches.last_pause(row.system, row),
     )
 

@@ -52,7 +52,7 @@ _SELECT_SUCCESSES = (
 _SAYS_OUTPUT = " OR ".join(f"""t.context LIKE '%"{unit}":%'""" for unit in _UNITS)
 _COLUMNS = (
     "r.job_id, r.id, r.sort_us, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.attempts, t.queued_us,"
-    f" r.business_date, CASE WHEN {_SAYS_OUTPUT} THEN t.context END AS context"
+    f" t.action_key, r.business_date, CASE WHEN {_SAYS_OUTPUT} THEN t.context END AS context"
 )
 _SQLITE = (
     f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN run r ON r.id IN ({_SELECT_SUCCESSES.format(column='id')})"
@@ -221,13 +221,14 @@ def _successful_run(row: Row, failed: list[Row], skew: int) -> SuccessfulRun:
     sort_us, period_us = row.sort_us, row.period_us
     if failed:
         sort_us, period_us, began = failed[0].sort_us, failed[0].period_us, failed[0].began_us
+    by_action = row.action_key is not None and row.attempts == 1 and not failed
     output, unit = _output(row.context)
     return SuccessfulRun(
         run_id=row.id,
         at=sort_us // 1_000_000,
         ended=row.ended_us // 1_000_000 - skew,
         takes=(row.ended_us - row.started_us) / 1_000_000,
-        delay=UNKNOWN if period_us is None else max((began - period_us) / 1_000_000 - skew, 0.0),
+        delay=UNKNOWN if period_us is None or by_action else max((began - period_us) / 1_000_000 - skew, 0.0),
         waited=UNKNOWN if row.queued_us is None else max(row.started_us - row.queued_us, 0) / 1_000_000,
         attempts=row.attempts,
         output=output,

@@ -135,22 +135,21 @@ def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: Re
     _put(drawn, cell, (ctx.sign("deadline"), "bad" if late else "strong"))
     if 0 <= cell < scale.width:
         letters = ctx.clock.local(service.deadline).strftime("%H:%M")
-        first = _room_for(drawn, cell + 1, len(letters), ctx.sign("now"))
-        if first + len(letters) > scale.width:
-            first = cell - len(letters)
-        for at, letter in enumerate(letters, first):
+        first = _room_for(drawn, cell, len(letters), ctx.sign("now"))
+        for at, letter in enumerate(letters if first is not None else "", first or 0):
             _put(drawn, at, (letter, "dim"))
 
 
-def _room_for(drawn: Sequence[Segment], first: int, cells: int, now: str) -> int:
-    """The cell of the time right of its line, else past a slight overrun, else over it."""
+def _room_for(drawn: Sequence[Segment], line: int, cells: int, now: str) -> int | None:
+    """The cell of the time right of its line, else past a slight overrun, else left of the line; None where it would
+    cover a bar: the ruler above has the time, too."""
 
     def is_free(at: int) -> bool:
-        return all(text in (" ", now) for text, _ in drawn[at : at + cells])
+        return 0 <= at <= len(drawn) - cells and all(text in (" ", now) for text, _ in drawn[at : at + cells])
 
-    if is_free(first):
-        return first
-    return next((at + 1 for at in range(first, first + BESIDE) if is_free(at) and is_free(at + 1)), first)
+    right = range(line + 1, line + 1 + BESIDE)
+    past = (at + 1 for at in right if is_free(at) and is_free(at + 1))
+    return next((at for at in (line + 1, *past, line - cells) if is_free(at)), None)
 
 
 def _put(drawn: list[Segment], cell: int, run: Segment) -> None:

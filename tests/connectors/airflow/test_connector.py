@@ -22,7 +22,7 @@ from connectors.sdk import composed
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import Inventory, RunRef
-from connectors.sdk.secrets import SecretStore, token_masker
+from connectors.sdk.secrets import LITERAL_REFUSED, SecretStore, token_masker
 from connectors.sdk.transport import sign_in
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
@@ -66,8 +66,8 @@ def test_an_account_or_a_token_is_enough() -> None:
     [
         ({"password": None}, "both username and password, are needed"),
         ({"token": {"env": "T"}}, "(token) needs no username and no password"),
-        ({"password": "hunter2"}, "written as a reference, never as its value"),
-        ({"url": "http://airflow.example.com"}, "would send the credentials unencrypted"),
+        ({"password": "hunter2"}, LITERAL_REFUSED),
+        ({"url": "http://airflow.example.com"}, "http:// to airflow.example.com would"),
         ({"url": "https://me:pw@airflow.example.com"}, "must hold no credentials"),
         ({"usernam": "x"}, "Extra inputs are not permitted"),
         ({"dags": []}, "at least 1 item"),

@@ -18,6 +18,7 @@ from connectors.airflow.options import AirflowOptions
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.call_limits import Deadline
@@ -418,7 +419,7 @@ def test_a_cursor_that_cannot_be_read_brings_history_again_with_a_warning(cursor
     ended(fake)
     poll = opened(fake).poll(cursor, (), 5)
     assert poll.runs
-    assert poll.warnings[0].startswith("the cursor cannot be read")
+    assert poll.warnings[0].startswith(CURSOR_UNREADABLE)
 
 
 def test_an_unknown_state_is_unknown_and_named_once() -> None:

@@ -14,7 +14,14 @@ from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.errors import (
+    AccessRefused,
+    AnswerLost,
+    NotSupported,
+    OutcomeUnknown,
+    PreviewOutdated,
+    SystemUnreachable,
+)
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import URL, latest, night, opened
@@ -149,7 +156,7 @@ def test_a_run_that_changed_since_the_preview_is_left_alone() -> None:
     fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
     fake.tick()
     fake.requests.clear()
-    with pytest.raises(NotSupported, match="changed since the preview"):
+    with pytest.raises(PreviewOutdated):
         connector.act(preview, new_key(), 5)
     assert 0 == posts(fake, "/clear")
 
@@ -167,9 +174,9 @@ def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
     assert how == preview.plan["how"]
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
-    assert isinstance(connector.look_up(sent, key, 5), ActionUnknown), "its server may still work on it"
+    assert isinstance(connector.look_up(sent, key, 5), ActionUnknown), "its server may still send it"
     fake.lose_answer_of = endings[how]
-    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+    with pytest.raises(AnswerLost):
         connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     assert not isinstance(connector.look_up(preview, new_key(), 5), ActionFound)

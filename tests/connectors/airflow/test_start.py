@@ -12,7 +12,7 @@ from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.start import interval_start
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionFound
-from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.errors import AnswerLost, NotSupported
 from connectors.sdk.records import instant_key
 from tests.connectors.airflow.support import DUE, allowed, latest, night, opened, start
 from tests.fakes.airflow import FakeAirflow
@@ -149,7 +149,7 @@ def test_a_start_whose_answer_is_lost_is_found_and_never_doubled() -> None:
     fake, connector = quiet()
     preview, key = allowed(connector, start()), new_key()
     fake.lose_answer_of = "/dagRuns$"
-    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+    with pytest.raises(AnswerLost):
         connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     assert "was triggered under this key before" == connector.act(preview, key, 5).message

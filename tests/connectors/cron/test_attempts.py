@@ -17,6 +17,7 @@ from connectors.cron.attempts import run_record as run_of
 from connectors.cron.events import CronEvent, CronEventKind
 from connectors.cron.parse import CronProcesses
 from connectors.cron.wrapper import WrapperStart, read_record
+from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow
 from tests.connectors.cron.support import read_line
@@ -412,3 +413,11 @@ def test_an_exit_status_lives_through_a_cursor(code: int | None) -> None:
     attempt = CronAttempt("1795156261.291", "db07:load", "root", 291, 1795156261.0, text=0)
     attempt.end(RunState.SUCCEEDED if code == 0 else RunState.FAILED, RunEvidence.NATIVE, "END", 1795156270.0, code)
     assert code == CronAttempt.from_json(json.loads(json.dumps(attempt.as_json()))).exit_code
+
+
+def test_the_evidence_of_an_event_holds_no_known_secret() -> None:
+    """Cursor and reference are stored as the connector writes them."""
+    secrets = SecretStore()
+    secrets.add("canary-seven")
+    event = CronEvent(CronEventKind.ERROR, datetime(2026, 11, 30, tzinfo=UTC), "cron: MAILTO canary-seven refused")
+    assert "cron: MAILTO ••• refused" == event.evidence

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.cron.options import CronOptions
+from connectors.sdk.secrets import LITERAL_REFUSED
 from connectors.sdk.transport.hosts import address, targets
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
@@ -31,7 +32,7 @@ def test_key_may_be_a_reference_and_never_a_literal() -> None:
     result = address(options(key={"env": "SSH_KEY"}), "db07", lambda reference: "SECRET")
     assert (result.key_file, result.key_text) == (None, "SECRET\n")
     assert "SECRET" not in repr(result)
-    with pytest.raises(ValidationError, match="a secret is written as a reference"):
+    with pytest.raises(ValidationError, match=LITERAL_REFUSED):
         options(key_passphrase="hunter2")
 
 

@@ -70,6 +70,43 @@ def test_a_scheduled_run_of_a_partition_answers_the_schedule_and_names_its_parti
     assert ["", scheduled["runId"], *3 * [""]] == [run.again_of for run in runs]
 
 
+RANGE = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-06-30"}
+DAY = {"dagster/partition": "2026-11-29"}
+
+
+@each_row(
+    "job, assets, tags, key, name",
+    [
+        ("load", [], RANGE, "2026-01-01...2026-06-30", ""),
+        ("load", [], {"dagster/sensor_name": "files", "dagster/run_key": "a.csv"}, None, "a.csv"),
+        ("load", ["orders"], {}, None, ""),
+        ("__ASSET_JOB", ["weather", "raw/orders"], {}, None, "raw/orders, weather"),
+        ("__ASSET_JOB", ["orders"], DAY, None, "orders 2026-11-29"),
+        ("__ASSET_JOB", ["orders"], RANGE, None, "orders 2026-01-01...2026-06-30"),
+        ("__ASSET_JOB", [], {}, None, ""),
+    ],
+)
+def test_a_run_names_what_it_works_on(
+    job: str, assets: list[str], tags: dict[str, str], key: str | None, name: str
+) -> None:
+    """Without a partition of its own each run is another one: its key is its id."""
+    row = FakeDagster(job).start(job, tags=tags)
+    row["assetSelection"] = [{"path": asset.split("/")} for asset in assets] or None
+    run = parse.run_record(row, (), "")
+    assert (key or row["runId"], name) == (run.period_key, run.period_name)
+    assert (PeriodKind.NAME if key or name else PeriodKind.RUN) is run.denotes
+
+
+def test_many_assets_have_a_short_name_of_their_own() -> None:
+    row = FakeDagster("__ASSET_JOB").start("__ASSET_JOB")
+    names = []
+    for count in (30, 31):
+        row["assetSelection"] = [{"path": [f"{number:02}-\U0001f4a0" * 50]} for number in range(count)]
+        names.append(parse.run_record(row, (), "").period_name)
+    assert 2 == len(set(names))
+    assert max(len(name.encode()) for name in names) < 1000
+
+
 def test_a_dead_daemon_that_jobs_need_to_start_is_reported_by_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.sdk.scheduler_health.HEALTH_INTERVAL_SECONDS", 0.0)
     fake = FakeDagster("load")

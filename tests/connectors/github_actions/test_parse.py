@@ -8,7 +8,7 @@ import pytest
 
 from connectors.github_actions import parse
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from tests.corpus import HOSTILE
 from tests.rows import each_row
 
@@ -73,6 +73,24 @@ def test_our_key_counts_in_the_first_attempt_of_a_dispatched_run_alone() -> None
         for event, attempt in (("workflow_dispatch", 1), ("workflow_dispatch", 2), ("push", 1))
     ]
     assert ["headway-0123456789abcdef", None, None] == keys
+
+
+@each_row(
+    "event, branch, name",
+    [
+        ("schedule", "main", ""),
+        ("workflow_dispatch", "main", ""),
+        ("workflow_dispatch", "feature/x", "feature/x"),
+        ("push", "v1.2", "v1.2"),
+        ("schedule", "before-the-rename", ""),
+        ("workflow_dispatch", None, ""),
+    ],
+)
+def test_a_run_of_another_branch_than_the_default_one_is_named_by_it(event: str, branch: str | None, name: str) -> None:
+    whole = parse.run_record({**ROW, "event": event, "head_branch": branch, "status": "queued"}, "acme/etl", "main")
+    jobs = [parse.parse_job({"id": 8, "name": "load", "status": "queued"})]
+    assert [name, name] == [run.period_name for run in (whole, parse.task_record(whole, "load", jobs))]
+    assert (PeriodKind.NAME if name else PeriodKind.RUN) is whole.denotes
 
 
 def test_any_text_is_a_record_or_unreadable() -> None:

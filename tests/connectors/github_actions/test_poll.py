@@ -80,6 +80,16 @@ def test_history_beyond_the_thousand_results_of_a_search_is_read_whole_and_oldes
     assert seen == sorted(seen, key=float), "not oldest first"
 
 
+def test_a_run_of_another_branch_is_named_by_it() -> None:
+    fake, _ = failed()
+    fake.start(STOCK)["branch"] = "feature/x"
+    fake.tick()
+    runs = latest_records(opened(fake))[0]
+    assert {"": {ORDERS, f"{ORDERS}.extract", f"{ORDERS}.load"}, "feature/x": {STOCK}} == {
+        name: {file for (file, _), run in runs.items() if run.period_name == name} for name in ("", "feature/x")
+    }
+
+
 def test_a_calm_poll_is_answered_304_and_costs_nothing_of_the_hour() -> None:
     fake, _ = failed()
     connector = opened(fake)

@@ -17,7 +17,7 @@ from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.records import RunRecord
-from connectors.sdk.states import RunState, Verb
+from connectors.sdk.states import PeriodKind, RunState, Verb
 from tests.connectors.polls import walked
 from tests.fakes.described import described
 from tests.fakes.google_services import (
@@ -243,6 +243,21 @@ def test_a_transfer_that_was_listed_first_is_read_though_the_list_has_no_order()
     assert number_of(fake.runs[0]) in walked(connector, cursor)[0]
 
 
+def test_a_transfer_is_named_by_its_data_and_only_a_scheduled_one_answers_the_schedule() -> None:
+    fake = FakeTransfers()
+    fake.runs.clear()
+    for schedule in ("every day 03:10", ""):
+        fake.run(LOAD, SUCCEEDED, fake.now - timedelta(minutes=4)).update(
+            {"runTime": "2026-11-20T00:00:00Z", "schedule": schedule}
+        )
+    runs, _ = walked(opened("google_data_transfer", fake))
+    keys = {None, number_of(fake.runs[1])}
+    assert keys == {run.period_key for run in runs.values()}
+    assert {("2026-11-20T00:00:00Z", PeriodKind.NAME, None)} == {
+        (run.period_name, run.denotes, run.period_at) for run in runs.values()
+    }
+
+
 def test_ends_of_a_job_without_retries_are_runs_and_an_entry_that_came_late_is_read() -> None:
     fake = FakeScheduler()
     connector = opened("google_scheduler", fake)
@@ -251,6 +266,29 @@ def test_ends_of_a_job_without_retries_are_runs_and_an_entry_that_came_late_is_r
     fake.run(LOAD, FAILED, fake.now - timedelta(minutes=4))
     runs, _ = walked(connector, cursor)
     assert [RunState.FAILED, RunState.SUCCEEDED] == sorted(run.state for run in runs.values())
+
+
+@each_row(
+    "schedule, has_next_start",
+    [("0 4 * * *", False), ("*/5 4-6 1,15 jan-mar MON#1", False), ("every 5 minutes", True),
+     ("2nd,third mon,wed of march 17:00", True)],
+)  # fmt: skip
+def test_a_start_is_late_after_the_deadline_of_an_attempt_and_a_retry_is_no_start(
+    schedule: str, has_next_start: bool
+) -> None:
+    """Scheduler logs an attempt when it ends, and calls the instant of a retry the next scheduled one."""
+    fake = FakeScheduler()
+    fake.jobs[0]["schedule"] = schedule
+    job = opened("google_scheduler", fake).inventory("", 10).jobs[0]
+    assert timedelta(minutes=30) == job.schedule.window
+    assert (schedule, has_next_start) == (job.schedule.expression, job.schedule.next_at is not None)
+
+
+def test_a_deadline_that_is_no_time_is_reported() -> None:
+    fake = FakeScheduler()
+    fake.jobs[0]["attemptDeadline"] = "soon"
+    [skipped] = opened("google_scheduler", fake).inventory("", 10).skipped
+    assert "'soon' at 'attemptDeadline' is not a number of seconds" == skipped.reason
 
 
 def test_a_pause_that_was_lost_leaves_a_mark_and_is_sent_again() -> None:

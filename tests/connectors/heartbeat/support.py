@@ -22,7 +22,7 @@ TOKENS = {"export": "export-0123456789abcdef", "mart": "mart-0123456789abcdef00"
 def secret(reference: Any) -> str:
     """The token whose job the reference names; "gone" cannot be read."""
     if reference.env == "gone":
-        raise AccessRefused("secret env gone: the variable is not set in this process")
+        raise AccessRefused("secret env gone: unset")
     return TOKENS[reference.env]
 
 

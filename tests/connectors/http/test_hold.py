@@ -101,7 +101,7 @@ def profile_with(hold: Mapping[str, Any]) -> HttpProfile:
     lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
     lists["jobs"] = {**lists["jobs"], "paging": "none", "next_at": "next"}
     lacks = dict.fromkeys(("start", "cancel", "rerun", "log"), "has no such call")
-    header = {"kind": "http", "base": "http", "title": "Home-grown", "ladder": "Proves a run's end.",
+    header = {"kind": "http", "base": "http", "title": "Home-grown", "ladder": "By its own words.",
               "grants": "# least rights", "sign_in": "none", "headers": {"X-Api-Key": "let-me-in"}, "lacks": lacks,
               }  # fmt: skip
     return HttpProfile.model_validate({**header, **lists, "hold": dict(hold)}, context={})

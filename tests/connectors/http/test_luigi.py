@@ -14,7 +14,7 @@ from connectors.sdk import registry
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import InvalidAnswer
-from connectors.sdk.states import RunState
+from connectors.sdk.states import PeriodKind, RunState
 
 TASK = {
     "display_name": "LoadStock(day=2026-11-19)", "status": "FAILED", "name": "LoadStock", "priority": 0,
@@ -58,6 +58,13 @@ def test_rows_that_are_an_object_have_their_names_as_ids() -> None:
     assert ["LoadStock"] == [job.native_id for job in connector.inventory("", 20).jobs]
     states = {run.attempt_key: run.state for run in connector.poll("", (), 20).runs}
     assert {NAME: RunState.FAILED, "B": RunState.SUCCEEDED} == states
+
+
+def test_a_task_works_on_its_parameters() -> None:
+    other = {**TASK, "status": "DONE", "display_name": "LoadStock(day=2026-11-20)"}
+    runs = opened({"response": {NAME: TASK, "B": other}}, []).poll("", (), 20).runs
+    assert {"LoadStock(day=2026-11-19)", "LoadStock(day=2026-11-20)"} == {run.period_name for run in runs}
+    assert {PeriodKind.NAME} == {run.denotes for run in runs}
 
 
 def test_a_table_in_a_query_is_sent_as_json() -> None:

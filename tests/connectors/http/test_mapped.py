@@ -34,7 +34,14 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, 
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import HOOKS, identity, new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
-from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import (
+    AccessRefused,
+    InvalidAnswer,
+    NotSupported,
+    PreviewOutdated,
+    RecordUnreadable,
+    SystemUnreachable,
+)
 from connectors.sdk.field_mapping import (
     MAX_SECONDS,
     FieldTally,
@@ -1642,7 +1649,7 @@ def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes
     connector.act(preview, key, 5)
     fake.become(row, goes_on, 2)
     assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
-    with pytest.raises(NotSupported, match="the run changed since the preview"):
+    with pytest.raises(PreviewOutdated):
         connector.act(preview, new_key(), 5)
 
 

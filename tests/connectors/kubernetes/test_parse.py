@@ -201,6 +201,14 @@ def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:
     assert (schedule.dialect, schedule.expression, schedule.zone) == ("kubernetes", expression, zone)
 
 
+@pytest.mark.parametrize(
+    "policy, dialect",
+    [("Allow", "kubernetes"), ("Replace", "kubernetes"), ("Forbid", "kubernetes-forbid"), (None, "kubernetes")],
+)
+def test_the_dialect_names_a_cronjob_that_never_overlaps_itself(policy: str | None, dialect: str) -> None:
+    assert dialect == parse.parse_schedule({"schedule": "0 3 * * *", "concurrencyPolicy": policy}).dialect
+
+
 def test_interval_has_no_clock_and_says_so() -> None:
     schedule = parse.parse_schedule({"schedule": "@every 1h30m"})
     assert (schedule.dialect, schedule.text) == ("none", "@every 1h30m: an interval from its last start")
@@ -261,3 +269,14 @@ def test_the_default_container_counts_and_of_several_red_ones_the_first_to_end()
     first, second = ended("proxy", 137, "2026-11-27T03:00:09Z"), ended("main", 1, "2026-11-27T03:00:02Z")
     pod = read_pod(first, second)
     assert ("main", 1) == (pod.container, pod.exit_code)
+    shipper = ended("shipper", 2, "2026-11-27T03:00:01Z")
+    pod = read_pod(shipper, second, main="main")
+    assert ("main", 1) == (pod.container, pod.exit_code)
+    pod = read_pod(shipper, ended("main", 0, "2026-11-27T03:00:02Z"), main="main")
+    assert ("shipper", 2) == (pod.container, pod.exit_code)
+
+
+def test_a_container_that_was_stopped_is_not_the_cause_within_its_second() -> None:
+    at = "2026-11-27T03:00:05Z"
+    pod = read_pod(ended("aux", 143, at), ended("main", 137, at, reason="OOMKilled"))
+    assert ("main", 137, "OOMKilled") == (pod.container, pod.exit_code, pod.why)

@@ -105,7 +105,7 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
 @each_row(
     "step, text",
     [
-        ({"at": "25:00"}, "is not a time of day"),
+        ({"at": "25:00"}, r"steps\.x\.at\n.*'25:00'"),
         ({"at": "05:00", "remind_after": "soon"}, "is not a duration"),
         ({"at": "05:00", "days": ["mo"]}, "days are some of mon"),
         ({}, "Field required"),

@@ -32,11 +32,12 @@ from connectors.sdk.conformance.faults import (
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
-from connectors.sdk.secrets import SecretStore
+from connectors.sdk.secrets import LITERAL_REFUSED, SecretStore
 from connectors.sdk.states import RunEvidence, RunState, Verb
-from console.timing.schedule import instants, next_instant, schedule_fault, unreadable_schedules
+from console.timing.schedule import expansion_fault, instants, next_instant, schedule_fault, unreadable_schedules
 from tests.fakes.mysql_events import FakeClient, FakeEvents
 from tests.fakes.unsent import ELSEWHERE_OF_MYSQL, UNSENT_BY_A_DRIVER
 from tests.rows import each_row
@@ -262,7 +263,7 @@ def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakeEvents, curs
     poll = connector_on(fake).poll(cursor, (), 5)
     first = connector_on(fake).poll("", (), 5)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
-    assert poll.warnings[0].startswith("the cursor cannot be read")
+    assert poll.warnings[0].startswith(CURSOR_UNREADABLE)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +462,7 @@ def test_the_next_start_is_on_the_grid_of_the_local_clock(every: str, starts: st
 def test_a_schedule_that_cannot_be_expanded_is_named(changes: dict[str, Any], zone: str) -> None:
     schedule = schedule_of(event("2 DAY", "2026-10-01 03:30") | changes, zone, True, datetime(2026, 11, 30, tzinfo=UTC))
     [warning] = unreadable_schedules([("ops.good", schedule)])
-    assert "cannot expand its schedule" in warning
+    assert f"ops.good: {expansion_fault(schedule)}" == warning
     assert schedule.next_at is None
 
 
@@ -524,7 +525,7 @@ def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
         ({"host": "db", "user": "u", "log_table": "event_log"}, "log_table"),
         ({"host": "db", "user": "u", "log_table": "ops.`x`; DROP"}, "log_table"),
         ({"host": "db", "user": "u", "server_zone": "Berlin"}, '"Berlin" is not a time zone'),
-        ({"host": "db", "user": "u", "password": "hunter2hunter2"}, "a secret is written as a reference"),
+        ({"host": "db", "user": "u", "password": "hunter2hunter2"}, LITERAL_REFUSED),
         ({"host": "db", "user": "u", "tls": "maybe"}, "tls"),
         ({"user": "u"}, "host"),
     ],

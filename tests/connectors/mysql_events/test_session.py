@@ -8,11 +8,11 @@ import pytest
 from connectors.mysql_events import session
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     EncryptionRefused,
     InvalidAnswer,
     NotSupported,
-    OutcomeUnknown,
     PermissionMissing,
     RateLimited,
     SystemUnreachable,
@@ -66,7 +66,7 @@ def test_an_invalid_answer_of_such_a_server_is_requested_again(error: Exception)
 
 @each_row("number, expected", [
     (1370, PermissionMissing), (1644, NotSupported), (1213, RateLimited),
-    (2013, OutcomeUnknown), (1053, OutcomeUnknown), (1077, OutcomeUnknown), (0, OutcomeUnknown),
+    (2013, AnswerLost), (1053, AnswerLost), (1077, AnswerLost), (0, AnswerLost),
 ])  # fmt: skip
 def test_after_the_wire_only_an_answer_says_that_nothing_happened(number: int, expected: type[ConnectorError]) -> None:
     error = pymysql.err.OperationalError(number, "words") if number else OSError("connection reset")

@@ -15,7 +15,7 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, 
 from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, PermissionMissing
+from connectors.sdk.errors import AccessRefused, AnswerLost, NotSupported, PermissionMissing
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from connectors.sql import drivers
@@ -211,7 +211,7 @@ def test_a_rerun_is_queued_under_its_key_and_a_job_that_runs_or_is_about_to_refu
     run = read_at_once(connector)[0][str(fake.number)]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     fake.loses_answer_of = "start_job"
-    with pytest.raises(OutcomeUnknown, match="sent, and the answer was lost: Connection reset by peer"):
+    with pytest.raises(AnswerLost, match="Connection reset by peer"):
         connector.act(preview, KEY, 10)
     assert RunState.QUEUED is read_at_once(connector)[0][KEY].state
     for _ in range(2):

@@ -13,6 +13,7 @@ from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Preview
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.job_agent import NO_MARK
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.settle import IN_FLIGHT_SECONDS, SEND_SECONDS
 from connectors.sdk.states import RunState, Verb
@@ -103,8 +104,8 @@ def test_the_mark_alone_goes_and_the_job_stays_as_a_person_left_it(fake: FakePgC
 def test_a_mark_that_cannot_be_written_is_refused(fake: FakePgCron, by: str, until: str) -> None:
     spec = ActionSpec(Verb.HOLD, RunRef(JOB, "", "", ""), RunState.PLANNED, {"by": by, "until": until})
     connector = connector_on(fake)
-    assert "cannot be written down at its source" in refused(connector, spec)
-    with pytest.raises(NotSupported, match="cannot be written down"):
+    assert f'a hold by "{by}" until "{until}"' in refused(connector, spec)
+    with pytest.raises(NotSupported, match=f'a hold by "{by}"'):
         connector.act(connector.preview(spec, 5), KEY, 5)
 
 
@@ -242,7 +243,7 @@ def test_a_start_of_a_held_job_runs_its_own_command(fake: FakePgCron) -> None:
 
 @pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
 def test_a_state_cannot_be_set(fake: FakePgCron, verb: Verb) -> None:
-    with pytest.raises(NotSupported, match="it cannot set a run's result; Headway records it as asserted"):
+    with pytest.raises(NotSupported, match=NO_MARK):
         connector_on(fake).preview(ActionSpec(verb, RunRef(JOB, "x", "", ""), RunState.FAILED), 5)
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.secrets import SecretStore
+from connectors.sdk.secrets import LITERAL_REFUSED, SecretStore
 from connectors.sdk.transport.postgres import connection_parameters, targets
 from tests.rows import each_row
 
@@ -50,8 +50,8 @@ def test_a_dsn_that_cannot_be_read_is_not_shown(monkeypatch: pytest.MonkeyPatch)
         ({}, "either dsn, or host and user"),
         ({"host": "db"}, "either dsn, or host and user"),
         ({"dsn": {"env": "X"}, "host": "db", "user": "u"}, "dsn already names host and user: drop host, user"),
-        ({"dsn": "postgresql://u:p@h/d"}, "a secret is written as a reference"),
-        ({"host": "db", "user": "u", "password": "hunter2hunter2"}, "a secret is written as a reference"),
+        ({"dsn": "postgresql://u:p@h/d"}, LITERAL_REFUSED),
+        ({"host": "db", "user": "u", "password": "hunter2hunter2"}, LITERAL_REFUSED),
         ({"host": "db", "user": "u", "act_schema": 'x"; drop'}, "act_schema"),
         ({"host": "db", "user": "u", "hosts": ["a"]}, "hosts"),
     ],

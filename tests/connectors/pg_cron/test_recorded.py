@@ -27,6 +27,7 @@ from connectors.sdk.conformance.faults import (
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
@@ -217,7 +218,7 @@ def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakePgCron, curs
     poll = connector_on(fake).poll(cursor, (), 5)
     first = connector_on(fake).poll("", (), 5)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
-    assert poll.warnings[0].startswith("the cursor cannot be read")
+    assert poll.warnings[0].startswith(CURSOR_UNREADABLE)
     assert connector_on(fake).poll(poll.cursor, (), 5).runs
 
 

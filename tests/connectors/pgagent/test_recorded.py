@@ -11,7 +11,7 @@ import pytest
 
 from connectors.pgagent import parse
 from connectors.pgagent.client import PgAgentPage
-from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
+from connectors.pgagent.connector import CONNECTOR, NO_AGENT, PgAgentConnector
 from connectors.sdk.conformance import Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
@@ -26,6 +26,7 @@ from connectors.sdk.conformance.faults import (
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
@@ -207,7 +208,7 @@ def test_an_open_run_of_an_ended_agent_is_lost_and_read_again(fake: FakePgAgent)
     poll = connector_on(fake).poll("", (), 5)
     lost = next(run for run in poll.runs if run.job == "long")
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
-    assert "no pgAgent is connected" in poll.stopped
+    assert NO_AGENT in poll.stopped
     fake.runs[6] |= {"status": "d"}  # the next agent's clearing
     aborted = polled_runs(fake, poll.cursor)["7"]
     assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
@@ -273,7 +274,7 @@ def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakePgAgent, cur
     poll = connector_on(fake).poll(cursor, (), 5)
     first = connector_on(fake).poll("", (), 5)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
-    assert poll.warnings[0].startswith("the cursor cannot be read")
+    assert poll.warnings[0].startswith(CURSOR_UNREADABLE)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from connectors.sdk.action_router import RunRouter
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, PreviewOutdated
 from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.prefect.support import ORDERS, STOCK, latest_records, opened
@@ -45,7 +45,7 @@ def test_a_rerun_carries_our_key_in_its_state_and_becomes_the_second_attempt() -
     assert ended is not None
     assert started is not None
     assert ended < started
-    with pytest.raises(NotSupported, match="changed since the preview"):
+    with pytest.raises(PreviewOutdated):
         connector.act(preview, new_key(), 5)
     again = connector.preview(ActionSpec(Verb.RERUN, ref(runs[run]), RunState.FAILED), 5)
     assert again.refused == "a later attempt of it is there: it is Completed"

@@ -59,7 +59,7 @@ def test_a_missing_script_is_reported_and_nothing_is_sent(hpc: SlurmHost) -> Non
     preview = rerun(connector, "bad")
     assert preview.refused is not None
     assert "AccountingStoreFlags=job_script" in preview.refused
-    with pytest.raises(NotSupported, match="this preview cannot be sent"):
+    with pytest.raises(NotSupported, match="AccountingStoreFlags=job_script"):
         connector.act(preview, new_key(), 20)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec
 from connectors.sdk.records import RunRecord, Schedule, instant_key
-from connectors.sdk.states import RunState, Verb
+from connectors.sdk.states import PeriodKind, RunState, Verb
 from connectors.slurm.connector import SlurmConnector
 from console.timing.business_dates import assign_periods
 from tests.connectors.slurm.test_recorded import connect
@@ -61,10 +62,13 @@ def polled(connector: SlurmConnector, *open_runs: RunRecord, cursor: str = "") -
 
 
 def answered(runs: list[RunRecord]) -> list[str | None]:
-    """The due starts that these answer; the start of the one that waits has not come."""
+    """The due starts that these answer, of which a later success repairs an earlier failure; the start of the one that
+    waits has not come."""
     waiting = {JOB: {instant_key(due(3))}}
     schedules = {JOB: Schedule("debian-cron", "0 * * * *")}
-    return [run.period_key for run in assign_periods(runs, schedules, {}, waiting=waiting)]
+    assigned = assign_periods(runs, schedules, {}, waiting=waiting)
+    assert {PeriodKind.INSTANT} == {run.denotes for run in assigned}
+    return [run.period_key for run in assigned]
 
 
 def test_each_try_is_the_run_of_its_hour_and_the_one_that_waits_is_left_to_the_ledger(hpc: SlurmHost) -> None:
@@ -98,8 +102,48 @@ def test_a_try_that_waits_for_nodes_when_its_time_has_come_answers_that_start(hp
     assert (RunState.QUEUED, "resource", None) == (waiting.state, waiting.reason, waiting.started_at)
     assert waiting.queued_at is not None
     assert waiting.queued_at >= due(2)
-    [again] = [run for run in polled(connector, waiting) if run.state.is_open]
-    assert (waiting.attempt_key, waiting.queued_at) == (again.attempt_key, again.queued_at)
+    for poller in (connector, connect(hpc)):  # as after a restart
+        [again] = [run for run in polled(poller, waiting) if run.state.is_open]
+        assert (waiting.attempt_key, None) == (again.attempt_key, again.queued_at), "the store has it"
+
+
+def line_removed(host: SlurmHost, **last: Any) -> None:
+    """The line is gone from scrontab; slurmctld has forgotten the job, and accounting has its last try."""
+    world = host.world
+    for row in world.rows:
+        if row["name"] == "hourly":
+            row.update(crontab="")
+    world.rows[-1].update(last, end=seconds(present()))
+    world.save()
+
+
+def test_after_a_restart_a_job_whose_line_was_removed_meanwhile_is_still_one_of_scrontab(hpc: SlurmHost) -> None:
+    write(hpc)
+    cursor = connect(hpc).poll("", (), 20).cursor
+    line_removed(hpc, state="CANCELLED", start=0)
+    for _ in range(2):
+        poll = connect(hpc).poll(cursor, (), 20)
+        assert [] == [run for run in poll.runs if run.period_key is not None or run.state not in STATES]
+        cursor = poll.cursor
+
+
+def test_after_a_restart_a_run_that_goes_on_without_its_line_ends_as_itself(hpc: SlurmHost) -> None:
+    write(hpc, state="RUNNING", reason="None", start=seconds(present() - timedelta(seconds=30)))
+    [*_, running] = polled(connect(hpc))
+    line_removed(hpc, state="FAILED", code="4:0")
+    failed = polled(connect(hpc), running)[-1]
+    assert (running.attempt_key, RunState.FAILED, None) == (failed.attempt_key, failed.state, failed.period_key)
+
+
+def test_jobs_of_scrontab_are_known_until_accounting_was_read_past_their_end(hpc: SlurmHost) -> None:
+    job = write(hpc)
+    first = connect(hpc).poll("", (), 20)
+    line_removed(hpc, state="CANCELLED", start=0)
+    gone = connect(hpc).poll(first.cursor, (), 20)
+    ids = [json.loads(poll.cursor)["scrontab"] for poll in (first, gone)]
+    assert [0, True] == [ids[0][job], ids[1][job] > 0]
+    later = json.dumps(json.loads(gone.cursor) | {"scrontab": {job: ids[1][job] - 400}})
+    assert {} == json.loads(connect(hpc).poll(later, (), 20).cursor)["scrontab"]
 
 
 def test_a_run_that_goes_is_open_and_ends_as_itself(hpc: SlurmHost) -> None:

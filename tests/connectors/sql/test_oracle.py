@@ -17,9 +17,9 @@ from connectors.sdk import registry
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     NotSupported,
-    OutcomeUnknown,
     PermissionMissing,
     RateLimited,
     SystemUnreachable,
@@ -162,7 +162,7 @@ def test_a_rerun_is_committed_once_and_found_by_its_key_after_a_lost_answer(fake
     preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("load", "", "2", "2"), RunState.FAILED), 10)
     assert (None, 0, 2) == (preview.refused, fake.commits, len(fake.rows)), "a preview sends nothing"
     fake.fails = {"commit": refused("DPY-4011")}
-    with pytest.raises(OutcomeUnknown, match="sent, and the answer was lost"):
+    with pytest.raises(AnswerLost):
         connector.act(preview, KEY, 10)
     fake.fails = {}
     assert isinstance(connector.look_up(preview, KEY, 10), ActionFound)
@@ -187,7 +187,7 @@ def test_errors_are_sorted_by_what_happens_next(fake: FakeOracle, code: str, kin
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # oracledb does not close a failed connect's socket
 def test_a_silent_server_is_unreachable_at_the_deadline() -> None:
-    unreachable = pytest.raises(SystemUnreachable, match=r"no answer within 0\.[345]\d* s")
+    unreachable = pytest.raises(SystemUnreachable, match=r"no answer within 0\.\d+ s")
     with socket.create_server(("127.0.0.1", 0)) as silent, unreachable:
         opened(f"oracle://u:p@127.0.0.1:{silent.getsockname()[1]}/x").poll("", (), 0.5)
     for thread in threading.enumerate():

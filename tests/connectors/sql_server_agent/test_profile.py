@@ -24,10 +24,10 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector, ConnectorKind
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     InvalidAnswer,
     NotSupported,
-    OutcomeUnknown,
     PermissionMissing,
     RateLimited,
     SystemUnreachable,
@@ -217,7 +217,7 @@ def test_a_rerun_that_has_not_started_is_queued_under_its_key_and_a_running_job_
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert "start the job at the step that failed" == preview.verb
     fake.loses_answer_of = "start_job"
-    with pytest.raises(OutcomeUnknown, match="sent, and the answer was lost: Connection reset by peer"):
+    with pytest.raises(AnswerLost, match="Connection reset by peer"):
         connector.act(preview, key, 10)
     assert RunState.QUEUED is read_at_once(connector)[0][key].state
     fake.tick()

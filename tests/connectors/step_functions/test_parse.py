@@ -17,6 +17,7 @@ from connectors.sdk.conformance.world import check_run
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.records import JobRecord, RunRecord, RunRef
+from connectors.sdk.secrets import LITERAL_REFUSED
 from connectors.sdk.states import RunState
 from connectors.step_functions import log, parse
 from connectors.step_functions.options import StepFunctionsOptions
@@ -161,7 +162,7 @@ def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
         ({}, "region"),
         ({"region": "Frankfurt"}, "region"),
         ({"region": "eu-central-1", "access_key_id": {"env": "X"}}, "belong together"),
-        ({"region": "eu-central-1", "access_key_id": "AKIA0123456789"}, "a secret is written as a reference"),
+        ({"region": "eu-central-1", "access_key_id": "AKIA0123456789"}, LITERAL_REFUSED),
         (
             {
                 "region": "eu-central-1",

@@ -27,6 +27,7 @@ from connectors.sdk.errors import (
     RecordUnreadable,
     SystemUnreachable,
 )
+from connectors.sdk.fields import CURSOR_UNREADABLE
 from connectors.sdk.records import RunRecord, instant_key
 from connectors.sdk.states import RunState, Verb
 from connectors.step_functions.client import StepFunctionsClient
@@ -500,7 +501,7 @@ def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakeStates, curs
     poll = fake.connector().poll(cursor, (), 20)
     first = fake.connector().poll("", (), 20)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
-    assert poll.warnings[0].startswith("the cursor cannot be read")
+    assert poll.warnings[0].startswith(CURSOR_UNREADABLE)
 
 
 def test_the_inventory_says_which_machines_the_options_ask_for(fake: FakeStates) -> None:

@@ -361,3 +361,53 @@ def test_the_log_is_what_the_invocation_wrote(db07: SystemdHost) -> None:
     [run] = polled(db07).runs
     reference = TestSystemdConformance().ask(run).run
     assert "backup.service works\n" == connect(db07).log(reference, None, 1000, 20).text
+
+
+def attempts(poll: Poll) -> list[tuple[str, str, RunState]]:
+    return [(run.attempt_key, run.again_of, run.state) for run in poll.runs]
+
+
+@pytest.mark.parametrize("is_polled_between", [True, False])
+def test_tries_of_a_service_that_systemd_restarts_are_one_run(db07: SystemdHost, is_polled_between: bool) -> None:
+    first, now = db07.ran("broken", 2000), time.time()
+    db07.world.waits_to_restart("broken.service")
+    waiting = polled(db07)
+    assert [(first, "", RunState.RETRYING)] == attempts(waiting)
+    assert (None, "time") == (waiting.runs[0].ended_at, waiting.runs[0].reason)
+    second = db07.world.restart("broken.service", now - 900, "exit 3")
+    db07.world.waits_to_restart("broken.service")
+    cursor = waiting.cursor
+    if is_polled_between:
+        again = polled(db07, cursor)
+        assert [(first, "", RunState.FAILED), (second, first, RunState.RETRYING)] == attempts(again)
+        cursor = again.cursor
+    third = db07.world.restart("broken.service", now - 60, "well")
+    earlier = [] if is_polled_between else [(first, "", RunState.FAILED)]
+    tries = [(second, first, RunState.FAILED), (third, first, RunState.SUCCEEDED)]
+    assert [*earlier, *tries] == attempts(polled(db07, cursor))
+
+
+def test_a_service_that_is_not_restarted_after_all_has_failed(db07: SystemdHost) -> None:
+    """`systemctl stop` ends the wait."""
+    first = db07.ran("broken")
+    db07.world.waits_to_restart("broken.service")
+    waiting = polled(db07)
+    changed(db07, "broken.service", ActiveState="inactive", SubState="dead")
+    assert [(first, "", RunState.FAILED)] == attempts(polled(db07, waiting.cursor))
+
+
+def test_a_restart_that_the_start_limit_refuses_is_the_last_try(db07: SystemdHost) -> None:
+    first = db07.ran("broken", 2000)
+    world = db07.world
+    world.life("restarting", "broken.service", time.time() - 60)
+    world.refuse("broken.service", time.time() - 60, "start-limit-hit")
+    before, refused = polled(db07).runs
+    assert (first, RunState.FAILED) == (before.attempt_key, before.state)
+    assert (first, RunState.FAILED, "start-limit-hit") == (refused.again_of, refused.state, refused.native_state)
+
+
+def test_a_success_that_systemd_starts_again_is_a_run_of_its_own(db07: SystemdHost) -> None:
+    """`Restart=always`."""
+    db07.ran("backup", 2000)
+    db07.world.restart("backup.service", time.time() - 60, "well")
+    assert ["", ""] == [run.again_of for run in polled(db07).runs]

@@ -46,6 +46,10 @@ def started(run: RunRecord) -> float:
     "result, text, refused",
     [
         ("done", CONDITION, RunState.SKIPPED), ("done", OLD_CONDITION, RunState.SKIPPED),
+        ("done", "Backup was skipped because no trigger condition checks were met.", RunState.SKIPPED),
+        ("done", "Backup was skipped because all trigger condition checks failed.", RunState.SKIPPED),
+        ("done", "Backup was skipped because of a failed condition check (ConditionACPower=true).", RunState.SKIPPED),
+        ("done", "Backup was skipped, unmet condition check ConditionACPower=true", RunState.SKIPPED),
         ("assert", "Assertion failed for Nightly backup.", RunState.FAILED),
         ("dependency", "Dependency failed for Nightly backup.", RunState.FAILED),
         ("timeout", "Timed out starting Nightly backup.", RunState.FAILED),
@@ -102,8 +106,8 @@ def test_a_service_without_a_starting_line_begins_when_it_is_started(db07: Syste
     db07.world.stop("long.service", time.time() - DAY / 2)
     first = polled(db07)
     changed(db07, "long.service", InvocationID="c" * 32, ActiveState="active", SubState="running")
-    world = db07.world
-    world.life("started", "long.service", time.time() - 60, JOB_RESULT="done")
+    text = "Started long.service - Report on what was skipped because of holidays."
+    db07.world.life("started", "long.service", time.time() - 60, JOB_RESULT="done", MESSAGE=text)
     run = only(db07, first.cursor)
     assert ("c" * 32, RunState.RUNNING) == (run.attempt_key, run.state)
 

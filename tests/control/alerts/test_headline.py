@@ -268,7 +268,7 @@ def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_res
 def test_the_fix_of_a_host_that_does_not_answer_comes_before_the_restart_on_it() -> None:
     ledger = failed(service("daily", "03:40", EXTRACT))
     ledger.evaluate("03:12")
-    error = {"error": "refused.", "error_fix": "check that sshd runs there.", "error_kind": "unreachable"}
+    error = {"error": "refused.", "error_fix": "open its port.", "error_kind": "unreachable"}
     ledger.target(1, failing_since=at("03:38"), last_ok_at=at("03:38"), **error)
     ledger.evaluate("03:41")
     [notice] = [
@@ -276,7 +276,7 @@ def test_the_fix_of_a_host_that_does_not_answer_comes_before_the_restart_on_it()
     ]
     assert "restore etl-hosts/db07, then restart extract now" in written(notice).title
     steps = (
-        "By hand      check that sshd runs there\nDo           headway system probe etl-hosts/db07\n"
+        "By hand      open its port\nDo           headway system probe etl-hosts/db07\n"
         "Do           headway recover {incident}\n"
     )
     assert steps in written(notice).body
@@ -299,6 +299,8 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger.run(EXTRACT, "03:16", RunState.RUNNING, started_at=at("03:16"))
     ledger.estate = replace(ledger.estate, repairs={}, notifications=untold)
     assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")
+    ledger.estate = replace(ledger.estate, notifications=untold)
+    assert "extract runs since 03:16, 20m expected: cancel and restart" in title(ledger, "03:47")
 
 
 def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> None:

@@ -15,6 +15,7 @@ from console.domain.decision import ExpectedRun
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.hold import HoldFacts, HoldState
+from console.store.snapshot.clock_skew import clock_ahead
 from tests.factories import NIGHT, at, daily, estate, job, run, target
 from tests.reasons import why_of
 from tests.rows import each_row
@@ -169,17 +170,18 @@ def test_a_plan_that_came_due_remains_though_the_source_names_another_next_run()
         (Schedule("debian-cron", "15 * * * *"), "03:15", 60),
     ],
 )
+@pytest.mark.parametrize("skew", [0, 15, 30, 90, -30])
 def test_a_start_that_came_due_is_judged_whatever_its_source_names_next(
-    schedule: Schedule, first: str, minutes: int
+    schedule: Schedule, first: str, minutes: int, skew: int
 ) -> None:
-    """A scheduler that starts nothing while its web server goes on: each poll names a next start after now."""
+    """A scheduler that starts nothing while its web server goes on: each poll names a next start after its own now."""
     step, begin, end = timedelta(minutes=minutes), at(first), at("04:40")
     rows: dict[str, RunFacts] = {}
     missed_at: dict[datetime, datetime] = {}
-    for now in (at("03:02") + timedelta(minutes=number) for number in range(98)):
-        next_at = begin + max(0, (now - begin) // step + 1) * step
+    for now in (at("03:02") + timedelta(seconds=15 * number) for number in range(4 * 98)):
+        next_at = begin + max(0, (now + timedelta(seconds=skew) - begin) // step + 1) * step
         named = job(1, "x/often", replace(schedule, next_at=next_at), accepted_at=at("03:02"))
-        host = target(last_ok_at=now, seen_until=now - timedelta(minutes=1))
+        host = target(last_ok_at=now, seen_until=now - timedelta(minutes=1), ahead=clock_ahead(skew))
         expectations = expect_runs(estate(named, runs=[*rows.values()], targets=[host]), now)
         rows = {key: row for key, row in rows.items() if row.id not in expectations.withdrawn}
         for due in expectations.runs:

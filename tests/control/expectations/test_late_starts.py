@@ -77,7 +77,15 @@ def test_of_25_nights_without_a_window_few_starts_are_missed(shape: str, seed: i
         (DOCUMENTED, [200.0], "06:44:59", "06:45", "no run by 06:45 UTC; starts up to 6h40m later"),
         (DAILY, [], "00:04:59", "00:05", "no run by 00:05 UTC"),
         (DAILY, [45.0], "01:34:59", "01:35", "no run by 01:35 UTC; starts up to 1h30m later"),
-        (DAILY, [1.0] * 19 + [90.0], "01:39:29", "01:39:30", "no run by 01:39 UTC; starts up to 1h34m later"),
+        (DAILY, [1.0] * 18 + [80.0, 90.0], "01:39:29", "01:39:30", "no run by 01:39 UTC; starts up to 1h34m later"),
+        (DAILY, [0.0] * 3 + [90.0], "01:57:29", "01:57:30", "no run by 01:57 UTC; starts up to 1h52m later"),
+        (
+            DAILY,
+            [30.0] * 19 + [120.0],
+            "02:10:59",
+            "02:11",
+            "no run by 02:11 UTC; usually starts 30m later, at most 2h6m",
+        ),
         (DAILY, [-1 / 60] * 10 + [90.0], "03:04:59", "03:05", "no run by 03:05 UTC; starts up to 3h later"),
         (DAILY, [90.0] + [1.0] * 20, "00:04:59", "00:05", "no run by 00:05 UTC"),
     ],
@@ -87,6 +95,49 @@ def test_a_start_that_is_gone_is_missed_at_the_end_of_its_window(
 ) -> None:
     assert RunState.PLANNED is verdict_at(at(last_planned), job, earlier)[0]
     assert (RunState.MISSED, text) == verdict_at(at(first_missed), job, earlier)
+
+
+QUARTERLY = replace(DAILY, schedule=Schedule("debian-cron", "*/15 * * * *"))
+
+
+@each_row(
+    "job, earlier, first_missed, text",
+    [
+        (DAILY, [14 * 60.0], at("00:05", day=1), "no run by 21 Nov 00:05 UTC; starts up to 1d later"),
+        (QUARTERLY, [14.0], at("00:20"), "no run by 00:20 UTC; starts up to 15m later"),
+        (QUARTERLY, [1.0] * 18 + [6.0] * 2, at("00:11:18"), "no run by 00:11 UTC; starts up to 6m18s later"),
+        (replace(QUARTERLY, schedule=replace(QUARTERLY.schedule, window=timedelta(hours=2))), [119.0],
+         at("02:05"), "no run by 02:05 UTC; starts up to 2h later"),
+    ],
+)  # fmt: skip
+def test_no_start_is_waited_for_longer_than_until_the_next_one_is_due_but_where_its_source_names_it(
+    job: JobFacts, earlier: list[float], first_missed: datetime, text: str
+) -> None:
+    """One late start in the first night would else double the wait of the next one."""
+    assert RunState.PLANNED is verdict_at(first_missed - timedelta(seconds=1), job, earlier)[0]
+    assert (RunState.MISSED, text) == verdict_at(first_missed, job, earlier)
+
+
+@each_row(
+    "usual, odd, first_missed",
+    [(0.0, 360.0, "00:05"), (0.0, 30.0, "00:05"), (1 / 30, 1080.0, "00:05"), (30.0, 360.0, "00:36:35")],
+)
+@pytest.mark.parametrize("nights", [5, 20])
+@pytest.mark.parametrize("since", [0, 4])
+def test_one_odd_night_delays_no_verdict(nights: int, since: int, usual: float, odd: float, first_missed: str) -> None:
+    """A missed start that a person made up for hours later is no start of the scheduler."""
+    earlier = [usual] * (nights - since - 1) + [odd] + [usual] * since
+    at_most = timedelta(minutes=6) if nights == 5 else timedelta(0)
+    assert RunState.MISSED is verdict_at(at(first_missed) + at_most, DAILY, earlier)[0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_bound_of_a_wait_calls_no_further_start_missed(shape: str, seed: int) -> None:
+    """A later start would be that of the next instant."""
+    dice = Random(f"{shape} {seed}")
+    missed = false_misses(QUARTERLY, [SHAPES[shape](dice) * 15 / WINDOW for _ in range(NIGHTS)])
+    assert len([night for night in missed if night >= 5]) <= 2
 
 
 REPORTED = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
 from connectors.sdk.states import PeriodKind, RunState
-from console.timing.business_dates import assign_periods, business_date_of
+from console.timing.business_dates import assign_periods, business_date_of, period_name_at
 from console.timing.schedule import instants, seen_instant
 from tests.factories import at, daily, job, record
 from tests.rows import each_row
@@ -69,6 +69,31 @@ def test_a_scheduled_start_of_a_partition_is_the_run_that_was_due_and_keeps_its_
         (instant_key(at("03:10")), at("03:10"), partition), ("2026-01-05", None, ""),
     ] == [(run.period_key, run.period_at, run.period_name) for run in assign_periods(records, JOBS, {})]  # fmt: skip
     assert {PeriodKind.NAME} == {run.denotes for run in assign_periods(records, JOBS, {})}
+
+
+@each_row(
+    "due, known_due, name, zone, expected",
+    [
+        ("2026-11-30T06:00", "2026-11-29T06:00", "2026-11-28", "UTC", "2026-11-29"),
+        ("2026-11-30T06:00", "2026-11-27T06:00", "2026-11-26|eu", "UTC", "2026-11-29|eu"),
+        ("2026-11-29T23:30", "2026-11-29T00:30", "2026-11-28", "Europe/Berlin", "2026-11-29"),
+        ("2026-03-29T00:30", "2026-03-28T01:30", "2026-03-27", "Europe/Berlin", "2026-03-28"),
+        ("2026-11-30T00:05", "2026-11-29T22:05", "2026-11-29-21:00", "UTC", "2026-11-29-23:00"),
+        ("2026-11-30T05:10", "2026-11-29T03:10", "2026-11-29T00:00:00Z", "UTC", "2026-11-30T02:00:00Z"),
+        ("2026-12-01T03:00", "2026-11-01T03:00", "2026-10-01", "UTC", "2026-10-31"),  # none of a month
+        ("2026-11-30T06:00", "2026-11-29T06:00", "eu", "UTC", "eu"),
+        ("2026-11-30T06:00", "2026-11-29T06:00", "shop7", "UTC", ""),
+        ("2026-11-30T06:00", "2026-11-29T06:00", "20261128", "UTC", ""),
+        ("2026-11-30T06:00", "2026-11-29T06:00", "2026-11-27..2026-11-28", "UTC", ""),
+        ("2026-11-30T06:00", "2026-11-29T06:00", "2026-13-45", "UTC", ""),
+        ("9999-12-30T06:00", "2026-11-29T06:00", "9999-11-28", "UTC", ""),
+    ],
+)
+def test_the_partition_of_a_start_follows_from_that_of_another_start(
+    due: str, known_due: str, name: str, zone: str, expected: str
+) -> None:
+    instant, known = (datetime.fromisoformat(f"{text}Z") for text in (due, known_due))
+    assert expected == period_name_at(instant, known, name, zone)
 
 
 @each_row("hours, expected", [(12, "start:2026-11-19T16:10:00Z"), (13, "2026-11-19T03:10:00Z")])

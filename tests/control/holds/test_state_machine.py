@@ -458,12 +458,12 @@ def test_a_refused_hold_is_tried_again_with_growing_pauses_and_notified_once() -
 
 def test_a_start_without_a_hold_is_notified_a_minute_before_it_and_tried_to_the_end() -> None:
     stage = failed(Stage())
-    stage.reply = lambda action: "it has no run yet" if action.verb is Verb.HOLD else None
+    stage.reply = lambda action: "it was refused" if action.verb is Verb.HOLD else None
     stage.until("03:58:30")
     assert 1 == len(stage.events)
     stage.until("06:00")
     text = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 UTC by its schedule"
-    assert [f"{text} and is not suppressed: it has no run yet"] == stage.events[1:]
+    assert [f"{text} and is not suppressed: it was refused"] == stage.events[1:]
     assert [(DUE, "clock")] == stage.started()
     assert 4 <= len(stage.requested) <= 7
 

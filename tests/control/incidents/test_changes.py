@@ -50,6 +50,10 @@ def shown_changes(**past: Any) -> tuple[str, ...]:
             "conf.full was true, false before",
         ),
         ({"context": {"user": "etl"}}, "user was etl, not given before"),
+        (
+            {"context": {"why": "STEP_FAILURE", "retry": "2"}},
+            "nothing that Headway saw had changed since its last success, 2026-11-19 03:20 UTC",
+        ),
         ({"context": {"rows": 1200}, "good_context": {"rows": 40000}}, "rows: 1,200 instead of 40,000"),
         (
             {"durations": (2000.0,) * 5 + (700.0,) * 20},

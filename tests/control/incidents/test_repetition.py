@@ -35,9 +35,9 @@ def clock(instant: datetime) -> str:
     return f"{instant:%H:%M}"
 
 
-def failing(load: JobFacts = LOAD, *, times: int = 1, due: str = "06:30") -> Ledger:
-    """A night on which load fails at 03:10, and each 2 minutes after that."""
-    ledger = Ledger(estate(load, services=[service("daily", due, load)]))
+def failing(load: JobFacts = LOAD, *, times: int = 1, due: str | None = "06:30") -> Ledger:
+    """A night on which load fails at 03:10, and each 2 minutes after that. `due`: of its service; None without one."""
+    ledger = Ledger(estate(load, services=[service("daily", due, load)] if due is not None else []))
     for number in range(times):
         begun = f"03:{10 + 2 * number}"
         ledger.run(load, begun, RunState.FAILED, **ended(begun, 1), exit_code=1, message="disk full")
@@ -104,6 +104,18 @@ def test_a_start_that_a_person_holds_is_none() -> None:
     assert repeated(decision) is None
 
 
+def test_the_start_after_one_that_has_not_begun_is_none() -> None:
+    """Each start was promised in turn, and none came."""
+    ledger = failing(times=2)
+    for clock in ("03:14:30", "03:16", "03:19", "03:40"):
+        assert all(repeated(decision) in (None, Repetition("hosts/load", None, 2))
+                   for decision in ledger.evaluate(clock).incidents)  # fmt: skip
+    ledger.run(LOAD, "03:40", RunState.FAILED, **ended("03:40", 1), exit_code=1)
+    known = repeated(ledger.evaluate("03:41").incidents[0])
+    assert known is not None
+    assert at("03:42") == known.starts
+
+
 def test_a_start_at_a_target_that_does_not_answer_is_none() -> None:
     ledger = failing()
     ledger.target(1, failing_since=at("03:11:10"), error="timeout", error_kind="unreachable")
@@ -128,8 +140,18 @@ def test_a_mail_names_the_next_start_and_the_failures_once() -> None:
     assert 1 == written(notice).body.count("by itself")
 
 
-def test_the_step_of_a_plan_names_the_next_start_and_the_failures() -> None:
-    ledger = failing(times=3)
+def test_the_mail_of_a_job_without_a_service_names_both_too() -> None:
+    ledger = failing(times=3, due=None)
+    ledger.estate = replace(ledger.estate, incidents=())
+    [decision] = ledger.evaluate("03:15:30").incidents
+    assert written(decision.notices[0]).body.startswith(
+        "load starts by itself 03:16 UTC, failed 3 times in a row: a restart alone has not helped.\n"
+    )
+
+
+@pytest.mark.parametrize("due", ["06:30", None], ids=["with-a-service", "without-one"])
+def test_the_step_of_a_plan_names_the_next_start_and_the_failures(due: str | None) -> None:
+    ledger = failing(times=3, due=due)
     [known] = ledger.estate.incidents
     draft = propose_recovery(ledger.estate, known.id, at("03:15:30"), lambda _, need: need is Capability.RERUN)
     assert draft is not None

@@ -13,12 +13,13 @@ from console.domain.alert import AlertKind
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
 from console.domain.estate import JobFacts, ServiceFacts
+from console.domain.reason import RepairNeeded
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from console.domain.text import Title
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
-from tests.reasons import close_text, evidence_of, number_of, title_of, why_of
+from tests.reasons import close_text, evidence_of, number_of, title_of, why_of, zoned
 
 DUE, LATER = (
     job(1, "hosts/oporto:extract", "03:10", expected=minutes(5)),
@@ -75,6 +76,25 @@ def test_a_stop_is_notified_by_the_second_poll_that_reads_it_within_a_minute(eve
     assert () == ledger.decisions.incidents, "a single reading, by the pages of one poll"
     ledger.evaluate(f"{at('03:01') + timedelta(seconds=every):%H:%M:%S}")
     assert "hosts/oporto starts nothing" == title_of(ledger.incident())
+
+
+def test_it_is_restored_before_the_restart_of_a_job_that_failed_on_it() -> None:
+    """The first step was the restart before the last start of its downstream, which the same scheduler starts."""
+    reads = feeds(DUE, LATER)
+    ledger = Ledger(
+        estate(
+            DUE, LATER, targets=[target(1, "hosts", "oporto")], services=[service("stock", "04:10", LATER)], feeds=reads
+        )
+    )
+    ledger.run(DUE, "03:10", RunState.FAILED, **ended("03:10", 1))
+    ledger.evaluate("03:12")
+    stops(ledger, "03:13")
+    ledger.evaluate("03:13:15")
+    assert ["hosts/oporto:extract failed", "hosts/oporto starts nothing"] == list(
+        map(title_of, ledger.decisions.incidents)
+    )
+    [needed] = (reason for reason in ledger.day("stock").reasons if isinstance(reason, RepairNeeded))
+    assert zoned(needed.text).startswith("restore hosts/oporto, then restart hosts/oporto:extract by ")
 
 
 def test_a_stop_that_one_poll_reads_is_no_incident() -> None:

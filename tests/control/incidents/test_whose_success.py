@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.sdk.records import instant_key
+from connectors.sdk.records import Schedule, instant_key
 from connectors.sdk.states import Capability, PeriodKind, RunState
 from console.control.holds.conditions import is_satisfied
 from console.control.recovery.proposal import propose_recovery
@@ -30,8 +30,8 @@ NEVER, LATER, SAME_OR_LATER_DATE = "never", "later in order", "later in order, o
 COVERS = {
     # of the failed run: what a success covers it, by its own kind of period
     INSTANT: {INSTANT: LATER, RUN: LATER, DATE: SAME_OR_LATER_DATE, NAME: NEVER, ALL: LATER},
-    RUN: {INSTANT: LATER, RUN: LATER, DATE: SAME_OR_LATER_DATE, NAME: LATER, ALL: LATER},
-    DATE: dict.fromkeys((INSTANT, RUN, DATE, NAME), SAME_OR_LATER_DATE) | {ALL: LATER},
+    RUN: {INSTANT: LATER, RUN: LATER, DATE: SAME_OR_LATER_DATE, NAME: NEVER, ALL: LATER},
+    DATE: dict.fromkeys((INSTANT, RUN, DATE), SAME_OR_LATER_DATE) | {NAME: NEVER, ALL: LATER},
     NAME: {INSTANT: NEVER, RUN: NEVER, DATE: NEVER, NAME: NEVER, ALL: LATER},
     ALL: {INSTANT: NEVER, RUN: NEVER, DATE: NEVER, NAME: NEVER, ALL: LATER},
 }
@@ -135,6 +135,51 @@ def test_a_run_without_a_period_is_repaired_by_the_next_one() -> None:
     assert LaterRunGood() == ledger.incident().close_reason
 
 
+def named(number: int, name: str, clock: str, state: RunState = RunState.SUCCEEDED) -> RunFacts:
+    """A run whose key is its id: of assets or of a branch, or of no name."""
+    own: dict[str, Any] = {"period_kind": NAME if name else RUN, "own_period": name}
+    return run(number, LOAD, clock, state, period_key=f"run-{number}", period_at=None, **own)
+
+
+@each_row(
+    "failed, later, is_open",
+    [
+        ("raw_orders", "daily_weather", True),
+        ("raw_orders", "raw_orders", False),
+        ("", "feature/x", True),
+        ("feature/x", "", True),
+        ("", "", False),
+    ],
+)
+def test_a_run_of_other_work_repairs_nothing(failed: str, later: str, is_open: bool) -> None:
+    ledger = Ledger(estate(LOAD, runs=[named(1, failed, "03:00", RunState.FAILED)]))
+    ledger.evaluate("03:05")
+    ledger.estate = replace(ledger.estate, runs=(*ledger.estate.runs, named(2, later, "03:10")))
+    ledger.evaluate("03:30")
+    assert int(is_open) == len(ledger.estate.incidents)
+
+
+def test_one_rerun_repairs_all_failed_runs_of_a_name() -> None:
+    runs = [named(1, "eu", "03:00", RunState.FAILED), named(2, "us", "03:05", RunState.FAILED),
+            named(3, "eu", "03:10", RunState.FAILED)]  # fmt: skip
+    ledger = Ledger(estate(LOAD, runs=runs))
+    ledger.evaluate("04:00")
+    draft = propose_recovery(ledger.estate, ledger.estate.incidents[0].id, at("04:00"), can_rerun)
+    assert draft is not None
+    assert {2, 3} == {step.run_id for step in draft.steps}
+
+
+@each_row("states, is_stale", [("FS", False), ("SF", True), ("SFS", False)])
+def test_a_downstream_reads_the_last_run_of_its_own_name(states: str, is_stale: bool) -> None:
+    loads = [
+        named(number, "eu", f"03:0{number}", RunState.FAILED if state == "F" else RunState.SUCCEEDED)
+        for number, state in enumerate(states, 1)
+    ]
+    mart = replace(named(9, "eu", "04:00"), job_id=MART.id)
+    index = EstateIndex(estate(LOAD, MART, runs=[*loads, mart], feeds=feeds(LOAD, MART)), at("05:00"))
+    assert is_stale is index.is_stale(mart)
+
+
 def test_a_downstream_reads_the_partition_of_its_own_name_and_without_one_that_which_failed() -> None:
     runs = [reported(0, (NAME, "eu"), RunState.FAILED), reported(1, (NAME, "us"), RunState.SUCCEEDED)]
     marts = [
@@ -143,6 +188,60 @@ def test_a_downstream_reads_the_partition_of_its_own_name_and_without_one_that_w
     ]
     index = EstateIndex(estate(LOAD, MART, runs=[*runs, *marts], feeds=feeds(LOAD, MART)), at("05:00"))
     assert {"eu": True, "us": False, "run-5": True} == {mart.period_key: index.is_stale(mart) for mart in marts}
+
+
+BUILD = job(4, "dbt/shop", kind="dbt")
+ORDERS, STOCK = (
+    job(number, f"dbt/shop.{name}", kind="dbt", parent_id=4) for number, name in ((5, "orders"), (6, "stock"))
+)
+
+
+@each_row(
+    "later, is_open",
+    [
+        (["S"], [True]),
+        (["OS"], [False]),
+        (["O"], [False]),
+        (["-"], [False]),
+        (["S", "O"], [True, False]),
+        (["Os"], [False]),
+        (["oS"], [False]),
+    ],
+)
+def test_a_later_run_of_a_part_repairs_only_that_part(later: list[str], is_open: list[bool]) -> None:
+    """`dbt run --select stock` after a build that failed at orders. Each later run: the nodes that it ran, in small
+    letters those that it skipped; "-" where they were not read."""
+    ledger = Ledger(estate(BUILD, ORDERS, STOCK))
+
+    def reported(number: int, state: RunState, nodes: dict[JobFacts, RunState]) -> None:
+        clock = f"03:{number}0"
+        for node, of in ((BUILD, state), *nodes.items()):
+            own: dict[str, Any] = {"period_key": f"run-{number}", "period_at": None, "period_kind": RUN}
+            ran = run(len(ledger.estate.runs) + 1, node, clock, of, ended_at=at(clock) + minutes(2), **own)
+            ledger.estate = replace(ledger.estate, runs=(*ledger.estate.runs, ran))
+        ledger.evaluate(f"03:{number}5")
+
+    reported(1, RunState.FAILED, {ORDERS: RunState.FAILED, STOCK: RunState.SUCCEEDED})
+    for number, (nodes, is_still_open) in enumerate(zip(later, is_open, strict=True), 2):
+        states = {letter: RunState.SUCCEEDED if letter.isupper() else RunState.SKIPPED for letter in nodes}
+        ran = {ORDERS if letter in "oO" else STOCK: of for letter, of in states.items() if letter != "-"}
+        reported(number, RunState.SUCCEEDED, ran)
+        assert int(is_still_open) == len(ledger.estate.incidents)
+
+
+def test_a_failed_task_that_its_source_no_longer_has_keeps_nothing_open() -> None:
+    own: dict[str, Any] = {"period_at": None, "period_kind": RUN}
+    gone = replace(ORDERS, gone_since=at("03:20"))
+    runs = [
+        run(number, node, clock, state, period_key=key, **own)
+        for number, node, clock, state, key in (
+            (1, BUILD, "03:10", RunState.FAILED, "run-1"),
+            (2, gone, "03:10", RunState.FAILED, "run-1"),
+            (3, BUILD, "03:30", RunState.SUCCEEDED, "run-2"),
+            (4, STOCK, "03:30", RunState.SUCCEEDED, "run-2"),
+        )
+    ]
+    assert not EstateIndex(estate(BUILD, gone, STOCK, runs=runs), at("04:00")).is_red_now(runs[0])
 
 
 NIGHTLY = job(3, "etl/nightly", "03:10", expected=minutes(5), accepted_at=at("02:00"))
@@ -155,7 +254,7 @@ def reds(ledger: Ledger) -> tuple[list[str], int]:
     return missed, len(ledger.estate.incidents)
 
 
-@each_row("partition", ["2026-11-19", "2026-11-19|eu", "eu"])
+@each_row("partition", ["2026-11-19", "2026-11-19|eu", "eu", "2026-11-20T00:00:00Z"])
 def test_a_scheduled_run_of_a_partition_is_the_run_that_was_due(partition: str) -> None:
     ledger = Ledger(estate(NIGHTLY))
     ledger.evaluate("03:00")
@@ -181,6 +280,89 @@ def test_a_start_that_did_not_come_is_answered_by_its_own_run_and_by_no_other_pa
     ledger.run(NIGHTLY, "03:10", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("04:05"), **SCHEDULED)
     ledger.evaluate("04:10")
     assert ([], 0) == reds(ledger)
+
+
+def partitioned(*names: str) -> Ledger:
+    """The schedule started these partitions the night before."""
+    runs = []
+    for number, name in enumerate(names):
+        key, due = (instant_key(at("03:10", day=-1)), at("03:10", day=-1)) if not number else (f"start:{name}", None)
+        own: dict[str, Any] = {"period_key": key, "period_at": due, "period_kind": NAME, "own_period": name}
+        runs.append(run(number + 1, NIGHTLY, at("03:10:05", day=-1), business_date=NIGHT - timedelta(days=1), **own))
+    return Ledger(estate(NIGHTLY, runs=runs))
+
+
+def launched(ledger: Ledger, name: str, clock: str, state: RunState = RunState.SUCCEEDED) -> None:
+    """By a person."""
+    ended: Any = at(clock) + minutes(2) if state is RunState.SUCCEEDED else None
+    ledger.run_of_partition(NIGHTLY, name, clock, state, started_at=at(clock), ended_at=ended)
+
+
+@each_row(
+    "before, launch, is_open",
+    [
+        ("2026-11-18", "2026-11-19", False),
+        ("2026-11-18|eu", "2026-11-19|eu", False),
+        ("eu", "eu", False),
+        ("2026-11-18", "2026-11-18", True),
+        ("2026-11-18", "2026-01-05", True),
+        ("2026-11-18|eu", "2026-11-19|us", True),
+        ("week 47", "week 48", True),
+        ("week 47", "week 47", True),
+    ],
+)
+def test_a_start_that_did_not_come_is_answered_by_a_later_run_of_its_partition(
+    before: str, launch: str, is_open: bool
+) -> None:
+    ledger = partitioned(before)
+    ledger.evaluate("03:00")
+    ledger.evaluate("03:30")
+    assert ([instant_key(at("03:10"))], 1) == reds(ledger)
+    launched(ledger, launch, "03:40")
+    ledger.evaluate("03:50")
+    assert int(is_open) == len(ledger.estate.incidents)
+
+
+@each_row(
+    "clock, name, is_missed",
+    [("03:12", "2026-11-19", False), ("03:09", "2026-11-19", True), ("03:12", "2026-11-18", True)],
+)
+def test_a_start_whose_partition_a_person_launched_since_is_not_missed(clock: str, name: str, is_missed: bool) -> None:
+    """Though that run outlasts the grace."""
+    ledger = partitioned("2026-11-18")
+    ledger.evaluate("03:00")
+    launched(ledger, name, clock, RunState.RUNNING)
+    ledger.evaluate("03:15")
+    ledger.evaluate("03:40")
+    assert ([instant_key(at("03:10"))] if is_missed else [], int(is_missed)) == reds(ledger)
+
+
+def test_a_start_of_several_partitions_is_not_answered_by_one_of_them() -> None:
+    ledger = partitioned("2026-11-18|eu", "2026-11-18|us")
+    ledger.evaluate("03:30")
+    launched(ledger, "2026-11-19|eu", "03:40")
+    ledger.evaluate("03:50")
+    assert ([instant_key(at("03:10"))], 1) == reds(ledger)
+
+
+@each_row("is_known", [True, False])
+def test_each_of_two_starts_that_did_not_come_is_answered_by_its_own_partition(is_known: bool) -> None:
+    """Where the name of no start that came is known any more, the stored names count."""
+    hourly = replace(NIGHTLY, schedule=Schedule("debian-cron", "10 * * * *"))
+    last = run(1, hourly, "02:10", period_kind=NAME, own_period="2026-11-20-01:00")
+    ledger = Ledger(estate(hourly, runs=[last]))
+    ledger.evaluate("02:20")
+    ledger.evaluate("04:20")
+    if not is_known:
+        unnamed = replace(last, period_kind=INSTANT, own_period="")
+        ledger.estate = replace(ledger.estate, runs=(unnamed, *ledger.estate.runs[1:]))
+    for name, clock, still_red in (("03:00", "04:30", ["03:10"]), ("02:00", "04:40", [])):
+        launched(ledger, f"2026-11-20-{name}", clock)
+        ledger.evaluate("04:50")
+        index = EstateIndex(ledger.estate, at("04:50"))
+        missed = [known for known in ledger.estate.runs if known.state is RunState.MISSED]
+        assert 2 == len(missed)
+        assert still_red == [f"{known.period_at:%H:%M}" for known in missed if index.is_red_now(known)]
 
 
 @each_row("partition, is_open", [("2026-11-19", False), ("2026-11-18", True)])

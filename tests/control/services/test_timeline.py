@@ -77,6 +77,8 @@ def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> No
     eu, us = replace(first, due=None, period_name="eu"), replace(rerun, period_name="us")
     lane = of(timeline_lanes(night(replace(job(2), runs=(eu, us)), now="07:00"), at("07:00")), 2)
     assert ("failed", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars if bar.kind == BarKind.RAN])
+    same = replace(us, period_name="eu")
+    assert "succeeded" == of(timeline_lanes(night(replace(job(2), runs=(eu, same)), now="07:00"), at("07:00")), 2).state
 
 
 @pytest.mark.parametrize("known, state", [("failed", "failed"), ("succeeded", "unknown")])

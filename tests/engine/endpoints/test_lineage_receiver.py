@@ -45,8 +45,9 @@ def url(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("HEADWAY_TEST_TOKEN", TOKEN)
     bench.turn()
     settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="HEADWAY_TEST_TOKEN"))
-    receiver = LineageReceiver(bench.store, Clock(real=lambda: NOW))
-    with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as base:
+    secrets = SecretStore()
+    receiver = LineageReceiver(bench.store, Clock(real=lambda: NOW), secrets)
+    with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, secrets)) as base:
         yield base
 
 
@@ -342,20 +343,24 @@ def test_foreign_facets_and_control_sequences_are_harmless(bench: Bench, url: st
 
 def test_events_need_the_token_also_where_none_is_set(bench: Bench) -> None:
     settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}")
-    receiver = LineageReceiver(bench.store, Clock(real=lambda: NOW))
+    receiver = LineageReceiver(bench.store, Clock(real=lambda: NOW), SecretStore())
     with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as base:
         refused = send(base, [])
     assert 401 == refused.status_code
     assert refused.text.endswith("Fix: send Authorization: Bearer TOKEN; first set [endpoints] token in the config\n")
 
 
-@each_row(
-    "text",
-    [
-        "pass\x1b[0mword=Hunter2x",
-        "pass\ufe0fword=Hun\x1b]8;;x\x1b\\ter2x",
-        "password=Hun\u200bter2x",
-    ],
-)
-def test_a_name_is_stored_as_a_terminal_shows_it_without_its_secrets(text: str) -> None:
-    assert "s3://b/password=***" == lineage_receiver.dataset_text("s3://b", text)
+def test_a_name_is_stored_as_a_terminal_shows_it_without_its_secrets(bench: Bench, url: str) -> None:
+    names = ["pass\x1b[0mword=Hunter2x", "pass\ufe0fword=Hun\x1b]8;;x\x1b\\ter2x", "password=Hun\u200bter2x"]
+    assert send(url, event("extract", outputs=[("s3://b", name) for name in names])).is_success
+    assert ["s3://b/password=***"] == [dataset.dataset for dataset in reported(bench, "fake/extract").datasets]
+
+
+def test_a_secret_of_the_config_is_masked_in_a_name_and_in_a_facet(bench: Bench, url: str) -> None:
+    """The token of the endpoint has no shape of a secret."""
+    facets = {"documentation": {"description": f"loads {TOKEN}"}}
+    job = {"namespace": "fake", "name": "extract", "facets": facets}
+    assert send(url, event("extract", outputs=[("s3://b", TOKEN)], job=job)).is_success
+    view = reported(bench, "fake/extract")
+    assert ["s3://b/•••"] == [dataset.dataset for dataset in view.datasets]
+    assert ["loads •••"] == [facet.text for facet in view.facets]

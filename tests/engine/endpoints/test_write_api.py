@@ -22,7 +22,7 @@ from connectors.sdk.states import RunState
 from connectors.sdk.transport import http_server
 from console.config.sections import EndpointSettings
 from console.domain.access import ActingRules, PermissionRule, Role
-from console.domain.plan import REQUESTED
+from console.domain.plan import REQUESTED, UNTIL_RESUMED
 from console.engine import endpoints, write_api
 from console.engine.endpoints import API, ApiRequest
 from console.engine.write_api import AcknowledgeBody, PlanBody, write_endpoints
@@ -141,7 +141,7 @@ def test_a_requested_plan_sends_nothing_until_a_person_resumes_it(api: httpx.Cli
     bench.parts.plans.step(bench.fence)
     bench.parts.actions.step(bench.fence)
     assert (0, []) == (count(bench, "action"), bench.scheduler.acted)
-    assert printed(bench, "plan", "1") == {**plan, "text": "nothing is sent until a person resumes it"}
+    assert printed(bench, "plan", "1") == {**plan, "text": UNTIL_RESUMED}
     permit(bench)
     resumed = headway(bench.url, "plan", "resume", "1", "--yes")
     assert "plan 1 is running" in resumed.out + resumed.err

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.sdk.records import Schedule, instant_key
 from connectors.sdk.states import PeriodKind, RunState
+from console.store.meta import next_changed_seq
 from tests.engine.bench import Bench
 from tests.present import present
 
@@ -113,6 +114,28 @@ def test_a_failed_scheduled_partition_is_repaired_by_a_backfill_of_that_partitio
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, at + timedelta(seconds=5), **failed)
     bench.turn()
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, at + timedelta(seconds=90), period_key=again)
+    bench.turn()
+    with bench.reads() as reads:
+        assert int(is_open) == len(reads.incidents.list_incidents())
+
+
+@pytest.mark.parametrize("days, is_open", [(0, False), (-1, True)])
+def test_a_start_that_did_not_come_is_answered_by_a_launch_of_its_partition(
+    bench: Bench, days: int, is_open: bool
+) -> None:
+    """The start of the day before was of that day; the source names none for the start that did not come."""
+    at, day = due(bench, timedelta(minutes=6)), timedelta(days=1)
+    before = at - day
+    started = {"period_key": instant_key(before), "period_at": before, "period_name": f"{before:%Y-%m-%d}"}
+    bench.scheduler.attempt("extract", "a1", RunState.SUCCEEDED, before, **started)
+    bench.turn()
+    with bench.store.write(None) as session:
+        session.rows("UPDATE schedule SET accepted_us = accepted_us - 7200000000")
+        session.rows(f"UPDATE job SET changed_seq = {next_changed_seq(session)}")
+    bench.turn()
+    assert ("missed", f"{at:%Y-%m-%d}") == stored(bench)[instant_key(at)]
+    launched = f"{at + days * day:%Y-%m-%d}"
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, at + timedelta(minutes=3), period_key=launched)
     bench.turn()
     with bench.reads() as reads:
         assert int(is_open) == len(reads.incidents.list_incidents())

@@ -38,9 +38,9 @@ from tests.rows import each_row
         ("alertmanager://am.example.com", ""),
         ("alertmanagers://ann:CANARY@am.example.com:443/prefix", ""),
         ("alertmanager://ann:CANARY@127.0.0.1:9093", ""),
-        ("alertmanager://ann:CANARY@am.example.com", "password would cross the network unencrypted"),
+        ("alertmanager://ann:CANARY@am.example.com", "am.example.com: the password "),
         ("alertmanager://", "server: missing"),
-        ("alertmanager://am:99999", "server or port: unreadable"),
+        ("alertmanager://am:99999", "server or port: "),
         ("alertmanager://am?x=1", "nothing may follow the path"),
     ],
 )

@@ -24,7 +24,7 @@ from console.domain.estate import PlanFacts
 from console.domain.ids import micros
 from console.domain.message import Message, body_text
 from console.engine.notify import senders
-from console.engine.notify.outbox import Outbox
+from console.engine.notify.outbox import REPEAT, Outbox
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult, send_by_apprise
 from console.store import outbox as rows
@@ -244,7 +244,7 @@ def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwar
     fail_and_notify(bench, SendResult(None, "read timed out"))
     send_again(bench, SendResult(False, "connection refused"))
     send_again(bench, SendResult(True))
-    assert [False, True, True] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
+    assert [False, True, True] == [body.startswith(REPEAT.rows[0]) for _, _, body in bench.sink.got]
 
 
 def test_a_repeat_is_marked_in_its_title_and_counts_no_minutes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +276,7 @@ def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(be
     assert ("pending", 1, 1) == (delivery.state, delivery.tries, delivery.repeats)
     bench.parts.outbox._send = bench.sink
     send_again(bench, SendResult(True))
-    assert [False, True] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
+    assert [False, True] == [body.startswith(REPEAT.rows[0]) for _, _, body in bench.sink.got]
 
 
 def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: Bench) -> None:
@@ -352,7 +352,7 @@ def test_a_refusal_that_could_not_be_stored_is_no_repeat(bench: Bench, monkeypat
     monkeypatch.setattr(rows, "postpone", once_full)
     fail_and_notify(bench, SendResult(False, "error=500"))
     send_again(bench, SendResult(True))
-    assert [False, False] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
+    assert [False, False] == [body.startswith(REPEAT.rows[0]) for _, _, body in bench.sink.got]
 
 
 def test_a_receivers_text_is_cleaned_before_it_is_stored(bench: Bench) -> None:

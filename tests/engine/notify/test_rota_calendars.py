@@ -107,6 +107,36 @@ def test_a_shift_that_everybody_declined_is_a_gap() -> None:
     assert RotaCalendar((), ()) == read(event("1", *ANN_LINES, attendee("Bob", "DECLINED"), "SUMMARY:Bob"))
 
 
+@each_row(
+    "parameters, summary, person",
+    [
+        ("PARTSTAT=DELEGATED;CN=Bob", "On call", "ann"),
+        ("PARTSTAT=DELEGATED;CN=Bob", "Bob", "ann"),
+        ("PARTSTAT=ACCEPTED;ROLE=NON-PARTICIPANT;CN=Bob", "On call", "ann"),
+        ("PARTSTAT=ACCEPTED;ROLE=OPT-PARTICIPANT;CN=Bob", "On call", "bob"),
+        ("PARTSTAT=ACCEPTED;CUTYPE=ROOM;CN=Bob", "On call", "ann"),
+        ("PARTSTAT=ACCEPTED;CUTYPE=RESOURCE;CN=Bob", "On call", "ann"),
+        ("PARTSTAT=ACCEPTED;CUTYPE=GROUP;CN=Bob", "On call", "bob"),
+    ],
+)
+def test_only_people_who_take_part_and_did_not_delegate_are_on_call(parameters: str, summary: str, person: str) -> None:
+    attendees = (f"ATTENDEE;{parameters}:mailto:bob@example.com", attendee("Ann", "NEEDS-ACTION"))
+    [shift] = read(event("1", *ANN_LINES, *attendees, f"SUMMARY:{summary}")).shifts
+    assert person == shift.person
+
+
+def test_a_person_who_is_not_configured_is_on_call_and_never_the_room() -> None:
+    room = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=ACCEPTED;CN=War room:mailto:room@example.com"
+    [shift] = read(event("1", *ANN_LINES, room, attendee("Zoe", "NEEDS-ACTION"), "SUMMARY:On call")).shifts
+    assert "Zoe" == shift.person
+    assert RotaCalendar((ANN,), ()) == read(event("1", *ANN_LINES, room, "SUMMARY:Ann"))
+
+
+def test_a_cancelled_calendar_has_no_shift() -> None:
+    text = calendar("METHOD:CANCEL", ANN_EVENT) + calendar("METHOD:PUBLISH", BOB_EVENT)
+    assert RotaCalendar((BOB,), ()) == read_rota(text, ("ann", "bob"), BEGIN, BEGIN + 7 * DAY)
+
+
 @pytest.mark.usefixtures("in_process")
 @each_row(
     "lines, reason",

@@ -26,7 +26,7 @@ from console.engine.api.client import EngineClient
 from console.engine.notify import slack as buttons
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
-from console.engine.notify.slack import ACKNOWLEDGE, OPEN, SILENCE
+from console.engine.notify.slack import ACKNOWLEDGE, NOT_INSTALLED, OPEN, SILENCE
 from console.store.alert_responses import acknowledge
 from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench
@@ -230,7 +230,7 @@ def test_status_says_why_buttons_do_nothing(pressed: FakeSlack, bench: Bench, mo
     monkeypatch.delenv("SLACK_APP_TOKEN")
     assert "SLACK_APP_TOKEN" in trouble()
     monkeypatch.setitem(sys.modules, "slack_sdk", None)
-    assert 'slack-sdk is not installed. Fix: pip install "headway[slack]"' in trouble()
+    assert NOT_INSTALLED in trouble()
 
 
 def test_check_tries_both_tokens_and_says_what_lacks(
@@ -262,7 +262,7 @@ def test_check_tries_both_tokens_and_says_what_lacks(
         (result.target, result.verdict) for result in results
     ]
     monkeypatch.setattr(buttons, "find_spec", lambda _: None)
-    assert 'slack-sdk is not installed. Fix: pip install "headway[slack]"' == tried()[0][2]
+    assert NOT_INSTALLED == tried()[0][2]
     assert [] == probe_slack(replace(config, slack=None, routes={}), SecretStore())
 
 

@@ -342,7 +342,7 @@ def test_a_job_that_a_person_paused_needs_no_hold_and_stops_no_plan(night: Night
     night.at("03:51")
     go_on(night)
     assert [("running",)] == night.rows("SELECT state FROM plan")
-    assert "it is paused at its source; nothing was sent" in steps(night)[0][2]
+    assert "paused at its source; nothing was sent" in steps(night)[0][2]
 
 
 def test_a_hold_that_could_not_be_sent_before_its_start_is_not_sent_after_it(night: Night) -> None:

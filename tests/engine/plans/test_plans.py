@@ -16,7 +16,7 @@ import pytest
 
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import Capability, RunState, Verb
+from connectors.sdk.states import Capability, PeriodKind, RunState, Verb
 from console.control.incidents.verdict.decision import incident_verdict
 from console.control.incidents.verdict.text import delivery_estimate, verdict_text
 from console.control.recovery import execution
@@ -42,6 +42,7 @@ from tests.action_requests import backfill_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
+from tests.lab.process import HANGS_SECONDS
 from tests.messages import title_of
 from tests.present import present
 from tests.reasons import dated
@@ -79,7 +80,7 @@ def requests(bench: Bench) -> EngineClient:
 
 def answer(bench: Bench, question: int) -> PlanDraft:
     bench.parts.answers.step(bench.fence)
-    request_answer = requests(bench).wait(question, 10)
+    request_answer = requests(bench).wait(question, HANGS_SECONDS)
     assert request_answer.ok, request_answer.error
     return PlanDraft.read(request_answer.data)
 
@@ -549,7 +550,7 @@ def test_a_plan_without_steps_or_with_a_forbidden_one_is_not_started(tmp_path: P
 def test_an_incident_that_is_not_open_has_no_plan(night: Bench) -> None:
     question = requests(night).ask(ProposeRecovery(77))
     night.parts.answers.step(night.fence)
-    assert "INC-0077 is not open: nothing to repair" == requests(night).wait(question, 5).error
+    assert "INC-0077 is not open: nothing to repair" == requests(night).wait(question, HANGS_SECONDS).error
 
 
 def test_an_unreachable_scheduler_leaves_its_step_without_a_preview(night: Bench) -> None:
@@ -672,7 +673,7 @@ def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_tw
     ends(night, 1)
     assert ["running", "verified", "planned"] == states(night)
     assert view(night).steps[1].text.endswith(" starts it now")
-    more = {"period_key": "asset-triggered"}
+    more = {"period_key": "asset-triggered", "period_kind": PeriodKind.RUN}
     night.scheduler.attempt("load", "by-asset", RunState.SUCCEEDED, datetime.now(UTC), **more)
     night.turn()
     turn(night)
@@ -704,7 +705,8 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         question = requests(bench).ask(backfill_of(job_id, *dates, unseen=True))
         bench.parts.answers.step(bench.fence)
         text = "48 periods have no successful run, and one backfill runs at most 31 without a limit. Fix: --limit 48"
-        assert f"{text} for all of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
+        refused = requests(bench).wait(question, HANGS_SECONDS)
+        assert f"{text} for all of them, or --limit 31 for the oldest 31" == refused.error
         draft = answer(bench, requests(bench).ask(backfill_of(job_id, *dates, 47, unseen=True)))
         assert (47, 1) == (len(draft.steps), len(draft.excluded))
         assert {"native start"} == {step.preview.get("verb") for step in draft.steps}
@@ -918,7 +920,7 @@ def test_a_stopped_plan_without_an_incident_notifies_the_routes_of_its_job(
 ) -> None:
     """Or the default route; nobody where it was put in shadow meanwhile, but for a line in the timeline."""
     for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
-        bench.parts.plans = PlanExecutor(bench.store, bench.parts.clock, lambda: None, AUDIENCE)
+        bench.parts.plans = PlanExecutor(bench.store, bench.parts.clock, bench.parts.secrets, lambda: None, AUDIENCE)
         [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
         first = present().date() - timedelta(days=9)
         draft = answer(bench, requests(bench).ask(backfill_of(job_id, first, first, unseen=True)))

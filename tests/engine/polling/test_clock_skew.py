@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.config.sections import DependencySettings, SystemConfig
 from console.domain.estate import RunFacts
@@ -110,6 +111,19 @@ def test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate(tmp_path: Path) 
         run = runs_of(bench)["fake/extract"]
         assert (RunState.SUCCEEDED, present() - HOUR, present() - 2 * HOUR) == (run.state, run.started_at, run.ended_at)
         assert not any(bench.parts.evaluator.estate().durations.values())
+
+
+def test_a_start_stays_expected_once_a_source_whose_clock_is_ahead_names_the_next_one(bench: Bench) -> None:
+    """By its own clock it is due already."""
+    bench.scheduler.seen, bench.scheduler.skew = True, timedelta(seconds=30)
+    due = (datetime.now(UTC) + timedelta(seconds=20)).replace(microsecond=0)
+    later = due + timedelta(minutes=15)
+    for named in (due, later):
+        bench.scheduler.job("extract", Schedule("dagster", text="cron", next_at=named))
+        bench.poller._inventory_at = 0.0
+        bench.turn()
+    planned = {run.period_at for run in bench.parts.evaluator.estate().runs if run.state is RunState.PLANNED}
+    assert {due, later} == planned
 
 
 def test_f44_impossible_times_cost_their_target_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.sdk.records import Inventory, Schedule, instant_key
 from connectors.sdk.states import RunState
 from console.config.sections import SystemConfig
+from console.domain.finding import drift_fix
 from console.domain.ids import micros, new_action_key
 from console.domain.job import Safety
 from console.domain.plan import PlanDraft
@@ -147,7 +148,7 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         assert {instant_key(due): "failed"} == night.runs()
         with night.bench.reads() as reads:
             view = reads.incidents.incident(1)
-        fix = f"headway system drift accept etl/{JOB}, or undo the change at its scheduler"
+        fix = drift_fix(f"etl/{JOB}", 0)
         assert fix in {finding.fix for finding in view.findings}
         [(_, _, mail)] = night.bench.sink.got
         assert 1 == mail.count(fix)

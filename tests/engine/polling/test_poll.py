@@ -196,12 +196,12 @@ def test_a_source_that_answers_is_not_called_silent(bench: Bench, error: Excepti
 
 def test_the_fix_that_a_connector_names_is_a_fact_of_its_own(bench: Bench) -> None:
     """A notification has it as its first step, beside the error."""
-    bench.scheduler.refuse = SystemUnreachable("hosts/db07: refused. Fix: check that sshd runs there.")
+    bench.scheduler.refuse = SystemUnreachable("hosts/db07: refused. Fix: open its port.")
     bench.poller.poll_once(bench.fence)
     with bench.reads() as reads:
         (target,) = reads.estate.systems()
-    assert ("hosts/db07: refused.", "check that sshd runs there.") == (target.error, target.error_fix)
-    assert "refused. Fix: check that sshd runs there." in target.verdict("{:%H:%M}".format)
+    assert ("hosts/db07: refused.", "open its port.") == (target.error, target.error_fix)
+    assert "refused. Fix: open its port." in target.verdict("{:%H:%M}".format)
     bench.scheduler.refuse = None
     bench.poller.poll_once(bench.fence)
     with bench.reads() as reads:

@@ -64,13 +64,14 @@ def test_a_secret_that_a_view_would_put_together_reaches_no_field_of_a_job() -> 
     assert {MASKED} == {*texts, inventory.skipped[0].reason}
 
 
-def test_a_log_is_kept_as_a_terminal_leaves_it() -> None:
-    """A progress bar is one line of many thousand characters otherwise, and the error behind it is cut off."""
+def test_of_a_progress_bar_in_a_log_the_last_state_is_kept() -> None:
+    """It is one line of many thousand characters otherwise, and the error behind it is cut off."""
     bar = "".join(f"\r{done:3}% [{'#' * (done // 5):20}]" for done in range(101))
     text = sanitize_log(
         LogChunk(f"upload of part 1\n{bar}\rFATAL: no space left on /data, 0 rows loaded\n"), SecretStore()
     )
-    assert "upload of part 1\nFATAL: no space left on /data, 0 rows loaded\n" == text
+    last = f"100% [{'#' * 20}]"
+    assert f"upload of part 1\n{last}\nFATAL: no space left on /data, 0 rows loaded\n" == text
 
 
 def test_a_known_secret_is_masked_where_a_log_was_cut_within_its_colors() -> None:

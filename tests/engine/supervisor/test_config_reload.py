@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.scaffold import write_profile
+from connectors.sdk.secrets import LITERAL_REFUSED
 from console.cli.main import main
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
@@ -297,7 +298,7 @@ def test_a_secret_pasted_into_the_config_is_not_printed(config: Path) -> None:
     config.write_text(f"{config.read_text()}{pasted}")
     file.reload_if_changed()
     file.reload_if_changed()
-    assert (True, False) == ("written as a reference" in file.trouble, "CANARY" in file.trouble)
+    assert (True, False) == (LITERAL_REFUSED in file.trouble, "CANARY" in file.trouble)
 
 
 def test_files_that_become_writable_for_others_are_not_read_until_that_is_fixed(config: Path) -> None:

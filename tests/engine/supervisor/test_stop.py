@@ -21,6 +21,7 @@ from console.domain.ids import micros
 from console.store.db import lease
 from console.store.db.backup import engine_at_work
 from console.store.db.location import engine_note
+from console.store.errors import STORE_GONE
 from console.store.queries import open_queries
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext
@@ -194,7 +195,7 @@ def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
     assert Exit.OK == main(["--store", str(path), "store", "backup", str(copy)])
     for file in tmp_path.glob("headway.db*"):
         file.unlink()
-    missing = re.escape(f"the store's file is gone: {path}") + ".*headway store restore COPY"
+    missing = re.escape(f"{STORE_GONE}: {path}") + ".*headway store restore COPY"
     for command in (["status"], ["job", "list"], ["freeze"]):
         assert Exit.USAGE == main(["--store", str(path), *command])
         assert re.search(missing, " ".join(capsys.readouterr().err.split()))

@@ -16,13 +16,17 @@ from console.domain.ids import instant, micros
 from console.store.actions import attempt_after, due_actions
 from console.store.db import lease
 from console.store.errors import LeaseLost
+from console.store.ingest import targets
 from console.store.ingest.records import ingest_batch
 from console.store.ingest.targets import record_failure
 from console.store.snapshot.estate import load_estate
+from console.timing.business_dates import assign_periods
 from tests.corpus import HOSTILE
 from tests.rows import each_row
 from tests.store.estate import JOBS, Estate, at, failed, poll, run, running
 
+FORMER = f"1@{micros(at('03:10'))}"
+"""The key of the first attempt since another one has its key."""
 RUN = "SELECT state, evidence, attempts, started_us, ended_us, exit_code, message FROM run"
 
 
@@ -106,8 +110,8 @@ def test_attempts_that_started_together_are_numbered_by_their_key(night: Estate)
 def test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last(night: Estate) -> None:
     night.ingest(failed(), failed(attempt="2", started_at=at("03:20"), ended_at=at("03:25")), now="03:26")
     night.ingest(run(attempt="1", started_at=at("03:30"), ended_at=at("03:36")), now="03:40")
-    assert ("succeeded", 2) == night.fetch_one("SELECT state, attempts FROM run")
-    assert [("2", 1), ("1", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
+    assert ("succeeded", 3) == night.fetch_one("SELECT state, attempts FROM run")
+    assert [(FORMER, 1), ("2", 2), ("1", 3)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
 
 
 def test_an_attempt_that_ended_does_not_run_again_because_an_old_poll_comes_late(night: Estate) -> None:
@@ -450,14 +454,51 @@ def test_five_thousand_records_go_in_one_batch(night: Estate) -> None:
     assert () == night.ingest(*records, now="05:02").changed_run_ids
 
 
-def test_f42_a_source_id_that_is_used_again_for_another_period_overwrites_the_run_that_had_it(night: Estate) -> None:
-    """A documented limit: an id names one attempt for ever, and what the source reports last is shown."""
-    night.ingest(failed(attempt="7"))
-    night.ingest(run(attempt="7", period="05:30"), now="05:40")
-    assert [(instant_key(at("03:10")), "succeeded", micros(at("05:30")), 1)] == night.rows(
-        "SELECT period_key, state, started_us, attempts FROM run"
+def test_f42_a_source_id_that_is_used_again_is_another_attempt(night: Estate) -> None:
+    """A job that was created again counts from 1 again."""
+    first = night.ingest(run()).changed_run_ids
+    for later in (running(period="05:30"), failed(period="05:30"), failed(period="05:30"), running(period="05:30")):
+        night.ingest(later, now="05:40")
+    assert [(*first, FORMER, "succeeded")] == night.rows(
+        "SELECT r.id, a.attempt_key, r.state FROM run r JOIN attempt a ON a.run_id = r.id WHERE a.number = 1 AND"
+        " r.period_key = :key", key=instant_key(at("03:10"))
+    )  # fmt: skip
+    assert [(instant_key(at("05:30")), "1", "failed", 1)] == night.rows(
+        "SELECT r.period_key, a.attempt_key, r.state, r.attempts FROM run r JOIN attempt a ON a.run_id = r.id WHERE"
+        " r.id <> :first", first=first[0]
+    )  # fmt: skip
+
+
+def test_an_attempt_of_before_one_of_the_same_key_changes_nothing(night: Estate) -> None:
+    night.ingest(running(period="05:30"), now="05:31")
+    assert () == night.ingest(failed(), now="05:32").changed_run_ids
+    assert [("1", "running")] == night.rows("SELECT attempt_key, state FROM attempt")
+
+
+@pytest.mark.parametrize(
+    "known, later",
+    [
+        (failed(state=RunState.LOST, evidence=RunEvidence.INFERRED), running(started_at=at("03:16"))),  # it was back
+        (failed(started_at=None), running(started_at=at("03:16"))),
+        (failed(), running(started_at=at("03:14"))),
+    ],
+)
+def test_a_later_start_of_an_attempt_without_a_recorded_end_before_it_is_its_own(
+    night: Estate, known: RunRecord, later: RunRecord
+) -> None:
+    night.ingest(known)
+    night.ingest(later, now="03:18")
+    assert ["1"] == [key for (key,) in night.rows("SELECT attempt_key FROM attempt")]
+
+
+def test_a_start_under_the_key_of_an_ended_attempt_has_a_period_of_its_own(night: Estate) -> None:
+    unnamed: dict[str, Any] = {"period_key": None, "period_at": None}
+    for record in (run(**unnamed), running(period="05:30", **unnamed), failed(period="05:30", **unnamed)):
+        taken = targets.started_periods(night.store, night.host, [record], {})
+        night.ingest(*assign_periods([record], {}, *taken), now="05:36")
+    assert [("start:2026-11-20T03:10:00Z", "succeeded"), ("start:2026-11-20T05:30:00Z", "failed")] == night.rows(
+        "SELECT period_key, state FROM run ORDER BY period_key"
     )
-    assert [("7", 1)] == night.rows("SELECT attempt_key, number FROM attempt")
 
 
 def test_each_poll_changes_its_target_after_all_earlier_ones(served: Estate) -> None:

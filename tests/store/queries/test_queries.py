@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from connectors.sdk.records import JobRecord, instant_key
-from connectors.sdk.states import PeriodKind, RunEvidence
+from connectors.sdk.states import STOPPED, PeriodKind, RunEvidence
 from console.domain.decision import Decisions, KnownIncident, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
 from console.domain.failure import FailureSignature
@@ -776,7 +776,12 @@ def test_the_page_of_an_incident_counts_the_earlier_ones_that_it_does_not_read(
 
 @pytest.mark.parametrize(
     "kind, clock, unreachable",
-    [("unreachable", "03:20", "etl-hosts/db07"), ("limited", "03:20", ""), ("limited", "03:40", "etl-hosts/db07")],
+    [
+        ("unreachable", "03:20", "etl-hosts/db07"),
+        (STOPPED, "03:20", "etl-hosts/db07"),
+        ("limited", "03:20", ""),
+        ("limited", "03:40", "etl-hosts/db07"),
+    ],
 )
 def test_a_host_is_unreachable_from_its_first_poll_without_an_answer_or_after_three_polls_with_an_error(
     served: Estate, kind: str, clock: str, unreachable: str

@@ -15,6 +15,7 @@ import pytest
 from console.domain.header import EngineView, HeaderView
 from console.domain.service import ServiceView
 from console.domain.text import Title
+from console.store.errors import STORE_GONE
 from console.tui.frame.console_app import SILENT_TICKS
 from console.tui.views.jobs.list import JobsScreen
 from console.tui.widgets.grid import Grid, Highlights
@@ -255,7 +256,7 @@ def test_a_store_moved_away_under_an_open_console_is_reported_and_found_again(ma
         terminal.press("3")
         terminal.wait_for("JOBS  row 1 of 400")
         store.rename(tmp_path / "away.db")
-        terminal.wait_for(lambda text: "the store's file is gone:" in text and "row 1 of 400" in text)
+        terminal.wait_for(lambda text: STORE_GONE in text and "row 1 of 400" in text)
         assert "data from" in terminal.text
         (tmp_path / "away.db").rename(store)
         terminal.wait_for(lambda text: "data from" not in text and "row 1 of 400" in text)

@@ -11,6 +11,7 @@ from datetime import datetime
 from connectors.sdk.states import RunState, is_open
 from console.control.services.order import by_urgency, is_savable
 from console.control.snapshot.failures import identity_name
+from console.domain.finding import TOO_LONG_FACTOR, TOO_LONG_FLOOR
 from console.domain.incident import (
     AffectedServiceView,
     IncidentRow,
@@ -52,7 +53,7 @@ class RepairStep:
     can_rerun: bool
     is_missed: bool = False
     unreachable: str = ""
-    """The target of its job, while that does not answer."""
+    """The target of its job, while that does not answer or starts nothing: it is restored first."""
     act_by: datetime | None = None
     is_running: bool = False
     """True once its rerun was sent or runs."""
@@ -202,6 +203,16 @@ class Rerunning(Step):
     job: str
     rerun: Rerun
     usual_s: float | None = None
+    """The usual duration of its job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrunning(Step):
+    """A run that takes too long, the first one or a rerun: it is cancelled and restarted."""
+
+    job: str
+    since: datetime
+    usual_s: float
     """The usual duration of its job."""
 
 
@@ -429,7 +440,7 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         step = StartOffered(offered) if offered else Unfinished(root.job, root.started is not None)
         return Verdict(step, outlook=_outlook(view.services))
     if root is not None and is_open(root.state):
-        return _awaited(_running_step(root, view), view, now)
+        return _awaited(_running_step(root, view, now), view, now)
     if view.unreachable:
         verdict = step_verdict(_restoration(view, steps, now), view.row.act_by, view.services, now)
         saves = _saved_titles(view.services, now, with_running=True) if verdict.saves else ()
@@ -495,8 +506,9 @@ def _restoration(view: IncidentView, steps: Sequence[MemberView], now: datetime)
 
 def _rerunning(step: MemberView, view: IncidentView, now: datetime) -> Verdict:
     policy = view.row.policy if step.role == "root" else ""
-    rerun = Rerun(step.rerun_started, step.rerun_sent, step.unknown_rerun, policy)
-    return _awaited(Rerunning(step.job, rerun, _usual_s(step, view)), view, now)
+    rerun, usual_s = Rerun(step.rerun_started, step.rerun_sent, step.unknown_rerun, policy), _usual_s(step, view)
+    overrun = overrunning(step.job, rerun.started, usual_s, now)
+    return _awaited(overrun or Rerunning(step.job, rerun, usual_s), view, now)
 
 
 def _repair_step(run: MemberView | JointRestart) -> RepairStep:
@@ -599,12 +611,24 @@ def _offered_job(view: IncidentView) -> str:
     return next((reason.job for reason in changed if reason.start_now), "")
 
 
-def _running_step(root: MemberView, view: IncidentView) -> Step:
-    """Of a rerun, or of the first run that takes too long."""
+def overrunning(job: str, since: datetime | None, usual_s: float | None, now: datetime) -> Overrunning | None:
+    """The step for a run that takes too long by the default of the rule `too_long`; None for any other, and without a
+    usual duration."""
+    if since is None or usual_s is None:
+        return None
+    is_too_long = (now - since).total_seconds() > max(usual_s * TOO_LONG_FACTOR, usual_s + TOO_LONG_FLOOR)
+    return Overrunning(job, since, usual_s) if is_too_long else None
+
+
+def _running_step(root: MemberView, view: IncidentView, now: datetime) -> Step:
+    """The step for a rerun, or for the first run that takes too long."""
     if root.started is None:
         return Queued(root.job, root.state)
+    usual_s = _usual_s(root, view)
+    if (step := overrunning(root.job, root.started, usual_s, now)) is not None:
+        return step
     if root.started > view.row.failed_since:
-        return Rerunning(root.job, Rerun(root.started), _usual_s(root, view))
+        return Rerunning(root.job, Rerun(root.started), usual_s)
     return StillRunning(root.job, root.started)
 
 

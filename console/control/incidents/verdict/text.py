@@ -24,6 +24,7 @@ from console.control.incidents.verdict.decision import (
     NextStart,
     Now,
     Outlook,
+    Overrunning,
     PlanUnderWay,
     Queued,
     RepairByPolicy,
@@ -51,7 +52,7 @@ from console.domain.reason import Reason, Repetition
 from console.domain.service import RepairCase, timeliness_label
 from console.domain.text import Clock, render
 from console.text.lists import listed
-from console.timing.durations import rough_duration
+from console.timing.durations import format_duration, rough_duration
 
 LATE_MINUTES = 15
 """The minutes before an act-by in which it is urgent."""
@@ -214,6 +215,8 @@ def _step_text(step: Step, now: datetime, clock: Clock) -> str:
         case Rerunning(job, rerun, usual_s):
             text = "".join(rerun_text(job_label(job), rerun, usual_s, now, clock))
             return text if rerun.started is not None else _capital(text)
+        case Overrunning():
+            return "".join(overrun_text(step, clock))
         case RepairByPolicy(job, policy, at):
             return policy_text(job_label(job), PendingRepair(policy, at), now, clock)
         case ClosesItself(job, at):
@@ -307,6 +310,12 @@ def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, c
     done = rerun.started + timedelta(seconds=usual_s) if usual_s is not None else now
     finish = f", done about {clock(done)}" if done > now else ""
     return f"{label} runs again since {clock(rerun.started)}{by}{finish}", ""
+
+
+def overrun_text(step: Overrunning, clock: Clock) -> tuple[str, str]:
+    """ "extract runs since 03:15, 20m expected", then what to do about it."""
+    expected = format_duration(step.usual_s)
+    return f"{job_label(step.job)} runs since {clock(step.since)}, {expected} expected", ": cancel and restart"
 
 
 def policy_text(label: str, repair: PendingRepair, now: datetime, clock: Clock) -> str:

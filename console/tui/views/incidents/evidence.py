@@ -17,7 +17,7 @@ from console.domain.text import Clock, render
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, passed
-from console.tui.views.runs.forecast import SHOWN_SHARE, slack_style, slack_text
+from console.tui.views.runs.forecast import slack_style, slack_text
 from console.tui.widgets.paint import Segment
 
 HANG = 4
@@ -77,7 +77,7 @@ def _service(
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
         known = by_job.get(str(estimate.get("job", "")))
         if known is not None and not known.has_failed:
-            share = f"critical {format_percent(known.decides)}, " if SHOWN_SHARE <= known.decides < 1 else ""
+            share = f"critical {format_percent(known.decides)}, " if known.may_decide and known.decides < 1 else ""
             text = f"; {share}slack {slack_text(known)}"
             line.append((text, slack_style(known)))
         yield line

@@ -65,14 +65,14 @@ def draft_rows(
     rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
     if change.removed:
         rows.append(heading("removed", f"REMOVED {len(change.removed)}"))
-        texts = (f"   {_removed_text(step, draft, ctx)}" for step in change.removed)
+        texts = (f"   removed  {_removed_text(step, draft, ctx)}" for step in change.removed)
         rows += [joined_segments(("removed", number), [(text, "dim")]) for number, text in enumerate(texts)]
     runs = _excluded_runs(draft, out)
     if out or runs:
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
-    rows += [_out_row(step, ctx) for step in out]
+    rows += [_out_row(step) for step in out]
     rows += [
-        joined_segments(("out", number), [(f"   {run.job}", "dim"), (f"  {render(run.why, ctx.zoned)}", "dim")])
+        joined_segments(("out", number), [(f"   excluded  {run.job}  {render(run.why, ctx.zoned)}", "dim")])
         for number, run in enumerate(runs)
     ]
     if draft.notes:
@@ -135,9 +135,9 @@ def _saved_text(saves: Sequence[SavedService]) -> Segment:
     return "; ".join(f"{label} {', '.join(names)}".lstrip() for label, names in groups if names), style
 
 
-def _out_row(step: DraftStep, ctx: RenderContext) -> TableRow:
-    runs: list[Segment] = [(f" {ctx.mark('state', 'cancelled')[0]} {verb_label(step.verb)} {step.job}", "dim")]
-    return joined_segments(step.key, [*runs, ("  by hand; Space includes it again", "dim")], pick=True)
+def _out_row(step: DraftStep) -> TableRow:
+    text = f"   excluded  {verb_label(step.verb)} {step.job}  Space includes it again"
+    return joined_segments(step.key, [(text, "dim")], pick=True)
 
 
 def draft_title(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, room: int) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from console.control.incidents.verdict.text import IF_REPAIRED
-from console.domain.forecast import JobForecastView
+from console.domain.forecast import MIN_RISK, JobForecastView
 from console.domain.history import EstimateKind
 from console.domain.probability import format_percent, format_probability
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, aligned, counted, flowing_groups
@@ -15,10 +15,6 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment
 
 OFTEN = 0.5
-SHOWN_SHARE = 0.1
-"""Chance of deciding the finish from which Lineage shows it."""
-FORECAST_TEXTS = 0.05
-"""P(late) from which its act-by is in the title."""
 MAX_SERVICES = 3
 FAR = float("inf")
 
@@ -66,7 +62,7 @@ def slack_segments(forecast: JobForecastView, is_whole: bool, ends: bool) -> lis
     if forecast.has_failed:
         return []
     texts = [f"slack {slack_text(forecast)}"]
-    if forecast.decides >= SHOWN_SHARE and not ends:
+    if forecast.may_decide and not ends:
         texts.append(f"critical {format_percent(forecast.decides)}")
     return [[(text, slack_style(forecast))] for text in ([", ".join(texts)] if is_whole else texts)]
 
@@ -110,20 +106,21 @@ def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
 
 def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
     slack = ctx.sign("dash") if view.has_failed else slack_text(view)
-    late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
+    limit, green_by = view.limits
+    late_style = slack_style(view) if view.p_late >= MIN_RISK else "plain"
     return [
         (view.title, "strong"),
         (ctx.due(view.deadline), "plain"),
         (format_probability(view.p_late), late_style),
         (slack, "bad" if slack.startswith("-") and not view.has_failed else "plain"),
-        act_by(view.act_by, ctx),
-        (ctx.day(view.green_by), "plain"),
-        (format_percent(view.decides), "plain"),
+        act_by(limit, ctx),
+        (ctx.day(green_by), "plain"),
+        (format_percent(view.decides) if view.may_decide else ctx.sign("dash"), "plain"),
     ]
 
 
 def countdown(views: Iterable[JobForecastView], ctx: RenderContext) -> list[Segment]:
-    timed = [(view.act_by, view) for view in views if view.act_by is not None and view.p_late >= FORECAST_TEXTS]
+    timed = [(limit, view) for view in views if (limit := view.limits[0]) is not None]
     if not timed:
         return []
     at, _ = min(timed, key=lambda pair: (pair[0], pair[1].deadline))

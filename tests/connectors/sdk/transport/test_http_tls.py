@@ -68,7 +68,7 @@ def serve(listener: socket.socket, context: ssl.SSLContext, over: threading.Even
     while not over.is_set():
         with suppress(OSError):
             plain = listener.accept()[0]
-            plain.settimeout(5)
+            plain.settimeout(HANGS_SECONDS)
             with plain, context.wrap_socket(plain, server_side=True) as secure:
                 secure.recv(65536)
                 secure.sendall(REPLY)

@@ -50,7 +50,7 @@ def accept(listener: socket.socket, serve: Serve, over: threading.Event, accepte
 
 
 def received_request(connection: socket.socket) -> bytes:
-    connection.settimeout(5)
+    connection.settimeout(HANGS_SECONDS)
     return connection.recv(65536)
 
 

@@ -10,10 +10,10 @@ import pytest
 from connectors.sdk.conformance.world import closed_port, listener
 from connectors.sdk.errors import (
     AccessRefused,
+    AnswerLost,
     ConnectorError,
     InvalidAnswer,
     NotSupported,
-    OutcomeUnknown,
     PermissionMissing,
     RateLimited,
     SystemUnreachable,
@@ -91,9 +91,9 @@ def test_a_connect_that_may_work_later_is_unreachable(text: str) -> None:
 @each_row(
     "error, expected",
     [
-        (psycopg.OperationalError("server closed the connection unexpectedly"), OutcomeUnknown),
-        (psycopg.errors.lookup("57P01")("terminating connection"), OutcomeUnknown),
-        (psycopg.errors.lookup("08006")("connection failure"), OutcomeUnknown),
+        (psycopg.OperationalError("server closed the connection unexpectedly"), AnswerLost),
+        (psycopg.errors.lookup("57P01")("terminating connection"), AnswerLost),
+        (psycopg.errors.lookup("08006")("connection failure"), AnswerLost),
         (psycopg.errors.lookup("57014")("canceling statement due to statement timeout"), RateLimited),
         (psycopg.errors.lookup("42501")("permission denied for function rerun"), PermissionMissing),
         (psycopg.errors.lookup("P0002")("no pg_cron job 7"), NotSupported),

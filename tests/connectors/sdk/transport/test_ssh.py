@@ -52,20 +52,20 @@ def failed(session: SshSession) -> SshFailed:
 
 
 def test_script_goes_by_standard_input_and_the_command_is_fixed(server: StubServer, session: SshSession) -> None:
-    assert session.run(b"echo hi\n", ARGV, 5) == CompletedCommand(b"out", b"", 0)
+    assert session.run(b"echo hi\n", ARGV, HANGS_SECONDS) == CompletedCommand(b"out", b"", 0)
     assert (server.commands, server.inputs) == ([b"sh -s"], [b"echo hi\n"])
 
 
 def test_a_connection_is_reused_between_calls(server: StubServer, session: SshSession) -> None:
     for _ in range(3):
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
     assert server.connections == 1
 
 
 def test_a_connection_that_ended_between_calls_is_reopened(server: StubServer, session: SshSession) -> None:
-    session.run(b"", ARGV, 5)
+    session.run(b"", ARGV, HANGS_SECONDS)
     server.hang_up()
-    assert session.run(b"", ARGV, 5).stdout == b"out"
+    assert session.run(b"", ARGV, HANGS_SECONDS).stdout == b"out"
     assert server.connections == 2
 
 
@@ -127,7 +127,7 @@ def test_noise_on_standard_error_does_not_block_the_answer(server: StubServer, s
 
 
 def test_call_that_may_have_arrived_is_not_repeated(server: StubServer, session: SshSession) -> None:
-    session.run(b"", ARGV, 5)
+    session.run(b"", ARGV, HANGS_SECONDS)
     server.exchange = lambda channel, stdin: server.hang_up()
     with pytest.raises(SshFailed) as caught:
         session.run(b"run it", ARGV, 5, once=True)
@@ -136,17 +136,17 @@ def test_call_that_may_have_arrived_is_not_repeated(server: StubServer, session:
 
 
 def test_call_that_may_be_repeated_is_tried_once_more(server: StubServer, session: SshSession) -> None:
-    session.run(b"", ARGV, 5)
+    session.run(b"", ARGV, HANGS_SECONDS)
     server.exchange = lambda channel, stdin: server.hang_up()
     with pytest.raises(SshFailed):
-        session.run(b"look", ARGV, 5)
+        session.run(b"look", ARGV, HANGS_SECONDS)
     assert server.inputs.count(b"look") == 2
 
 
 def test_unknown_host_key_is_refused_with_file_and_fingerprint(server: StubServer, session: SshSession) -> None:
     server.known_hosts.write_text("")
     with pytest.raises(AccessRefused) as caught:
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
     text = str(caught.value)
     assert server.host_key.fingerprint in text
     assert f'is not in {server.known_hosts} under "[127.0.0.1]:{server.port}"' in text
@@ -159,7 +159,7 @@ def test_f61_changed_host_key_is_refused_with_both_fingerprints(
     other = new_key(tmp_path / "other")
     server.trust(other)
     with pytest.raises(AccessRefused) as caught:
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
     assert "the host key changed" in str(caught.value)
     assert other.fingerprint in str(caught.value)
     assert server.host_key.fingerprint in str(caught.value)
@@ -169,7 +169,7 @@ def test_key_of_another_port_does_not_count(server: StubServer, session: SshSess
     line = f"[127.0.0.1]:{server.port + 1},127.0.0.1 {server.host_key.get_name()} {server.host_key.get_base64()}\n"
     server.known_hosts.write_text(line)
     with pytest.raises(AccessRefused, match="is not in"):
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
 
 
 BAD_LINES = {
@@ -185,7 +185,7 @@ def test_a_line_of_known_hosts_that_cannot_be_read_spoils_no_other_hosts(
     server: StubServer, session: SshSession, line: bytes
 ) -> None:
     server.known_hosts.write_bytes(b"# ours\n" + line + server.known_hosts.read_bytes())
-    assert session.run(b"", ARGV, 5).stdout == b"out"
+    assert session.run(b"", ARGV, HANGS_SECONDS).stdout == b"out"
     text = f"{server.known_hosts}: line 2 cannot be read; it is skipped. Fix or remove it."
     assert (text,) == trust_hint(address(server))
 
@@ -193,33 +193,33 @@ def test_a_line_of_known_hosts_that_cannot_be_read_spoils_no_other_hosts(
 def test_an_own_line_that_cannot_be_read_is_refused_with_its_number(server: StubServer, session: SshSession) -> None:
     server.known_hosts.write_text(f"[127.0.0.1]:{server.port} ssh-ed25519 AAAAC3Nza\n")
     with pytest.raises(AccessRefused, match=r"line 1 cannot be read: fix or remove it\). Check the fingerprint"):
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
 
 
 def test_a_revoked_host_key_is_refused_though_it_is_trusted_too(server: StubServer, session: SshSession) -> None:
     trusted = server.known_hosts.read_text()
     server.known_hosts.write_text(f"@cert-authority * ssh-ed25519 AAAA\n{trusted}@revoked {trusted}")
     with pytest.raises(AccessRefused, match="is not in"):
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
 
 
 def test_an_unreadable_known_hosts_is_refused_with_the_fix(server: StubServer, session: SshSession) -> None:
     server.known_hosts.unlink()
     server.known_hosts.mkdir()
     with pytest.raises(AccessRefused, match=f"known_hosts {server.known_hosts}: Is a directory"):
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
 
 
 def test_a_missing_known_hosts_is_refused_with_the_fix(server: StubServer, session: SshSession) -> None:
     server.known_hosts.unlink()
     with pytest.raises(AccessRefused, match="ssh-keyscan -p"):
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
 
 
 def test_refused_user_is_a_matter_for_a_person(server: StubServer) -> None:
     ssh_session = SshSession(replace(address(server), user="nobody"))
     with pytest.raises(AccessRefused, match='the host refused user "nobody"'):
-        ssh_session.run(b"", ARGV, 5)
+        ssh_session.run(b"", ARGV, HANGS_SECONDS)
     assert not ssh_session.is_connected
 
 
@@ -241,14 +241,14 @@ def test_an_unfit_key_file_is_reported_with_its_path(
     else:
         server.key_file.write_text("not a key")
     with pytest.raises(AccessRefused, match=text) as caught:
-        session.run(b"", ARGV, 5)
+        session.run(b"", ARGV, HANGS_SECONDS)
     assert str(server.key_file) in str(caught.value)
 
 
 def test_a_key_from_a_reference_never_appears_in_messages(server: StubServer) -> None:
     text = server.key_file.read_text()
     made = SshSession(replace(address(server), key_file=None, key_text=text))
-    assert made.run(b"", ARGV, 5).stdout == b"out"
+    assert made.run(b"", ARGV, HANGS_SECONDS).stdout == b"out"
     assert text.splitlines()[1] not in repr(made.address)
     made.close()
 
@@ -275,11 +275,11 @@ def test_a_closed_port_is_unreachable_and_names_what_to_check(server: StubServer
     ssh_session = SshSession(replace(address(server), port=1))
     server.known_hosts.write_text("")
     with pytest.raises(SystemUnreachable, match="Fix: check that sshd runs there"):
-        ssh_session.run(b"", ARGV, 5)
+        ssh_session.run(b"", ARGV, HANGS_SECONDS)
 
 
 def test_weak_algorithms_are_not_offered(server: StubServer, session: SshSession) -> None:
-    session.run(b"", ARGV, 5)
+    session.run(b"", ARGV, HANGS_SECONDS)
     client = session._client
     transport = client.get_transport() if client else None
     assert transport is not None
@@ -296,7 +296,7 @@ def own_threads() -> set[threading.Thread]:
 def test_closed_session_leaves_no_thread(server: StubServer) -> None:
     before = own_threads()
     made = SshSession(address(server))
-    made.run(b"", ARGV, 5)
+    made.run(b"", ARGV, HANGS_SECONDS)
     made.close()
     server.hang_up()
     wait_until(lambda: own_threads() <= before, "the end of its threads")

@@ -22,6 +22,7 @@ from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.libpq import unverified_store, unverified_text, verified
 from connectors.sdk.transport.postgres import PostgresSession, connection_parameters, psql_shell
 from console.store.db.postgres import TimeoutConnection
+from tests.lab.process import HANGS_SECONDS
 from tests.rows import each_row
 
 ELSEWHERE = "0.0.0.0"
@@ -45,7 +46,7 @@ class RogueServer:
                 client, _ = self._socket.accept()
             except OSError:
                 return
-            client.settimeout(5)
+            client.settimeout(HANGS_SECONDS)
             with client, suppress(OSError):
                 self._serve(client, partial(self._read, client))
                 while self._read(client, 1):

@@ -263,7 +263,7 @@ async def test_a_restart_at_another_time_is_shown_beside_the_others(night: Night
     await night.typing()
     await night.type("noon")
     await night.press("enter")
-    await night.see("not a time of day; write 03:58")
+    await night.see("write 03:58")
     for _ in "noon":
         await night.press("backspace")
     await night.type("3:58")
@@ -307,3 +307,13 @@ def test_a_job_that_failed_comes_first_by_its_act_by() -> None:
     )
     next_date = left("supply-plan", EXTRACT, slack=9)
     assert [soon, late, next_date] == forecast.least_slack([next_date, late, soon])
+
+
+def test_a_job_that_costs_nothing_has_neither_an_act_by_nor_a_share() -> None:
+    """A good job of every 3 minutes had "own risk under 1 % ... act by 10:58 ... critical 0 %"."""
+    view = dataclasses.replace(left("supply-plan", LOAD), p_late=0.0, decides=0.0)
+    _, _, row = text(forecast.forecast_lines([view], CONTEXT, 160)).splitlines()
+    assert ["Supply plan", "05:30", "under 1 %", "+9m", "–", "–", "–"] == re.split(r"  +", row.strip())
+    assert [] == forecast.countdown([view], CONTEXT)
+    failed = dataclasses.replace(view, has_failed=True)
+    assert "act by 02:58 40m " == text([forecast.countdown([failed], CONTEXT)])

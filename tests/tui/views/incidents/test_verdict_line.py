@@ -572,6 +572,19 @@ def test_a_rerun_in_progress_says_when_it_is_usually_done() -> None:
     assert verdict(root).startswith(" extract_orders runs again since 03:15, done about 03:35, must succeed by 04:21")
 
 
+@pytest.mark.parametrize("started", [at("03:15"), incident().row.failed_since], ids=["again", "for-the-first-time"])
+def test_a_run_that_takes_too_long_is_cancelled_and_restarted(started: datetime) -> None:
+    """Nothing named the rerun that ran for 5m40s instead of one minute."""
+    usual = ({"job": incident().members[0].job, "p50_s": 30.0},)
+    first, *others = with_root(state="running", started=started).services
+    root = with_root(state="running", started=started)
+    root = dataclasses.replace(root, services=(dataclasses.replace(first, estimates=usual), *others))
+    since = render_context().hm(started)
+    assert verdict(root).startswith(
+        f" extract_orders runs since {since}, 30s expected: cancel and restart, must succeed"
+    )
+
+
 @each_row(
     "changes, message",
     [

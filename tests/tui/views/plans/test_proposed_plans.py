@@ -43,7 +43,11 @@ async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_an
     await planned(night)
     await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "Supply plan, ")
     await night.see("late weekly-f")
-    await night.see("EXCLUDED 1", "starts by itself at 04:30", "weekly-finance cannot be saved any more")
+    await night.see(
+        "EXCLUDED 1",
+        "excluded  cloud/supply-mart  starts by itself at 04:30",
+        "weekly-finance cannot be saved any more",
+    )
     assert [("plan", 412)] == night.requests.calls
     assert [] == night.requests.started
 
@@ -94,7 +98,7 @@ async def test_excluded_jobs_are_counted_in_the_title_and_reached_by_the_key_of_
     await night.see("4 steps \u00b7 1 excluded")
     assert "EXCLUDED 1" not in night.text
     await night.press("G")
-    await night.see("cloud/supply-mart  starts by itself at 04:30")
+    await night.see("excluded  cloud/supply-mart  starts by itself at 04:30")
 
 
 @on_the_night(size=(120, 36))
@@ -139,7 +143,12 @@ async def test_services_that_have_no_room_in_the_outlook_are_scrolled_to_by_keys
 async def test_an_omitted_step_is_shown_as_such_and_included_again(night: Night) -> None:
     await planned(night)
     await night.press("down", "space")
-    await night.see("3 steps ", "EXCLUDED 2", "by hand; Space includes it again", "which is left out")
+    await night.see(
+        "3 steps ",
+        "EXCLUDED 2",
+        "excluded  rerun warehouse-airflow/load_orders  Space includes it again",
+        "which is left out",
+    )
     await night.see("unsaved Suppl", "22m · history (31 runs)")
     assert "act by 03:58" not in night.text
     await night.press("x")

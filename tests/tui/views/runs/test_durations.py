@@ -116,7 +116,7 @@ def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     never = job_row(2, EXTRACT, state="", run_id=None, next=None)
     message = text(flowing_groups(expected_text(job_view(never, coming=()), render_context()), 120)[0])
     assert message.startswith(" daily at 02:00   next not known   usually 14m12s")
-    fault = "Headway cannot expand its schedule"
+    fault = "its zone is unknown"
     for faulty in (job_view(row, schedule_fault=fault), job_view(never, coming=(), schedule_fault=fault)):
         assert f"   {fault}   next " in text(flowing_groups(expected_text(faulty, render_context()), 200)[0])
     assert "   next Sat 03:10, " in text(flowing_groups(expected_text(job_view(row), render_context()), 200)[0])

@@ -65,7 +65,7 @@ async def test_a_person_sees_the_hours_of_what_the_filter_leaves(night: Night) -
 @on_the_night()
 async def test_an_hour_chart_that_could_not_be_read_is_read_again(night: Night) -> None:
     def refuse(*_: object) -> object:
-        raise StoreUnusable("the disk of the store is gone")
+        raise StoreUnusable("the store's volume is gone")
 
     await night.press("7")
     await night.see("RUNS  row 1 of")
@@ -73,6 +73,6 @@ async def test_an_hour_chart_that_could_not_be_read_is_read_again(night: Night) 
         patch.setattr(FakeReads, "run_hours", refuse)
         patch.setattr(run_list, "AGAIN_SECONDS", 0.1)
         await night.press("H")
-        await night.see("the disk of the store is gone")
+        await night.see("the store's volume is gone")
     await night.see("the busiest hour had 39 runs")  # after `AGAIN_SECONDS`
-    assert "the disk of the store is gone" not in night.text
+    assert "the store's volume is gone" not in night.text

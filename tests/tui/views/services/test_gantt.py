@@ -98,7 +98,8 @@ def test_the_time_of_a_deadline_is_what_the_ruler_says_above_it() -> None:
     assert "due 05:30  expected 05:30, p95 05:30" in output
 
 
-def test_the_time_of_a_deadline_is_read_whatever_may_slip_over_it() -> None:
+def test_the_time_of_a_deadline_covers_no_bar() -> None:
+    """It covered one that had no room beside it; the ruler has the time, too."""
     deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
 
     def reported(slips: int) -> str:
@@ -109,7 +110,11 @@ def test_the_time_of_a_deadline_is_read_whatever_may_slip_over_it() -> None:
         return text(lane, width=60)[deadline - 3 :].rstrip()
 
     assert ["░░░▏06:30", "░░░▏░ 06:30", "░░░▏░░░░ 06:30"] == [reported(slips) for slips in (0, 1, 4)]
-    assert "░░░▏06:30░░░░" == reported(9)[:13]
+    assert "░░░▏░░░░░░░░░" == reported(9)
+    late = TimelineLane(
+        SUPPLY, None, (bar(BarKind.FAN, deadline * 10, (deadline + 10) * 10),), "at_risk", expected=START
+    )
+    assert "06:30▏░░░░" == text(late, width=60)[deadline - 5 : deadline + 5], "left of its line, where there is room"
 
 
 def test_bars_outside_of_the_screen_draw_nothing() -> None:
