@@ -98,6 +98,7 @@ def run_record(row: Any, red: Iterable[str], url: str, repeated: Collection[str]
     row = fields.table(row)
     run_id, native = fields.text(row, "runId"), fields.text(row, "status")
     state, steps = state_of(native), sorted(red)
+    unnamed = len(steps) - MAX_NAMED_STEPS
     if state is RunState.FAILED and run_id not in repeated and will_retry(row):
         state = RunState.RETRYING
     stats = fields.subtable(row, "stats")
@@ -120,7 +121,7 @@ def run_record(row: Any, red: Iterable[str], url: str, repeated: Collection[str]
         queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
         ended_at=ended,
-        message="\n".join(steps[:MAX_NAMED_STEPS]),
+        message="\n".join(steps[:MAX_NAMED_STEPS] + [f"and {unnamed} more"] * (unnamed > 0)),
         reason="slot" if native == "QUEUED" else "time" if state is RunState.RETRYING else "",
         native_ref=run_ref(run_id),
         native_url=f"{url}/runs/{quote(run_id, safe='')}",
@@ -218,8 +219,9 @@ def failed_steps(row: Any) -> tuple[str, list[str]]:
     """The id of a run, and for each failed step its name with the error that its code raised."""
     row = fields.table(row)
     events = fields.tables(fields.subtable(row, "eventConnection").get("events"))
-    errors = {event.get("stepKey"): _raised(event.get("error")) for event in events}
-    red = [step.get("stepKey") for step in fields.tables(row.get("stepStats")) if step.get("status") == "FAILURE"]
+    errors = {fields.optional_text(event, "stepKey"): _raised(event.get("error")) for event in events}
+    failed = [step for step in fields.tables(row.get("stepStats")) if step.get("status") == "FAILURE"]
+    red = [fields.optional_text(step, "stepKey") for step in failed]
     texts = [f"{step}: {errors.get(step) or 'step failed'}" for step in red]
     return fields.text(row, "runId"), [masked_head(fields.clean(text), MAX_ERROR_CHARACTERS) for text in texts]
 
@@ -227,7 +229,8 @@ def failed_steps(row: Any) -> tuple[str, list[str]]:
 def _raised(error: Any) -> str:
     """The message of an error of a step: of its cause, where Dagster's own error is about that of the code."""
     outer = fields.subtable(error)
-    return fields.optional_text(fields.subtable(outer, "cause") or outer, "message").strip()
+    messages = (fields.optional_text(part, "message").strip() for part in (fields.subtable(outer, "cause"), outer))
+    return next(filter(None, messages), "")
 
 
 def unloaded_locations(entries: Iterable[Any]) -> list[SkippedRecord]:
@@ -431,9 +434,10 @@ def launched_partition(answer: Row, name: str) -> DagsterPartition | None:
         raise NotSupported(f"it has no partition {masked_head(name, MAX_NAME_CHARACTERS)}: launch it in Dagster")
     partition = fields.subtable(answer, "partition")
     config, tags = fields.subtable(partition, "runConfigOrError"), fields.subtable(partition, "tagsOrError")
-    for part in (config, tags):
-        if "message" in part:
-            raise NotSupported(masked_head(fields.clean(str(part["message"])), MAX_ERROR_CHARACTERS))
+    for part, kind in ((config, "PartitionRunConfig"), (tags, "PartitionTags")):
+        if part.get("__typename") != kind:
+            why = fields.optional_text(part, "message") or f"Dagster has no {kind} of it: launch it in Dagster"
+            raise NotSupported(masked_head(why, MAX_ERROR_CHARACTERS))
     own = {fields.text(tag, "key"): fields.optional_text(tag, "value") for tag in fields.tables(tags.get("results"))}
     return DagsterPartition(fields.optional_text(config, "yaml"), own | {PARTITION_TAG: name})
 

@@ -95,7 +95,8 @@ def parse_state(row: fields.Row) -> tuple[RunState, str, str]:
 
 
 def run_record(row: Any, repository: str, default_branch: str = "") -> RunRecord:
-    """The latest attempt of a run, named by its branch, unless it ran on the default one as schedules do."""
+    """The latest attempt of a run, named by its branch ("owner:branch" of a fork), unless it ran on the default one as
+    schedules do."""
     row = fields.table(row)
     number, attempt = fields.positive(row, "id"), parse_attempt(row)
     state, native, reason = parse_state(row)
@@ -105,7 +106,7 @@ def run_record(row: Any, repository: str, default_branch: str = "") -> RunRecord
     changed = fields.instant(row, "updated_at")
     ended = None if state.is_open or state is RunState.UNKNOWN else _at_or_after(changed, started)
     event = fields.optional_text(row, "event")
-    branch = "" if event == "schedule" or not default_branch else fields.optional_text(row, "head_branch")
+    branch = "" if event == "schedule" or not default_branch else _branch(row)
     key = ACTION_KEY.search(fields.optional_text(row, "display_title"))  # a rerun repeats the title without being ours
     return RunRecord(
         job=workflow_job_id(repository, workflow_path(row)),
@@ -126,6 +127,14 @@ def run_record(row: Any, repository: str, default_branch: str = "") -> RunRecord
         action_key=key[0] if key and event == "workflow_dispatch" and attempt == 1 else None,
         context=fields.bounded_context(_run_context(row, event), "title"),
     )
+
+
+def _branch(row: fields.Row) -> str:
+    branch = fields.optional_text(row, "head_branch")
+    base, head = (
+        fields.optional_text(fields.subtable(row, name), "full_name") for name in ("repository", "head_repository")
+    )
+    return f"{head.partition('/')[0]}:{branch}" if branch and head != base else branch
 
 
 def run_url(row: fields.Row, attempt: int = 1) -> str:

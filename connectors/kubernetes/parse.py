@@ -291,8 +291,9 @@ class KubernetesPod:
     index: str = ""
     """Of an indexed Job: which index it works for."""
     container: str = ""
-    """The container with the most useful log: of those that failed the pod's default container, else the first to end;
-    where none failed, the default container, else the first. Native sidecars are not of the job."""
+    """The container with the most useful log: of those that failed one that was not stopped (SIGTERM), and of these
+    the pod's default container, else the first to end; where none failed, the default container, else the first.
+    Native sidecars are not of the job."""
     exit_code: int | None = None
     why: str = ""
     """Why it ended: "Error", "OOMKilled", "Evicted"."""
@@ -329,7 +330,7 @@ def _parse_pod(row: fields.Row) -> KubernetesPod:
     every = [*fields.tables(status.get("initContainerStatuses")), *fields.tables(status.get("containerStatuses"))]
     statuses = [row for row in every if row.get("name") not in helpers]
     main = fields.optional_text(fields.subtable(meta, "annotations"), "kubectl.kubernetes.io/default-container")
-    statuses.sort(key=lambda row: (row.get("name") != main, _ended_at(row), _pod_exit_code(row) == SIGTERM_CODE))
+    statuses.sort(key=lambda row: (_pod_exit_code(row) == SIGTERM_CODE, row.get("name") != main, _ended_at(row)))
     red = next((row for row in statuses if _pod_exit_code(row) not in (0, None)), {})
     ended = red or next((row for row in statuses if _pod_exit_code(row) is not None), {})
     waiting = next((row for row in statuses if _waiting_reason(row)), {})
@@ -407,8 +408,7 @@ def parse_schedule(spec: fields.Row) -> Schedule:
         zone, text = match[1], match[2]
     if text.startswith("@every"):
         return Schedule("none", text=f"{text}: an interval from its last start")
-    dialect = f"{DIALECT}-forbid" if spec.get("concurrencyPolicy") == "Forbid" else DIALECT
-    return Schedule(dialect, five_fields(text), zone, text=fields.text(spec, "schedule"))
+    return Schedule(DIALECT, five_fields(text), zone, text=fields.text(spec, "schedule"))
 
 
 def five_fields(text: str) -> str:

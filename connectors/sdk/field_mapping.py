@@ -591,7 +591,7 @@ def read_run(
         period_key=instant_key(period) if period else native_id if by_hand else None,
         period_at=period,
         period_kind=PeriodKind.RUN if by_hand else None,
-        period_name=text_at(row, fields.period_name, MAX_ID_CHARACTERS),
+        period_name=text_at(row, fields.period_name),
         queued_at=None if is_next_try else queued,  # some sources keep that of the first try
         started_at=started,
         ended_at=None if state.is_open else ended,

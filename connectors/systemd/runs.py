@@ -136,8 +136,8 @@ class InvocationBook:
                 continue
             if event.what == parse.RESTARTING:
                 before = self.runs.get(event.invocation)
-                if before is None or before.state.is_red:
-                    self.restarting[event.unit] = (before and before.again_of) or event.invocation
+                if before is not None and before.state.is_red:
+                    self.restarting[event.unit] = before.again_of or event.invocation
                 continue
             run = self._run_of(event, boot)
             if run is not None and run.is_open:

@@ -29,8 +29,11 @@ _SEQUENCE = (
 )
 _TO_COLUMN_1 = r"(?:\x1b\[|\x9b)(?:[01]?G|[0-9]{3,6}D)"
 """Sequences that begin a line again. Without a backspace: within a secret it would show the other letters."""
+_BARS = r"[\W_]++"
 _NUMBERS_AND_BARS = r"(?:\d\w*+|[\W_])++"
 """All but words; a number has its unit."""
+_PROGRESS = r"%|([^\w\s.])\1\1|(?<![\w/])\d[\d.,]{0,20}\w{0,3} ?/ ?(?:\d[\d.,]{0,20}\w{0,3}|s)(?![\w/])"
+"""A percentage, a bar, a part of a number or a rate; elsewhere a number may be the code of an error."""
 _UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
@@ -100,7 +103,10 @@ def _rewritten(line: str) -> str:
     if "\r" not in line:
         return line
     lines = list(filter(None, map(str.rstrip, line.split("\r"))))
-    wordings = [_compiled(_NUMBERS_AND_BARS).sub(" ", text).strip() for text in lines]
+    wordings = [
+        _compiled(_NUMBERS_AND_BARS if _compiled(_PROGRESS).search(text) else _BARS).sub(" ", text).strip()
+        for text in lines
+    ]
     is_last = [text != following for text, following in pairwise([*wordings, None])]
     return "\n".join(compress(lines, is_last))
 

@@ -84,12 +84,13 @@ _SQL = re.compile(
     rf"(?i)\b(?:password\s{{1,3}}|(?-i:PASSWORD\(|SECRET\s))(?=\\{{0,7}}['\"`])|(\b(?:user|role|to){_STATEMENT})?\bidentified\s(?:with\s\w{{1,40}}\s)?by\s{{1,3}}(?:values\s)?"
 )
 _LAST = re.compile(
-    rf"(?im)(?:(?<![\w.-])(?:login|user(?:name)?|account){_STATEMENT}pass(?:word|wd)?\s{{1,3}}(?:\d\s)?"
-    r"|(?:^|[>:\]\"'`(]\s{0,3}|\b(?:quote|redis)\s)(?-i:PASS|AUTH)(?:\\{0,7}\")?\s"
-    r"(?:PLAIN\s|LOGIN\s|\\{0,7}\"[\w.-]{1,60}\\{0,7}\"\s(?=\\{0,7}\")|[\w.-]{1,60}\s(?=\S{1,200}$))?(?!(?-i:[A-Z]+\b)))"
-    r"(?:(?=[^\s/\"']{1,200}([\"'\\)}\]]|$)))?"
+    rf"(?im)(machine{_STATEMENT}|(?=username{_STATEMENT}password\s\d|login\s\S{{1,80}}\n)|(?:\b(?:quote|redis|C:)|[->]{{2,5}})\s)?"
+    rf"(?:(?<![\w.-])(?:login|user(?:name)?|account){_STATEMENT}pass(?:word|wd)?\s{{1,3}}(?:\d\s)?"
+    r"|(?(1)|(?:^|[>:\]\"'`(]\s{0,3}))(?-i:PASS|AUTH)(?:\\{0,7}\")?\s"
+    r"(?:(?:PLAIN|LOGIN)\s|\\{0,7}\"[\w.-]{1,60}\\{0,7}\"\s(?=\\{0,7}\")|[\w.-]{1,60}\s(?=\S{1,200}$))?(?!(?-i:[A-Z]+\b)))"
+    r"(?(1)(?:(?=[^\s/\"']{1,200}([\"'\\)}\]]|$)))?)"
 )
-"""Words as .netrc has them, and commands of protocols. In a group: the value ends the line, or the text in quotes."""
+"""Words as .netrc has them, and commands of protocols. In the last group: the value ends the line, or the quotes."""
 _VERB = (
     r"(?:\s(?:for|of)(?:\s(?:the|user|role|account|login|client|database))?\s\S{1,40})?"
     r"(?:\s(?:is|was|as|to|has been|will be|used)(?:\snow|\s(?:set|changed|reset)(?:\sto)?)?"
@@ -97,7 +98,7 @@ _VERB = (
 )
 _SAID = re.compile(rf"(?<!/)(?:(?:{_SPOKEN})({_VERB}|[ \t]{{1,9}}[(\[<]?(?=\S{{4}})))", re.I)
 _BARE = re.compile(
-    r"(?:[^\s\"',;&<]|<(?!/)|[\"',;&](?![\s\"',;&)}\]>\\@|\u00b7]|\Z|[\w.-]{1,40}\\?[\"']?\s?(?:[=:]|%3D))){1,4096}"
+    r"(?:[^\s\"',;&<]{1,16}+|<(?!/)|[\"',;&](?![\s\"',;&)}\]>\\@|\u00b7]|\Z|[\w.-]{1,40}\\?[\"']?\s?(?:[=:]|%3D))){1,400}"
 )
 """A value without quotes: a comma, a quote or an ampersand ends it only at the end of a word or before another name."""
 _OPENING = re.compile(rf"(\\{{0,63}})([\"'`])|({_ENTITY})", re.I)
@@ -280,7 +281,8 @@ def _said(text: str) -> Iterator[tuple[int, int]]:
     for pattern, sign in ((_OPTION, Sign.ASSIGNED), (_SQL, Sign.STATED), (_LAST, Sign.NEXT)):
         for match in pattern.finditer(text):
             begin, end = _value(text, match.end())
-            if _is_secret(text[begin:end], max(sign, Sign.NAMED) if begin > match.end() or match.lastindex else sign):
+            least = Sign.NAMED if begin > match.end() or match.lastindex == pattern.groups else sign
+            if _is_secret(text[begin:end], max(sign, least)):
                 yield begin, end
 
 
@@ -303,7 +305,7 @@ def _columns(text: str) -> Iterator[tuple[int, int]]:
             columns = []
             for cell in () if re.search(r"\w \w", line[0]) or not _NAME.search(line[0]) else _CELLS:
                 names = [match[1] for match in cell.finditer(line[0])]
-                if (width := len(names)) > 1:
+                if (width := len(names)) > 1 and re.search(r"[|,;]|^\s*(?:\w+\s+){2}\w[\w\s]*$", line[0]):
                     columns = [column for column, name in enumerate(names) if _HEADER.fullmatch(name)]
                     break
 
@@ -353,9 +355,9 @@ _LOGIN_CUT = re.compile(r"(?<=://)([^\s/@:\[\"']{1,256}+:)(?!\d{1,5}(?:\D|\Z))([
 _LOGIN_OF_DRIVER = re.compile(r"(:(?:thin|oci8?):[\"'@]?[^\s/@:]{1,128}/)([^\s@\"']{1,256}+)")
 _LOGIN_BARE = re.compile(r"(?<![\w/.:@-])([A-Za-z_][\w.$#-]{0,40}[:/])([^\s:/@\"'<>]{5,100})(?=@(?!sha256)[A-Za-z/])")
 _PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3}|[\"']%s\S{0,3}\s{1,3})?)([^\s|]{4,200})\s{0,3}\|\s{0,3}(?:[^|\n]{1,120}--(?:(?:password-)?stdin|passphrase-fd)|sudo\s[^|\n]{0,40}-S|(?:/usr/sbin/)?(?:ch)?passwd\b|kinit\b)"
+    r"(\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3}|[\"']%s\S{0,3}\s{1,3})?)([^\s|]{4,200})(?=\s{0,3}\|\s{0,3}(?:[^|\n]{1,120}--(?:(?:password-)?stdin|passphrase-fd)|sudo\s[^|\n]{0,40}-S|(?:/usr/sbin/)?(?:ch)?passwd\b|kinit\b))"
 )
-_PGPASS = re.compile(r"(:(?:54\d\d|6432|\*):[\w*-]{1,60}:[\w.*-]{1,60}:)([^\s:\"']{1,200})")
+_PGPASS = re.compile(r"(:(?:54\d\d|6432|\*):[\w*-]{1,60}:[\w.*-]{1,60}:)([^\s:\"']{1,200}+)(?!:)")
 _SHAPES = (_PREFIXED, _HOOK, SIGN_IN, _LOGIN, _LOGIN_ALONE, _LOGIN_CUT, _LOGIN_OF_DRIVER, _PIPED, _PGPASS)
 """A part that stays, then the secret."""
 _DASH = r"-(?<![^\s\"',(\[]-)"
@@ -455,9 +457,9 @@ def _stretches(text: str, signs: tuple[str, ...]) -> Iterator[tuple[bool, str]]:
         yield is_near, "\n".join(lines[at] for at in stretch)
 
 
-_ADDRESS_PART = re.compile(r"[A-Za-z0-9_@.-]{16,200}+")
+_ADDRESS_PART = re.compile(r"[A-Za-z0-9_.-]{16,200}+")
 _MIXED = re.compile(r"(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=[^0-9]*[0-9])")
-_KEY = re.compile(r"(?i)(?=\d*[a-z])(?=[a-z]*\d)[a-z\d]{20,}")
+_KEY = re.compile(r"(?i)(?=\d*[a-z])(?=[a-z]*\d)[a-z\d]{20,}|[\da-f-]{36}")
 
 
 def _if_key(match: re.Match[str]) -> str:
@@ -476,23 +478,21 @@ def _with_stars(text: str, spans: Iterator[tuple[int, int]]) -> str:
 
 
 _ASSIGNED = re.compile(rf"(?:(?<=[=:])|(?<=[=:][\s\"'])){_LONG}")
-_ANYWHERE = re.compile(_LONG)
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+(?=@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9.-]{2,200})")
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9])(?:\d{12,}+|\d{4}(?:[ -]\d{4}){2}[ -]\d{1,7}|[A-Z]{2}\d{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"
 )
-_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
 
 def mask_shapes_strictly(text: str) -> str:
     """Like `mask_shapes`; also mail addresses, card and account numbers, and random words anywhere."""
-    text = _ANYWHERE.sub(_if_random, mask_shapes(text))
+    text = re.sub(_LONG, _if_random, mask_shapes(text))
     return _ADDRESS.sub(lambda match: MASK[: len(match[0])], _NUMBER.sub(MASK, text))
 
 
 def _if_random(match: re.Match[str]) -> str:
     """Stars for a word that mixes letters of both cases and digits as no file name or run id does."""
-    return MASK if any(_is_random(_DATE.sub("", part)) for part in match[0].split("/")) else match[0]
+    return MASK if any(_is_random(re.sub(r"\d{4}(-?\d\d){2}", "", part)) for part in match[0].split("/")) else match[0]
 
 
 def _is_random(text: str) -> bool:

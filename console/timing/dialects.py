@@ -2,9 +2,7 @@
 
 Each class reads what its own scheduler reads and refuses only what that one refuses or what is named here; where the
 scheduler's own parser runs, tests/lab/test_dialects_real.py compares both. Steps are naive local times; `readings`
-makes them instants. `overlap` is what the scheduler does with a start that is due while the run before is open, by its
-documentation or its source: systemd.timer(5) leaves an active unit running, pgAgent takes a job without an agent only,
-pg_cron queues the start, `concurrencyPolicy: Forbid` skips it.
+makes them instants.
 
 DebianCron    Vixie's rule (cron.c of Debian 12; tests/lab/test_dst_real.py lives both nights): a job of fixed minute
               and hour that falls into the gap runs right after the jump (once for each of its minutes that were
@@ -29,8 +27,7 @@ Prefect       croniter too. A time in the gap counts by the offset after it, so 
 Dagster       croniter too. A time in the gap is moved to its end; of one that comes twice the second counts, of hourly
               ones both (tested with Dagster 1.13.27).
 Kubernetes    The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
-              robfig/cron 3.0.1, which Kubernetes reads it with). "kubernetes-forbid" is that of a CronJob whose
-              `concurrencyPolicy` is Forbid.
+              robfig/cron 3.0.1, which Kubernetes reads it with).
 GitHub        A time in the gap runs right after it, of one that comes twice the first counts (an assumption; not lived
               here).
 Snowflake     `L` is the last day of the month, `5L` its last Friday. Every job skips a gap and runs twice in an
@@ -58,7 +55,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from enum import Enum, auto
 from heapq import merge
 from itertools import groupby
 from typing import ClassVar, Self
@@ -84,15 +80,6 @@ _SECOND = timedelta(seconds=1)
 _BEGIN = datetime(2026, 1, 1)  # noqa: DTZ001  naive on purpose: the zone is ours
 
 
-class Overlap(Enum):
-    """The treatment of a start that is due while a run of the same job is open."""
-
-    ALLOWED = auto()
-    QUEUED = auto()
-    """It starts the job once that run has ended."""
-    DROPPED = auto()
-
-
 class NoSuchDay(ValueError):
     """A valid expression without a day: 31 February."""
 
@@ -104,7 +91,6 @@ class NoSuchDay(ValueError):
 class DialectClock:
     """A schedule that can be stepped, by the rules of one dialect."""
 
-    overlap: ClassVar[Overlap] = Overlap.ALLOWED
     zone: tzinfo
     fields: str = ""
     """The expression in five fields for people; empty where there are none."""
@@ -194,10 +180,6 @@ class Kubernetes(EveryReading, CronsimClock):
     pass
 
 
-class KubernetesForbid(Kubernetes):
-    overlap = Overlap.DROPPED
-
-
 class GitHub(CronsimClock):
     pass
 
@@ -211,7 +193,6 @@ class DbtCloud(CronsimClock):
 
 
 class PgCron(EveryReading, CronsimClock):
-    overlap = Overlap.QUEUED
     _SECONDS = re.compile(r"\s*\+?(\d{1,9})\s*seconds?\s*", re.ASCII | re.IGNORECASE)
     _NUMBER = r"(?:[0-9]+|[a-z]{3})(?![0-9a-z])"
     _ITEM = rf"(?:(?:\*|{_NUMBER}-{_NUMBER})(?:/[0-9]+(?![0-9a-z])|(?!/))|{_NUMBER}(?![-/]))"
@@ -421,7 +402,6 @@ class Quartz(DialectClock):
 class Systemd(DialectClock):
     """It is stepped in the zone of its expressions, in UTC where they have several."""
 
-    overlap = Overlap.DROPPED
     events: tuple[tuple[tzinfo, CalendarEvents], ...]
 
     @classmethod
@@ -449,8 +429,6 @@ class Systemd(DialectClock):
 
 
 class MySQLEvents(Systemd):
-    overlap = Overlap.ALLOWED
-
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return (instant_at(local, self.zone),)
 
@@ -469,7 +447,6 @@ DIALECTS: dict[str, type[DialectClock]] = {
     "prefect": Prefect,
     "dagster": Dagster,
     "kubernetes": Kubernetes,
-    "kubernetes-forbid": KubernetesForbid,
     "github": GitHub,
     "snowflake": Snowflake,
     "dbt_cloud": DbtCloud,

@@ -24,7 +24,7 @@ from cronsim import CronSim, CronSimError
 from cronsim.explain import Expression
 
 from connectors.sdk.records import Schedule
-from console.timing.dialects import DIALECTS, DialectClock, NoSuchDay, Overlap
+from console.timing.dialects import DIALECTS, DialectClock, NoSuchDay
 from console.timing.durations import TICK, format_duration
 from console.timing.zones import UTC_NAMES, instant_at, zone_of
 
@@ -147,11 +147,6 @@ def unreadable_schedules(schedules: Iterable[tuple[str, Schedule]]) -> tuple[str
     """A warning for each job by whose schedule no start can be expected. `schedules`: native id and schedule of each
     job."""
     return tuple(f"{name[:60]}: {fault}" for name, schedule in schedules if (fault := expansion_fault(schedule)))
-
-
-def overlap_of(schedule: Schedule) -> Overlap:
-    """The treatment of a start that is due while a run of the job is open; ALLOWED if unknown."""
-    return DIALECTS.get(schedule.dialect, DialectClock).overlap
 
 
 def is_interval(schedule: Schedule) -> bool:

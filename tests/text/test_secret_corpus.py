@@ -77,6 +77,12 @@ def test_a_sample_of_secrets_leaks_in_no_wrapping() -> None:
     assert [] == leaks(case for number, case in enumerate(wrapped()) if number % SAMPLE == 0)
 
 
+def test_the_text_after_a_secret_stays() -> None:
+    after = " reg failed: no route"
+    texts = {secret.text + after for secret in secrets()} | {text + after for _, _, text in plain_words()}
+    assert [] == [masked for masked in map(sanitize, texts) if not masked.endswith(after)]
+
+
 @pytest.mark.deep
 def test_no_secret_leaks_in_any_wrapping() -> None:
     assert [] == leaks(wrapped())
@@ -110,6 +116,7 @@ def test_at_most_one_harmless_line_of_a_hundred_is_masked(lines: object) -> None
         ("UID=etl;PWD={Hun ter;2x};", "UID=etl;PWD={***};"),
         ("https://h/ping/4f1c2b3a4d5e6f708192a3b4c5d6e7f8/start", "https://h/ping/***/start"),
         ("https://h/ping/load_orders_2026/start", "https://h/ping/load_orders_2026/start"),
+        ("https://x/hooks/84818256-5817-4559-8154-bc05243dacc5", "https://x/hooks/***"),
         # prose
         ("the password is Hunter2x for user etl", "the password is *** for user etl"),
         ("the password is wrong for user etl", "the password is wrong for user etl"),
@@ -134,6 +141,26 @@ def test_at_most_one_harmless_line_of_a_hundred_is_masked(lines: object) -> None
 def test_a_word_is_masked_for_what_it_is(text: str, expected: str) -> None:
     assert expected == sanitize(text)
     assert expected == sanitize(text, strictly=True)
+
+
+@each_row(
+    "text",
+    [
+        "- id\n- token\n- created_at\n- orders_daily",
+        "Missing: secret\nStarted etl_daily\nFinished load_orders",
+        "[INFO] password\n[INFO] orders_daily\n[ERROR] disk_full",
+        "INFO   token\nINFO   orders_daily",
+        "Checking: credentials\nTask load_orders",
+        "ERROR: PASS check_orders_total",
+        "[12:00] PASS orders_total",
+        "PASS orders-2026-01-05",
+        "> AUTH check_orders",
+        "user accounts password reset_page_loaded",
+        "0.0.0.0:5432:LISTEN:x:y:z",
+    ],
+)
+def test_a_name_of_a_job_stays_readable_near_the_name_of_a_secret(text: str) -> None:
+    assert text == sanitize(text)
 
 
 @each_row(

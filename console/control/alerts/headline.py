@@ -244,7 +244,8 @@ def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> tuple
         return ()
     usual = index.estimate(run.job_id).p50
     usual_s = usual.total_seconds() if usual is not None else None
-    if (step := overrunning(index.job(run.job_id).name, rerun.started, usual_s, index.now)) is not None:
+    job = index.job(run.job_id)
+    if step := overrunning(job.name, rerun.started, usual_s, index.now, can_rerun=not job.cannot_rerun):
         return overrun_text(step, clock)
     return rerun_text(cause_label(index, match), rerun, usual_s, index.now, clock)
 

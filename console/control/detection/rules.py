@@ -21,10 +21,8 @@ from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
 from console.domain.text import At, Text
 from console.text.cleaning import clean_line
-from console.timing.dialects import Overlap
 from console.timing.durations import TICK, format_duration
 from console.timing.maintenance import maintenance_of_job, starts_later, takes_longer
-from console.timing.schedule import overlap_of
 
 _RUNNING = (RunState.RUNNING, RunState.CANCELLING)
 
@@ -196,8 +194,7 @@ def _not_yet(facts: RuleInput) -> Iterator[Finding]:
     run = next((planned for planned in facts.due if planned.state is RunState.PLANNED), None)
     if run is None or run.period_at is None or run.period_at >= facts.now or run.evidence is Proved.STALE:
         return
-    waits_for_own = facts.open and overlap_of(facts.job.schedule) is not Overlap.ALLOWED
-    if waits_for_own or facts.is_held(run):
+    if facts.is_held(run):
         return
     threshold = _usual(facts, run.period_at, (facts.now - run.period_at).total_seconds())
     if threshold is None or threshold.value >= facts.job.grace.total_seconds():

@@ -1,7 +1,7 @@
 """Expected runs: the starts that accepted schedules demand and that have not come.
 
 They are PLANNED, HELD, MISSED or unreachable; SKIPPED, if a job was held over several instants and the start after it
-replaces all of them, or if its scheduler drops a start that is due while the run before is open.
+replaces all of them.
 
 Range: back to the beginning of the lookback, or to where the schedule was accepted; ahead to the horizon, at most
 AHEAD runs. For a job that runs more often than hourly only the part that can still be judged (its grace, a few polls
@@ -26,9 +26,9 @@ from console.control.snapshot.deadlines import clock_start
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import NO_HOLDS, JobHolds
 from console.control.snapshot.incremental import EvaluationMemo, JobMemo
-from console.control.snapshot.pools import pool_of, pools_of, slot_spans, slot_text
+from console.control.snapshot.pools import has_slot, pool_of, pools_of, slot_text
 from console.control.snapshot.reachability import is_out_of_reach, outage_during
-from console.control.snapshot.runs import NEVER, has_no_clock, has_started, is_under_way
+from console.control.snapshot.runs import NEVER, has_no_clock, has_started
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, TargetFacts, runs_by_job
 from console.domain.history import NO_HISTORY
@@ -37,18 +37,9 @@ from console.domain.text import At, Text, joined
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of, period_name_at, start_window
 from console.timing.calendars import is_start_expected
-from console.timing.dialects import Overlap
 from console.timing.durations import TICK, format_duration
 from console.timing.maintenance import maintenance_of_job, starts_later
-from console.timing.schedule import (
-    Cadence,
-    instants,
-    last_instant,
-    learn_cadence,
-    next_instant,
-    overlap_of,
-    seen_instant,
-)
+from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant, seen_instant
 
 LATEST, FEWEST = 20, 5
 """Starts that are considered, and how many there must be for a usual delay."""
@@ -66,8 +57,6 @@ class GraceEnd:
     text: Text = ()
     leans: bool = False
     """True if the next poll may delay it further."""
-    is_dropped: bool = False
-    """True if its scheduler drops that start: without it nothing is missed."""
 
 
 def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
@@ -117,34 +106,6 @@ def _latest_delay(estate: Estate, job: JobFacts, behind: timedelta = timedelta(0
     longest = max(timedelta(seconds=round(max(delays, default=0))) - behind, timedelta(0))
     latest = max(job.schedule.window, longest * (1 + 1 / max(len(delays), 1)))
     return latest if latest > job.grace / 2 else timedelta(0)
-
-
-def _open_spans(run: RunFacts) -> Iterable[tuple[datetime, datetime | None]]:
-    """From when until when it was open; None: it still is, also between two attempts."""
-    began = run.started_at or run.queued_at or run.period_at
-    return [(began, None)] if is_under_way(run) and began is not None else slot_spans(run)
-
-
-def _after_own_run(
-    job: JobFacts, target: TargetFacts | None, due: _Due, end: GraceEnd, runs: Iterable[RunFacts], now: datetime
-) -> GraceEnd:
-    """Where a job never overlaps itself, a start that is due while a run is open waits for the end of that, with which
-    its grace begins. It is dropped where its scheduler drops it, and where a later one was due meanwhile."""
-    overlap = overlap_of(job.schedule)
-    if overlap is Overlap.ALLOWED or due.at > now:
-        return end
-    by_its_clock = due.at - (target.ahead if target is not None else timedelta(0))
-    spans = [span for run in runs for span in _open_spans(run)]
-    covering = [(began, ended) for began, ended in spans if began < due.at and (ended is None or ended > by_its_clock)]
-    if not covering:
-        return end
-    began, ended = max(covering, key=lambda span: (span[1] is None, span[1] or now))
-    if ended is None:
-        return GraceEnd(now + max(job.grace, SOONEST), ("waits for the end of the run since ", At(began)), leans=True)
-    following = next_instant(replace(job.schedule, next_at=None), due.at)
-    is_dropped = overlap is Overlap.DROPPED or (following is not None and following < ended)
-    text: Text = "the run since ", At(began), " ended at ", At(ended)
-    return GraceEnd(max(end.at, ended + job.grace), text, is_dropped=is_dropped)
 
 
 def _delay_text(estate: Estate, job: JobFacts, latest: timedelta, behind: timedelta) -> Text:
@@ -198,7 +159,7 @@ class FullPools:
 
     def put_off(self, job: JobFacts, end: GraceEnd) -> GraceEnd:
         """Until its grace ends at a moment with a free slot in its pool."""
-        pool = pool_of(self.estate.declared, job) if end.at <= self.now and not end.is_dropped else None
+        pool = pool_of(self.estate.declared, job) if end.at <= self.now else None
         if pool is None:
             return end
         key = pool, end.at, job.grace
@@ -231,8 +192,12 @@ class FullPools:
         for job_id in sorted(self._members.get(pool.name, ())):
             job, runs = (jobs[job_id], self.runs.get(job_id, ())) if job_id in jobs else beside[job_id]
             for run in runs:
-                for began, ended in slot_spans(run):
-                    yield began, ended, clean_line(job.name)
+                name = clean_line(job.name)
+                if run.started_at is not None:
+                    if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
+                        yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at)), name
+                    ended = None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at)
+                    yield run.started_at, ended, name
 
 
 _SETTLES = timedelta(minutes=5)
@@ -387,7 +352,7 @@ class _Demand:
             return
         table = self._table(job)
         dues = _dues(estate, job, existing, now + ahead, table, ours)
-        grace_ends = [self._grace_end(job, target, due, existing.values()) for due in dues]
+        grace_ends = [self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date)) for due in dues]
         verdicts = (
             _held_verdict(job, due, held)
             or _verdict(estate, ours.as_ours(job), due, put_off, _as_proved(target, existing.get(due.key)), now, ours)
@@ -404,10 +369,6 @@ class _Demand:
         )  # fmt: skip
         if any(end.at <= now or end.leans for end in grace_ends):
             memo.depends_on_poll(entry, (end.at for end in grace_ends if end.at <= now))
-
-    def _grace_end(self, job: JobFacts, target: TargetFacts | None, due: _Due, runs: Iterable[RunFacts]) -> GraceEnd:
-        end = grace_end(self._estate, job, due.at, due.business_date)
-        return self._pools.put_off(job, _after_own_run(job, target, due, end, runs, self._now))
 
     def _table(self, job: JobFacts) -> _Table | None:
         if has_no_clock(job):
@@ -535,10 +496,7 @@ def _verdict(
 ) -> ExpectedRun:
     state, evidence, why = RunState.PLANNED, RunEvidence.INFERRED, put_off.text
     seen_until = target.seen_until if target is not None else None
-    is_proved = put_off.at <= now and seen_until is not None and seen_until >= put_off.at
-    if is_proved and put_off.is_dropped:
-        state = RunState.SKIPPED
-    elif is_proved:
+    if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         missed = [*_missed_text(job, put_off.at, ours.overdue), put_off.text]
         if (outage := outage_during(estate, job, due.at, put_off.at)) is not None:
             missed.append(_since(outage.text, outage.since))

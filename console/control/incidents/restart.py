@@ -61,11 +61,13 @@ def repetition(index: EstateIndex, match: IncidentMatch, until: datetime | None 
 
 def _own_start(index: EstateIndex, run: RunFacts) -> datetime | None:
     """The next start of its job for its business date; None while its target does not answer, its start is held, or
-    the last one that was due has not begun: its schedule starts nothing."""
+    the last one that was due had not begun when its target was read: its schedule starts nothing."""
     job = index.job(run.job_id)
     target, at = index.estate.targets.get(job.target_id), next_start_of_date(index, job, run.business_date)
-    due = (known for known in reversed(index.of_day(job.id, run.business_date)) if run_time(known) <= index.now)
-    is_overdue = not all(map(has_started, islice(due, 1)))
-    if at is None or is_overdue or (target is not None and target.failing_since is not None):
+    if at is None or (target is not None and target.failing_since is not None):
+        return None
+    read = target.seen_until if target is not None and target.seen_until is not None else index.now
+    due = (known for known in reversed(index.of_day(job.id, run.business_date)) if run_time(known) < read)
+    if not all(map(has_started, islice(due, 1))):
         return None
     return at if held_start_of(index.estate, job.id, at, index.now) is None else None

@@ -14,6 +14,7 @@ whose context carries the key belong to the submission with the same value.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -136,6 +137,7 @@ class EstateIndex:
         self.runs = _merged(estate.jobs, runs_by_job(estate.runs), expected, frozenset(withdrawn), self.memo)
         self._missing = {run.job_id for run in expected if run.state.is_red}
         self._dated: dict[int, _DatedRuns] = {}
+        self._tasks_by_period: dict[int, dict[str, dict[int, RunFacts]]] = {}
         self._estimates: dict[int, DurationEstimate] = {}
         earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
         self._earlier = _merged(estate.jobs, runs_by_job(earlier), (), frozenset(), EvaluationMemo()) if earlier else {}
@@ -345,7 +347,7 @@ class EstateIndex:
     def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
         """The runs that supersede it, the latest first."""
         proof = self.job(run.job_id).proof
-        red_tasks = {task_run.job_id for task_run in self._task_runs(run) if self.is_red_now(task_run)}
+        red_tasks = {task for task, task_run in self._task_runs(run).items() if self.is_red_now(task_run)}
         for later in self.later_runs(run):
             is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
             has_run = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
@@ -354,15 +356,18 @@ class EstateIndex:
                 if not (is_good and on_loop and self.is_stale(later)):
                     yield later
 
-    def _task_runs(self, run: RunFacts) -> Iterator[RunFacts]:
-        """The runs of its tasks in it, without tasks that are gone."""
-        for task in self.tasks_of(run.job_id):
-            if task.gone_since is None:
-                yield from (known for known in self.runs.get(task.id, ()) if known.period_key == run.period_key)
+    def _task_runs(self, run: RunFacts) -> Mapping[int, RunFacts]:
+        """The runs of its tasks in it, by task, without tasks that are gone."""
+        if run.job_id not in self._tasks_by_period:
+            by_period = self._tasks_by_period[run.job_id] = defaultdict(dict)
+            for task in self.tasks_of(run.job_id):
+                for known in self.runs.get(task.id, ()) if task.gone_since is None else ():
+                    by_period[known.period_key][task.id] = known
+        return self._tasks_by_period[run.job_id].get(run.period_key, {})
 
     def _includes(self, run: RunFacts, tasks: Set[int]) -> bool:
         """False if the run was of other tasks alone. One whose tasks were not read includes all."""
-        included = {task_run.job_id for task_run in self._task_runs(run)} if tasks else set()
+        included = self._task_runs(run).keys() if tasks else ()
         return not included or tasks <= included
 
     def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:

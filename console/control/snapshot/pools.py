@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 
 from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, RunFacts
@@ -57,15 +56,6 @@ def has_slot(run: RunFacts) -> bool:
     """True while it runs. A queued run waits for a slot; between two attempts it has none, if its source reports the
     end of the first."""
     return run.state in _HOLDS_ONE or (run.state is RunState.RETRYING and run.ended_at is None)
-
-
-def slot_spans(run: RunFacts) -> Iterator[tuple[datetime, datetime | None]]:
-    """From when until when it ran: its first attempt and its latest one. None: it still runs."""
-    if run.started_at is None:
-        return
-    if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
-        yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at))
-    yield run.started_at, None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at)
 
 
 def slot_text(pool: JobPool, holders: Sequence[str]) -> str:

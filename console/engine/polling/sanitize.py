@@ -1,7 +1,8 @@
 """Sanitizing of source reports before they are stored: secrets masked, times on our clock, text harmless, in chunks.
 
 A source may repeat the credentials that we signed in with, and commands and logs of its jobs may contain passwords:
-both are masked here, before anything is compared or written. Names are the identity of jobs and stay as they are.
+both are masked here, before anything is compared or written. Names are the identity of jobs and stay as they are;
+those of the data of runs too, unless one holds a secret, or cannot be shown or stored as it is.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from connectors.sdk.fields import short_digest
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, SkippedRecord
 from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import PeriodKind
 from console.store.ingest.batch import IngestBatch
 from console.store.names import encode_name, is_too_long_name
 from console.text.redact import MASK, Mask, is_secret_name, sanitize
 from console.timing.schedule import schedule_text
 
 DEPTH_LIMIT_TEXT = {"context_left_out": "nested too deep"}
+DATA_NAME_CHARACTERS = 200
 
 
 def sanitize_log(chunk: LogChunk, secrets: SecretStore, start: str | None = None) -> str:
@@ -119,7 +123,21 @@ def _sanitize_run(run: RunRecord, texts: Mapping[str, str], mask: Mask) -> RunRe
         context = _sanitize_values(run.context, mask)
     except RecursionError:  # nested too deep: the run is stored without it
         context = dict(DEPTH_LIMIT_TEXT)
-    return replace(run, message=message, reason=reason, native_state=state, native_url=url, context=context)
+    name, key = _data_name(run.period_name, mask), run.period_key
+    if key is not None and run.denotes is PeriodKind.NAME and not name:
+        key = _data_name(key, mask)
+    return replace(
+        run, period_key=key, period_name=name, message=message, reason=reason, native_state=state, native_url=url,
+        context=context,
+    )  # fmt: skip
+
+
+def _data_name(name: str, mask: Mask) -> str:
+    """The name of the data of a run. A changed one ends in the digest of the whole: two names stay two."""
+    shown = sanitize(name, mask)
+    if shown == name and not is_too_long_name(encode_name(name)):
+        return name
+    return f"{shown[:DATA_NAME_CHARACTERS]} ({short_digest(name)})"
 
 
 def _sanitize_skipped(skipped: SkippedRecord, mask: Mask) -> SkippedRecord:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -9,7 +11,7 @@ from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.dagster.connector import DagsterConnector
 from connectors.dagster.options import DagsterOptions
-from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, RecordUnreadable
 from connectors.sdk.states import PeriodKind
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
@@ -105,6 +107,50 @@ def test_many_assets_have_a_short_name_of_their_own() -> None:
         names.append(parse.run_record(row, (), "").period_name)
     assert 2 == len(set(names))
     assert max(len(name.encode()) for name in names) < 1000
+
+
+def step_row(**failure: Any) -> dict[str, Any]:
+    steps = [{"stepKey": "load", "status": "FAILURE"}]
+    return {"runId": "r1", "stepStats": steps, "eventConnection": {"events": [{"stepKey": "load", **failure}]}}
+
+
+def test_a_failed_step_has_the_message_of_its_cause_unless_that_is_empty() -> None:
+    for cause, text in (("bad row 7", "load: bad row 7"), ("", "load: Error in load"), (" ", "load: Error in load")):
+        error = {"message": "Error in load", "cause": {"message": cause}}
+        assert ("r1", [text]) == parse.failed_steps(step_row(error=error))
+
+
+def test_an_event_of_no_step_is_unreadable() -> None:
+    with pytest.raises(RecordUnreadable):
+        parse.failed_steps(step_row(stepKey=["load"]))
+
+
+def test_failed_steps_beyond_those_listed_are_counted() -> None:
+    row, steps = FakeDagster("load").start("load"), [f"s{number:02}: boom" for number in range(14)]
+    assert [*steps[:12], "and 2 more"] == parse.run_record(row, steps, "").message.splitlines()
+    assert steps[:12] == parse.run_record(row, steps[:12], "").message.splitlines()
+
+
+GOOD_CONFIG, GOOD_TAGS = {"__typename": "PartitionRunConfig", "yaml": "{}"}, {"__typename": "PartitionTags"}
+
+
+@each_row(
+    "partition",
+    [
+        None,
+        {"runConfigOrError": {"__typename": "UnauthorizedError"}, "tagsOrError": GOOD_TAGS},
+        {"runConfigOrError": GOOD_CONFIG, "tagsOrError": {"__typename": "UnauthorizedError"}},
+        {"runConfigOrError": GOOD_CONFIG, "tagsOrError": None},
+    ],
+)
+def test_a_partition_without_its_config_and_tags_is_not_launched(partition: dict[str, Any] | None) -> None:
+    answer = {"partitionKeysOrError": {"partitionKeys": ["eu"]}, "partition": partition}
+    with pytest.raises(NotSupported, match="launch it in Dagster"):
+        parse.launched_partition(answer, "eu")
+    good = {"runConfigOrError": GOOD_CONFIG, "tagsOrError": GOOD_TAGS}
+    assert parse.DagsterPartition("{}", {"dagster/partition": "eu"}) == parse.launched_partition(
+        {**answer, "partition": good}, "eu"
+    )
 
 
 def test_a_dead_daemon_that_jobs_need_to_start_is_reported_by_polls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,20 @@ def test_a_run_of_another_branch_than_the_default_one_is_named_by_it(event: str,
     assert (PeriodKind.NAME if name else PeriodKind.RUN) is whole.denotes
 
 
+@each_row(
+    "head, name",
+    [
+        ({"full_name": "acme/etl"}, ""),
+        ({"full_name": "mallory/etl"}, "mallory:main"),
+        (None, ":main"),
+    ],
+)
+def test_a_run_of_a_fork_is_never_one_of_the_default_branch(head: dict[str, str] | None, name: str) -> None:
+    """GitHub has no head repository any more of a fork that was deleted."""
+    row = {**ROW, "head_branch": "main", "repository": {"full_name": "acme/etl"}, "head_repository": head}
+    assert name == parse.run_record({**row, "status": "queued"}, "acme/etl", "main").period_name
+
+
 def test_any_text_is_a_record_or_unreadable() -> None:
     names = ("path", "event", "status", "conclusion", "display_title", "html_url", "head_branch")
     for odd in HOSTILE:

@@ -67,6 +67,11 @@ def test_a_task_works_on_its_parameters() -> None:
     assert {PeriodKind.NAME} == {run.denotes for run in runs}
 
 
+def test_tasks_whose_long_parameters_differ_at_their_end_work_on_two_things() -> None:
+    tasks = {day: {**TASK, "display_name": f"Load({'x' * 600}, day={day})"} for day in ("1", "2")}
+    assert 2 == len({run.period_name for run in opened({"response": tasks}, []).poll("", (), 20).runs})
+
+
 def test_a_table_in_a_query_is_sent_as_json() -> None:
     urls = list[httpx.URL]()
     connector = opened({"response": {NAME: TASK}}, urls)

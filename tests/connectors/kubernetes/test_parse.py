@@ -201,14 +201,6 @@ def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:
     assert (schedule.dialect, schedule.expression, schedule.zone) == ("kubernetes", expression, zone)
 
 
-@pytest.mark.parametrize(
-    "policy, dialect",
-    [("Allow", "kubernetes"), ("Replace", "kubernetes"), ("Forbid", "kubernetes-forbid"), (None, "kubernetes")],
-)
-def test_the_dialect_names_a_cronjob_that_never_overlaps_itself(policy: str | None, dialect: str) -> None:
-    assert dialect == parse.parse_schedule({"schedule": "0 3 * * *", "concurrencyPolicy": policy}).dialect
-
-
 def test_interval_has_no_clock_and_says_so() -> None:
     schedule = parse.parse_schedule({"schedule": "@every 1h30m"})
     assert (schedule.dialect, schedule.text) == ("none", "@every 1h30m: an interval from its last start")
@@ -276,7 +268,9 @@ def test_the_default_container_counts_and_of_several_red_ones_the_first_to_end()
     assert ("shipper", 2) == (pod.container, pod.exit_code)
 
 
-def test_a_container_that_was_stopped_is_not_the_cause_within_its_second() -> None:
+def test_a_container_that_was_stopped_is_not_the_cause() -> None:
     at = "2026-11-27T03:00:05Z"
     pod = read_pod(ended("aux", 143, at), ended("main", 137, at, reason="OOMKilled"))
     assert ("main", 137, "OOMKilled") == (pod.container, pod.exit_code, pod.why)
+    pod = read_pod(ended("main", 143, at), ended("db", 1, "2026-11-27T03:00:01Z"), main="main")
+    assert ("db", 1) == (pod.container, pod.exit_code)

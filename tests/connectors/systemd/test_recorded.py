@@ -411,3 +411,10 @@ def test_a_success_that_systemd_starts_again_is_a_run_of_its_own(db07: SystemdHo
     db07.ran("backup", 2000)
     db07.world.restart("backup.service", time.time() - 60, "well")
     assert ["", ""] == [run.again_of for run in polled(db07).runs]
+
+
+def test_a_run_of_before_the_history_that_may_be_a_success_is_no_first_try(db07: SystemdHost) -> None:
+    """`Restart=always`."""
+    db07.ran("backup", 15 * 86_400)
+    again = db07.world.restart("backup.service", time.time() - 60, "well")
+    assert [(again, "", RunState.SUCCEEDED)] == attempts(polled(db07))

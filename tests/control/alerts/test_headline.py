@@ -300,7 +300,7 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger.estate = replace(ledger.estate, repairs={}, notifications=untold)
     assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")
     ledger.estate = replace(ledger.estate, notifications=untold)
-    assert "extract runs since 03:16, 20m expected: cancel and restart" in title(ledger, "03:47")
+    assert "extract runs since 03:16, 20m expected: if it hangs, cancel and restart it" in title(ledger, "03:47")
 
 
 def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> None:

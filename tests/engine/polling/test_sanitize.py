@@ -9,10 +9,12 @@ from typing import Any
 from connectors.sdk.fields import bounded_context
 from connectors.sdk.records import HistoryGap, Inventory, JobRecord, LogChunk, Poll, RunRecord, Schedule, SkippedRecord
 from connectors.sdk.secrets import SecretStore
-from connectors.sdk.states import RunState
+from connectors.sdk.states import PeriodKind, RunState
 from console.engine.polling.sanitize import DEPTH_LIMIT_TEXT, chunks, sanitize_inventory, sanitize_log, sanitize_poll
 from console.store.ingest.batch import IngestBatch
+from console.store.names import is_too_long_name
 from tests.present import present
+from tests.rows import each_row
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -53,6 +55,33 @@ def test_a_secret_that_a_view_would_put_together_reaches_no_field_of_a_poll() ->
     assert {"conf": {"password": "***", "text": [MASKED]}, "token": "***"} == run.context
     assert (SkippedRecord(MASKED, MASKED, MASKED),) == poll.skipped
     assert ((MASKED,), MASKED, MASKED) == (poll.warnings, poll.stopped, poll.gaps[0].reason)
+
+
+@each_row(
+    "names, shown",
+    [
+        (("Load(date=2026-01-01, password=hunter2)", "Load(date=2026-01-01, password=hunter3)"), "password=***"),
+        (("https://api.x/f?token=hunter2secret9", "https://api.x/f?token=hunter3secret9"), "token=***"),
+        (("s3://in/\u00fc" * 200 + "a", "s3://in/\u00fc" * 200 + "b"), "s3://in/"),
+    ],
+)
+def test_the_data_of_runs_have_storable_names_without_a_secret_that_stay_different(
+    names: tuple[str, str], shown: str
+) -> None:
+    runs = [RunRecord("j", name[-1], RunState.FAILED, "", period_key="7", period_name=name) for name in names]
+    runs += [replace(run, period_key=run.period_name, period_name="", period_kind=PeriodKind.NAME) for run in runs]
+    runs += [replace(run, period_key=shown) for run in runs[:2]]
+    stored = sanitize_poll(Poll(tuple(runs), ""), str).runs
+    of_names, of_keys = [run.period_name for run in stored[:2]], [run.period_key for run in stored[2:4]]
+    assert of_names == of_keys == [run.period_name for run in stored[4:]]
+    assert 2 == len(set(of_names))
+    assert all(shown in name and "hunter" not in name and not is_too_long_name(name) for name in of_names)
+
+
+def test_the_name_of_the_data_of_a_run_stays_as_its_source_has_it() -> None:
+    names = ("2026-11-29|eu", "Load(date=2026-01-01)", "s3://in/2026/01/01/part-00001.parquet", "x" * 900)
+    runs = tuple(RunRecord("j", name, RunState.FAILED, "", period_name=name) for name in names)
+    assert names == tuple(run.period_name for run in sanitize_poll(Poll(runs, ""), str).runs)
 
 
 def test_a_secret_that_a_view_would_put_together_reaches_no_field_of_a_job() -> None:

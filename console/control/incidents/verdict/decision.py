@@ -208,12 +208,13 @@ class Rerunning(Step):
 
 @dataclass(frozen=True, slots=True)
 class Overrunning(Step):
-    """A run that takes too long, the first one or a rerun: it is cancelled and restarted."""
+    """A run that takes longer than usual, the first one or a rerun: a person looks whether it hangs."""
 
     job: str
     since: datetime
     usual_s: float
     """The usual duration of its job."""
+    can_rerun: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,7 +508,7 @@ def _restoration(view: IncidentView, steps: Sequence[MemberView], now: datetime)
 def _rerunning(step: MemberView, view: IncidentView, now: datetime) -> Verdict:
     policy = view.row.policy if step.role == "root" else ""
     rerun, usual_s = Rerun(step.rerun_started, step.rerun_sent, step.unknown_rerun, policy), _usual_s(step, view)
-    overrun = overrunning(step.job, rerun.started, usual_s, now)
+    overrun = overrunning(step.job, rerun.started, usual_s, now, can_rerun=step.can_rerun)
     return _awaited(overrun or Rerunning(step.job, rerun, usual_s), view, now)
 
 
@@ -611,13 +612,15 @@ def _offered_job(view: IncidentView) -> str:
     return next((reason.job for reason in changed if reason.start_now), "")
 
 
-def overrunning(job: str, since: datetime | None, usual_s: float | None, now: datetime) -> Overrunning | None:
+def overrunning(
+    job: str, since: datetime | None, usual_s: float | None, now: datetime, *, can_rerun: bool
+) -> Overrunning | None:
     """The step for a run that takes too long by the default of the rule `too_long`; None for any other, and without a
     usual duration."""
     if since is None or usual_s is None:
         return None
     is_too_long = (now - since).total_seconds() > max(usual_s * TOO_LONG_FACTOR, usual_s + TOO_LONG_FLOOR)
-    return Overrunning(job, since, usual_s) if is_too_long else None
+    return Overrunning(job, since, usual_s, can_rerun) if is_too_long else None
 
 
 def _running_step(root: MemberView, view: IncidentView, now: datetime) -> Step:
@@ -625,7 +628,7 @@ def _running_step(root: MemberView, view: IncidentView, now: datetime) -> Step:
     if root.started is None:
         return Queued(root.job, root.state)
     usual_s = _usual_s(root, view)
-    if (step := overrunning(root.job, root.started, usual_s, now)) is not None:
+    if (step := overrunning(root.job, root.started, usual_s, now, can_rerun=root.can_rerun)) is not None:
         return step
     if root.started > view.row.failed_since:
         return Rerunning(root.job, Rerun(root.started), usual_s)

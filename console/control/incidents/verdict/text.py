@@ -315,7 +315,8 @@ def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, c
 def overrun_text(step: Overrunning, clock: Clock) -> tuple[str, str]:
     """ "extract runs since 03:15, 20m expected", then what to do about it."""
     expected = format_duration(step.usual_s)
-    return f"{job_label(step.job)} runs since {clock(step.since)}, {expected} expected", ": cancel and restart"
+    repair = "cancel and restart it" if step.can_rerun else "cancel it"
+    return f"{job_label(step.job)} runs since {clock(step.since)}, {expected} expected", f": if it hangs, {repair}"
 
 
 def policy_text(label: str, repair: PendingRepair, now: datetime, clock: Clock) -> str:

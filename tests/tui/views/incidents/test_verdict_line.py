@@ -581,7 +581,7 @@ def test_a_run_that_takes_too_long_is_cancelled_and_restarted(started: datetime)
     root = dataclasses.replace(root, services=(dataclasses.replace(first, estimates=usual), *others))
     since = render_context().hm(started)
     assert verdict(root).startswith(
-        f" extract_orders runs since {since}, 30s expected: cancel and restart, must succeed"
+        f" extract_orders runs since {since}, 30s expected: if it hangs, cancel and restart it, must succeed"
     )
 
 
