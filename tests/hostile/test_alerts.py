@@ -42,13 +42,14 @@ def test_every_incident_was_notified_once(world: World) -> None:
 
 
 def test_markup_of_the_receivers_is_shown_verbatim(world: World) -> None:
-    """Titles are plain text; which receivers read `<!channel>` otherwise is theirs, and bodies are sent as text."""
+    """Titles are plain text, with the name of the period; which receivers read `<!channel>` otherwise is theirs, and
+    bodies are sent as text."""
     titles = "\n".join(title for _, title, _ in world.bench.sink.got)
     red = [name for number, name in enumerate(world.names) if number % 2 and name in MARKUP]
     calls = re.compile(r"@(here|all|channel|everyone)|<!|=\?")  # the outbox takes these apart: they would act
     plain = [text for text in red if clean_line(text) == text and len(text) < 40 and not calls.search(text)]
     assert len(plain) > 10
-    named = [(f"hostile/{text} failed,", f" at risk: restart {text} now [INC-") for text in plain]
+    named = [(f"hostile/{text} {text} failed,", f" at risk: restart {text} now [INC-") for text in plain]
     assert [] == [forms for forms in named if not any(form in titles for form in forms)]
 
 
