@@ -191,7 +191,7 @@ def _run_period(row: Row, run_id: str) -> DagsterPeriod:
 
 
 def _selected_assets(row: Row) -> str:
-    """The assets of a run of the job that has all of them; empty for other jobs, of which each run is of the whole."""
+    """The assets of a run of the job that has all of them; empty for other jobs, whose runs are whole."""
     if not fields.optional_text(row, "jobName").startswith(ASSET_JOB_PREFIX):
         return ""
     assets = sorted(map(_asset_key, fields.rows(row.get("assetSelection"))))

@@ -520,8 +520,8 @@ class SlurmPoller:
 def _scrontab(
     was: SlurmCursor, seen: ClusterSnapshot, listed: Iterable[str], open_runs: Iterable[RunRef]
 ) -> Mapping[str, int]:
-    """The jobs of scrontab as in the cursor, with those that slurmctld lists now (`listed`) and of the open runs; none
-    is gone by an answer of which slurmctld has no part."""
+    """The jobs of scrontab as in the cursor, with those that slurmctld lists now (`listed`) and of the open runs; an
+    answer without slurmctld's part ends none."""
     refs = (fields.reference_row(run.native_ref) for run in open_runs)
     present = {str(ref["id"]) for ref in refs if ref.get("scrontab")}.union(listed)
     now = 0 if seen.queue_error else int(seen.host.now.timestamp())

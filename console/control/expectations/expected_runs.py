@@ -515,16 +515,16 @@ def _verdict(
 
 
 def _expected_run(job: JobFacts, due: _Due, state: RunState, evidence: RunEvidence, why: Text) -> ExpectedRun:
-    period = due.period_kind, due.period_name
-    return ExpectedRun(job.id, due.key, due.at, due.business_date, state, evidence, why, *period)
+    return ExpectedRun(
+        job.id, due.key, due.at, due.business_date, state, evidence, why, due.period_kind, due.period_name
+    )
 
 
 def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, Text] | None) -> ExpectedRun | None:
     if held is None:
         return None
     state, why = held
-    evidence = RunEvidence.INFERRED
-    return _expected_run(job, due, state, evidence, why)
+    return _expected_run(job, due, state, RunEvidence.INFERRED, why)
 
 
 def _missed_text(job: JobFacts, missed_at: datetime, overdue: Text) -> list[Text]:

@@ -156,7 +156,7 @@ def finality(content: AttemptContent) -> int:
     return _RECORDED if content.evidence in _PROVED else 2
 
 
-def begins_anew(old: AttemptContent, new: AttemptContent) -> bool:
+def is_another_attempt(old: AttemptContent, new: AttemptContent) -> bool:
     """True if the key of an attempt whose source recorded its end names another one, which began after that: the source
     counts from the beginning again, as a job that was deleted and created again."""
     if finality(old) < _RECORDED or old.started_us is None or old.ended_us is None:

@@ -36,9 +36,9 @@ from console.store.ingest.merge import (
     RunOrigin,
     StoredAttempt,
     StoredRun,
-    begins_anew,
     build_run,
     finality,
+    is_another_attempt,
     merge_content,
     number_attempts,
     stored_attempt,
@@ -145,10 +145,10 @@ def _without_namesakes(
         content = incoming[identity].content
         if content.started_us == row.content.started_us:
             continue
-        if begins_anew(content, row.content):
+        if is_another_attempt(content, row.content):
             incoming = {known: attempt for known, attempt in incoming.items() if known != identity}
             del work.attempts[identity]
-        elif begins_anew(row.content, content):
+        elif is_another_attempt(row.content, content):
             former = row._replace(attempt_key=f"{row.attempt_key}@{row.content.started_us}")
             del work.attempts[identity]
             work.renamed[row.id] = row
