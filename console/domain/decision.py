@@ -16,7 +16,7 @@ from console.domain.hold import HoldFacts, HoldState
 from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint
 from console.domain.message import NO_MESSAGE, Message
 from console.domain.policy import PendingRepair, PolicyRepair
-from console.domain.reason import Reason
+from console.domain.reason import Reason, Repetition
 from console.domain.service import Timeliness
 from console.domain.text import Clock, Text, Title, render
 
@@ -232,6 +232,14 @@ class ReopenedIncident(KnownIncident):
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentOwner:
+    """Who repairs an incident, and the runbook for it; empty where the config names none."""
+
+    name: str = ""
+    runbook: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentDecision:
     """All that is decided about one incident."""
 
@@ -241,10 +249,11 @@ class IncidentDecision:
     title: Title
     cause: CauseRecord
     reason: Text
-    owner: str
-    runbook: str
+    owner: IncidentOwner
     failed_since: datetime
     act_by: datetime | None
+    repeated: Repetition | None
+    """The repetition of the job to restart; None unless it starts by itself in time, or failed more than once."""
     members: tuple[MemberVerdict, ...]
     services: tuple[AffectedServiceVerdict, ...]
     fingerprint: IncidentFingerprint

@@ -26,6 +26,7 @@ from console.domain.reason import (
     NoRunToRepeat,
     NoStepLeft,
     Reason,
+    Repetition,
     StepsUnderWay,
     TargetSilent,
 )
@@ -372,6 +373,8 @@ class IncidentView:
     """When its root, or else the first later start of that job, succeeded; None if that is unknown."""
     close_reason: Reason | None = None
     """Why it is closed, or merged into another; None while it is open."""
+    repeated: Repetition | None = None
+    """The repetition of the job to restart, as of its last evaluation; None without one."""
     holding_plan: int | None = None
     """The paused or stopped plan that holds the job of its root; None without one."""
 

@@ -64,7 +64,7 @@ def test_one_failure_is_one_incident_with_two_times_for_each_affected_service() 
     assert "etl-hosts/db07:extract_orders failed: exit 1" == title_of(incident)
     assert "run:etl-hosts/db07:extract_orders@2026-11-20T03:10:00Z" == incident.key
     assert ("ORA-12541: no listener", at("03:12"), "data-platform") == (
-        evidence_of(incident), incident.failed_since, incident.owner)  # fmt: skip
+        evidence_of(incident), incident.failed_since, incident.owner.name)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
     assert (NativeStart("load_orders", at("04:00"), StartEffect.RERUN_AFTER, reads_stale=True),) == supply.reasons

@@ -16,6 +16,7 @@ from console.domain.decision import (
     Decisions,
     ExpectedRun,
     IncidentDecision,
+    IncidentOwner,
     KnownIncident,
     MemberVerdict,
     NewIncident,
@@ -34,7 +35,7 @@ from console.domain.ids import micros
 from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint, RootRun
 from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
 from console.domain.message import DIVIDER, Message, body_text, title_text
-from console.domain.reason import BadDelivery, GreenAgain, LateBecause
+from console.domain.reason import BadDelivery, GreenAgain, LateBecause, Repetition
 from console.domain.service import Timeliness
 from console.domain.text import At, Title, parts_json
 from console.store.actions import run_ref
@@ -70,10 +71,10 @@ def incident(root: int = 1, **changes: Any) -> IncidentDecision:
         title=Title(("etl-hosts/db07:extract_orders", " failed: exit 1")),
         cause=CauseRecord("run", DATE, RootRun(root, "2026-11-20T03:10:00Z")),
         reason=("exit 1",),
-        owner="platform",
-        runbook="",
+        owner=IncidentOwner("platform"),
         failed_since=at("03:12"),
         act_by=at("03:58"),
+        repeated=Repetition("extract_orders", None, 2),
         members=(MemberVerdict(root, "2026-11-20T03:10:00Z", "root", root), MemberVerdict(4, "m", "threatened", None)),
         services=(
             AffectedServiceVerdict(
@@ -364,6 +365,20 @@ def test_a_closed_incident_has_a_reason_and_notifies_the_same_route(served: Esta
         "SELECT closed_us, close_reason FROM incident"
     )
     assert () == load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
+
+
+def test_the_repetition_of_an_incident_without_a_service_is_read_until_it_closes(
+    served: Estate, store_url: str
+) -> None:
+    served.ingest(failed())
+    repeated = Repetition("extract_orders", at("04:00"), 2)
+    decide(served, incidents=(incident(services=(), repeated=repeated),))
+    with open_queries(store_url) as reads:
+        assert repeated == reads.incidents.incident(1).repeated
+    closed = incident(incident=KnownIncident(1), close_reason=GreenAgain(), services=(), repeated=None)
+    decide(served, now="04:00", incidents=(closed,))
+    with open_queries(store_url) as reads:
+        assert reads.incidents.incident(1).repeated is None
 
 
 def test_the_time_to_escalation_of_a_reopened_incident_restarts(served: Estate) -> None:

@@ -84,7 +84,7 @@ class AlertSubject:
             "job": (root.job,),
             "service": tuple(service.service for service in self.decision.services),
             "tier": (str(self.tier),) if self.tier is not None else (),
-            "owner": (self.decision.owner,),
+            "owner": (self.decision.owner.name,),
         }
 
 

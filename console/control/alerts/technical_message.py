@@ -25,7 +25,7 @@ from console.control.alerts.services_table import clock_time, service_title, ser
 from console.control.incidents.causes.shared_resource import has_own_error
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, repairing_policy, requested_repair, resolved_at
-from console.control.incidents.restart import needs_restart, repetition
+from console.control.incidents.restart import needs_restart
 from console.control.incidents.run_effects import failed_tasks
 from console.control.incidents.run_titles import failure_text, finding_text
 from console.control.incidents.titles import cause_name
@@ -68,7 +68,6 @@ from console.domain.reason import (
     FinishExpected,
     NativeStart,
     RepairNeeded,
-    Repetition,
     is_in_figures,
 )
 from console.domain.service import NOT_AT_RISK, limit_instances
@@ -171,8 +170,8 @@ def _news(
         yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
-    if not decision.closed and (repeated := repetition(index, match, decision.act_by)) is not None:
-        yield f"{repetition_text(repeated, clock_of(decision, index.now))}."
+    if decision.repeated is not None:
+        yield f"{repetition_text(decision.repeated, clock_of(decision, index.now))}."
     if notification.kind is AlertKind.OPENED:
         for repair in repairs[:MAX_STEPS]:
             yield _also_restart(index, subject, repair)
@@ -191,8 +190,8 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
     if not decision.closed and subject.ack is None:
         yield "Acknowledge", CommandRef(f"headway ack {INCIDENT_PLACEHOLDER}", INCIDENT_PLACEHOLDER)
     yield "Open", Link(link) if link else CommandRef(f"headway incident {INCIDENT_PLACEHOLDER}")
-    if decision.runbook and not decision.closed and not plain:
-        runbook = clean_line(decision.runbook)
+    if decision.owner.runbook and not decision.closed and not plain:
+        runbook = clean_line(decision.owner.runbook)
         yield "Runbook", Link(runbook) if is_url(runbook) else runbook
 
 
@@ -370,8 +369,8 @@ def _facts(
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(index, match, decision, service)):
             yield service_title(index, service.service), reasons
-    if decision.owner:
-        yield "Owner", clean_line(decision.owner)
+    if decision.owner.name:
+        yield "Owner", clean_line(decision.owner.name)
 
 
 def _failed_before(match: IncidentMatch) -> list[RunFacts]:
@@ -417,7 +416,7 @@ def _service_reasons(
     for reason in service.reasons:
         if isinstance(reason, FinishExpected) and reason.p_late is not None:
             clauses.append(format_risk(reason.p_late))
-        elif isinstance(reason, NativeStart | FinishExpected | DeclareDuration | Repetition) or is_in_figures(reason):
+        elif isinstance(reason, NativeStart | FinishExpected | DeclareDuration) or is_in_figures(reason):
             continue
         elif reason != cause and reason.text != decision.reason:
             clauses.append(render(reason.text, clock_of(decision, index.now)))

@@ -53,6 +53,7 @@ from console.domain.alert import IncidentPhase, JobErrors, NotifiedIncident
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
+    IncidentOwner,
     KnownIncident,
     MaintenanceCover,
     MemberVerdict,
@@ -189,7 +190,6 @@ def decide_incident(
         is_stop=before.is_stop if is_over and before is not None else match.cause.starts_nothing,
     )
     zone = _zone(index, services)
-    owner, runbook = _owner(index, match, services)
     known = [
         (service.act_by, service.act_by >= index.now or service.timeliness is Timeliness.AT_RISK)
         for service in services
@@ -206,10 +206,10 @@ def decide_incident(
         title=incident_title(index, match),
         cause=_cause_record(index, match),
         reason=incident_reason(index, match),
-        owner=owner,
-        runbook=runbook,
+        owner=_owner(index, match, services),
         failed_since=_failed_since(index, match),
         act_by=act_by,
+        repeated=repetition(index, match, act_by) if not match.ended else None,
         members=members,
         services=services,
         fingerprint=content,
@@ -441,7 +441,6 @@ def _affected_service(
     reasons = verdict.reasons
     if starts and budget is not None and budget.act_by is not None:
         reasons = tuple(reason for reason in reasons if isinstance(reason, BadDelivery))
-    repeated = repetition(index, match, threatened.act_by) if threatened and threatened.waits_for_restart else None
     return AffectedServiceVerdict(
         service=verdict.service,
         business_date=verdict.business_date,
@@ -451,7 +450,7 @@ def _affected_service(
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
-        reasons=(*held, *dict.fromkeys((*reasons, *starts)), *filter(None, [repeated])),
+        reasons=(*held, *dict.fromkeys((*reasons, *starts))),
         submission=verdict.submission,
     )
 
@@ -469,7 +468,7 @@ def _failed_since(index: EstateIndex, match: IncidentMatch) -> datetime:
     return max(match.cause.since, latest) if latest > since else since
 
 
-def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> tuple[str, str]:
+def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> IncidentOwner:
     """Owner and runbook: of the job to fix, or common to several; else of the service with the earliest deadline. A
     target with several owners has none."""
     to_fix = [match.unrepaired.job_id] if match.unrepaired is not None else match.cause.job_ids_to_fix()
@@ -479,7 +478,7 @@ def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[Affected
     service_owners = [service.owner for service in affected]
     owners = [_common(job.owner for job in jobs), *(service_owners if jobs else [_common(service_owners)])]
     runbooks = [_common(job.runbook for job in jobs), *(service.runbook for service in affected)]
-    return next(filter(None, owners), ""), next(filter(None, runbooks), "")
+    return IncidentOwner(next(filter(None, owners), ""), next(filter(None, runbooks), ""))
 
 
 def _common(values: Iterable[str]) -> str:

@@ -40,6 +40,8 @@ class Incident(SQLModel, table=True):
     opened_us: int = big()
     act_by_us: int | None = big(default=None)
     """The earliest act-by of its services that is ahead, else the latest passed."""
+    repetition: str = string()
+    """JSON of a `domain.reason.Repetition`: of the job to restart; empty without one."""
     closed_us: int | None = big(default=None)
     close_reason: str = string()
     merged_into: int | None = big(default=None)

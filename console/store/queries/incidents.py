@@ -26,7 +26,7 @@ from console.domain.incident import (
     repaired_at_end,
 )
 from console.domain.incident_record import CauseKind
-from console.domain.reason import EarlierRun, Reason
+from console.domain.reason import EarlierRun, Reason, Repetition
 from console.domain.run import CLOCK_SKEW
 from console.domain.service import instance_name
 from console.domain.system import RESTORED_FIRST
@@ -263,10 +263,9 @@ class IncidentQueries(ContextQueries):
             "SELECT at_us, kind, text, actor, incident_id FROM event e WHERE incident_id = ? ORDER BY id",
             (incident_id,),
         )
-        close_reason = None
+        [reasons] = self.link.rows("SELECT close_reason, repetition FROM incident WHERE id = ?", (incident_id,))
+        close_reason, repeated = stored_reason(reasons.close_reason), stored_reason(reasons.repetition)
         if row.closed is not None:
-            [end] = self.link.rows("SELECT close_reason FROM incident WHERE id = ?", (incident_id,))
-            close_reason = stored_reason(end.close_reason)
             members = repaired_at_end(members, close_reason)
         deliveries = self.link.rows(
             f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"
@@ -299,6 +298,7 @@ class IncidentQueries(ContextQueries):
             unreachable=row.root_job if row.cause == CauseKind.TARGET and self._is_failing(incident_id) else "",
             repaired=self._repaired(incident_id) if row.closed is not None else None,
             close_reason=close_reason,
+            repeated=repeated if isinstance(repeated, Repetition) else None,
             holding_plan=self._holding_plan(incident_id),
         )
 

@@ -79,10 +79,10 @@ def test_deadlines_are_shown_in_the_zone_of_their_service_with_its_label() -> No
 def test_owner_and_runbook_come_from_the_job_else_from_the_first_service() -> None:
     named = service("daily", "06:30", LOAD, owner="finance-data", runbook="https://wiki/daily")
     incident = notified_incident(services=[named])
-    assert ("finance-data", "https://wiki/daily") == (incident.owner, incident.runbook)
+    assert ("finance-data", "https://wiki/daily") == (incident.owner.name, incident.owner.runbook)
     own = job(1, "hosts/extract", "03:10", expected=minutes(20), owner="etl", runbook="https://wiki/extract")
     incident = notified_incident(own, services=[named])
-    assert ("etl", "https://wiki/extract") == (incident.owner, incident.runbook)
+    assert ("etl", "https://wiki/extract") == (incident.owner.name, incident.owner.runbook)
 
 
 def test_what_is_missing_takes_no_room() -> None:

@@ -13,7 +13,6 @@ from connectors.sdk.states import Capability, RunState
 from console.control.incidents.verdict.decision import incident_verdict
 from console.control.incidents.verdict.text import repetition_text, verdict_text
 from console.control.recovery.proposal import propose_recovery
-from console.domain.decision import IncidentDecision
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts
 from console.domain.hold import HoldFacts, HoldState
@@ -45,11 +44,6 @@ def failing(load: JobFacts = LOAD, *, times: int = 1, due: str | None = "06:30")
     return ledger
 
 
-def repeated(decision: IncidentDecision) -> Repetition | None:
-    reasons = (reason for day in decision.services for reason in day.reasons)
-    return next((reason for reason in reasons if isinstance(reason, Repetition)), None)
-
-
 @pytest.mark.parametrize(
     "times, due, starts, failures",
     [(1, "06:30", "03:12", 0), (2, "06:30", "03:14", 2), (7, "06:30", "03:24", 7), (7, "03:15", "03:24", 7)],
@@ -59,7 +53,7 @@ def test_a_job_that_its_schedule_starts_again_has_that_start_and_its_failures_in
     times: int, due: str, starts: str, failures: int
 ) -> None:
     """The verdict said "restart load now" of a job of every 2 minutes that had failed 7 times with "disk full"."""
-    assert Repetition("hosts/load", at(starts), failures) == repeated(failing(times=times, due=due).incident())
+    assert Repetition("hosts/load", at(starts), failures) == failing(times=times, due=due).incident().repeated
 
 
 def test_a_success_ends_the_row() -> None:
@@ -68,7 +62,7 @@ def test_a_success_ends_the_row() -> None:
     ledger.evaluate("03:17")
     ledger.run(LOAD, "03:18", RunState.FAILED, **ended("03:18", 1), exit_code=1)
     [decision] = ledger.evaluate("03:19").incidents
-    assert Repetition("hosts/load", at("03:20")) == repeated(decision)
+    assert Repetition("hosts/load", at("03:20")) == decision.repeated
 
 
 def test_failures_of_other_partitions_are_no_row() -> None:
@@ -76,7 +70,7 @@ def test_failures_of_other_partitions_are_no_row() -> None:
     ledger = Ledger(estate(load, services=[service("daily", "06:30", load)]))
     for name in ("north", "south"):
         ledger.run_of_partition(load, name, "03:10", RunState.FAILED, **ended("03:10", 1))
-    assert all(repeated(decision) is None for decision in ledger.evaluate("03:12").incidents)
+    assert all(decision.repeated is None for decision in ledger.evaluate("03:12").incidents)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +84,7 @@ def test_failures_of_other_partitions_are_no_row() -> None:
     ids=["after-the-act-by", "on-the-next-date", "paused", "its-source-has-no-further-start"],
 )
 def test_a_start_that_comes_too_late_or_not_at_all_is_none(load: JobFacts, due: str) -> None:
-    assert repeated(failing(load, due=due).incident()) is None
+    assert failing(load, due=due).incident().repeated is None
 
 
 def test_a_start_that_a_person_holds_is_none() -> None:
@@ -101,17 +95,17 @@ def test_a_start_that_a_person_holds_is_none() -> None:
     ledger = failing()
     ledger.estate = replace(ledger.estate, holds=(hold,))
     [decision] = ledger.evaluate("03:11:30").incidents
-    assert repeated(decision) is None
+    assert decision.repeated is None
 
 
 def test_the_start_after_one_that_has_not_begun_is_none() -> None:
     """Each start was promised in turn, and none came."""
     ledger = failing(times=2)
     for clock in ("03:14:30", "03:16", "03:19", "03:40"):
-        assert all(repeated(decision) in (None, Repetition("hosts/load", None, 2))
+        assert all(decision.repeated in (None, Repetition("hosts/load", None, 2))
                    for decision in ledger.evaluate(clock).incidents)  # fmt: skip
     ledger.run(LOAD, "03:40", RunState.FAILED, **ended("03:40", 1), exit_code=1)
-    known = repeated(ledger.evaluate("03:41").incidents[0])
+    known = ledger.evaluate("03:41").incidents[0].repeated
     assert known is not None
     assert at("03:42") == known.starts
 
@@ -120,13 +114,13 @@ def test_a_start_at_a_target_that_does_not_answer_is_none() -> None:
     ledger = failing()
     ledger.target(1, failing_since=at("03:11:10"), error="timeout", error_kind="unreachable")
     decisions = ledger.evaluate("03:11:30").incidents
-    assert all(repeated(decision) is None for decision in decisions)
+    assert all(decision.repeated is None for decision in decisions)
 
 
 def test_the_start_of_a_changed_schedule_counts_before_it_is_accepted() -> None:
     """The mail said "restart load by 1 Dec 09:49 (in 23 h 58 min)", 30 s before the next start."""
     moved = replace(LOAD, schedule=daily("03:10"), seen_schedule=EVERY_2_MINUTES, drift_since=at("03:05"))
-    assert Repetition("hosts/load", at("03:12")) == repeated(failing(moved).incident())
+    assert Repetition("hosts/load", at("03:12")) == failing(moved).incident().repeated
 
 
 def test_a_mail_names_the_next_start_and_the_failures_once() -> None:
@@ -161,9 +155,7 @@ def test_the_step_of_a_plan_names_the_next_start_and_the_failures(due: str | Non
 
 
 def verdict_with(reason: Repetition, now: datetime) -> str:
-    view = incident()
-    services = tuple(replace(row, reasons=(*row.reasons, reason)) for row in view.services)
-    verdict = incident_verdict(replace(view, services=services), (), now, is_frozen=False)
+    verdict = incident_verdict(replace(incident(), repeated=reason), (), now, is_frozen=False)
     return verdict_text(verdict, now, clock, countdown=False)
 
 

@@ -385,7 +385,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
 
 def test_the_owner_of_the_job_that_lost_the_minutes_is_notified_of_its_part() -> None:
     incident, _ = lost_by_the_extraction("05:30", owner="etl", notify=("etl-team",))
-    assert "etl" == incident.owner
+    assert "etl" == incident.owner.name
     assert [("etl-team", "technical")] == [(notice.route, notice.style) for notice in incident.notices]
 
 

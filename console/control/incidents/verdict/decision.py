@@ -470,13 +470,8 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         awaits = any(member.present_role in ("awaited", "rerun") for member in view.members)
         restart = Restart(instruction, awaits_upstream=awaits, read_stale=view.row.reason)
     verdict = step_verdict(restart, instruction.act_by or view.row.act_by, view.services, now)
-    return replace(verdict, repeated=repetition_of((service.reasons for service in view.services), now))
-
-
-def repetition_of(services: Iterable[Sequence[Reason]], now: datetime) -> Repetition | None:
-    """The repetition of the job to restart for services with these reasons; None without one."""
-    known = (reason.as_of(now) for reasons in services for reason in reasons if isinstance(reason, Repetition))
-    return next((repeated for repeated in known if repeated.predicate), None)
+    repeated = view.repeated.as_of(now) if view.repeated is not None else None
+    return replace(verdict, repeated=repeated if repeated is not None and repeated.predicate else None)
 
 
 def _needed_steps(view: IncidentView, steps: list[MemberView]) -> list[MemberView]:

@@ -503,10 +503,8 @@ def proposed_verdict(width: int, **changes: Any) -> str:
 def test_the_next_start_and_the_failures_in_a_row_stand_behind_or_below_the_restart(
     width: int, lines: int, is_whole: bool
 ) -> None:
-    view = incident()
-    repeated = Repetition(view.row.root_job, at("03:24"), 7)
-    services = tuple(dataclasses.replace(row, reasons=(*row.reasons, repeated)) for row in view.services)
-    opened = OpenIncident(dataclasses.replace(view, services=services), ())
+    repeated = Repetition(incident().row.root_job, at("03:24"), 7)
+    opened = OpenIncident(dataclasses.replace(incident(), repeated=repeated), ())
     texts = list(map(text_of, verdict_lines(opened, render_context(), width, is_frozen=False)))
     assert lines == len(texts)
     assert all(len(text) <= width for text in texts)
