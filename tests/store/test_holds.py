@@ -431,6 +431,7 @@ def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: 
         (running(period="03:40"), "03:10"),
         (run(period="03:40", evidence=RunEvidence.ASSERTED), "03:10"),
         (run(period="03:55"), "03:10"),  # still to come
+        (run(period="03:12", state=RunState.SKIPPED, native_state="skipped"), "03:10"),  # it made no data
     ],
 )
 def test_of_many_runs_of_a_date_the_latest_that_is_over_counts_where_the_one_that_is_read_is_red(

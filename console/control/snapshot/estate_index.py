@@ -207,13 +207,14 @@ class EstateIndex:
         return self._dated[job_id]
 
     def read_by(self, upstream_id: int, day: date, at: datetime, period_name: str = "") -> RunFacts | None:
-        """The upstream's run that a downstream of that business date reads which looks back from `at`. An excused one
-        only if there is no other. `period_name`: of the downstream's run."""
+        """The upstream's run that a downstream of that business date reads which looks back from `at`. An excused or
+        skipped one only if there is no other. `period_name`: of the downstream's run."""
         dated = self._dated_runs(upstream_id)
         runs = dated.read.get(day) or dated.runs.get(day)
         if not runs:
             return None
         last = max(bisect_left(runs, at, key=run_time) - 1, 0)
+        last = next((place for place in range(last, -1, -1) if runs[place].state is not RunState.SKIPPED), last)
         return self._named_run(runs, last, at, period_name) if day in dated.named else runs[last]
 
     def _named_run(self, runs: Sequence[RunFacts], last: int, at: datetime, period_name: str) -> RunFacts:

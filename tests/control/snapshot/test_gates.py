@@ -61,6 +61,9 @@ ANY, TWO = gate(1, D, A, B, C), gate(2, D, A, B, C)
         (ANY, [red(A, "03:00")], {4}),  # the others have no run to read
         (ANY, [red(A, "03:00"), run(2, B, "03:10", RunState.UNKNOWN)], set()),  # b is unknown
         ([*ANY, *feeds(E, D)], [good(A, "03:00"), red(E, "03:30")], {4}),  # a gate beside another dependency
+        (feeds(A, D), [red(A, "03:00"), run(2, A, "03:30", RunState.SKIPPED)], {4}),  # a skipped run makes no data
+        (feeds(A, D), [good(A, "03:00"), run(2, A, "03:30", RunState.SKIPPED)], set()),
+        (feeds(A, D), [run(1, A, "03:00", RunState.SKIPPED), red(A, "05:00")], set()),
     ],
 )
 def test_a_gate_of_several_is_good_with_so_many_of_them(
