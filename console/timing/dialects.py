@@ -18,7 +18,8 @@ PgCron        The zone that its connector names: UTC up to 1.5, `cron.timezone` 
               compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and
               runs twice in an overlap. Text after a field's last number is skipped, as are words after the fifth;
               `$` is the last day of the month (entry.c of 1.6.7). "N seconds" has no anchor that a poll could see: a
-              grid from the epoch replaces it. A range that runs backwards is read otherwise in each version: none.
+              grid from the epoch replaces it. A range that runs backwards is read otherwise in each version: none. A
+              start that is due while the job runs is queued (its README).
 Airflow       croniter's grammar and steps, as in Airflow 2.10 to 3.3. Day of month and day of week are an OR unless
               one of them is exactly `*`. Fixed times in the gap are moved by its length, in an overlap the second
               counts (make_aware, CronMixin of Airflow 3).
@@ -38,13 +39,14 @@ Databricks    Quartz (its CronExpression): seconds first, weekdays from 1 for Su
               Quartz refuses a list of these. The change of clocks is as for GitHub.
 Systemd       `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's.
               A time in the gap is left out, of one that comes twice the first counts. A timer that counts from boot
-              or from its last run has no clock but a cadence.
+              or from its last run has no clock but a cadence. A timer that elapses while its service runs starts it
+              once that has ended, without `DeferReactivation=` (systemd.timer(5)).
 MySQLEvents   The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the zone of
               the event. A time in the gap runs right after it (TIME_to_gmt_sec of tztime.cc), of one that comes twice
               the first counts.
 PgAgent       The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
               A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
-              (pga_next_schedule of pgagent--4.2.sql).
+              (pga_next_schedule of pgagent--4.2.sql). A start that is due while the job runs is dropped.
 """
 
 from __future__ import annotations
@@ -91,6 +93,8 @@ class NoSuchDay(ValueError):
 class DialectClock:
     """A schedule that can be stepped, by the rules of one dialect."""
 
+    queues_starts: ClassVar[bool] = False
+    """True if it starts a job that is due while a run of it is open once that run has ended."""
     zone: tzinfo
     fields: str = ""
     """The expression in five fields for people; empty where there are none."""
@@ -193,6 +197,7 @@ class DbtCloud(CronsimClock):
 
 
 class PgCron(EveryReading, CronsimClock):
+    queues_starts = True
     _SECONDS = re.compile(r"\s*\+?(\d{1,9})\s*seconds?\s*", re.ASCII | re.IGNORECASE)
     _NUMBER = r"(?:[0-9]+|[a-z]{3})(?![0-9a-z])"
     _ITEM = rf"(?:(?:\*|{_NUMBER}-{_NUMBER})(?:/[0-9]+(?![0-9a-z])|(?!/))|{_NUMBER}(?![-/]))"
@@ -402,6 +407,7 @@ class Quartz(DialectClock):
 class Systemd(DialectClock):
     """It is stepped in the zone of its expressions, in UTC where they have several."""
 
+    queues_starts = True
     events: tuple[tuple[tzinfo, CalendarEvents], ...]
 
     @classmethod
@@ -429,11 +435,15 @@ class Systemd(DialectClock):
 
 
 class MySQLEvents(Systemd):
+    queues_starts = False
+
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return (instant_at(local, self.zone),)
 
 
 class PgAgent(Systemd):
+    queues_starts = False
+
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return local_readings(local, self.zone)[-1:]
 

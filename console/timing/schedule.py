@@ -155,6 +155,12 @@ def is_interval(schedule: Schedule) -> bool:
     return isinstance(rule, DialectClock) and rule.every > 0
 
 
+def queues_starts(schedule: Schedule) -> bool:
+    """True where its scheduler starts a job that is due while a run of it is open once that run has ended."""
+    rule = _rule(schedule)
+    return isinstance(rule, DialectClock) and rule.queues_starts
+
+
 def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
     rule = _rule(schedule)
     starts: list[datetime] = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from connectors.sdk.states import PeriodKind, RunState
+from connectors.sdk.states import PeriodKind, RunEvidence, RunState
 from console.control.evaluate import evaluate
 from console.domain.alert import NotificationState, RouteNotification, SuppressionFacts
 from console.domain.decision import (
@@ -53,7 +53,7 @@ class Ledger:
         if known is None:
             self._ids += 1
             known = _fresh(self._ids, job, due, key)
-        facts = {"state": state, **changes}
+        facts = {"state": state, "evidence": RunEvidence.NATIVE, **changes}
         started = facts.get("started_at")
         if isinstance(started, datetime) and started != known.started_at:
             facts = {"attempt": known.attempt + 1, "ended_at": None, "exit_code": None, "message": "", "reason": "",

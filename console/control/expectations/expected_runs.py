@@ -9,8 +9,8 @@ and one period back) and the next FREQUENT_AHEAD. A schedule of seconds is not e
 
 Grace: how long a due start is waited for, the delay that its schedule allows or its latest starts had (at most until
 the next start is due), planned delays and maintenance. If its pool has no free slot the start waits and its grace
-begins with the slot. A job without a readable schedule has one expected run at a time, from its learned cadence; its
-evidence is never its source's own.
+begins with the slot; where its scheduler queues it behind the job's own run, with the end of that. A job without a
+readable schedule has one expected run at a time, from its learned cadence; its evidence is never its source's own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from console.control.snapshot.holds import NO_HOLDS, JobHolds
 from console.control.snapshot.incremental import EvaluationMemo, JobMemo
 from console.control.snapshot.pools import has_slot, pool_of, pools_of, slot_text
 from console.control.snapshot.reachability import is_out_of_reach, outage_during
-from console.control.snapshot.runs import NEVER, has_no_clock, has_started
+from console.control.snapshot.runs import NEVER, has_no_clock, has_started, is_under_way, run_time
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, TargetFacts, runs_by_job
+from console.domain.finding import TOO_LONG_FACTOR, TOO_LONG_FLOOR
 from console.domain.history import NO_HISTORY
 from console.domain.settings import JobPool
 from console.domain.text import At, Text, joined
@@ -39,7 +40,15 @@ from console.timing.business_dates import business_date_of, period_name_at, star
 from console.timing.calendars import is_start_expected
 from console.timing.durations import TICK, format_duration
 from console.timing.maintenance import maintenance_of_job, starts_later
-from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant, seen_instant
+from console.timing.schedule import (
+    Cadence,
+    instants,
+    last_instant,
+    learn_cadence,
+    next_instant,
+    queues_starts,
+    seen_instant,
+)
 
 LATEST, FEWEST = 20, 5
 """Starts that are considered, and how many there must be for a usual delay."""
@@ -59,19 +68,25 @@ class GraceEnd:
     """True if the next poll may delay it further."""
 
 
-def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
+def grace_end(
+    estate: Estate, job: JobFacts, due: datetime, business_date: date, runs: Iterable[RunFacts] = ()
+) -> GraceEnd:
     """For the job's start that is due then. In maintenance its grace begins with the end of that; a target whose clock
-    is behind starts it by that clock, as much later; a schedule that changed and is not accepted, then by that one."""
+    is behind starts it by that clock, as much later; a schedule that changed and is not accepted, then by that one.
+    `runs`: of the job, for a start that has come due; its scheduler may queue it behind the last one."""
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
     latest = _latest_delay(estate, job, behind)
     if latest > job.schedule.window:
         latest = max(job.schedule.window, min(latest, start_window(job.schedule, due)))
     moved = seen_instant(job.schedule, job.seen_schedule, due) or due
-    plain = max(due + latest, moved) + job.grace + behind
+    turn = _turn(estate, job, due, business_date, runs) if queues_starts(job.schedule) else None
+    plain = max(due + latest, moved, turn.at if turn is not None else due) + job.grace + behind
     usual_text = _delay_text(estate, job, latest, behind)
     if (starts := clock_start(job, due)) > due + latest:
         usual_text = "starts ", At(starts), " by its changed schedule"
+    elif turn is not None:
+        usual_text = turn.text
     clock_text: Text = (f"its clock is {format_duration(behind)} behind",) if behind else ()
     text = joined(filter(None, (usual_text, clock_text)), "; ")
     if not (estate.declared.maintenance or estate.declared.exceptions):
@@ -84,6 +99,32 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
         if quiet is not None and quiet.until + job.grace > at:
             at, text = quiet.until + job.grace, quiet.text
     return GraceEnd(at, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """When the grace of a queued start begins at the earliest, and the run that it waits for."""
+
+    at: datetime
+    text: Text
+
+
+def _turn(estate: Estate, job: JobFacts, due: datetime, business_date: date, runs: Iterable[RunFacts]) -> _Turn | None:
+    """After the job's last run, if that was open at `due`, as its source proves. At the latest when the next start is
+    due or the run takes too long by the longest of its past ones; at once for a start of another business date."""
+    last = max(filter(has_started, runs), key=run_time, default=None)
+    if last is None or last.evidence is not RunEvidence.NATIVE or run_time(last) >= due:
+        return None
+    ended = None if is_under_way(last) else last.ended_at or due
+    if ended is not None and ended <= due:
+        return None
+    until, takes = due, estate.history.get(job.id, NO_HISTORY).takes
+    if last.business_date == business_date and last.started_at is not None:
+        longest = max(takes, default=job.expected.total_seconds() if job.expected is not None else 0.0)
+        too_long = timedelta(seconds=max(longest * TOO_LONG_FACTOR, longest + TOO_LONG_FLOOR))
+        until = max(due, min(ended or NEVER, due + start_window(job.schedule, due), last.started_at + too_long))
+    is_over: Text = (" is open",) if ended is None else (" ended at ", At(ended))
+    return _Turn(until, ("its run of ", At(run_time(last)), *is_over))
 
 
 def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
@@ -352,7 +393,7 @@ class _Demand:
             return
         table = self._table(job)
         dues = _dues(estate, job, existing, now + ahead, table, ours)
-        grace_ends = [self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date)) for due in dues]
+        grace_ends = [self._grace_end(job, due, existing.values()) for due in dues]
         verdicts = (
             _held_verdict(job, due, held)
             or _verdict(estate, ours.as_ours(job), due, put_off, _as_proved(target, existing.get(due.key)), now, ours)
@@ -369,6 +410,10 @@ class _Demand:
         )  # fmt: skip
         if any(end.at <= now or end.leans for end in grace_ends):
             memo.depends_on_poll(entry, (end.at for end in grace_ends if end.at <= now))
+
+    def _grace_end(self, job: JobFacts, due: _Due, runs: Iterable[RunFacts]) -> GraceEnd:
+        end = grace_end(self._estate, job, due.at, due.business_date, runs if due.at <= self._now else ())
+        return self._pools.put_off(job, end)
 
     def _table(self, job: JobFacts) -> _Table | None:
         if has_no_clock(job):

@@ -65,7 +65,7 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
         yield _of(job, run, "missed", "was due ", At(due), ": ", *run.why, act=_again(job))
     elif run is not None and run_time(run) <= index.now and not reasons:
         due = run_time(run)
-        end = grace_end(index.estate, job, due, run.business_date)
+        end = grace_end(index.estate, job, due, run.business_date, index.runs.get(job_id, ()))
         why = (": ", *end.text) if end.text else ()
         yield _of(job, run, "clock", "is due since ", At(due), ", counts as missed at ", At(end.at), *why)
     if run is None or not has_started(run) or not run.state.is_open:
