@@ -234,7 +234,7 @@ class HostPoll:
     loss: HistoryGap | None = None
     """The time of lines that the log reports as lost."""
     warnings: list[str] = field(default_factory=list)
-    stopped: str = ""
+    stopped: str | None = ""
     skipped: list[SkippedRecord] = field(default_factory=list)
     is_log_read: bool = False
     is_complete: bool = True
@@ -470,9 +470,9 @@ class HostPoll:
         self.warnings += [f"{path}: denied: {why}" for path, why in tables.denied]
         if self.answer.spool == "denied":
             self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
-        if processes.daemon is None and not processes.hidden:
+        if processes.daemon is None:
             fix = parse.START_COMMANDS[processes.program]
-            self.stopped = f"cron does not run on {self.target}. Fix: {fix}"
+            self.stopped = None if processes.hidden else f"cron does not run on {self.target}. Fix: {fix}"
         number = sum(not line.is_wrapped for line in tables.tables.lines)
         if number and (problem := unseen_ends(processes, self.level)):
             what, why = problem

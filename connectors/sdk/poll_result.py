@@ -27,7 +27,7 @@ class PollResult:
     warnings: dict[str, None] = field(default_factory=dict)
     gaps: list[HistoryGap] = field(default_factory=list)
     complete: bool = True
-    stopped: str = ""
+    stopped: str | None = ""
     """As of `Poll`."""
 
     def add(self, record: RunRecord) -> None:

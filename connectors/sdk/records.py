@@ -284,8 +284,9 @@ class Poll:
     """By the target's clock: every start before this instant would be in this or an earlier poll. It proves MISSED."""
     warnings: tuple[str, ...] = ()
     """Raw warnings about the target (unknown native state, file ignored by cron)."""
-    stopped: str = ""
-    """Why the scheduler starts no job of the target although the source answers, and the fix; empty while it runs."""
+    stopped: str | None = ""
+    """Why the scheduler starts no job of the target although the source answers, and the fix; empty while it runs. None
+    where that could not be read: it is as it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ class SchedulerHealth:
         """`read`: as of `Poll.stopped`; None for an answer that proves nothing."""
         self._read, self._clock = read, clock
         self._next_check = 0.0
-        self._stopped = ""
+        self._stopped: str | None = None
 
-    def stopped(self) -> str:
+    def stopped(self) -> str | None:
         """As of `Poll.stopped`, by the last answer that proves something."""
         if self._clock() >= self._next_check:
             self._next_check = self._clock() + HEALTH_INTERVAL_SECONDS

@@ -592,7 +592,8 @@ class TargetPoller:
             spent=self._spending.spent,
             tails=self._tails.fetch(connector, records),
         )
-        if bool(poll.stopped) != self._is_stopped:  # a permission may state it too, and is read seldom
+        # a permission may state it too, and is read seldom
+        if poll.stopped is not None and bool(poll.stopped) != self._is_stopped:
             self._is_stopped, self._rights_at = bool(poll.stopped), 0.0
         changed = False
         for number, part in enumerate(chunks(batch, before, CHUNK_RUNS)):

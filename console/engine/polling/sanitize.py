@@ -69,7 +69,7 @@ def sanitize_poll(poll: Poll, mask: Mask) -> Poll:
         runs=tuple(_sanitize_run(run, texts, mask) for run in poll.runs),
         skipped=tuple(_sanitize_skipped(skipped, mask) for skipped in poll.skipped),
         warnings=tuple(sanitize(warning, mask) for warning in poll.warnings),
-        stopped=sanitize(poll.stopped, mask),
+        stopped=sanitize(poll.stopped, mask) if poll.stopped else poll.stopped,
         gaps=tuple(replace(gap, reason=sanitize(gap.reason, mask)) for gap in poll.gaps),
     )
 

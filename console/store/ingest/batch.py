@@ -57,7 +57,7 @@ class IngestBatch:
     """When the target last started, by our clock."""
     skipped: tuple[SkippedRecord, ...] = ()
     warnings: tuple[str, ...] = ()
-    stopped: str = ""
+    stopped: str | None = ""
     """As of `Poll.stopped`."""
     gaps: tuple[HistoryGap, ...] = ()
     poll_ms: float | None = None

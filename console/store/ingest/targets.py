@@ -30,8 +30,8 @@ SAMPLE_BEGINS = 20
 BOOT_US = 120_000_000
 """A boot time computed from uptime varies less than this between replies."""
 _NAMES = (
-    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.error_kind, t.seen_until_us,"
-    " t.skipped_text"
+    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.error, t.error_fix, t.error_kind,"
+    " t.seen_until_us, t.skipped_text"
     " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 
@@ -66,6 +66,8 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
     now_us = micros(batch.now)
     [target] = session.rows(_NAMES, (target_id,))
     name = f"{target.system}/{target.name}"
+    if batch.stopped is None and target.error_kind == STOPPED:
+        batch = replace(batch, stopped=with_fix(target.error, target.error_fix))
     session.rows(_SUCCESS.format(next_change=_next_change(session)), _success_values(target_id, batch))
     if (skipped := [*batch.skipped, *refused]) or batch.gaps:
         texts = [f"{record.where}: {record.reason} {record.sample}".rstrip() for record in skipped]
@@ -110,7 +112,7 @@ def _success_values(target_id: int, batch: IngestBatch) -> Values:
     spent = batch.spent
     cost = (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_TEXT))
     error_kind = STOPPED if batch.stopped else ""
-    error, fix = (clean(text, MAX_TEXT * 2) for text in problem_and_fix(batch.stopped))
+    error, fix = (clean(text, MAX_TEXT * 2) for text in problem_and_fix(batch.stopped or ""))
     health = (error_kind, error_kind, now_us, error, fix, error_kind)
     return (
         encode_name(batch.cursor), now_us, now_us, now_us, now_us, *health, batch.skew_s, batch.zone, batch.zone,

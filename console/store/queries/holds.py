@@ -128,8 +128,8 @@ class HoldQueries(ContextQueries):
 
     def _run_read(self, job_id: int, business_date: str, at: datetime) -> Row | None:
         """The run that the gate goes by, as `EstateIndex.read_by` has it: the last of that date before the instant,
-        else the first, a skipped one only without another; of runs that name their periods one that failed. If it is not good, the latest ended one that
-        covers its period, unless that is still open and not good either."""
+        else the first, a skipped one only without another; of runs that name their periods one that failed. If it is
+        not good, the latest ended one that covers its period, unless that is still open and not good either."""
         order = f"ORDER BY {_FAILED_NAME} DESC, state = '{RunState.SKIPPED}', sort_us DESC"
         before = self._run(job_id, business_date, f"sort_us < ? {order}", micros(at))
         run = before or self._run(job_id, business_date, "sort_us >= ? ORDER BY sort_us", micros(at))

@@ -50,10 +50,10 @@ def polled(folder: Path, processes: bytes) -> Poll:
 
 
 @pytest.mark.parametrize(
-    "processes, stopped", [(b"crond  all", STOPPED_TEXT), (b"crond 77 all", ""), (b"crond  hidden", "")]
+    "processes, stopped", [(b"crond  all", STOPPED_TEXT), (b"crond 77 all", ""), (b"crond  hidden", None)]
 )
 def test_a_poll_reports_that_cron_does_not_run_where_that_is_seen(
-    tmp_path: Path, processes: bytes, stopped: str
+    tmp_path: Path, processes: bytes, stopped: str | None
 ) -> None:
     result = polled(tmp_path, processes)
     assert stopped == result.stopped

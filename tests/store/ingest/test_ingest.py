@@ -403,18 +403,21 @@ def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: E
 
 
 def test_a_scheduler_that_starts_nothing_is_a_problem_since_its_first_poll_until_it_runs(night: Estate) -> None:
-    health = "SELECT failures, failing_since_us, error, error_kind FROM target WHERE id = :id"
+    health = "SELECT failures, failing_since_us, error, error_fix, error_kind FROM target WHERE id = :id"
     record_failure(night.store, night.host, "no route to host", "unreachable", at("03:20"), None)
-    for now in ("03:21", "03:22"):
-        night.ingest(now=now, stopped="cron does not run on db07")
-        assert (0, micros(at("03:21")), "cron does not run on db07", "stopped") == night.fetch_one(
+    problem = "cron does not run on db07. Fix: start it"
+    for now, stopped in (("03:21", problem), ("03:22", problem), ("03:23", None)):  # None: not read, as it was
+        night.ingest(now=now, stopped=stopped)
+        assert (0, micros(at("03:21")), "cron does not run on db07.", "start it", "stopped") == night.fetch_one(
             health, id=night.host
         )
-    night.ingest(now="03:23")
-    assert (0, None, "", "") == night.fetch_one(health, id=night.host)
+    night.ingest(now="03:24")
+    assert (0, None, "", "", "") == night.fetch_one(health, id=night.host)
+    night.ingest(now="03:25", stopped=None)
+    assert (0, None, "", "", "") == night.fetch_one(health, id=night.host)
     assert [
         ("lost", "etl-hosts/db07: no route to host"),
-        ("lost", "etl-hosts/db07: cron does not run on db07"),
+        ("lost", f"etl-hosts/db07: {problem}"),
         ("back", "etl-hosts/db07 works again"),
     ] == night.rows("SELECT kind, text FROM event ORDER BY id")
 
