@@ -18,7 +18,7 @@ FAULTS: dict[int, Fault] = {
     1: Fault(
         "kill -9 between any two steps of poll, ingest, evaluate, send, record",
         (
-            "test_the_alert_leaves_once_whatever_kills_the_engine",
+            "test_an_alert_whose_engine_is_killed_after_the_wire_is_repeated_once_and_marked",
             "test_f01_an_alert_leaves_once_whatever_kills_the_engine",
             "test_f01_an_engine_killed_at_any_moment_leaves_whole_batches",
             "test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start",

@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from tests.dates import CLOCKS, reads_a_clock
+from tests.deep import one_of_each
 from tests.lab.needs import PACKAGE_OF, SMOKE
 from tests.lab.process import HANGS_SECONDS
 from tests.rows import each_row
@@ -295,12 +297,12 @@ def test_no_test_sleeps() -> None:
 def test_no_test_that_runs_beside_others_measures_how_long_something_takes() -> None:
     """A busy machine is slower than any bound: what needs one is marked quiet, and runs alone."""
     clocks = [rf"{name}\(" for name in CLOCK_CALLS]
-    assert {} == {name: lines for name, tree in written("bench", "lab", holding=clocks) if (lines := measured(tree))}
+    assert {} == {name: lines for name, tree in written("bench", holding=clocks) if (lines := measured(tree))}
 
 
 def test_no_wait_for_a_thread_or_a_process_gives_up_early() -> None:
     calls = [*(rf"{name}\(" for name in LIMITED), "timeout="]
-    found = {name: lines for name, tree in written("bench", "lab", holding=calls) if (lines := short_limits(tree))}
+    found = {name: lines for name, tree in written("bench", holding=calls) if (lines := short_limits(tree))}
     assert SHORT_ON_PURPOSE == found.keys(), found
 
 
@@ -356,6 +358,14 @@ def test_a_sleep_is_seen_and_a_turn_of_the_loop_is_left() -> None:
     bad = "time.sleep(0.02)\nsleep(pause)\nasync def test():\n    await asyncio.sleep(1)\nthreading.Event().wait(5)"
     assert [1, 2, 4, 5] == sleeps(ast.parse(bad))
     assert [] == sleeps(ast.parse("asyncio.sleep(0)\nover.wait(0.1)\nwait_until(met, 'it')\nrun('time.sleep(9)')"))
+
+
+def test_of_each_kind_of_crash_points_one_is_left_to_test_all() -> None:
+    marks = {
+        str(value): getattr(value, "marks", ()) for value in one_of_each(("a.1", "b.1", "a.2", "a.3"), itemgetter(0))
+    }
+    assert {"a.2", "b.1"} == {name for name, mark in marks.items() if not mark}
+    assert [pytest.mark.soak.mark] * 2 == [mark.mark for (mark,) in filter(None, marks.values())]
 
 
 def test_no_test_is_skipped_for_want_of_a_package() -> None:

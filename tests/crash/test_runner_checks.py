@@ -5,6 +5,7 @@ Each engine here is broken on purpose, in its own process; the same night with a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,9 +26,10 @@ from tests.bench.crash_holds import HeldNight
 from tests.bench.crash_night import Night, PlanNight
 from tests.bench.crash_points import Point
 from tests.bench.crash_stores import Files
-from tests.deep import some
+from tests.deep import one_of_each
 from tests.lab.process import private_folder, remove_folder
 
+pytestmark = pytest.mark.quiet
 Kind = type[Night] | type[HeldNight]
 SHORT = Limits(patience=4.0)
 
@@ -126,12 +128,13 @@ CASES: list[tuple[str, Kind, Point, Broken]] = [
     ("lost_actions", PlanNight, Point("plan", "plan.before_step", "kill"), plans_stand_still),
     ("stuck_holds", HeldNight, Point("hold", "action.verified", "kill"), nothing_is_ever_let_go),
 ]
-NAMES = [f"{broken.__name__} {point.night}" for _, _, point, broken in CASES]
-SHOWN = [case for case in CASES if case[3] in (claims_count_as_sent, plans_stand_still, nothing_is_ever_let_go)]
-"""In the fast part: one of each night."""
 
 
-@pytest.mark.parametrize("figure, night, point, broken", some(CASES, *SHOWN), ids=NAMES)
+@pytest.mark.parametrize(
+    "figure, night, point, broken",
+    one_of_each(CASES, itemgetter(1)),
+    ids=lambda value: getattr(value, "__name__", None),
+)
 def test_an_engine_without_a_guarantee_is_found_out(
     stores: Files,
     tmp_path: Path,
@@ -154,11 +157,11 @@ def test_an_engine_without_a_guarantee_is_found_out(
     assert seen.is_bad, seen
 
 
-WHOLE = {f"{point.night} {point.text}": (night, point) for _, night, point, _ in CASES if night is not HeldNight}
-WHOLE_SHOWN = [(night, point) for _, night, point, _ in SHOWN if night is not HeldNight]
-
-
-@pytest.mark.parametrize("night, point", some(WHOLE.values(), *WHOLE_SHOWN), ids=WHOLE)
+@pytest.mark.parametrize(
+    "night, point",
+    one_of_each(((night, point) for _, night, point, _ in CASES if night is not HeldNight), itemgetter(0)),
+    ids=lambda value: getattr(value, "name", None),
+)
 def test_the_same_night_with_a_whole_engine_costs_nothing(
     stores: Files, tmp_path: Path, night: type[Night], point: Point
 ) -> None:

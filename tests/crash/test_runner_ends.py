@@ -28,7 +28,6 @@ from tests.bench.crash_night import Night
 from tests.bench.crash_points import Point
 from tests.bench.crash_report import figures
 from tests.bench.received import Received, note_received, received
-from tests.deep import some
 from tests.invariants.engines import Child, server, store_of
 from tests.invariants.worlds import Sink
 from tests.messages import message_of
@@ -56,7 +55,7 @@ def values(events: list[Seen]) -> dict[str, float]:
     return {figure.name: figure.value for figure in figures(events, ["sqlite"])}
 
 
-@pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Signals) -> None:
     argv = [sys.executable, "-m", "tests.bench.crash", "--json", "--store", "sqlite"]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import product
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,10 @@ from connectors.sdk.secrets import SecretStore
 from console.domain.filter import JobFilter
 from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
-from console.failpoints import VARIABLE
+from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.queries import open_queries
 from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
-from tests.deep import some
+from tests.deep import one_of_each
 from tests.invariants.engines import LONG_LEASE_SECONDS, Child, engine_of, forked, store_of
 from tests.invariants.held_world import DUE, LEAD, SLOWEST, HeldWorld, config_of, fast, start_seconds
 from tests.invariants.worlds import Sink
@@ -27,21 +29,9 @@ from tests.store.ready import open_ready
 
 RATE = 150.0
 """Seconds of the night in a real one, where a process starts at once, from the hold on."""
-POINTS = (
-    "action.requested",
-    "action.intent_committed",
-    "action.before_wire",
-    "action.after_wire",
-    "action.after_reply",
-    "action.before_verify",
-    "action.verified",
-)
+POINTS = [name for name in FAILPOINTS if name.startswith("action.")]
 VERBS = ("hold", "release", "start")
 """In the order in which they pass each point."""
-KILLS = [(point, number % len(VERBS)) for number, point in enumerate(POINTS, start=1)] + [("action.after_wire", 2)]
-"""Every point, the verbs in turn: all pairs take minutes."""
-SHOWN = [next(pair for pair in reversed(KILLS) if pair[1] == verb) for verb in range(len(VERBS))]
-"""In the fast part: one of each verb, and every point of an action: tests/invariants/test_actions_killed.py."""
 
 
 @pytest.fixture(scope="module")
@@ -131,22 +121,21 @@ def settled(world: HeldWorld) -> None:
     assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
 
 
-@pytest.mark.parametrize("point, verb", some(KILLS, *SHOWN), ids=[f"{VERBS[verb]} {point}" for point, verb in KILLS])
+@pytest.mark.parametrize("verb, point", one_of_each(product(VERBS, POINTS), itemgetter(0)))
 def test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing(
-    world: HeldWorld, point: str, verb: int
+    world: HeldWorld, verb: str, point: str
 ) -> None:
-    with engine(world, "armed", f"{point}:kill:{verb + 1}") as armed:
+    with engine(world, "armed", f"{point}:kill:{VERBS.index(verb) + 1}") as armed:
         wait_for_kill(world, armed)
     with engine(world, "next"):
         wait_through(world, lambda: is_over(world), "the end of the hold")
     settled(world)
 
 
-@pytest.mark.parametrize("point", ["evaluate.before_commit"])
-def test_a_kill_around_a_decision_loses_doubles_and_strands_nothing(world: HeldWorld, point: str) -> None:
+def test_a_kill_around_a_decision_loses_doubles_and_strands_nothing(world: HeldWorld) -> None:
     """Killed again at every third evaluation, until one engine lives long enough."""
     for number in range(3):
-        with engine(world, f"armed {number}", f"{point}:kill:3") as armed:
+        with engine(world, f"armed {number}", "evaluate.before_commit:kill:3") as armed:
             wait_for_kill(world, armed)
     with engine(world, "next"):
         wait_through(world, lambda: is_over(world), "the end of the hold")

@@ -176,13 +176,13 @@ def has_standby_event(events: list[str]) -> bool:
 def test_an_engine_whose_store_hung_too_long_recovers_by_itself(tmp_path: Path) -> None:
     """Its parts stop by their own clock before the lease can pass on; once the store answers, they all start again."""
     good = World(tmp_path, "good")
-    with running(tmp_path, good, lease=1.5) as engine:
+    with running(tmp_path, good, lease=9) as engine:
         wait_until(lambda: len(good.polled) > 2, "its polls")
         with engine.store.write(None):
             threads = {thread.name: thread for thread in threading.enumerate()}
             assert {"polls", "outbox", "evaluate", "actions", "answers"} <= threads.keys()
             position = time.monotonic()
-            wait_until(lambda: time.monotonic() > position + 1.7, "the lease to run out")
+            wait_until(lambda: time.monotonic() > position + 9.2, "the lease to run out")
         wait_until(lambda: not threads["evaluate"].is_alive(), "its parts to stop by themselves")
         polled = len(good.polled)
         wait_until(lambda: len(good.polled) > polled + 2, "its polls again")

@@ -16,7 +16,7 @@ from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.db import migrate
 from console.store.db.database import open_database, open_read_only
 from console.store.db.schema_version import SCHEMA
-from tests.deep import some
+from tests.deep import one_of_each
 from tests.store.estate import build
 from tests.store.fixtures import LATER_SCHEMA, put_later_migration
 from tests.store.ready import open_ready
@@ -34,7 +34,7 @@ migrate.migrate(store.engine, store.path, Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("name", some(POINTS, "migrate.before_commit"))
+@pytest.mark.parametrize("name", one_of_each(POINTS, type))
 def test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_ends_it(
     tmp_path: Path, name: str
 ) -> None:
@@ -54,7 +54,7 @@ def test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_
     assert ("etl-hosts",) in rows(path, "SELECT name FROM system")
 
 
-@pytest.mark.parametrize("name", some(POINTS, "migrate.step"))
+@pytest.mark.parametrize("name", one_of_each(POINTS, type))
 def test_a_new_store_whose_making_is_killed_is_made_by_the_next_start(tmp_path: Path, name: str) -> None:
     path = tmp_path / "headway.db"
     makes = "import sys; from console.store.db.database import open_database as make; make(sys.argv[1]).close()"

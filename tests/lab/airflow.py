@@ -213,7 +213,7 @@ class AirflowServer:
         }
         started = addresses.keys() & self._daemons.keys()
         try:
-            return all(ask("GET", addresses[name], timeout=5).status_code == 200 for name in started)
+            return all(ask("GET", addresses[name]).status_code == 200 for name in started)
         except httpx.TransportError:
             return False
 

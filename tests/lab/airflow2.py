@@ -96,7 +96,7 @@ class Airflow2Server(AirflowServer):
 
     def _answers(self) -> bool:
         try:
-            return ask("GET", f"{self.url}/api/v1/version", timeout=5).status_code == 200
+            return ask("GET", f"{self.url}/api/v1/version").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -110,7 +110,7 @@ class Airflow2Server(AirflowServer):
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
         """The JSON reply of one API call below /api/v1/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
         where, account = f"{self.url}/api/v1/{path}", (user, PASSWORDS[user])
-        reply = ask(method, where, json=body, auth=account, timeout=30)
+        reply = ask(method, where, json=body, auth=account)
         reply.raise_for_status()
         return reply.json() if reply.content else None
 

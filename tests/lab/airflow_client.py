@@ -17,9 +17,9 @@ from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import AirflowServer
+from tests.lab.process import HANGS_SECONDS
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 90.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 """Between two looks: one through the connector is a dozen requests, of 10 ms of CPU each on Airflow's side."""
 CALL_SECONDS = 60.0
@@ -67,9 +67,9 @@ def attempt(connector: Connector, job: str, run: str) -> RunRecord:
 
 
 def until(what: str, query: Callable[[], T | None]) -> T:
-    end, pause = time.monotonic() + PATIENCE_SECONDS, SHORTEST_PAUSE
+    end, pause = time.monotonic() + HANGS_SECONDS, SHORTEST_PAUSE
     while not (result := query()):
-        assert time.monotonic() < end, f"not seen within {PATIENCE_SECONDS:.0f} s: {what}"
+        assert time.monotonic() < end, f"not seen within {HANGS_SECONDS:.0f} s: {what}"
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
     return result
@@ -107,7 +107,7 @@ def eating_answers(port: int, to: bytes) -> Iterator[int]:
             yield int(listener.getsockname()[1])
         finally:
             over.set()
-            thread.join(5)
+            thread.join(HANGS_SECONDS)
 
 
 def relay(listener: socket.socket, port: int, to: bytes, over: threading.Event) -> None:

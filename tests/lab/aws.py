@@ -145,4 +145,4 @@ class MotoServer:
         return self.client().describe_execution(executionArn=execution)["status"]
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        ask("POST", f"{self.endpoint}/moto-api/{path}", json=body, timeout=10).raise_for_status()
+        ask("POST", f"{self.endpoint}/moto-api/{path}", json=body).raise_for_status()

@@ -14,9 +14,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.lab.process import LabError, clean_environment
+from tests.lab.process import HANGS_SECONDS, LabError, clean_environment
 
-WAIT_SECONDS = 60.0
 SETTLED_SECONDS = 0.5
 KEYS = {"Enter": (13, "\r"), "Escape": (27, "\x1b"), "ArrowDown": (40, ""), "ArrowUp": (38, "")}
 """Name -> its code, and the text that it types."""
@@ -65,16 +64,12 @@ class Browser:
 
     def _end(self) -> None:
         self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
+        self._process.wait(HANGS_SECONDS)
         self._loop.close()
         self._profile.cleanup()
 
     def _port(self) -> int:
-        file, until = self._home / "DevToolsActivePort", time.monotonic() + WAIT_SECONDS
+        file, until = self._home / "DevToolsActivePort", time.monotonic() + HANGS_SECONDS
         while not file.exists() or not file.read_text().strip():
             if time.monotonic() > until or self._process.poll() is not None:
                 raise LabError(f"chromium did not open its debugging port (it ended with {self._process.poll()})")
@@ -120,9 +115,9 @@ class Browser:
             "value"
         )
 
-    def wait_for(self, script: str, seconds: float = WAIT_SECONDS) -> Any:
+    def wait_for(self, script: str) -> Any:
         """Until a script in the page comes to something that is true; that. LabError when it does not."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + HANGS_SECONDS
         while not (decisions := self.evaluate(script)):
             if time.monotonic() > until:
                 raise LabError(f"it never came to be true in the page: {script}; it said {self.logged}")
@@ -140,7 +135,7 @@ class Browser:
 
     def wait_for_other(self, before: bytes, *part: int) -> bytes:
         """Until that part of the picture is another one; it."""
-        until = time.monotonic() + WAIT_SECONDS
+        until = time.monotonic() + HANGS_SECONDS
         while (data := self.screenshot(*part)) == before:
             if time.monotonic() > until:
                 raise LabError(f"the picture never changed; the page said {self.logged}")
@@ -149,7 +144,7 @@ class Browser:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One call of the debugging protocol; the browser's events meanwhile are stored."""
-        return self._loop.run_until_complete(asyncio.wait_for(self._call(method, parameters), WAIT_SECONDS))
+        return self._loop.run_until_complete(asyncio.wait_for(self._call(method, parameters), HANGS_SECONDS))
 
     async def _call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._number += 1

@@ -157,7 +157,7 @@ class DagsterServer:
     def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The `data` of one answer."""
         body = {"query": query, "variables": variables}
-        reply = ask("POST", f"{self.url}/graphql", json=body, timeout=60)
+        reply = ask("POST", f"{self.url}/graphql", json=body)
         results: dict[str, Any] | None = reply.json().get("data")
         if results is None:
             logs = "\n".join(tail(daemon.log) for daemon in self._daemons.values())
@@ -168,6 +168,6 @@ class DagsterServer:
 def answers(url: str) -> bool:
     """Whether a webserver is there."""
     try:
-        return ask("GET", f"{url}/server_info", timeout=5).status_code == 200
+        return ask("GET", f"{url}/server_info").status_code == 200
     except httpx.TransportError:
         return False

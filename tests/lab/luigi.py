@@ -39,6 +39,6 @@ class Luigi:
 
     def _answers(self) -> bool:
         try:
-            return ask("GET", f"{self.url}/api/task_list", timeout=5).status_code == 200
+            return ask("GET", f"{self.url}/api/task_list").status_code == 200
         except httpx.TransportError:
             return False

@@ -81,7 +81,7 @@ class PrefectServer:
 
     def _answers(self) -> bool:
         try:
-            return ask("GET", f"{self.url}/health", timeout=5).status_code == 200
+            return ask("GET", f"{self.url}/health").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -128,7 +128,7 @@ class PrefectServer:
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON reply of one API call; retried on a server whose database was busy (5xx)."""
         for _ in range(10):
-            reply = ask(method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD), timeout=60)
+            reply = ask(method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD))
             if reply.status_code < 500:
                 reply.raise_for_status()
                 return reply.json() if reply.content else None

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from tests.fakes.github import STORE, FakeGitHub
-from tests.lab.process import Daemon, ask, clean_environment, free_port
+from tests.lab.process import HANGS_SECONDS, Daemon, ask, clean_environment, free_port
 from tests.lab.venvs import CACHE, call, only_one
 
 DESCRIPTION = "@octokit/openapi@23.0.2"
@@ -81,7 +81,7 @@ class PrismValidator:
         self.fake: FakeGitHub | None = None
         self.violations: list[str] = []
         self.judged = 0
-        self.client = httpx.Client(trust_env=False, timeout=30)
+        self.client = httpx.Client(trust_env=False, timeout=HANGS_SECONDS)
 
     def transport(self, fake: FakeGitHub) -> httpx.BaseTransport:
         """Sends a connector's requests to this fake past the validator."""
@@ -181,7 +181,7 @@ def _server(sitting: PrismValidator) -> ThreadingHTTPServer:
 
 def _listens(port: int) -> bool:
     try:
-        ask("GET", f"http://127.0.0.1:{port}/user", timeout=5)
+        ask("GET", f"http://127.0.0.1:{port}/user")
     except httpx.HTTPError:
         return False
     return True

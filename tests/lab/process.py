@@ -147,7 +147,7 @@ def ask(method: str, url: str, **options: Any) -> httpx.Response:
 def accepts(port: int) -> bool:
     """Whether somebody accepts connections on that port of 127.0.0.1."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), HANGS_SECONDS).close()
     except OSError:
         return False
     return True

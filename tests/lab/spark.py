@@ -81,14 +81,14 @@ class SparkHistory:
 
     def applications(self) -> list[dict[str, Any]]:
         """As the server lists them."""
-        reply = ask("GET", f"{self.url}/api/v1/applications", timeout=60)
+        reply = ask("GET", f"{self.url}/api/v1/applications")
         rows: list[dict[str, Any]] = reply.raise_for_status().json()
         return rows
 
     def _answers(self) -> bool:
         """Whether its API does: a server that starts answers 200 without a body for a moment."""
         try:
-            return "spark" in ask("GET", f"{self.url}/api/v1/version", timeout=5).text
+            return "spark" in ask("GET", f"{self.url}/api/v1/version").text
         except httpx.TransportError:
             return False
 

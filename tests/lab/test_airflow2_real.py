@@ -21,7 +21,7 @@ from connectors.sdk.states import RunEvidence, RunState
 from tests.lab import venvs
 from tests.lab.airflow import PASSWORDS
 from tests.lab.airflow2 import Airflow2Server
-from tests.lab.airflow_client import CALL_SECONDS, PATIENCE_SECONDS, attempt, connect, every, ran, running, until
+from tests.lab.airflow_client import CALL_SECONDS, attempt, connect, every, ran, running, until
 from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
 from tests.lab.process import HANGS_SECONDS, private_folder, remove_folder
@@ -57,7 +57,7 @@ def connector(airflow2: Airflow2Server) -> Iterator[Connector]:
 class TestAirflow2Conformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
     against = f"real: Airflow {venvs.AIRFLOW2_VERSION}"
-    patience_seconds: ClassVar[float] = PATIENCE_SECONDS
+    patience_seconds: ClassVar[float] = HANGS_SECONDS
     limits: ClassVar[dict[str, str]] = {
         "unknown_word": "a real Airflow says no word that it does not have",
     }
@@ -218,7 +218,7 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2S
     run = f"lab__{new_key()}"
     airflow2.trigger("retried", run)
     cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + HANGS_SECONDS
     while time.monotonic() < end:
         poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor

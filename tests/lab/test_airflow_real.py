@@ -16,9 +16,9 @@ from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import (
     AccessRefused,
+    ActionRefused,
     AnswerLost,
     NotSupported,
-    PreviewOutdated,
     SystemUnreachable,
 )
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
@@ -27,7 +27,6 @@ from tests.fakes.faultproxy import GOOD, FaultProxy
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_client import (
     CALL_SECONDS,
-    PATIENCE_SECONDS,
     action_spec_of,
     attempt,
     connect,
@@ -62,7 +61,7 @@ class TestAirflowConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
 
     kind = CONNECTOR
     against = "real: Airflow 3.3.2"
-    patience_seconds: ClassVar[float] = PATIENCE_SECONDS
+    patience_seconds: ClassVar[float] = HANGS_SECONDS
     limits: ClassVar[dict[str, str]] = {"unknown_word": "a real Airflow says no word that it does not have"}
     made: ClassVar[dict[str, str]] = {}
 
@@ -201,7 +200,7 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
     assert first.attempt_key != second.attempt_key
     note = airflow.call("GET", f"dags/load_orders/dagRuns/{run}")["note"]
     assert note.endswith("]\nseen by Ada")
-    with pytest.raises(PreviewOutdated):
+    with pytest.raises(ActionRefused):
         connector.act(preview, new_key(), CALL_SECONDS)
 
 
@@ -295,7 +294,7 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowSer
     run = f"lab__{new_key()}"
     airflow.trigger("retried", run)
     cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + HANGS_SECONDS
     while time.monotonic() < end:
         poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor

@@ -47,9 +47,9 @@ def test_zsh_completes_the_token_as_it_is_typed(shell: dict[str, str]) -> None:
         os.close(terminal)
 
 
-def read_until(terminal: int, text: str, patience: float = 30.0) -> str:
+def read_until(terminal: int, text: str) -> str:
     """What the terminal shows until the text is there; all that came where it never is."""
-    seen, until = "", time.monotonic() + patience
+    seen, until = "", time.monotonic() + HANGS_SECONDS
     os.set_blocking(terminal, False)
     while text not in seen and time.monotonic() < until:
         try:

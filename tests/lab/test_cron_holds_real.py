@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +17,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.process import wait_until
-from tests.lab.test_cron_real import connect
+from tests.lab.test_cron_real import connect, pass_a_minute
 
 ORDERS = b"# headway: orders\r\n* * * * *\troot  : \xfc orders\\%b\t\r\n# no last word\n"
 ETL = "# headway: first\n* * * * * : first \\r\n# headway: plain\n* * * * * sleep 600 & sleep 600\n"
@@ -70,10 +69,6 @@ def starts(host: CronHost, text: str) -> int:
     return sum("CMD" in line and text in line for line in host.log_text().splitlines())
 
 
-def into_the_next_minute() -> None:
-    time.sleep(60 - time.time() % 60 + 4)
-
-
 def text_of(host: CronHost, user: str) -> bytes:
     """A crontab without the three lines that crontab(1) puts before it."""
     data = (host.fs / f"var/spool/cron/crontabs/{user}").read_bytes()
@@ -91,7 +86,7 @@ def test_lines_held_by_root_do_not_start_and_come_back_byte_for_byte(host: CronH
     keys = {job: hold(connector, job) for job in jobs}
     assert {hold.job: hold.mark.id for hold in connector.holds(30)} == keys
     seen = [starts(host, ": \\374 orders"), starts(host, ": odd")]
-    into_the_next_minute()
+    pass_a_minute(host, "sleep 600")
     assert [starts(host, ": \\374 orders"), starts(host, ": odd")] == seen
     assert (orders.stat().st_mode, orders.stat().st_uid, orders.stat().st_gid) == (
         stat.st_mode, stat.st_uid, stat.st_gid
@@ -99,9 +94,7 @@ def test_lines_held_by_root_do_not_start_and_come_back_byte_for_byte(host: CronH
     for job in jobs:
         release(connector, job, keys[job])
     assert (orders.read_bytes(), text_of(host, "root"), connector.holds(30)) == (ORDERS, before, ())
-    into_the_next_minute()
-    assert starts(host, ": \\374 orders") > seen[0]
-    assert starts(host, ": odd") > seen[1]
+    wait_until(lambda: starts(host, ": \\374 orders") > seen[0] and starts(host, ": odd") > seen[1], "both to start")
     assert host.run("root", "ls -A /etc/cron.d; ls /tmp").split() == ["orders"], "something was left behind"
     host.remove_crontab("root")
 
@@ -195,11 +188,13 @@ def test_crontab_that_cannot_be_read_makes_no_short_list_of_holds(host: CronHost
 def test_a_run_with_only_its_start_logged_is_cancelled_with_a_notice(host: CronHost) -> None:
     """cron -L 1, no wrapper: the process is proved as cron's job of that moment, its end by its absence."""
     connector = opened(host)
-    wait_until(lambda: starts(host, "sleep 600") > 0, "the long job")
-    time.sleep(1)
-    run = [
-        run for run in connector.poll("", (), 30).runs if run.job == "holds:plain" and run.state is RunState.RUNNING
-    ][-1]
+
+    def running() -> list[RunRecord]:
+        runs = connector.poll("", (), 30).runs
+        return [run for run in runs if run.job == "holds:plain" and run.state is RunState.RUNNING]
+
+    wait_until(running, "the long job")
+    run = running()[-1]
     key = new_key()
     preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
     assert preview.refused is None

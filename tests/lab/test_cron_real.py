@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +104,13 @@ def wait(what: str, query: Callable[[], T | None]) -> T:
 
     wait_until(ready, what, pause=0.3)
     return results[0]
+
+
+def pass_a_minute(host: CronHost, witness: str) -> None:
+    """Returns once cron has started a job that is due each minute, `witness` in its command, in the next minute."""
+    minute = f"{datetime.now(UTC) + timedelta(minutes=1):%Y-%m-%dT%H:%M}"
+    line = re.compile(rf"^{minute}.* CMD .*{witness}", re.MULTILINE)
+    wait_until(lambda: line.search(host.log_text()), f"the minute {minute} of {host.name}")
 
 
 @pytest.fixture(scope="module")
@@ -259,8 +268,7 @@ class TestCronConformanceOnARealHost(Reads, Logs, Deadlines, Reruns, Starts, Can
         self.host.write_crontab("etl", text.replace(old, new))
 
     def let_it_fall_due(self, job_id: str) -> None:
-        """Sleeps into the next minute: cron starts what is due within its first second."""
-        time.sleep(60 - time.time() % 60 + 4)
+        pass_a_minute(self.host, "echo fine")
 
     def native_trace(self) -> object:
         return self.host.run("root", "crontab -u etl -l; find /var/spool/headway -path '*actions*'")

@@ -26,7 +26,7 @@ from tests.lab.sinks import Mail, Post
 from tests.pty.terminal import Terminal
 
 SYSTEMS = ("etl-hosts", "warehouse-airflow", "dwh")
-UNTIL_ALL_IS_READ = timedelta(seconds=45)
+UNTIL_ALL_IS_READ = timedelta(minutes=1)
 """The least time before the first start: an engine begins in it, and reads the jobs of every system."""
 PAUSE = 2.0
 """Between two commands of one wait: each takes some 50 ms of CPU, and a night waits for minutes."""

@@ -34,7 +34,7 @@ from tests.lab.kubesupport import (
     long_ago,
     started,
 )
-from tests.lab.process import wait_until
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 
 @pytest.mark.usefixtures("world")
@@ -62,7 +62,8 @@ class TestKubernetes(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
         self.cluster, self.kubelet = kubernetes, node
         node.lines = [f"2026-11-19T03:00:{number:02d}.5Z row {number} of the night" for number in range(40)]
         context = ssl.create_default_context(cafile=str(kubernetes.ca))
-        with Kubelet(kubernetes, {"good": 0, "bad": 3, "clock": 0}), httpx.Client(verify=context) as self.wire:
+        self.wire = httpx.Client(verify=context, timeout=HANGS_SECONDS)
+        with Kubelet(kubernetes, {"good": 0, "bad": 3, "clock": 0}), self.wire:
             yield
 
     def connector(self) -> Connector:

@@ -47,8 +47,8 @@ def login(host: CronHost, known_hosts: Path, user: str = "headway") -> paramiko.
     client.load_host_keys(str(known_hosts))
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     client.connect(
-        "127.0.0.1", port=host.port, username=user, key_filename=str(host.key), timeout=10, banner_timeout=10,
-        auth_timeout=10, allow_agent=False, look_for_keys=False,
+        "127.0.0.1", port=host.port, username=user, key_filename=str(host.key), timeout=HANGS_SECONDS,
+        banner_timeout=HANGS_SECONDS, auth_timeout=HANGS_SECONDS, allow_agent=False, look_for_keys=False,
     )  # fmt: skip
     return client
 
@@ -56,7 +56,7 @@ def login(host: CronHost, known_hosts: Path, user: str = "headway") -> paramiko.
 def printed(host: CronHost, shell_command: str) -> str:
     client = login(host, host.known_hosts)
     try:
-        stdout = client.exec_command(shell_command, timeout=10)[1]
+        stdout = client.exec_command(shell_command, timeout=HANGS_SECONDS)[1]
         return stdout.read().decode()
     finally:
         client.close()
@@ -179,7 +179,7 @@ def test_step_functions_really_run_to_success_and_failure(moto: aws.MotoServer) 
 
 
 def send_mail(sink: SmtpSink) -> None:
-    with smtplib.SMTP("127.0.0.1", sink.port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", sink.port, timeout=HANGS_SECONDS) as client:
         client.sendmail("headway@example.org", ["ops@example.org"], "Subject: late\r\n\r\nextract_orders failed\r\n")
 
 
@@ -204,7 +204,7 @@ def test_a_webhook_stores_the_post_whatever_it_answers(http_sink: HttpSink) -> N
     http_sink.behaviour = Behaviour(status=500)
     request = urllib.request.Request(f"http://127.0.0.1:{http_sink.port}/hook", json.dumps({"title": "late"}).encode())
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=HANGS_SECONDS)
     refused.value.close()
     assert (500, {"title": "late"}) == (refused.value.code, http_sink.posts[0].data)
 
@@ -241,6 +241,7 @@ def mentions(folder: str) -> list[str]:
     return [line for line in lines if "<defunct>" not in line]
 
 
+@pytest.mark.quiet  # no other lab mounts anything meanwhile
 @pytest.mark.parametrize("how, exit_status", [("killed", -signal.SIGKILL), ("stopped", 0)])
 def test_a_lab_that_ends_leaves_neither_process_nor_file_nor_change(how: str, exit_status: int) -> None:
     before = machine_files()

@@ -30,6 +30,7 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.states import RunState
 from tests.lab.luigi import Luigi
+from tests.lab.process import ask
 
 KIND = registry.load("luigi")
 SPOILED_IN_LISTS = (GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, SHUFFLED, TWICE)
@@ -88,8 +89,7 @@ class TestLuigi(Reads, Logs, Deadlines, Faults):
 
     def answering(self, how: str) -> Connector:
         def forward(request: httpx.Request) -> httpx.Response:
-            with httpx.Client(trust_env=False) as client:
-                reply = client.request(request.method, str(request.url), timeout=20)
+            reply = ask(request.method, str(request.url))
             return httpx.Response(reply.status_code, content=reply.content, headers={"date": reply.headers["date"]})
 
         return opened(self.luigi.url, FaultyTransport(forward, how, "" if how == HOUR_OFF else "/task_list$"))

@@ -36,6 +36,7 @@ POLL_TIMEOUT_SECONDS = 10
 STALE_AFTER = timedelta(seconds=3 * POLL_SECONDS)
 GRACE = "".join(f'\n[jobs."{job}"]\ngrace = "{GRACE_SECONDS}s"\n' for job in (REMOVED, ENDED, LONG, SEEN, LOST))
 
+pytestmark = pytest.mark.quiet
 NEVER = datetime.min.replace(tzinfo=UTC)
 Row = dict[str, Any]
 

@@ -350,7 +350,7 @@ def test_a_disabled_scheduler_is_reported_and_starts_nothing(act: Connector, eve
     """Its events all say ENABLED."""
     events.execute("SET GLOBAL event_scheduler = OFF")
     try:
-        assert "scheduler is OFF" in act.poll("", (), 10).stopped
+        assert "scheduler is OFF" in (act.poll("", (), 10).stopped or "")
         preview = act.preview(ActionSpec(Verb.RERUN, RunRef("ops.later", "x", "", ""), RunState.MISSED), 10)
         assert preview.refused is not None
         assert "scheduler is OFF" in preview.refused

@@ -305,7 +305,7 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
     poll = act.poll(cursor, (ref(running),), 10)
     lost = next(run for run in poll.runs if run.job == "sleeper")
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
-    assert NO_AGENT in poll.stopped
+    assert NO_AGENT in (poll.stopped or "")
     assert any(NO_AGENT in right.why for right in act.probe(10).rights if right.held is False)
     agent.start()
     wait_until(lambda: [("d")] == [term for _, term in agent.runs(jobs["sleeper"])], "the next agent's clearing")
@@ -331,7 +331,7 @@ def test_restart_in_mid_poll_loses_nothing_and_the_agent_that_left_is_named(
     postgres.start()
     poll = view.poll(cursor, (), 10)
     assert poll.complete
-    assert "it leaves when PostgreSQL goes away" in poll.stopped
+    assert "it leaves when PostgreSQL goes away" in (poll.stopped or "")
     agent.start()
     agent.ran(jobs["good"])
     after = view.poll(cursor, (), 10)

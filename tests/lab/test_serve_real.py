@@ -102,7 +102,7 @@ def proxied(bench: Bench, folder: Path) -> Iterator[tuple[str, subprocess.Popen[
             yield seen, process, behind
         finally:
             proxy.terminate()
-            proxy.wait(20)
+            proxy.wait(HANGS_SECONDS)
 
 
 def get_page(url: str, **headers: str) -> tuple[int, str]:

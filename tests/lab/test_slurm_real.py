@@ -389,7 +389,7 @@ def test_without_slurmctld_history_is_reported_and_the_queue_is_unknown(cluster:
     try:
         poll = polled(connector)
         assert (False, None, True) == (poll.complete, poll.seen_until, bool(poll.runs))
-        assert "slurmctld does not answer" in poll.stopped
+        assert "slurmctld does not answer" in (poll.stopped or "")
     finally:
         cluster.start_ctld()
     assert polled(connector).complete

@@ -64,7 +64,7 @@ class TestSpark(Reads, Logs, Deadlines, Faults):
 
     def connector_with_an_unknown_state(self) -> Connector:
         def forward(request: httpx.Request) -> httpx.Response:
-            reply = ask("GET", str(request.url), timeout=20)
+            reply = ask("GET", str(request.url))
             content = reply.content.replace(b"SUCCEEDED", b"EATEN")
             return httpx.Response(200, content=content, headers={"content-type": "application/json"})
 
@@ -110,7 +110,7 @@ class TestSpark(Reads, Logs, Deadlines, Faults):
         assert "ValueError: stock.csv has no rows" in text
 
     def test_the_link_of_a_run_is_a_page_about_its_jobs(self) -> None:
-        page = ask("GET", self.run_of("load_stock").native_url, timeout=20, follow_redirects=True)
+        page = ask("GET", self.run_of("load_stock").native_url, follow_redirects=True)
         assert 200 == page.status_code
         assert "load_stock - Spark Jobs" in page.text
 

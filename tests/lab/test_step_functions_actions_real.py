@@ -112,7 +112,7 @@ def test_a_schedule_that_was_changed_since_the_preview_is_not_held(machines: Mac
     client = machines.moto.scheduler()
     changed = machines.written(schedule) | {"ScheduleExpression": "cron(20 4 * * ? *)"}
     client.update_schedule(**{name: changed[name] for name in changed if name not in ("Arn", "CreationDate")})
-    with pytest.raises(NotSupported, match="was changed since it was read: nothing was changed"):
+    with pytest.raises(NotSupported, match="was changed since it was read; nothing was sent"):
         connector.act(preview, new_key(), 20)
     assert "ENABLED" == machines.written(schedule)["State"]
 

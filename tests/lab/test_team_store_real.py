@@ -206,7 +206,7 @@ class Team:
 
     def answer(self, login: str, request_id: int) -> tuple[bool, str]:
         self.parts.answers.step(self.fence)
-        answer = self.requests(login).wait(request_id, 10)
+        answer = self.requests(login).wait(request_id, HANGS_SECONDS)
         return answer.ok, answer.error
 
     def state(self, key: str) -> tuple[str, str]:
@@ -343,7 +343,7 @@ def test_a_request_in_another_name_is_refused_and_its_answer_is_private(shared: 
     assert "127.0.0.1 ()" == json.loads(arguments)["from"]
     assert not shared.answer("mallory", silent)[0]
     assert (False, True) == (shared.answer("mallory", number)[0], "mallory" in shared.answer("mallory", number)[1])
-    assert "the request expired" in shared.requests("alice").wait(number, 1).error
+    assert "the request expired" in shared.requests("alice").wait(number, 0.5).error
     with pytest.raises(psycopg.errors.InsufficientPrivilege), shared.connect("alice") as connection:
         connection.execute("SELECT * FROM request")
 
@@ -534,13 +534,13 @@ def heartbeats_under(team: Team, function: str) -> list[bool]:
     written, over = list[bool](), threading.Event()
 
     def beat() -> None:
-        while not over.wait(2):
+        while not over.wait(0.5):
             written.append(is_written(team.store))
 
     with psycopg.connect(team.url("alice")) as alice, ThreadPoolExecutor(1) as pool:
         for values in HELD[function]:
             call(alice, function, *values)
-        began, beats = time.monotonic(), pool.submit(beat)
+        until, beats = time.monotonic() + HELD_SECONDS, pool.submit(beat)
         try:
             approved = team.requests("carol").ask(ApproveAction(waiting.key, waiting.digest))
             ended = team.requests("ada").ask(WithdrawAction(withdrawn, "not needed"))
@@ -564,7 +564,7 @@ def heartbeats_under(team: Team, function: str) -> list[bool]:
             with team.store.write(team.fence) as session:
                 session.rows("UPDATE target SET inventory_us = 0")  # the next poll reads the jobs again
             poll_all(team.parts, team.fence)
-            while time.monotonic() - began < HELD_SECONDS:
+            while time.monotonic() < until:
                 team.turn()
                 team.carry_out()
                 wait_seconds(4)
@@ -580,6 +580,7 @@ def heartbeats_under(team: Team, function: str) -> list[bool]:
     return written
 
 
+@pytest.mark.quiet
 def test_no_function_alone_keeps_the_engine_from_writing_however_long_its_transaction_is_open(
     postgres: PostgresServer, evening: Evening, tmp_path: Path
 ) -> None:
@@ -667,7 +668,7 @@ def test_an_approver_who_held_the_order_back_resumes_no_plan_that_has_begun(shar
         shared.steer("alice", number, RequestKind.PAUSE_PLAN)
         erin.execute("COMMIT")
     shared.carry_out()
-    answer = shared.requests("erin").wait(order, 10)
+    answer = shared.requests("erin").wait(order, HANGS_SECONDS)
     assert "only they or headway_store_admin may resume it" in answer.error
     assert [("paused",)] == shared.rows("SELECT state FROM plan")
 
@@ -1236,7 +1237,8 @@ def test_who_approved_and_what_is_silenced_is_read_by_each_login(shared: Team, l
     assistant = EngineClient(shared.url("alice"), origin=MCP)
     question = assistant.ask(ProposeRecovery(1))
     assert (True, "") == shared.answer("alice", question)
-    number = assistant.start_plan(PlanDraft.read(assistant.wait(question, 10).data), new_action_key(), is_paused=True)
+    draft = PlanDraft.read(assistant.wait(question, HANGS_SECONDS).data)
+    number = assistant.start_plan(draft, new_action_key(), is_paused=True)
     shared.steer("erin", number, RequestKind.RESUME_PLAN)
     shared.turn()
     silence = shared.requests("alice").ask(AddSilence({"system": "fake"}, 3600, "planned"))
@@ -1269,7 +1271,8 @@ def proposed_by_assistant(shared: Team) -> tuple[int, PlanView]:
     assistant = EngineClient(shared.url("alice"), origin=MCP)
     question = assistant.propose_bulk([1], Verb.RERUN)
     assert (True, "") == shared.answer("alice", question)
-    number = assistant.start_plan(PlanDraft.read(assistant.wait(question, 10).data), new_action_key(), is_paused=True)
+    draft = PlanDraft.read(assistant.wait(question, HANGS_SECONDS).data)
+    number = assistant.start_plan(draft, new_action_key(), is_paused=True)
     shared.turn()
     assert [] == shared.rows("SELECT key FROM action")
     with open_queries(shared.url("alice")) as queries:
@@ -1300,7 +1303,7 @@ def test_a_plan_is_requested_executed_paused_resumed_and_aborted_by_operators(sh
     alice = shared.requests("alice")
     question = alice.propose_bulk([1], Verb.RERUN)
     assert (True, "") == shared.answer("alice", question)
-    draft = PlanDraft.read(alice.wait(question, 10).data)
+    draft = PlanDraft.read(alice.wait(question, HANGS_SECONDS).data)
     number = alice.start_plan(draft, new_action_key(), "a bad file")
     shared.scheduler.overlap = "extract runs since 03:10"
     shared.turn()
