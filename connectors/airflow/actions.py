@@ -24,22 +24,21 @@ from connectors.airflow.rerun import OPEN_RUN_STATES, AirflowRerunner, unchanged
 from connectors.airflow.runs import question_options, question_text
 from connectors.airflow.start import AirflowBackfiller, AirflowStarter
 from connectors.sdk import fields
-from connectors.sdk.action_router import RunPart, VerbRouter, routes
+from connectors.sdk.action_router import ActionRouter, RunPart
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
 
-class AirflowActions(VerbRouter):
+class AirflowActions(ActionRouter):
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         starter, answerer = AirflowStarter(client), AirflowApprovals(client)
         self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client, starter)
         parts: dict[Verb, RunPart] = {Verb.RERUN: self._rerunner, Verb.START: starter}
         parts |= dict.fromkeys((Verb.CANCEL, Verb.MARK_OK, Verb.SKIP), AirflowStateSetter(client, answerer))
         parts |= {Verb.HOLD: self._holder, Verb.RELEASE: self._holder, Verb.BACKFILL: AirflowBackfiller(client)}
-        previews, by_plan = routes(parts)
-        super().__init__("Airflow", client, previews, {**by_plan, "answer": answerer}, {}, settle_seconds)
+        super().__init__("Airflow", client, parts, {}, settle_seconds)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
         """As the contract says. Once the outcome is known, a mark that was left behind is removed."""
@@ -68,7 +67,7 @@ DELAYED_END = (
 class AirflowStateSetter:
     """CANCEL, MARK_OK and SKIP. One per Airflow."""
 
-    plans = ("run_state", "task_state")
+    plans = ("run_state", "task_state", "answer")
 
     def __init__(self, client: AirflowClient, answerer: AirflowApprovals) -> None:
         self._client, self._answerer = client, answerer
@@ -78,13 +77,13 @@ class AirflowStateSetter:
         verb, at = spec.verb, parse_reference(spec.run)
         if at is None:
             raise NotSupported(
-                f"Airflow has no row of the run {spec.run.period_key} of {spec.run.job}: nothing to {_verb_text(verb)}"
+                f"Airflow has no row of the run {spec.run.period_key} of {spec.run.job}: nothing to change"
             )
         if at.task and verb is Verb.CANCEL:
             raise NotSupported(f"Airflow: a single task is not cancelled: cancel the run of its DAG {at.dag}")
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
-            return Preview.refusal(_verb_text(verb), f"Airflow no longer has the run {at.run} of {at.dag}")
+            raise ActionRefused(f"Airflow no longer has the run {at.run} of {at.dag}")
         row = reply.table()
         tasks = inventory.read_task_instances(self._client, at.dag, at.run) or []
         if at.task:
@@ -102,7 +101,7 @@ class AirflowStateSetter:
     ) -> Preview:
         native = fields.optional_text(row, "state")
         if native not in OPEN_RUN_STATES:
-            return Preview.refusal("cancel", f"the run has ended: Airflow says {native}")
+            raise ActionRefused(f"the run has ended: Airflow says {native}")
         running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
         waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
         label = inventory.run_label(row, at.run)
@@ -121,16 +120,16 @@ class AirflowStateSetter:
     def _preview_mark_run(
         self, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
     ) -> Preview:
-        native, do = fields.optional_text(row, "state"), _verb_text(verb)
+        native = fields.optional_text(row, "state")
         red = [task for task in tasks if task.native in FAILED_TASK_STATES]
         if native in OPEN_RUN_STATES:
-            return Preview.refusal(do, f"the run is {native}: cancel it first, or let it end")
+            raise ActionRefused(f"the run is {native}: cancel it first, or let it end")
         if native == "success":
             ended_by = parse.ending_verb(parse.note_text(row), fields.optional_text(row, "queued_at"))
             hint = (
                 f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
             )
-            return Preview.refusal(do, f"Airflow says success already{hint}")
+            raise ActionRefused(f"Airflow says success already{hint}")
         label = inventory.run_label(row, at.run)
         state = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
         names = inventory.task_names_text(red)
@@ -154,17 +153,17 @@ class AirflowStateSetter:
     def _preview_mark_task(
         self, verb: Verb, at: AirflowRunReference, row: fields.Row, group: Sequence[AirflowTaskInstance]
     ) -> Preview:
-        state, do = NATIVE_STATES[verb], _verb_text(verb)
+        state = NATIVE_STATES[verb]
         in_approval = next((instance for instance in group if instance.reason == "approval"), None)
         if in_approval is not None:
             return self._answerer.preview(verb, at, in_approval)
         if row.get("state") in OPEN_RUN_STATES:
-            return Preview.refusal(do, f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
+            raise ActionRefused(f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
         changed = self._client.preview_mark_task(at.dag, at.run, at.task, {"new_state": state})
         affected = inventory.readable_instances(changed.table().get("task_instances")) if changed.status == 200 else []
         if not affected:
             detail = f" ({changed.error})" if changed.error else ""
-            return Preview.refusal(do, f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
+            raise ActionRefused(f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
         label = inventory.run_label(row, at.run)
         body = {"new_state": state, "note": action_mark("KEY", verb=str(verb))}
         plan = {"how": "task_state", "word": str(verb), "dag": at.dag, "run": at.run, "task": at.task}
@@ -190,6 +189,8 @@ class AirflowStateSetter:
         return f"no downstream task failed: the run of {at.dag} stays {row.get('state')}; mark the run itself too"
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        if plan["how"] == "answer":
+            return self._answerer.act(plan, key)
         if plan["how"] == "task_state":
             return self._set_task(plan, key)
         dag, run, verb = plan["dag"], plan["run"], plan["word"]
@@ -203,9 +204,7 @@ class AirflowStateSetter:
         dag, run, task = plan["dag"], plan["run"], plan["task"]
         group = self._group(plan)
         if not group or sorted({instance.native for instance in group}) != plan["was"]:
-            raise NotSupported(
-                f"Airflow: {task} of {dag} {run} is {_states_text(group) or 'gone'} by now; nothing was sent"
-            )
+            raise ActionRefused(f"Airflow: {task} of {dag} {run} is {_states_text(group) or 'gone'} by now")
         note = parse.note_with_mark(action_mark(key, verb=plan["word"]), group[0].note, True)
         accepted(self._client.mark_task(dag, run, task, {"new_state": plan["state"], "note": note}))
         return Receipt(parse.task_ref((dag, run, task), plan["try"], -1), f"marked {plan['state']}")
@@ -216,7 +215,9 @@ class AirflowStateSetter:
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the note; without it, an unchanged run or task proves that nothing arrived."""
-        if plan.get("how") == "task_state":
+        if plan["how"] == "answer":
+            return self._answerer.look_up(plan, key)
+        if plan["how"] == "task_state":
             return self._find_task_mark(plan, key)
         dag, run = str(plan.get("dag")), str(plan.get("run"))
         reply = self._client.run(dag, run)
@@ -259,10 +260,6 @@ def _states_text(group: Sequence[AirflowTaskInstance]) -> str:
     return ", ".join(sorted({instance.native for instance in group}))
 
 
-def _verb_text(verb: Verb) -> str:
-    return {Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK", Verb.SKIP: "skip"}[verb]
-
-
 FRESH_QUESTION = timedelta(seconds=15)
 """Seen with 3.3.2: the executor's report of the ended process arrives after an early answer and counts as a crash."""
 ANSWER_OPTIONS = {Verb.MARK_OK: ("approve", "ok"), Verb.SKIP: ("reject",)}
@@ -279,28 +276,27 @@ class AirflowApprovals:
         reply = self._client.question(at.dag, at.run, at.task, instance.map_index)
         question = reply.table() if reply.status == 200 else {}
         if not question:
-            return Preview.refusal(do, f"{at.task} waits, and Airflow reports no question of it ({reply.error})")
+            raise ActionRefused(f"{at.task} waits, and Airflow reports no question of it ({reply.error})")
         if question.get("response_received") is True:
-            return Preview.refusal(do, f"it was answered already: {_answered_text(question)}")
+            raise ActionRefused(f"it was answered already: {_answered_text(question)}")
         created = fields.parse_instant(question.get("created_at"))
         age = inventory.server_time(reply) - created if created else FRESH_QUESTION
         if abs(age) < FRESH_QUESTION:  # the server's time is in whole seconds, and its clock may be another one
-            return Preview.refusal(
-                do,
+            raise ActionRefused(
                 f"the question of {at.task} is new: Airflow fails what is answered before its scheduler "
                 f"has seen that it waits. Try again in {FRESH_QUESTION.seconds} s",
             )
         answers = [option for option in question_options(question) if option.lower() in ANSWER_OPTIONS[verb]]
         if not answers:
-            return Preview.refusal(
-                do, f"{at.task} {question_text(question)}: none of these options is to {do}, answer it in Airflow"
+            raise ActionRefused(
+                f"{at.task} {question_text(question)}: none of these options is to {do}, answer it in Airflow"
             )
         values = {
             name: parameter.get("value") if isinstance(parameter, dict) else parameter
             for name, parameter in fields.subtable(question, "params").items()
         }
         if missing := sorted(fields.clean(name) for name, value in values.items() if value is None):
-            return Preview.refusal(do, f"{at.task} asks for values too ({', '.join(missing)}): answer it in Airflow")
+            raise ActionRefused(f"{at.task} asks for values too ({', '.join(missing)}): answer it in Airflow")
         body = {"chosen_options": answers[:1], "params_input": values}
         place = {"dag": at.dag, "run": at.run, "task": at.task, "map": instance.map_index, "try": at.try_number}
         return Preview(
@@ -322,7 +318,7 @@ class AirflowApprovals:
             existing = self.look_up(plan, key)
             if isinstance(existing, ActionFound):
                 return Receipt(existing.native_ref, existing.message)
-            raise NotSupported(f"Airflow: {place[2]} has another answer now; nothing was sent")
+            raise ActionRefused(f"Airflow: {place[2]} has another answer now")
         accepted(reply)
         return Receipt(
             parse.task_ref(place[:3], plan["try"], place[3]), f"answered {plan['body']['chosen_options'][0]}"

@@ -8,9 +8,9 @@ measured on 3.3.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,10 +20,15 @@ from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient, dag_path, run_path
 from connectors.airflow.parse import is_periodic, note_text, note_with_hold
 from connectors.sdk import fields
-from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, Preview, PreviewNote
-from connectors.sdk.errors import ConnectorError, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, shown_mark, without_hold
-from connectors.sdk.records import instant_key
+from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, PreviewNote
+from connectors.sdk.errors import (
+    ActionRefused,
+    ConnectorError,
+    InvalidAnswer,
+    OutcomeUnknown,
+    SystemUnreachable,
+)
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, mark_of, without_hold
 from connectors.sdk.send_outcome import accepted, raise_if_refused
 
 MAX_NOTES_TRIED = 10
@@ -59,18 +64,22 @@ class AirflowDagPause:
         """The marks of holds, newest run first. Where the DAG is paused by us, the first is the mark of that pause."""
         return hold_notes(self.runs)
 
+    def note_of(self, hold: str) -> AirflowHoldNote:
+        return next(note for note in self.notes if note.mark.id == hold)
+
 
 class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
     marking = MarkedPause("Airflow", "paused", "note")
     fix = "airflow dags unpause {job}"
+    unit = "the DAG"
 
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 
-    def read(self, job: str) -> AirflowDagPause | None:
+    def read(self, job: str) -> AirflowDagPause:
         details = self._client.dag(job)
         if details.status == 404:
-            return None
+            raise ActionRefused(inventory.no_such_dag(job, "hold"))
         row = details.table()
         if not isinstance(row.get("is_paused"), bool):
             raise InvalidAnswer(f"{details.place} does not report whether {job} is paused")
@@ -79,44 +88,24 @@ class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
     def state(self, pause: AirflowDagPause) -> PauseState:
         return PauseState(pause.is_paused, tuple(note.mark for note in pause.notes))
 
-    def missing(self, job: str, verb: str) -> str:
-        return inventory.no_such_dag(job, verb)
+    def details(self, pause: AirflowDagPause, plan: Mapping[str, Any]) -> dict[str, Any]:
+        return {"run": _noted_run(pause, plan)} if plan["how"] == "hold" else {}
 
-    def preview_hold(self, job: str, pause: AirflowDagPause, mark: HoldMark) -> Preview:
-        run = _run_with_room(pause.runs, replace(mark, id=_WIDEST_KEY))
-        if run is None:
-            return Preview.refusal(
-                "hold", f"{job} has no run yet whose note has room for the mark of a hold: pause it by hand"
-            )
-        return Preview(
-            verb="pause the DAG",
-            summary=f"pause {job} until {instant_key(mark.until)} at the latest, marked in the note of its run {run}",
-            scope=f"all runs of {job}",
-            native_calls=(
-                *self._client.calls("PATCH", run_path(job, run), {"note": f"… {shown_mark(mark)}"}),
-                *self._client.calls("PATCH", dag_path(job), {"is_paused": True}),
-            ),
-            notes=pause_effects(self._client, job, pause.dag),
-            plan={"run": run},
-        )
+    def hold_calls(self, pause: AirflowDagPause, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        dag, note = str(plan["job"]), {"note": f"… {mark.text}"}
+        pause_calls = self._client.calls("PATCH", dag_path(dag), {"is_paused": True})
+        return *self._client.calls("PATCH", run_path(dag, str(plan["run"])), note), *pause_calls
 
-    def preview_release(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        held = next(note for note in pause.notes if note.mark.id == plan["hold"])
-        if plan["how"] == "clear":
-            summary = f"remove the hold mark from the note of {held.run} of {job}; its pause is left unchanged"
-        elif resumes:
-            summary = f"resume {job} and remove the hold mark from the note of its run {held.run}"
-        else:
-            summary = f"{job} was resumed by another user: only the mark is removed from the note of its run {held.run}"
-        resume = self._client.calls("PATCH", dag_path(job), {"is_paused": False}) if resumes else ()
-        rest = self._client.calls("PATCH", run_path(job, held.run), {"note": "its note without the hold mark"})
-        return Preview(
-            verb="resume the DAG" if resumes else "remove the mark",
-            summary=summary,
-            scope=f"the note of run {held.run} of {job}" if plan["how"] == "clear" else f"all runs of {job}",
-            native_calls=(*resume, *rest),
-            notes=resume_effects(self._client, job, pause.dag, pause.now) if resumes else (),
-        )
+    def release_calls(self, pause: AirflowDagPause, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        dag, resumes = str(plan["job"]), plan["how"] == "release" and pause.is_paused
+        path, note = run_path(dag, pause.note_of(str(plan["hold"])).run), {"note": "its note without the hold mark"}
+        resume = self._client.calls("PATCH", dag_path(dag), {"is_paused": False}) if resumes else ()
+        return *resume, *self._client.calls("PATCH", path, note)
+
+    def notes(self, pause: AirflowDagPause, plan: Mapping[str, Any]) -> tuple[PreviewNote, ...]:
+        if plan["how"] == "hold":
+            return pause_effects(self._client, str(plan["job"]), pause.dag)
+        return resume_effects(self._client, str(plan["job"]), pause.dag, pause.now)
 
     def write_hold(self, pause: AirflowDagPause, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """The mark, then the pause. A pause that was refused leaves the note as it was."""
@@ -125,9 +114,7 @@ class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
         note = note_text(reply.table()) if reply.status == 200 else ""
         marked = note_with_hold(note, mark) if reply.status == 200 else None
         if marked is None:
-            raise NotSupported(
-                f"Airflow: the run {run} of {dag} is gone, or its note has no room by now; nothing was sent"
-            )
+            raise ActionRefused(f"Airflow: the run {run} of {dag} is gone, or its note has no room by now")
         try:
             raise_if_refused(self._client.set_note(dag, run, marked))
         except SystemUnreachable as error:
@@ -145,7 +132,7 @@ class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
     def write_release(self, pause: AirflowDagPause, now: PauseState, plan: Mapping[str, Any]) -> None:
         """The resume, then the removal of the mark; after a resume the look-up removes it if that fails."""
         dag, hold = str(plan["job"]), str(plan["hold"])
-        held = next(note for note in pause.notes if note.mark.id == hold)
+        held = pause.note_of(hold)
         rest = without_hold(held.note, hold)
         if plan["how"] == "clear":
             raise_if_refused(self._client.set_note(dag, held.run, rest))
@@ -162,25 +149,26 @@ class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
             pause = self.read_again(plan)
         except InvalidAnswer as error:
             return ActionUnknown(str(error))
-        if pause is not None and plan["how"] == "release" and not pause.is_paused:
+        if plan["how"] == "release" and not pause.is_paused:
             return ActionFound(job, f"{job} is not paused")
-        if pause is not None and plan["how"] == "hold" and pause.is_paused and not self.state(pause).has_mark(key):
+        if plan["how"] == "hold" and pause.is_paused and not self.state(pause).has_mark(key):
             return ActionUnknown(f"{job} is paused, but no note of its newest runs shows the hold mark")
-        return self.marking.look_up(None if pause is None else self.state(pause), plan, key)
+        return self.marking.look_up(self.state(pause), plan, key)
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:
         self.remove_mark_left(plan, key if plan["how"] == "hold" else str(plan["hold"]))
 
 
-def _run_with_room(runs: Sequence[fields.Row], mark: HoldMark) -> str | None:
-    """The newest run whose note has room for the mark, but none older than one with a mark."""
-    for row in runs[:MAX_NOTES_TRIED]:
+def _noted_run(pause: AirflowDagPause, plan: Mapping[str, Any]) -> str:
+    """The newest run whose note has room for the mark under any key, but none older than one with a mark."""
+    widest = mark_of(plan, _WIDEST_KEY)
+    for row in pause.runs[:MAX_NOTES_TRIED]:
         note = note_text(row)
-        if note_with_hold(note, mark) is not None:
+        if note_with_hold(note, widest) is not None:
             return str(row.get("dag_run_id"))
         if holds_in(note):
-            return None
-    return None
+            break
+    raise ActionRefused(f"{plan['job']} has no run yet whose note has room for the mark of a hold: pause it by hand")
 
 
 def newest_runs(client: AirflowClient, dag: str) -> list[fields.Row]:

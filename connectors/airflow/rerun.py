@@ -18,7 +18,7 @@ from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, a
 from connectors.airflow.start import AirflowStarter
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown, PreviewOutdated
+from connectors.sdk.errors import ActionRefused, ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.send_outcome import accepted, raise_if_refused
 from connectors.sdk.states import RunState
 
@@ -47,21 +47,21 @@ class AirflowRerunner:
         """Without a scope: the failed tasks of a red run, all of a green one, a task with its downstream tasks."""
         scope, unknown = spec.parameters.get("scope"), sorted(set(spec.parameters) - ACCEPTED_PARAMETERS)
         if unknown:
-            return _refuse(
+            raise ActionRefused(
                 f"a clear keeps the run's own conf; Airflow takes no parameters for it ({', '.join(unknown)})"
             )
         if scope not in (None, *SCOPES):
-            return _refuse(f"the scope is {fields.to_json(scope)[:50]}, not one of {', '.join(SCOPES)}")
+            raise ActionRefused(f"the scope is {fields.to_json(scope)[:50]}, not one of {', '.join(SCOPES)}")
         version = spec.parameters.get("version") or VERSIONS[0]
         if version not in VERSIONS or (version == "latest" and self._client.major == 2):
             why = "Airflow 2 keeps one version only, the newest" if version in VERSIONS else "not one of pinned, latest"
-            return _refuse(f"the version is {fields.to_json(version)[:50]}: {why}")
+            raise ActionRefused(f"the version is {fields.to_json(version)[:50]}: {why}")
         at = parse_reference(spec.run)
         if at is None or spec.state is RunState.MISSED:
             return self._starter.preview(spec)
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
-            return _refuse(f"Airflow no longer has the run {at.run} of {at.dag}")
+            raise ActionRefused(f"Airflow no longer has the run {at.run} of {at.dag}")
         row = {**reply.table(), LATEST_KEY: version == "latest"}
         return self._preview_clear_task(at, row, scope) if at.task else self._preview_run(at, row, spec.state, scope)
 
@@ -70,11 +70,11 @@ class AirflowRerunner:
     ) -> Preview:
         native = fields.optional_text(row, "state")
         if native in OPEN_RUN_STATES:
-            return _refuse(
+            raise ActionRefused(
                 f"the run is {native} since {row.get('start_date') or row.get('queued_at')}: let it end first"
             )
         if native == "success" and seen_state.is_red:
-            return _refuse("the run has succeeded since: there is nothing to repair")
+            raise ActionRefused("the run has succeeded since: there is nothing to repair")
         if scope == "downstream":
             return self._preview_clear_below(at, row)
         only_failed = scope == "failed" or (scope is None and (native != "success" or seen_state is RunState.PARTIAL))
@@ -83,7 +83,7 @@ class AirflowRerunner:
             only_failed, affected = False, self._dry_run(at, False)
         if not affected:
             wider = ': it has no failed task; "all" would clear the whole run' if scope == "failed" else ""
-            return _refuse(f"nothing to do: Airflow would clear no task{wider}")
+            raise ActionRefused(f"nothing to do: Airflow would clear no task{wider}")
         return self._preview_clear_run(at, row, only_failed, affected)
 
     def _preview_clear_run(
@@ -122,7 +122,9 @@ class AirflowRerunner:
         not_green = self._dry_run(at, True)
         red = [instance for instance in not_green if instance.native == "failed"] or not_green
         if not red:
-            return _refuse('nothing to do: the run has no failed task to begin at; "all" would clear the whole run')
+            raise ActionRefused(
+                'nothing to do: the run has no failed task to begin at; "all" would clear the whole run'
+            )
         plan = {**_rerun_plan("clear_below", at, row), "tasks": sorted({instance.key[2] for instance in red})}
         label = inventory.run_label(row, at.run)
         summary = f"clear the failed tasks of {at.dag} {label} and all downstream tasks"
@@ -139,14 +141,16 @@ class AirflowRerunner:
     ) -> Preview:
         reply = self._client.preview_clear_tasks(plan["dag"], clear_tasks_body(plan))
         if reply.status == 409:
-            return _refuse(f"Airflow refuses while a task of it runs: {reply.error}")
+            raise ActionRefused(f"Airflow refuses while a task of it runs: {reply.error}")
         if reply.status == 422:
-            return _refuse(f"this Airflow cannot clear a single task under a mark ({reply.error}): rerun its DAG run")
+            raise ActionRefused(
+                f"this Airflow cannot clear a single task under a mark ({reply.error}): rerun its DAG run"
+            )
         affected = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
         if not affected:
-            return _refuse(f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})")
+            raise ActionRefused(f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})")
         if running := _names_in(affected, ("running", "queued", "restarting")):
-            return _refuse(f"running now, and Airflow would refuse: {running}")
+            raise ActionRefused(f"running now, and Airflow would refuse: {running}")
         label = inventory.run_label(row, at.run)
         mark = {"note": action_mark("KEY")}
         ahead = self._client.calls("PATCH", run_path(at.dag, at.run), mark) if plan["how"] == "clear_below" else ()
@@ -162,7 +166,7 @@ class AirflowRerunner:
 
     def _preview_clear_task(self, at: AirflowRunReference, row: fields.Row, scope: str | None) -> Preview:
         if scope == "all":
-            return _refuse(
+            raise ActionRefused(
                 f"a task is rerun alone or with its downstream tasks; rerun the run of {at.dag} for all of it"
             )
         plan: dict[str, Any] = {**_rerun_plan("clear_tasks", at, row), "task": at.task, "try": at.try_number}
@@ -270,10 +274,6 @@ class AirflowRerunner:
         return ActionUnknown("the run was cleared since, and no task carries our key") if moved else ActionAbsent()
 
 
-def _refuse(why: str) -> Preview:
-    return Preview("rerun", "cannot be rerun now", "nothing", refused=why)
-
-
 def _rerun_plan(kind: str, at: AirflowRunReference, row: fields.Row) -> dict[str, Any]:
     latest = {"latest": True} if row.get(LATEST_KEY) else {}
     known = {"queued_at": row.get("queued_at"), "state": row.get("state")}
@@ -295,10 +295,10 @@ def unchanged_run(client: AirflowClient, plan: Mapping[str, Any], was: Any, stat
     where = f"Airflow: the run {plan['run']} of {plan['dag']}"
     reply = client.run(plan["dag"], plan["run"])
     if reply.status == 404:
-        raise NotSupported(f"{where} no longer exists; nothing was sent")
+        raise ActionRefused(f"{where} no longer exists")
     row = reply.table()
     if row.get("queued_at") != plan["queued_at"] or row.get("state") not in states:
-        raise PreviewOutdated(where, f"{row.get('state')} and was {was}")
+        raise ActionRefused(f"{where} changed since the preview, it is {row.get('state')} and was {was}")
     return row
 
 

@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from connectors.airflow import inventory
@@ -35,7 +34,7 @@ from connectors.sdk.contract import (
     PreviewNote,
     Receipt,
 )
-from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.errors import ActionRefused, NotSupported, RecordUnreadable
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
@@ -57,29 +56,31 @@ class AirflowStarter:
     def preview(self, spec: ActionSpec) -> Preview:
         dag, starts = spec.run.job, spec.verb is Verb.START
         verb = "start" if starts else "rerun"
-        refuse = partial(Preview.refusal, verb)
         at = period_of(spec)
         if at is None and not starts:
-            return refuse(f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant")
+            raise ActionRefused(
+                f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant"
+            )
         details = self._client.dag(dag)
         if details.status == 404:
-            return refuse(inventory.no_such_dag(dag, verb))
+            raise ActionRefused(inventory.no_such_dag(dag, verb))
         row = details.table()
         plan = self._plan(dag, row, at)
         conf = spec.parameters.get("conf") or {}
         if not is_plain_conf(conf):
-            return refuse(f"conf must be a table of plain values, at most {MAX_CONF_CHARACTERS} characters as JSON")
+            raise ActionRefused(
+                f"conf must be a table of plain values, at most {MAX_CONF_CHARACTERS} characters as JSON"
+            )
         plan |= {"conf": conf} if conf else {}
-        why = self._why_not(row, plan, at, inventory.server_time(details))
+        self._check_start(row, plan, at, inventory.server_time(details))
         notes: tuple[PreviewNote, ...] = inventory.paused_note(self._client, dag, row)
-        if starts and notes and why is None:
+        if starts and notes:
             mark = active_hold(self._client, dag)
             if mark is None:
-                why = f"{dag} is paused, not by Headway: the run would stay queued until it is resumed"
-            else:
-                stays = ": the run stays queued until the hold is released"
-                notes = ((f"{dag} is held by {mark.by} until ", mark.until, stays),)
-        return refuse(why) if why is not None else self._allowed(plan, at, notes, starts)
+                raise ActionRefused(f"{dag} is paused, not by Headway: the run would stay queued until it is resumed")
+            stays = ": the run stays queued until the hold is released"
+            notes = ((f"{dag} is held by {mark.by} until ", mark.until, stays),)
+        return self._allowed(plan, at, notes, starts)
 
     def _allowed(
         self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[PreviewNote, ...], starts: bool
@@ -105,34 +106,38 @@ class AirflowStarter:
             plan["interval"] = [instant_key(start), instant_key(at)] if start else None
         return plan
 
-    def _why_not(self, row: fields.Row, plan: Mapping[str, Any], at: datetime | None, now: datetime) -> str | None:
+    def _check_start(self, row: fields.Row, plan: Mapping[str, Any], at: datetime | None, now: datetime) -> None:
+        """Raises ActionRefused where Airflow would refuse the run, or never run it."""
         dag, kinds = plan["dag"], row.get("allowed_run_types")
         if isinstance(kinds, list) and "manual" not in kinds:
-            return f"{dag} does not allow runs by hand (allowed_run_types)"
+            raise ActionRefused(f"{dag} does not allow runs by hand (allowed_run_types)")
         if row.get("has_import_errors") is True or row.get("is_stale") is True:
-            return f"the file of {dag} cannot be imported or is missing: Airflow does not trigger such a DAG"
+            raise ActionRefused(
+                f"the file of {dag} cannot be imported or is missing: Airflow does not trigger such a DAG"
+            )
         if at is None:
-            return None
+            return
         logical = fields.parse_instant(logical_date(plan))
         if logical is None:
             day = plan["at"][:10]
-            return (
+            raise ActionRefused(
                 f"the runs of {dag} cover data intervals, and it is unknown which one ended at {plan['at']}: "
                 f"airflow backfill create --dag-id {dag} --from-date {day} --to-date {day}"
             )
         if logical > now + SOON:
             at_text = instant_key(logical)
-            return f"Airflow runs no task before the logical date of its run, {at_text}, which is in the future"
+            raise ActionRefused(
+                f"Airflow runs no task before the logical date of its run, {at_text}, which is in the future"
+            )
         began = fields.parse_instant(row.get("start_date"))
         if began is not None and logical < began:
-            return (
+            raise ActionRefused(
                 f"{dag} starts at {instant_key(began)}: Airflow marks an earlier run successful without running a task"
             )
         instant = instant_key(logical)
         reply = self._client.runs_of(dag, {"logical_date_gte": instant, "logical_date_lte": instant, "limit": 2})
         for run in inventory.run_rows(reply):
-            return f"Airflow has this run: {run.get('dag_run_id')} is {run.get('state')}"
-        return None
+            raise ActionRefused(f"Airflow has this run: {run.get('dag_run_id')} is {run.get('state')}")
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again gets 409, and so does a run that exists by then."""
@@ -206,9 +211,6 @@ NOT_IN_AIRFLOW_2 = (
 )
 
 
-_refused_backfill = partial(Preview.refusal, "backfill")
-
-
 class AirflowBackfiller:
     plans = ("backfill",)
 
@@ -218,14 +220,14 @@ class AirflowBackfiller:
     def preview(self, spec: ActionSpec) -> Preview:
         """The request, with Airflow's own dry run for a new backfill; or why it cannot be done now."""
         if self._client.major == 2:
-            return _refused_backfill(NOT_IN_AIRFLOW_2)
+            raise ActionRefused(NOT_IN_AIRFLOW_2)
         operation = spec.parameters.get("do", "create")
         if operation == "create":
             return self._new(spec)
         if operation == "list":
             return self._listed(spec)
         if operation not in NATIVE_CHANGES:
-            return _refused_backfill(f"a backfill is made, paused, resumed or cancelled, not {str(operation)[:40]}")
+            raise ActionRefused(f"a backfill is made, paused, resumed or cancelled, not {str(operation)[:40]}")
         return self._change(spec, NATIVE_CHANGES[operation])
 
     def _listed(self, spec: ActionSpec) -> Preview:
@@ -271,18 +273,18 @@ class AirflowBackfiller:
         first, last = (fields.parse_instant(spec.parameters.get(name)) for name in ("from", "to"))
         again, at_once = spec.parameters.get("reprocess", "none"), spec.parameters.get("at_once", 1)
         if first is None or last is None or first > last:
-            return _refused_backfill("from and to are instants with a zone, from the earlier one to the later")
+            raise ActionRefused("from and to are instants with a zone, from the earlier one to the later")
         if again not in REPROCESS or not isinstance(at_once, int) or not 0 < at_once <= MAX_RUNS_AT_ONCE:
-            return _refused_backfill(f"reprocess is one of {', '.join(REPROCESS)}, at_once 1 to {MAX_RUNS_AT_ONCE}")
+            raise ActionRefused(f"reprocess is one of {', '.join(REPROCESS)}, at_once 1 to {MAX_RUNS_AT_ONCE}")
         plan: dict[str, Any] = {"how": "backfill", "do": "create", "dag": spec.run.job, "from": instant_key(first)}
         plan |= {"to": instant_key(last), "reprocess": again, "at_once": at_once}
         reply = self._client.preview_backfill(create_backfill_body(plan))
         if reply.status != 200:
-            return _refused_backfill(f"Airflow refuses: {reply.error}")
+            raise ActionRefused(f"Airflow refuses: {reply.error}")
         rows = required_rows(reply, "backfills")
         periods = [str(row.get("logical_date")) for row in fields.tables(rows)]
         if not periods:
-            return _refused_backfill("nothing to do: Airflow would make no run in that time")
+            raise ActionRefused("nothing to do: Airflow would make no run in that time")
         dag, unnamed = spec.run.job, len(periods) - MAX_NAMED_DATES
         span = f"{first:%Y-%m-%d %H:%MZ} to {last:%Y-%m-%d %H:%MZ}"
         active = inventory.active_runs_note(self._client, dag)
@@ -307,11 +309,11 @@ class AirflowBackfiller:
         if isinstance(number, int):
             row = self._row(number)
         if row is None or row.get("dag_id") != spec.run.job:
-            return Preview.refusal(change, f"Airflow has no backfill {str(number)[:20]} of {spec.run.job}")
+            raise ActionRefused(f"Airflow has no backfill {str(number)[:20]} of {spec.run.job}")
         if row.get("completed_at"):
-            return Preview.refusal(change, f"backfill {number} of {spec.run.job} ended at {row['completed_at']}")
+            raise ActionRefused(f"backfill {number} of {spec.run.job} ended at {row['completed_at']}")
         if change != "cancel" and row.get("is_paused") is (change == "pause"):
-            return Preview.refusal(change, f"backfill {number} of {spec.run.job} is {backfill_status(row)} already")
+            raise ActionRefused(f"backfill {number} of {spec.run.job} is {backfill_status(row)} already")
         ends = "its queued runs are failed, active runs continue" if change == "cancel" else "active runs continue"
         return Preview(
             verb=f"{change} the backfill",

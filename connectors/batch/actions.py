@@ -11,15 +11,16 @@ from typing import Any
 
 from connectors.batch import parse
 from connectors.batch.client import CONTAINERS, BatchClient, one_job
-from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
+from connectors.sdk.action_router import ActionPart, ActionRouter, Plan, RunPart
 from connectors.sdk.aws.newest_first import MAX_EMPTY
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.records import RunRef
+from connectors.sdk.run_canceller import RunCanceller, RunNow
+from connectors.sdk.states import Capability, RunState, Verb
 
 NAME_CHARACTERS = 128  # jobName, "It can be up to 128 letters long"
-WHY_CHARACTERS = 500
 MISSING = {
     Capability.HOLD: "Batch starts nothing by a clock: hold what submits its jobs (a schedule of EventBridge Scheduler,"
     " a workflow)",
@@ -29,19 +30,19 @@ MISSING = {
 REPEATED = ("parameters", "retryStrategy", "timeout", "shareIdentifier")
 
 
-class BatchActions(VerbRouter):
+class BatchActions(ActionRouter):
     """Actions in the queues of one region. SubmitJob is repeated only where no job carries our key."""
 
     _client: BatchClient
 
     def __init__(self, client: BatchClient, queues: Callable[[], dict[str, AwsReply]], settle_seconds: float) -> None:
         self._queues = queues
-        parts = {
+        parts: dict[Verb, RunPart] = {
             Verb.RERUN: ActionPart(("rerun",), self._preview_rerun, self._submit, self._look_up_submit),
             Verb.START: ActionPart(("start",), self._preview_start, self._submit, self._look_up_submit),
-            Verb.CANCEL: ActionPart(("terminate",), self._preview_terminate, self._terminate, self._look_up_terminate),
+            Verb.CANCEL: BatchTerminator(client),
         }
-        super().__init__("Batch", client, *routes(parts), MISSING, settle_seconds)
+        super().__init__("Batch", client, parts, MISSING, settle_seconds)
 
     def _preview_rerun(self, spec: ActionSpec) -> Preview:
         job_id, _ = parse.place(spec.run)
@@ -115,38 +116,35 @@ class BatchActions(VerbRouter):
                 return ActionAbsent()
         return ActionUnknown(f"ListJobs by our key does not end: {MAX_EMPTY} pages were read")
 
-    def _preview_terminate(self, spec: ActionSpec) -> Preview:
-        job_id, _ = parse.place(spec.run)
-        if not job_id:
-            raise NotSupported(f"Batch can only end a job that it has: {spec.run.job} {spec.run.period_key}")
-        result = one_job(self._client, job_id)
-        ended = f"{job_id} of {spec.run.job} has ended: {result.get('status')}"
-        return Preview(
-            verb="terminate",
-            summary=f"terminate job {job_id} of {spec.run.job}",
-            scope=f"job {job_id} of {spec.run.job}",
-            affected=(job_id,),
-            native_calls=(f"batch:TerminateJob jobId={job_id} reason=<key>",),
-            notes=("one that does not run yet is cancelled; an array with all its children",),
-            refused=None if parse.state_of(result).is_open else ended,
-            plan={"how": "terminate", "job": job_id, "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
-        )
 
-    def _terminate(self, plan: Plan, key: str) -> Receipt:
-        job_id = str(plan["job"])
-        result = one_job(self._client, job_id)
-        if not parse.state_of(result).is_open:
-            reason = f"{job_id} has ended: {result.get('status')}; nothing was terminated"
-            raise NotSupported(f"{self._client.place}: {reason}")
-        self._client.terminate(job_id, f"{key} {plan['why']}".strip())
-        return Receipt(job_id, "it is being terminated")
+class BatchTerminator(RunCanceller):
+    plans, source, verb, unit = ("terminate",), "Batch", "terminate", "job"
+    notes = ("one that does not run yet is cancelled; an array with all its children",)
 
-    def _look_up_terminate(self, plan: Plan, key: str) -> LookUpResult:
+    def __init__(self, client: BatchClient) -> None:
+        self._client = client
+
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        job_id, _ = parse.place(run)
+        return {"job": job_id} if job_id else {}
+
+    def read(self, plan: Plan) -> RunNow:
+        """The state does not say that it was cancelled: CancelJob leaves a job that runs, and TerminateJob ends it."""
+        native = str(one_job(self._client, str(plan["job"])).get("status"))
+        return RunNow(str(plan["job"]), str(plan["job"]), native, parse.STATES.get(native, RunState.UNKNOWN))
+
+    def call(self, plan: Plan) -> str:
+        return f"batch:TerminateJob jobId={plan['job']} reason=<key>"
+
+    def send(self, plan: Plan, key: str) -> None:
+        self._client.terminate(str(plan["job"]), f"{key} {plan['why']}".strip())
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
         job_id = str(plan["job"])
-        result = one_job(self._client, job_id)
-        if key in str(result.get("statusReason") or ""):
-            return ActionFound(job_id, f"{result.get('status')}, by us")
-        if result.get("isTerminated") or result.get("isCancelled"):
+        job = one_job(self._client, job_id)
+        if key in str(job.get("statusReason") or ""):
+            return ActionFound(job_id, f"{job.get('status')}, by us")
+        if job.get("isTerminated") or job.get("isCancelled"):
             return ActionFound(job_id, "terminated; its reason does not say by us")
         return ActionAbsent()
 

@@ -15,21 +15,21 @@ from connectors.dagster.client import DagsterClient
 from connectors.dagster.hold import DagsterHolder
 from connectors.dagster.parse import parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import RunRouter, period_of
+from connectors.sdk.action_router import ActionRouter, period_of, run_parts
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated, RecordUnreadable
-from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import find_cancel
+from connectors.sdk.errors import ActionRefused, NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.run_canceller import RunCanceller, RunNow
 from connectors.sdk.states import RunState, Verb
 
 FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
 
 
-class DagsterActions(RunRouter):
+class DagsterActions(ActionRouter):
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
         launcher, holder = DagsterLauncher(client), DagsterHolder(client, settle_seconds)
-        changer = DagsterRunChanger(client, launcher)
-        super().__init__("Dagster", client, launcher, changer, holder, parse_reference, settle_seconds)
+        parts = run_parts(launcher, launcher, DagsterTerminator(client), holder)
+        super().__init__("Dagster", client, parts, settle_seconds=settle_seconds, has_run=parse_reference)
         self._put_back = holder.put_back
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
@@ -47,15 +47,15 @@ class DagsterLauncher:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
+        if spec.verb is Verb.RERUN and (run := parse_reference(spec.run)):
+            return self._preview_rerun(spec, run)
         job, at, place = spec.run.job, period_of(spec), self._selector(spec.run.job)
-        if place is None:
-            return Preview.refusal(str(spec.verb), f"Dagster has no job {job}, or its code location is not loaded")
         plan = {"how": "launch", "job": job, "selector": place, "at": instant_key(at) if at else ""}
         label, name = f"{at:%Y-%m-%d %H:%MZ}" if at else "now", spec.run.period_name
         try:
             partition = parse.launched_partition(self._client.partition(place, name), name)
         except NotSupported as error:
-            return Preview.refusal(str(spec.verb), f"{job}: {error}")
+            raise ActionRefused(f"{job}: {error}") from None
         if partition is not None:
             plan |= {"config": partition.config, "tags": dict(partition.tags)}
         return Preview(
@@ -70,7 +70,7 @@ class DagsterLauncher:
             plan=plan,
         )
 
-    def _selector(self, job: str) -> dict[str, str] | None:
+    def _selector(self, job: str) -> dict[str, str]:
         for node in self._client.repositories():
             with suppress(RecordUnreadable):
                 row = fields.table(node)
@@ -79,7 +79,7 @@ class DagsterLauncher:
                     name = fields.text(fields.table(job_row), "name")
                     if job == parse.job_id(location, repository, name):
                         return {"repositoryLocationName": location, "repositoryName": repository, "jobName": name}
-        return None
+        raise ActionRefused(f"Dagster has no job {job}, or its code location is not loaded")
 
     def _active(self, name: str, job: str, but: str = "") -> str | None:
         rows = fields.readable(self._client.active(name), lambda row: (parse.run_job_id(fields.table(row)), row))
@@ -90,11 +90,12 @@ class DagsterLauncher:
         ]
         return fields.clean(f"other runs of {job} are active: {', '.join(names)}") if names else None
 
-    def preview_rerun(self, spec: ActionSpec, run: str, row: fields.Row) -> Preview:
+    def _preview_rerun(self, spec: ActionSpec, run: str) -> Preview:
+        row = _read_run(self._client, run)
         native = fields.text(row, "status")
         state = parse.state_of(native)
         if state.is_open or state is RunState.UNKNOWN:
-            return Preview.refusal("rerun", f"the run is {native}: cancel it first, or let it end")
+            raise ActionRefused(f"the run is {native}: cancel it first, or let it end")
         partly = str(spec.parameters.get("scope") or "failed") != "all" and native in ("FAILURE", "CANCELED")
         strategy = FROM_FAILURE if partly else ALL_STEPS
         plan = {"how": "reexecute", "run": run, "was": native, "strategy": strategy, "job": spec.run.job}
@@ -118,7 +119,7 @@ class DagsterLauncher:
         else:
             status = _run_status(self._client, plan)
             if status != plan["was"]:
-                raise _changed(status)
+                raise ActionRefused(f"Dagster: the run changed since the preview, it is {status}")
             answer = self._client.reexecute(_reexecute_variables(plan, key))
         launched = fields.subtable(answer, "run").get("runId")
         if not isinstance(launched, str):
@@ -138,66 +139,40 @@ class DagsterLauncher:
         return next((run_id for action_key, run_id in keys if action_key == key), "")
 
 
-class DagsterRunChanger:
-    """The previews of RERUN and CANCEL; CANCEL is sent here."""
+class DagsterTerminator(RunCanceller):
+    plans, source, verb = ("terminate",), "Dagster", "terminate"
+    notes = (
+        "its steps are interrupted; finished steps are not undone",
+        "a process that ignores the signal stays Canceling",
+    )
 
-    plans = ("terminate",)
+    def __init__(self, client: DagsterClient) -> None:
+        self._client = client
 
-    def __init__(self, client: DagsterClient, launcher: DagsterLauncher) -> None:
-        self._client, self._launcher = client, launcher
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        return {"run": run_id} if (run_id := parse_reference(run)) else {}
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb, run = Verb(spec.verb), parse_reference(spec.run)
-        if verb not in (Verb.RERUN, Verb.CANCEL) or not run:
-            raise NotSupported(f"Dagster: nothing to {verb}: {spec.run.job} {spec.run.period_key} has no run")
-        row = _read_run(self._client, run)
-        if row is None:
-            return Preview.refusal(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
-        return self._launcher.preview_rerun(spec, run, row) if verb is Verb.RERUN else _preview_cancel(spec, run, row)
+    def read(self, plan: Mapping[str, Any]) -> RunNow:
+        run, native = str(plan["run"]), _run_status(self._client, plan)
+        return RunNow(parse.run_ref(run), run[:8], native, parse.state_of(native))
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        status = _run_status(self._client, plan)
-        both_open = all(parse.state_of(native).is_open for native in (status, str(plan["was"])))
-        if status != plan["was"] and not both_open:
-            raise _changed(status)
+    def call(self, plan: Mapping[str, Any]) -> str:
+        return f'mutation terminateRun {{"runId": "{plan["run"]}", "terminatePolicy": "SAFE_TERMINATE"}}'
+
+    def send(self, plan: Mapping[str, Any], key: str) -> None:
         self._client.terminate(str(plan["run"]))
-        return Receipt(parse.run_ref(str(plan["run"])), "Dagster ends it: its steps are interrupted")
-
-    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """Dagster does not record who cancelled a run: it may have been another person."""
-        native = _run_status(self._client, plan)
-        state = RunState.CANCELLED if native == "CANCELING" else parse.state_of(native)
-        return find_cancel("Dagster", parse.run_ref(str(plan.get("run"))), True, state, native)
 
 
-def _read_run(client: DagsterClient, run: str) -> fields.Row | None:
-    return next((row for row in fields.tables(client.runs_of([run])) if row.get("runId") == run), None)
+def _read_run(client: DagsterClient, run: str) -> fields.Row:
+    """Raises ActionRefused where it is gone."""
+    for row in fields.tables(client.runs_of([run])):
+        if row.get("runId") == run:
+            return row
+    raise ActionRefused(f"Dagster no longer has the run {run}")
 
 
 def _run_status(client: DagsterClient, plan: Mapping[str, Any]) -> str:
-    row = _read_run(client, str(plan.get("run")))
-    return fields.optional_text(row, "status") if row is not None else "gone"
-
-
-def _changed(status: str) -> NotSupported:
-    return PreviewOutdated("Dagster: the run", status)
-
-
-def _preview_cancel(spec: ActionSpec, run: str, row: fields.Row) -> Preview:
-    native = fields.text(row, "status")
-    if native == "CANCELING":
-        return Preview.refusal("cancel", "it is being cancelled already")
-    if not parse.state_of(native).is_open:
-        return Preview.refusal("cancel", f"the run has ended: Dagster says {native}")
-    return Preview(
-        verb="terminate",
-        summary=f"terminate {run[:8]} of {spec.run.job}: its steps are interrupted",
-        scope=f"the run {run[:8]} of {spec.run.job}",
-        affected=(run,),
-        native_calls=(f'mutation terminateRun {{"runId": "{run}", "terminatePolicy": "SAFE_TERMINATE"}}',),
-        notes=("finished steps are not undone", "a process that ignores the signal stays Canceling"),
-        plan={"how": "terminate", "run": run, "was": native},
-    )
+    return fields.optional_text(_read_run(client, str(plan["run"])), "status")
 
 
 def _launch_variables(plan: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -18,10 +18,9 @@ from typing import Any
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.sdk import fields
-from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
+from connectors.sdk.contract import HoldMark, NativeHold, PreviewNote
 from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, shown_mark
-from connectors.sdk.records import instant_key
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in
 from connectors.sdk.settle import wait_seconds
 
 HOLD_ASSET_PREFIX = ("headway", "holds")  # where the catalogue has our assets; behind it the parts of the job's id
@@ -59,6 +58,10 @@ class DagsterHoldState:
         names = stopped_schedules(self.note)
         return [timer for timer in self.timers if timer.name in names]
 
+    def to_start(self, plan: Mapping[str, Any]) -> list[DagsterSchedule]:
+        """The schedules that a release starts."""
+        return [timer for timer in self.stopped_timers() if plan["how"] == "release" and not timer.runs]
+
 
 def stopped_schedules(note: str) -> dict[str, bool]:
     """Schedules that a note names as stopped for its hold, each with whether it ran by its code alone."""
@@ -69,64 +72,49 @@ def stopped_schedules(note: str) -> dict[str, bool]:
 
 class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
     marking = MarkedPause("Dagster", "stopped", "observation in the catalogue")
-    missing_job = "the code location of {job} is not loaded"
     fix = "start its schedule in Dagster"
+    pause, resume, unit = "stop", "start", "the schedule"
+    hold_notes = (
+        "runs that wait or are in progress go on; it can still be started by hand",
+        "the mark is an observation of a separate asset: the schedule's page shows only that it is stopped",
+    )
 
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
         self._client, self._settle_seconds = client, settle_seconds
 
-    def read(self, job: str) -> DagsterHoldState | None:
-        """None if its code location is not loaded. A deleted job has no schedules."""
+    def read(self, job: str) -> DagsterHoldState:
+        """Raises SystemUnreachable if its code location is not loaded. A deleted job has no schedules."""
         note = self._client.observed(_hold_asset_key(job))
         state = hold_states(self._client.schedules(), {job: note}).get(job)
-        if state is None and not parse.unloaded_locations(self._client.locations()):
-            return DagsterHoldState((), (), note)
-        return state
+        if state is None and parse.unloaded_locations(self._client.locations()):
+            raise SystemUnreachable(f"Dagster: the code location of {job} is not loaded")
+        return state or DagsterHoldState((), (), note)
 
     def state(self, row: DagsterHoldState) -> PauseState:
         return row.pause_state
 
-    def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
-        return SystemUnreachable(f"Dagster: the code location of {plan['job']} is not loaded; nothing was sent")
-
     def hold_refusal(self, job: str, row: DagsterHoldState, now: PauseState) -> str | None:
         return super().hold_refusal(job, row, now) if row.timers else f"{job} has no schedule that could be stopped"
 
-    def preview_hold(self, job: str, row: DagsterHoldState, mark: HoldMark) -> Preview:
-        running = [timer for timer in row.timers if timer.runs]
-        sensors = f"sensors go on starting it: {', '.join(row.sensors)}"
-        return Preview(
-            verb="stop the schedule",
-            summary=f"stop {_schedule_names(running)} of {job} until {instant_key(mark.until)} at the latest, "
-            "marked in the catalogue",
-            scope=f"all schedules of {job}",
-            native_calls=(
-                _observe_call(job, f"{shown_mark(mark)} …"),
-                *(_call_text("stopRunningSchedule", {"id": timer.id}) for timer in running),
-            ),
-            notes=(
-                "runs that wait or are in progress go on; it can still be started by hand",
-                "the mark is an observation of a separate asset: the schedule's page shows only that it is stopped",
-                *((sensors,) if row.sensors else ()),
-            ),
-        )
+    def subject(self, job: str, row: DagsterHoldState) -> str:
+        timers = [timer for timer in row.timers if timer.runs] or row.stopped_timers() or row.timers
+        return f"{', '.join(timer.name for timer in timers)} of {job}"
 
-    def preview_release(self, job: str, row: DagsterHoldState, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        enables = plan["how"] == "release"
-        starts = [timer for timer in row.stopped_timers() if not timer.runs] if enables else []
-        alone = "no schedule of it is stopped for it" if enables else "its schedules stay as they are"
-        return Preview(
-            verb="start the schedule" if starts else "remove the mark",
-            summary=f"start {_schedule_names(starts)} of {job} again and supersede the mark"
-            if starts
-            else f"supersede the mark of {job}; {alone}",
-            scope=f"the schedules of {job} that were stopped for the hold" if starts else f"the mark of {job}",
-            native_calls=(
-                *(_call_text("startSchedule", {"scheduleSelector": dict(timer.selector)}) for timer in starts),
-                _observe_call(job, "headway: released …"),
-            ),
-            notes=(STARTED_LATER,) if starts else (),
-        )
+    def hold_calls(self, row: DagsterHoldState, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        stops = (_call_text("stopRunningSchedule", {"id": timer.id}) for timer in row.timers if timer.runs)
+        return _observe_call(plan, f"{mark.text} …"), *stops
+
+    def release_calls(self, row: DagsterHoldState, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        timers = row.to_start(plan)
+        starts = (_call_text("startSchedule", {"scheduleSelector": dict(timer.selector)}) for timer in timers)
+        return *starts, _observe_call(plan, "headway: released …")
+
+    def resumes(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any]) -> bool:
+        return bool(row.to_start(plan))
+
+    def notes(self, row: DagsterHoldState, plan: Mapping[str, Any]) -> tuple[PreviewNote, ...]:
+        goes_on = f"sensors go on starting it: {', '.join(row.sensors)}"
+        return *super().notes(row, plan), *((goes_on,) if row.sensors and plan["how"] == "hold" else ())
 
     def write_hold(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         if now.has_mark(mark.id):  # the mark came, and not all of the stops
@@ -156,7 +144,7 @@ class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
                 row = self.read(job)
             except ConnectorError:  # `look_up` reads it later
                 return
-            timers = [timer for timer in row.timers if timer.name in names] if row is not None else ()
+            timers = [timer for timer in row.timers if timer.name in names]
             if not any(timer.runs for timer in timers):
                 return
 
@@ -229,12 +217,8 @@ def _hold_asset_key(job: str) -> list[str]:
     return [*HOLD_ASSET_PREFIX, *job.split("/")]
 
 
-def _schedule_names(timers: Iterable[DagsterSchedule]) -> str:
-    return ", ".join(timer.name for timer in timers)
-
-
-def _observe_call(job: str, description: str) -> str:
-    asset = "/".join(_hold_asset_key(job))
+def _observe_call(plan: Mapping[str, Any], description: str) -> str:
+    asset = "/".join(_hold_asset_key(str(plan["job"])))
     return _call_text("reportRunlessAssetEvents", {"assetKey": asset, "description": description})
 
 

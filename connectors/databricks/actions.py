@@ -16,16 +16,17 @@ from typing import Any
 from connectors.databricks import parse
 from connectors.databricks.client import DatabricksClient, read_pages
 from connectors.databricks.inventory import active_runs_note, read_job_settings
-from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, parse_state
+from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, DatabricksState, parse_state
 from connectors.databricks.runs import parse_reference, read_run
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated
-from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import accepted, find_cancel, raise_if_refused
+from connectors.sdk.errors import ActionRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.run_canceller import RunCanceller, RunNow
+from connectors.sdk.send_outcome import accepted, raise_if_refused
 from connectors.sdk.settle import arrival_window
-from connectors.sdk.states import RunState, Verb
+from connectors.sdk.states import RunState
 
 MAX_PAGES = 20
 KEY_NOT_VISIBLE = (
@@ -40,10 +41,8 @@ class DatabricksStarter:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        job, verb, at = spec.run.job, str(spec.verb), period_of(spec)
+        job, at = spec.run.job, period_of(spec)
         settings = read_job_settings(self._client, job)
-        if settings is None:
-            return Preview.refusal(verb, f"Databricks has no job {job}; a task starts with its job, never alone")
         names = [str(parameter.get("name")) for parameter in fields.tables(settings.get("parameters"))]
         dated = {PERIOD_PARAMETER: instant_key(at)} if at is not None and PERIOD_PARAMETER in names else {}
         plan = {"how": "run_now", "job": int(job), "parameters": dated, "shown": KEY_PARAMETER in names}
@@ -108,29 +107,23 @@ UNNAMED_REPAIR = "Databricks stores no key with a repair: ours is the next repai
 
 
 class DatabricksRepairer:
-    plans = ("repair", "cancel")
+    plans = ("repair",)
 
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
         """As the contract says. Raises NotSupported for a run without a row in Databricks."""
-        do, ref = str(spec.verb), parse_reference(spec.run)
-        if ref is None or spec.verb not in (Verb.RERUN, Verb.CANCEL):
-            raise NotSupported(f"Databricks: nothing to {do}: {spec.run.job} {spec.run.period_key} has no run")
-        row = self._row(ref.run)
-        if row is None:
-            return Preview.refusal(do, f"Databricks no longer has the run {ref.run} of {spec.run.job}")
-        status, repairs = parse_state(row), _repair_ids(row)
-        if not ref.task and ref.repair != (repairs[-1] if repairs else 0):
-            return Preview.refusal(do, f"a later repair of the run is there, it is {status.native_state}")
-        plan = {"run": ref.run, "latest": repairs[-1] if repairs else 0}
-        if spec.verb is Verb.CANCEL:
-            return _preview_cancel(spec, status.state, status.native_state, ref.task, plan)
+        ref = parse_reference(spec.run)
+        if ref is None:
+            raise NotSupported(f"Databricks: nothing to rerun: {spec.run.job} {spec.run.period_key} has no run")
+        row = _read_run(self._client, ref.run)
+        plan = {"run": ref.run, "latest": _latest_repair(row) if ref.task else ref.repair}
+        status = _unrepaired(row, plan)
         if status.state.is_open:
-            return Preview.refusal(do, f"the run is {status.native_state}: cancel it first, or let it end")
+            raise ActionRefused(f"the run is {status.native_state}: cancel it first, or let it end")
         if not ref.task and status.state is RunState.SUCCEEDED and spec.parameters.get("scope") != "all":
-            return Preview.refusal(do, "no task failed: rerun all of it, or start the job")
+            raise ActionRefused("no task failed: rerun all of it, or start the job")
         return self._repair(spec, row, ref.task, plan)
 
     def _repair(self, spec: ActionSpec, row: fields.Row, task: str, plan: dict[str, Any]) -> Preview:
@@ -155,30 +148,17 @@ class DatabricksRepairer:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. Databricks itself refuses a repair if another one came since the plan."""
-        run, latest = int(plan["run"]), int(plan["latest"])
-        row = self._row(run)
-        status = parse_state(row) if row is not None else None
-        repairs = _repair_ids(row) if row is not None else []
-        is_cancel, is_same = plan["how"] == "cancel", latest == (repairs[-1] if repairs else 0)
-        if status is None or not is_same or status.state.is_open != is_cancel:
-            now = status.native_state if status else "gone"
-            raise PreviewOutdated("Databricks: the run", now)
-        if is_cancel:
-            raise_if_refused(self._client.cancel(run))
-            return Receipt(parse.run_ref(run, latest), "Databricks cancels it")
+        status = _unrepaired(_read_run(self._client, int(plan["run"])), plan)
+        if status.state.is_open:
+            raise ActionRefused(f"Databricks: the run changed since the preview, it is {status.native_state}")
         repair = accepted(self._client.repair(repair_body(plan))).get("repair_id")
         number = repair if type(repair) is int else 0
-        return Receipt(parse.run_ref(run, number), f"repair {number or ''} of the run")
+        return Receipt(parse.run_ref(int(plan["run"]), number), f"repair {number or ''} of the run")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         run, latest = int(plan["run"]), int(plan["latest"])
-        row = self._row(run)
-        if row is None:
-            return ActionUnknown("Databricks no longer has this run")
+        row = _read_run(self._client, run)
         repairs = _repair_ids(row)
-        if plan["how"] == "cancel":
-            is_same, status = latest == (repairs[-1] if repairs else 0), parse_state(row)
-            return find_cancel("Databricks", parse.run_ref(run, latest), is_same, status.state, status.native_state)
         after = repairs[repairs.index(latest) + 1 :] if latest in repairs else repairs
         if not after:
             return ActionAbsent()
@@ -189,9 +169,50 @@ class DatabricksRepairer:
             return ActionUnknown(f"repair {after[0]} {why}")
         return ActionFound(parse.run_ref(run, after[0]), f"repair {after[0]} follows what the preview saw")
 
-    def _row(self, run: int) -> fields.Row | None:
-        row = read_run(self._client, run)
-        return row if row is not None and row.get("run_id") == run else None
+
+class DatabricksCanceller(RunCanceller):
+    source, notes = "Databricks", ("all tasks of the run; finished tasks are not undone",)
+
+    def __init__(self, client: DatabricksClient) -> None:
+        self._client = client
+
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        ref = parse_reference(run)
+        if ref is not None and ref.task:
+            raise ActionRefused(f"Databricks cancels the task {ref.task} of a run only with the run: cancel that")
+        return {"run": ref.run, "latest": ref.repair} if ref is not None else {}
+
+    def read(self, plan: Mapping[str, Any]) -> RunNow:
+        run, latest = int(plan["run"]), int(plan["latest"])
+        status = _unrepaired(_read_run(self._client, run), plan)
+        return RunNow(parse.run_ref(run, latest), str(run), status.native_state, status.state)
+
+    def call(self, plan: Mapping[str, Any]) -> str:
+        return f'POST /api/2.2/jobs/runs/cancel {{"run_id": {plan["run"]}}}'
+
+    def send(self, plan: Mapping[str, Any], key: str) -> None:
+        raise_if_refused(self._client.cancel(int(plan["run"])))
+
+
+def _read_run(client: DatabricksClient, run: int) -> fields.Row:
+    """Raises ActionRefused where it is gone."""
+    row = read_run(client, run)
+    if row is None or row.get("run_id") != run:
+        raise ActionRefused(f"Databricks no longer has the run {run}")
+    return row
+
+
+def _unrepaired(row: fields.Row, plan: Mapping[str, Any]) -> DatabricksState:
+    """The state of a run. Raises ActionRefused where its latest repair is not that of the plan."""
+    status = parse_state(row)
+    if _latest_repair(row) != int(plan["latest"]):
+        raise ActionRefused(f"a later repair of the run is there, it is {status.native_state}")
+    return status
+
+
+def _latest_repair(row: fields.Row) -> int:
+    """0 without one."""
+    return next(reversed(_repair_ids(row)), 0)
 
 
 def repair_body(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,18 +226,3 @@ def _repair_ids(row: fields.Row) -> list[int]:
     repairs = [row for row in fields.tables(row.get("repair_history")) if row.get("type") == "REPAIR" and "id" in row]
     numbered = sorted((repair.get("start_time") or 0, repair["id"]) for repair in repairs)
     return [number for _, number in numbered if type(number) is int]
-
-
-def _preview_cancel(spec: ActionSpec, state: RunState, native: str, task: str, plan: dict[str, Any]) -> Preview:
-    if not state.is_open:
-        return Preview.refusal("cancel", f"the run has ended: Databricks says {native}")
-    if task:
-        return Preview.refusal("cancel", f"Databricks cancels the task {task} of a run only with the run: cancel that")
-    return Preview(
-        verb="cancel the run",
-        summary=f"cancel the run {plan['run']} of {spec.run.job}",
-        scope="all tasks of the run",
-        native_calls=(f'POST /api/2.2/jobs/runs/cancel {{"run_id": {plan["run"]}}}',),
-        notes=("finished tasks are not undone",),
-        plan={**plan, "how": "cancel"},
-    )

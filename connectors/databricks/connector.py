@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from connectors.databricks import runs
-from connectors.databricks.actions import DatabricksRepairer, DatabricksStarter
+from connectors.databricks.actions import DatabricksCanceller, DatabricksRepairer, DatabricksStarter
 from connectors.databricks.client import DatabricksClient
 from connectors.databricks.hold import DatabricksHolder
 from connectors.databricks.inventory import DatabricksInventory
 from connectors.databricks.options import DatabricksOptions
 from connectors.databricks.runs import DatabricksPoller
 from connectors.sdk import fields
-from connectors.sdk.action_router import RunRouter
+from connectors.sdk.action_router import ActionRouter, run_parts
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported
@@ -53,13 +53,14 @@ class DatabricksConnector(ComposedConnector):
         def watched(job: str, name: str) -> bool:
             return any(fields.matches_any(candidate, options.jobs) for candidate in (job, name))
 
-        starter, repairer, holder = DatabricksStarter(client), DatabricksRepairer(client), DatabricksHolder(client)
+        holder = DatabricksHolder(client)
+        parts = run_parts(DatabricksRepairer(client), DatabricksStarter(client), DatabricksCanceller(client), holder)
         super().__init__(
             client,
             inventory=DatabricksInventory(client, watched).read,
             poll=DatabricksPoller(client, watched).poll,
             log=lambda run, start, limit_bytes: runs.read_log(client, run, start, limit_bytes),
-            acts=RunRouter("Databricks", client, starter, repairer, holder, runs.parse_reference, settle_seconds),
+            acts=ActionRouter("Databricks", client, parts, has_run=runs.parse_reference, settle_seconds=settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )

@@ -14,22 +14,26 @@ from connectors.databricks import parse
 from connectors.databricks.client import DatabricksClient, read_pages
 from connectors.databricks.inventory import HOLD_TAG, MAX_PAGES, job_tags, read_job_settings
 from connectors.sdk import fields
-from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
-from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds, shown_mark
-from connectors.sdk.records import instant_key
+from connectors.sdk.contract import HoldMark, NativeHold
+from connectors.sdk.errors import ActionRefused
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds
 from connectors.sdk.send_outcome import raise_if_refused
 
 
 class DatabricksHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("Databricks", "paused", "tag")
-    missing_job = "Databricks has no job {job}; a task starts with its job, never alone"
     fix = "resume its schedule in Databricks"
+    unit = "the schedule"
+    hold_notes = (
+        "active runs continue; it can still be started by hand, and by other jobs",
+        "tags are copied to the job's clusters: those that start meanwhile carry the mark as well",
+        "a redeploy of the job (bundles, Terraform) rewrites its schedule and tags, which ends the hold",
+    )
 
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
 
-    def read(self, job: str) -> fields.Row | None:
+    def read(self, job: str) -> fields.Row:
         return read_job_settings(self._client, job)
 
     def state(self, row: fields.Row) -> PauseState:
@@ -40,41 +44,22 @@ class DatabricksHolder(MarkedPauseHolder[fields.Row]):
             return f"{job} has no schedule and no trigger: only people and other jobs start it"
         return super().hold_refusal(job, row, now)
 
-    def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
-        clock = parse.trigger_kind(row)
-        tags = {HOLD_TAG: shown_mark(mark)}
-        body = {"job_id": int(job), "new_settings": {clock: {"pause_status": parse.PAUSED_STATUS}, "tags": tags}}
-        return Preview(
-            verb="pause the schedule",
-            summary=f"pause the {clock} of {fields.optional_text(row, 'name') or job} until {instant_key(mark.until)}"
-            " at the latest, marked in its tags",
-            scope=f"the {clock} of the job",
-            native_calls=(f"POST /api/2.2/jobs/update {fields.to_json(body)}",),
-            notes=(
-                "active runs continue; it can still be started by hand, and by other jobs",
-                "tags are copied to the job's clusters: those that start meanwhile carry the mark as well",
-                "a redeploy of the job (bundles, Terraform) rewrites its schedule and tags, which ends the hold",
-            ),
-        )
+    def subject(self, job: str, row: fields.Row) -> str:
+        return f"the {parse.trigger_kind(row)} of {fields.optional_text(row, 'name') or job}"
 
-    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        clock, body = parse.trigger_kind(row), _unpause_body(int(job), row, plan["how"] == "release")
-        return Preview(
-            verb="resume the schedule" if resumes else "remove the mark",
-            summary=f"resume the {clock} of {job} and remove our tag" if resumes else f"remove our tag from {job}",
-            scope=f"the {clock} of the job" if resumes else "the tags of the job",
-            native_calls=(f"POST /api/2.2/jobs/update {fields.to_json(body)}",),
-            notes=(STARTED_LATER,) if resumes else (),
-        )
+    def hold_calls(self, row: fields.Row, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        return (_call_text(_pause_body(row, plan, mark)),)
+
+    def release_calls(self, row: fields.Row, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return (_call_text(_unpause_body(row, plan)),)
 
     def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         if not parse.trigger_kind(row):
-            raise NotSupported(f"Databricks: {plan['job']} no longer has a schedule; nothing was sent")
-        tags = {**job_tags(row), HOLD_TAG: mark.text}
-        raise_if_refused(self._client.update(settings_body(int(plan["job"]), row, tags, parse.PAUSED_STATUS)))
+            raise ActionRefused(f"Databricks: {plan['job']} no longer has a schedule")
+        raise_if_refused(self._client.update(_pause_body(row, plan, mark)))
 
     def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
-        raise_if_refused(self._client.update(_unpause_body(int(plan["job"]), row, plan["how"] == "release")))
+        raise_if_refused(self._client.update(_unpause_body(row, plan)))
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the workspace; bare where its job is not paused. `known` adds nothing: all are seen."""
@@ -91,9 +76,18 @@ def _job_settings(item: Any) -> tuple[int, fields.Row]:
     return fields.positive(row, "job_id"), fields.table(row.get("settings"))
 
 
-def _unpause_body(job: int, settings: fields.Row, enables: bool) -> dict[str, Any]:
+def _call_text(body: dict[str, Any]) -> str:
+    return f"POST /api/2.2/jobs/update {fields.to_json(body)}"
+
+
+def _pause_body(settings: fields.Row, plan: Mapping[str, Any], mark: HoldMark) -> dict[str, Any]:
+    tags = {**job_tags(settings), HOLD_TAG: mark.text}
+    return settings_body(int(plan["job"]), settings, tags, parse.PAUSED_STATUS)
+
+
+def _unpause_body(settings: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in job_tags(settings).items() if name != HOLD_TAG}
-    return settings_body(job, settings, rest, "UNPAUSED" if enables else "")
+    return settings_body(int(plan["job"]), settings, rest, "UNPAUSED" if plan["how"] == "release" else "")
 
 
 def settings_body(job: int, settings: fields.Row, tags: Mapping[str, str], pause: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from connectors.databricks import parse
 from connectors.databricks.client import DatabricksClient, read_pages, read_whole
 from connectors.sdk import fields
+from connectors.sdk.errors import ActionRefused
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord
 
 MAX_PAGES = 200
@@ -93,13 +94,12 @@ def job_tags(settings: fields.Row) -> dict[str, str]:
     return {str(name): str(value) for name, value in fields.subtable(settings, "tags").items()}
 
 
-def read_job_settings(client: DatabricksClient, job: str) -> fields.Row | None:
-    """A job's settings; None for a task, and where Databricks has no such job. Raises RecordUnreadable."""
-    if not (job.isascii() and job.isdigit()) or len(job) > 18:
-        return None
-    row = read_whole(lambda page: client.job(int(job), page))
+def read_job_settings(client: DatabricksClient, job: str) -> fields.Row:
+    """A job's settings. Raises ActionRefused for a task, and where Databricks has no such job; RecordUnreadable."""
+    is_job = job.isascii() and job.isdigit() and len(job) <= 18
+    row = read_whole(lambda page: client.job(int(job), page)) if is_job else None
     if row is None or row.get("job_id") != int(job):
-        return None
+        raise ActionRefused(f"Databricks has no job {job}; a task starts with its job, never alone")
     return fields.table(row.get("settings"))
 
 

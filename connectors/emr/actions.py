@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from connectors.emr import parse
 from connectors.emr.client import EmrClient
-from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.action_router import Plan
+from connectors.sdk.records import RunRef
+from connectors.sdk.run_canceller import RunCanceller, RunNow
+from connectors.sdk.states import Capability, RunState
 
 NO_START = "a step takes no key of ours, and its cluster may have ended: submit it again in the program that adds it"
 MISSING = {
@@ -22,41 +24,24 @@ MISSING = {
 }
 
 
-class EmrActions(VerbRouter):
-    _client: EmrClient
+class EmrCanceller(RunCanceller):
+    source, unit = "EMR", "step"
+    notes = ("a running step is interrupted; a YARN application that it started may continue",)
 
-    def __init__(self, client: EmrClient, settle_seconds: float) -> None:
-        parts = {Verb.CANCEL: ActionPart(("cancel",), self._preview_cancel, self._cancel, self._look_up_cancel)}
-        super().__init__("EMR", client, *routes(parts), MISSING, settle_seconds)
+    def __init__(self, client: EmrClient) -> None:
+        self._client = client
 
-    def _preview_cancel(self, spec: ActionSpec) -> Preview:
-        cluster, step_id = parse.place(spec.run)
-        if not step_id:
-            raise NotSupported(f"EMR can only cancel a step that it has: {spec.run.job} {spec.run.period_key}")
-        step = self._client.step(cluster, step_id)
-        return Preview(
-            verb="cancel",
-            summary=f"cancel step {step_id} of {spec.run.job}",
-            scope=f"step {step_id} of cluster {cluster}",
-            affected=(step_id,),
-            native_calls=(f"emr:CancelSteps ClusterId={cluster} StepIds=[{step_id}]",),
-            notes=("a running step is interrupted; a YARN application that it started may continue",),
-            refused=None if parse.is_open(step) else f"{step_id} has ended: {parse.state_of(step)}",
-            plan={"how": "cancel", "cluster": cluster, "step": step_id},
-        )
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        cluster, step = parse.place(run)
+        return {"cluster": cluster, "step": step} if step else {}
 
-    def _cancel(self, plan: Plan, key: str) -> Receipt:
-        cluster, step_id = str(plan["cluster"]), str(plan["step"])
-        step = self._client.step(cluster, step_id)
-        if not parse.is_open(step):
-            raise NotSupported(f"{self._client.place}: {step_id} has ended: {parse.state_of(step)}; nothing was sent")
-        self._client.cancel(cluster, step_id)
-        return Receipt(step_id, "it is being cancelled")
+    def read(self, plan: Plan) -> RunNow:
+        step = self._client.step(str(plan["cluster"]), str(plan["step"]))
+        native = parse.state_of(step)
+        return RunNow(str(plan["step"]), str(plan["step"]), native, parse.STATES.get(native, RunState.UNKNOWN))
 
-    def _look_up_cancel(self, plan: Plan, key: str) -> LookUpResult:
-        """By the step's state: EMR does not record who cancelled it."""
-        step_id = str(plan["step"])
-        native = parse.state_of(self._client.step(str(plan["cluster"]), step_id))
-        if native in ("CANCEL_PENDING", "CANCELLED"):
-            return ActionFound(step_id, f"{native}; EMR does not record who cancelled it")
-        return ActionAbsent()
+    def call(self, plan: Plan) -> str:
+        return f"emr:CancelSteps ClusterId={plan['cluster']} StepIds=[{plan['step']}]"
+
+    def send(self, plan: Plan, key: str) -> None:
+        self._client.cancel(str(plan["cluster"]), str(plan["step"]))

@@ -9,9 +9,10 @@ from functools import partial
 from typing import ClassVar
 
 from connectors.emr import parse
-from connectors.emr.actions import MISSING, EmrActions
+from connectors.emr.actions import MISSING, EmrCanceller
 from connectors.emr.client import EmrClient
 from connectors.emr.options import EmrOptions
+from connectors.sdk.action_router import ActionRouter
 from connectors.sdk.aws.client import AwsNotFound, read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
 from connectors.sdk.aws.options import targets
@@ -154,7 +155,7 @@ class EmrConnector(ComposedConnector):
             inventory=clusters.inventory,
             poll=poller.poll,
             log=unsupported(MISSING[Capability.LOG]),
-            acts=EmrActions(client, settle_seconds),
+            acts=ActionRouter("EMR", client, {Verb.CANCEL: EmrCanceller(client)}, MISSING, settle_seconds),
             holds=unsupported(MISSING[Capability.HOLD]),
             probe=lambda: probe(client, clusters),
         )

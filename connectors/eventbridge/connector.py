@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from connectors.eventbridge import parse
 from connectors.eventbridge.options import EventBridgeOptions
-from connectors.sdk.action_router import VerbRouter, routes
+from connectors.sdk.action_router import ActionRouter
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound, read_inventory
 from connectors.sdk.aws.options import targets
@@ -66,7 +66,7 @@ class ScheduleReader:
 NO_RUNS = "EventBridge Scheduler keeps no record of its starts: watch what it starts (Step Functions, Glue, Batch)"
 
 
-def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
+def event_bridge_actions(client: SchedulerClient) -> ActionRouter:
 
     def schedule(name: str) -> AwsReply:
         group, _, own = name.partition("/")
@@ -76,12 +76,8 @@ def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
             raise NotSupported(f"{client.place}: schedule {name} no longer exists") from None
 
     holder = ScheduleHolder(client, lambda name: [schedule(name)])
-    return VerbRouter(
-        "EventBridge Scheduler",
-        client,
-        *routes(dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder)),
-        dict.fromkeys(Capability, NO_RUNS),
-    )
+    parts = dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder)
+    return ActionRouter("EventBridge Scheduler", client, parts, dict.fromkeys(Capability, NO_RUNS))
 
 
 def probe(client: SchedulerClient) -> Probe:

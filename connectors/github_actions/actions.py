@@ -22,11 +22,12 @@ from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_j
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated
-from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
+from connectors.sdk.errors import ActionRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.run_canceller import RunCanceller, RunNow
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.settle import arrival_window
-from connectors.sdk.states import RunState, Verb
+from connectors.sdk.states import RunState
 
 RETURN_DETAILS = "return_run_details"
 KEY_NOT_VISIBLE = (
@@ -44,17 +45,17 @@ class GitHubDispatcher:
         self._client, self._definitions, self._ref, self._inputs = client, definitions, ref, inputs
 
     def preview(self, spec: ActionSpec) -> Preview:
-        job, verb, at = spec.run.job, str(spec.verb), period_of(spec)
+        job, at = spec.run.job, period_of(spec)
         row = find_workflow(self._client, job)
-        if row is None:
-            return Preview.refusal(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
         path = parse.workflow_path(row)
         self._definitions.refresh()
         definition = self._definitions.of(path)
         values = dict(self._inputs.get(path.removeprefix(parse.WORKFLOW_PREFIX), {}))
-        why = _dispatch_refusal(row, definition, values)
-        if why is not None or definition is None:
-            return Preview.refusal(verb, why or "its file is not on the default branch")
+        if row.get("state") != ACTIVE_STATE:
+            raise ActionRefused(f"GitHub starts no workflow that is {fields.optional_text(row, 'state')}")
+        if definition is None:
+            raise ActionRefused("its file is not on the default branch, or cannot be read")
+        _check_inputs(definition, values)
         plan: dict[str, Any] = {
             "how": "dispatch",
             "job": job,
@@ -132,19 +133,15 @@ def dispatch_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {"ref": plan["ref"], **({"inputs": inputs} if inputs else {}), RETURN_DETAILS: True}
 
 
-def _dispatch_refusal(row: fields.Row, definition: GitHubWorkflow | None, values: Mapping[str, str]) -> str | None:
-    if row.get("state") != ACTIVE_STATE:
-        return f"GitHub starts no workflow that is {fields.optional_text(row, 'state')}"
-    if definition is None:
-        return "its file is not on the default branch, or cannot be read"
+def _check_inputs(definition: GitHubWorkflow, values: Mapping[str, str]) -> None:
+    """Raises ActionRefused where GitHub would refuse a dispatch with these inputs."""
     if "workflow_dispatch" not in definition.triggers:
-        return "its file has no workflow_dispatch trigger: GitHub starts nothing else on request"
-    missing = [name for name, must in definition.inputs.items() if must and name not in values]
-    missing = [name for name in missing if name not in (KEY_INPUT, PERIOD_INPUT)]
-    unknown = sorted(values.keys() - definition.inputs.keys())
-    if missing:
-        return f"it needs the inputs {', '.join(missing)}: name them in the system's inputs"
-    return f"it has no inputs {', '.join(unknown)}: correct the system's inputs" if unknown else None
+        raise ActionRefused("its file has no workflow_dispatch trigger: GitHub starts nothing else on request")
+    needed = {name for name, must in definition.inputs.items() if must} - {KEY_INPUT, PERIOD_INPUT}
+    if missing := [name for name in definition.inputs if name in needed - values.keys()]:
+        raise ActionRefused(f"it needs the inputs {', '.join(missing)}: name them in the system's inputs")
+    if unknown := sorted(values.keys() - definition.inputs.keys()):
+        raise ActionRefused(f"it has no inputs {', '.join(unknown)}: correct the system's inputs")
 
 
 def account_login(client: GitHubClient) -> str:
@@ -160,33 +157,26 @@ UNNAMED_RERUN = (
 
 
 class GitHubRerunner:
-    plans = ("rerun", "rerun_job", "cancel")
+    plans = ("rerun", "rerun_job")
 
     def __init__(self, client: GitHubClient, definitions: WorkflowFiles) -> None:
         self._client, self._definitions = client, definitions
 
     def preview(self, spec: ActionSpec) -> Preview:
         """As the contract says. Raises NotSupported for a run without a row in GitHub."""
-        do, ref = str(spec.verb), parse_reference(spec.run)
-        if ref is None or spec.verb not in (Verb.RERUN, Verb.CANCEL):
-            raise NotSupported(f"GitHub: nothing to {do}: {spec.run.job} {spec.run.period_key} has no run")
-        run, attempt, task = ref.run, ref.attempt, ref.task
-        row = self._row(run)
-        if row is None:
-            return Preview.refusal(do, f"GitHub no longer has the run {run} of {spec.run.job}")
+        ref = parse_reference(spec.run)
+        if ref is None:
+            raise NotSupported(f"GitHub: nothing to rerun: {spec.run.job} {spec.run.period_key} has no run")
+        plan = {"run": ref.run, "attempt": ref.attempt}
+        row = _read_attempt(self._client, plan)
         state, native, _ = parse.parse_state(row)
-        if parse.parse_attempt(row) != attempt:
-            return Preview.refusal(do, f"attempt {parse.parse_attempt(row)} of the run is there, it is {native}")
-        plan = {"run": run, "attempt": attempt, "verb": do}
-        if spec.verb is Verb.CANCEL:
-            return _preview_cancel(spec, row, state, native, task, plan)
         if state.is_open:
-            return Preview.refusal(do, f"the run is {native}: cancel it first, or let it end")
+            raise ActionRefused(f"the run is {native}: cancel it first, or let it end")
         created = fields.instant(row, "created_at")
         if created is None or datetime.now(UTC) - created > RERUN_PERIOD:
             too_old = f"it was created {created:%Y-%m-%d}: GitHub runs again for 30 days" if created else native
-            return Preview.refusal(do, too_old)
-        return self._task(spec, row, task, plan) if task else self._whole(spec, row, state, plan)
+            raise ActionRefused(too_old)
+        return self._task(spec, row, ref.task, plan) if ref.task else self._whole(spec, row, state, plan)
 
     def _whole(self, spec: ActionSpec, row: fields.Row, state: RunState, plan: dict[str, Any]) -> Preview:
         failed = str(spec.parameters.get("scope") or "failed") != "all" and state is not RunState.SUCCEEDED
@@ -204,13 +194,12 @@ class GitHubRerunner:
     def _task(self, spec: ActionSpec, row: fields.Row, task: str, plan: dict[str, Any]) -> Preview:
         definition = self._definitions.of(parse.workflow_path(row))
         if definition is None:
-            return Preview.refusal("rerun", "the workflow's file is missing: rerun the failed jobs of the run")
+            raise ActionRefused("the workflow's file is missing: rerun the failed jobs of the run")
         jobs = [parse.parse_job(row) for row in read_job_rows(self._client, plan["run"], plan["attempt"])]
         task_jobs = [job for job in jobs if definition.task_of(job.display_name) == task]
         red = [job for job in task_jobs if job.state.is_red] or task_jobs
         if len(red) != 1:
-            several = f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run"
-            return Preview.refusal("rerun", several)
+            raise ActionRefused(f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run")
         return Preview(
             verb="re-run the job",
             summary=f"run the job {red[0].display_name} of {spec.run.job} #{row.get('run_number')} again",
@@ -223,58 +212,71 @@ class GitHubRerunner:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. Nothing is sent if the run has another attempt than at the preview."""
-        run, attempt = int(plan["run"]), int(plan["attempt"])
-        row = self._row(run)
-        state, native, _ = parse.parse_state(row) if row is not None else (RunState.UNKNOWN, "gone", "")
-        was_open = plan["how"] == "cancel"
-        if row is None or parse.parse_attempt(row) != attempt or state.is_open != was_open:
-            raise PreviewOutdated("GitHub: the run", native)
-        if plan["how"] == "rerun_job":
-            reply = self._client.rerun_job(int(plan["job"]))
-        elif plan["how"] == "rerun":
-            reply = self._client.rerun(run, bool(plan["failed"]))
-        else:
-            reply = self._client.cancel(run)
-        raise_if_refused(reply)
-        number = attempt if was_open else attempt + 1
-        return Receipt(parse.run_ref(run, number), "GitHub cancels it" if was_open else f"attempt {number} of the run")
+        run, following = int(plan["run"]), int(plan["attempt"]) + 1
+        state, native, _ = parse.parse_state(_read_attempt(self._client, plan))
+        if state.is_open:
+            raise ActionRefused(f"GitHub: the run changed since the preview, it is {native}")
+        is_job = plan["how"] == "rerun_job"
+        raise_if_refused(
+            self._client.rerun_job(int(plan["job"])) if is_job else self._client.rerun(run, bool(plan["failed"]))
+        )
+        return Receipt(parse.run_ref(run, following), f"attempt {following} of the run")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        run, attempt = int(plan["run"]), int(plan["attempt"])
-        row = self._row(run)
-        if row is None:
-            return ActionUnknown("GitHub no longer has this run")
-        now, (state, native, _) = parse.parse_attempt(row), parse.parse_state(row)
-        if plan["how"] == "cancel":
-            return find_cancel("GitHub", parse.run_ref(run, attempt), now == attempt, state, native)
-        if now == attempt:
+        run, following = int(plan["run"]), int(plan["attempt"]) + 1
+        if parse.parse_attempt(_read_run(self._client, plan)) < following:
             return ActionAbsent()
-        reply = self._client.attempt(run, attempt + 1)
+        reply = self._client.attempt(run, following)
         login = parse.actor_login(reply.table()) if reply.status == 200 else ""
         me = account_login(self._client)
         if me and login == me:
-            return ActionFound(parse.run_ref(run, attempt + 1), f"attempt {attempt + 1} was started by {me}")
+            return ActionFound(parse.run_ref(run, following), f"attempt {following} was started by {me}")
         by = login or "an unnamed account"
-        return ActionUnknown(f"attempt {attempt + 1} is there, started by {by}, perhaps not by Headway")
-
-    def _row(self, run: int) -> fields.Row | None:
-        reply = self._client.run(run)
-        row = reply.table() if reply.status == 200 else None
-        return row if row is not None and row.get("id") == run else None
+        return ActionUnknown(f"attempt {following} is there, started by {by}, perhaps not by Headway")
 
 
-def _preview_cancel(
-    spec: ActionSpec, row: fields.Row, state: RunState, native: str, task: str, plan: dict[str, Any]
-) -> Preview:
-    if not state.is_open:
-        return Preview.refusal("cancel", f"the run has ended: GitHub says {native}")
-    if task:
-        return Preview.refusal("cancel", "GitHub cancels whole runs, not a job of one")
-    return Preview(
-        verb="cancel the run",
-        summary=f"cancel {spec.run.job} #{row.get('run_number')}",
-        scope="all jobs of the run; steps with if: always() still run",
-        native_calls=(f"POST /actions/runs/{plan['run']}/cancel",),
-        notes=("finished steps of its jobs are not undone", "a runner has five minutes to end its job"),
-        plan={**plan, "how": "cancel"},
+class GitHubCanceller(RunCanceller):
+    source = "GitHub"
+    notes = (
+        "all jobs of the run; steps with if: always() still run",
+        "finished steps of its jobs are not undone",
+        "a runner has five minutes to end its job",
     )
+
+    def __init__(self, client: GitHubClient) -> None:
+        self._client = client
+
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        ref = parse_reference(run)
+        if ref is not None and ref.task:
+            raise ActionRefused("GitHub cancels whole runs, not a job of one")
+        return {"run": ref.run, "attempt": ref.attempt} if ref is not None else {}
+
+    def read(self, plan: Mapping[str, Any]) -> RunNow:
+        row = _read_attempt(self._client, plan)
+        state, native, _ = parse.parse_state(row)
+        return RunNow(parse.run_ref(int(plan["run"]), int(plan["attempt"])), f"#{row.get('run_number')}", native, state)
+
+    def call(self, plan: Mapping[str, Any]) -> str:
+        return f"POST /actions/runs/{plan['run']}/cancel"
+
+    def send(self, plan: Mapping[str, Any], key: str) -> None:
+        raise_if_refused(self._client.cancel(int(plan["run"])))
+
+
+def _read_run(client: GitHubClient, plan: Mapping[str, Any]) -> fields.Row:
+    """Raises ActionRefused where it is gone."""
+    reply = client.run(int(plan["run"]))
+    row = reply.table() if reply.status == 200 else {}
+    if row.get("id") != int(plan["run"]):
+        raise ActionRefused(f"GitHub no longer has the run {plan['run']}")
+    return row
+
+
+def _read_attempt(client: GitHubClient, plan: Mapping[str, Any]) -> fields.Row:
+    """The run of a plan. Raises ActionRefused where it is gone or has another attempt by now."""
+    row = _read_run(client, plan)
+    if parse.parse_attempt(row) != int(plan["attempt"]):
+        native = parse.parse_state(row)[1]
+        raise ActionRefused(f"attempt {parse.parse_attempt(row)} of the run is there, it is {native}")
+    return row

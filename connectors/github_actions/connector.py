@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from connectors.github_actions.actions import GitHubDispatcher, GitHubRerunner
+from connectors.github_actions.actions import GitHubCanceller, GitHubDispatcher, GitHubRerunner
 from connectors.github_actions.client import GitHubClient, GitHubRateLimit
 from connectors.github_actions.hold import GitHubHolder
 from connectors.github_actions.inventory import PAUSE_REASONS, GitHubInventory, WorkflowFiles, read_workflows
@@ -19,7 +19,7 @@ from connectors.github_actions.log import GitHubLogReader
 from connectors.github_actions.options import GitHubActionsOptions, targets
 from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller, parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import RunRouter
+from connectors.sdk.action_router import ActionRouter, run_parts
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported
@@ -55,12 +55,13 @@ class GitHubActionsConnector(ComposedConnector):
         reader = GitHubInventory(client, definitions, watched)
         attempts = GitHubAttemptReader(client, definitions)
         poller = GitHubPoller(client, attempts, watched, options.events, reader.asleep)
+        parts = run_parts(rerunner, dispatcher, GitHubCanceller(client), holder)
         super().__init__(
             client,
             inventory=within_rate_limit(client, reader.read),
             poll=within_rate_limit(client, poller.poll),
             log=GitHubLogReader(client, definitions, options.ca_file, transport).read,
-            acts=RunRouter("GitHub", client, dispatcher, rerunner, holder, parse_reference, settle_seconds),
+            acts=ActionRouter("GitHub", client, parts, settle_seconds=settle_seconds, has_run=parse_reference),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )

@@ -15,10 +15,9 @@ from connectors.github_actions import parse
 from connectors.github_actions.client import VARIABLES_LIMIT, GitHubClient
 from connectors.github_actions.inventory import ACTIVE_STATE, PAUSE_REASONS, find_workflow, read_workflows
 from connectors.sdk import fields
-from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, native_holds, shown_mark
-from connectors.sdk.records import instant_key
+from connectors.sdk.contract import HoldMark, NativeHold
+from connectors.sdk.errors import AccessRefused, ActionRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, native_holds
 from connectors.sdk.send_outcome import raise_if_refused
 
 VARIABLE_PREFIX = "HEADWAY_HOLD_"
@@ -28,18 +27,25 @@ MAX_PAGES = 40  # of variables: 1,200; a repository can have 500
 
 class GitHubHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("GitHub", "disabled", "variable")
-    missing_job = "GitHub has no workflow {job}: its jobs start with it, never alone"
     fix = "enable it on its page in GitHub"
+    pause, resume, unit = "disable", "enable", "the workflow"
+    hold_notes = (
+        "active runs continue; an existing run can still be rerun",
+        "it cannot be started by hand either while it is disabled",
+        "workflows that start when it ends do not start meanwhile",
+    )
 
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
 
-    def read(self, job: str) -> fields.Row | None:
+    def read(self, job: str) -> fields.Row:
         return find_workflow(self._client, job)
 
-    def read_again(self, plan: Mapping[str, Any]) -> fields.Row | None:
+    def read_again(self, plan: Mapping[str, Any]) -> fields.Row:
         reply = self._client.workflow(int(plan["workflow"]))
-        return reply.table() if reply.status == 200 else None
+        if reply.status != 200:
+            raise ActionRefused(f"GitHub: {plan['job']} is gone")
+        return reply.table()
 
     def state(self, row: fields.Row) -> PauseState:
         """Of a workflow: its state, and the variable that is its mark."""
@@ -51,38 +57,17 @@ class GitHubHolder(MarkedPauseHolder[fields.Row]):
         why, state = super().hold_refusal(job, row, now), fields.optional_text(row, "state")
         return f"{why}: {PAUSE_REASONS.get(state, state)}" if why else None
 
-    def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
-        workflow = fields.positive(row, "id")
-        name = f"{VARIABLE_PREFIX}{workflow}"
-        return Preview(
-            verb="disable the workflow",
-            summary=f"disable {job} until {instant_key(mark.until)} at the latest, marked by the variable {name}",
-            scope=f"every start of {job}: by its clock, by events and by hand",
-            native_calls=(
-                f"POST /actions/variables {fields.to_json({'name': name, 'value': shown_mark(mark)})}",
-                f"PUT /actions/workflows/{workflow}/disable",
-            ),
-            notes=(
-                "active runs continue; an existing run can still be rerun",
-                "it cannot be started by hand either while it is disabled",
-                "workflows that start when it ends do not start meanwhile",
-            ),
-            plan={"workflow": workflow},
-        )
+    def details(self, row: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
+        return {"workflow": fields.positive(row, "id")}
 
-    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        workflow = fields.positive(row, "id")
-        calls = [f"DELETE /actions/variables/{VARIABLE_PREFIX}{workflow}"]
-        return Preview(
-            verb="enable the workflow" if resumes else "remove the mark",
-            summary=f"enable {job} and delete our variable"
-            if resumes
-            else f"delete our variable; whether {job} runs stays",
-            scope=f"every start of {job}" if resumes else f"the variable {VARIABLE_PREFIX}{workflow}",
-            native_calls=tuple([f"PUT /actions/workflows/{workflow}/enable", *calls] if resumes else calls),
-            notes=(STARTED_LATER,) if resumes else (),
-            plan={"workflow": workflow},
-        )
+    def hold_calls(self, row: fields.Row, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        variable = {"name": f"{VARIABLE_PREFIX}{row['id']}", "value": mark.text}
+        return f"POST /actions/variables {fields.to_json(variable)}", f"PUT /actions/workflows/{row['id']}/disable"
+
+    def release_calls(self, row: fields.Row, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        resume = plan["how"] == "release" and row.get("state") != ACTIVE_STATE
+        enable = (f"PUT /actions/workflows/{row['id']}/enable",) if resume else ()
+        return *enable, f"DELETE /actions/variables/{VARIABLE_PREFIX}{row['id']}"
 
     def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         workflow, name = int(plan["workflow"]), f"{VARIABLE_PREFIX}{plan['workflow']}"

@@ -20,7 +20,7 @@ from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.parse import GitHubWorkflow
 from connectors.sdk import fields
 from connectors.sdk.cron_syntax import single_steps
-from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import ActionRefused, RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 
 MAX_PAGES = 30
@@ -173,8 +173,8 @@ class WorkflowFiles:
         return cached[1]
 
 
-def find_workflow(client: GitHubClient, job: str) -> fields.Row | None:
-    """The row of a workflow; None where GitHub has none of this name."""
+def find_workflow(client: GitHubClient, job: str) -> fields.Row:
+    """The row of a workflow. Raises ActionRefused where GitHub has none of this name."""
     rows, _, complete = read_workflows(client)
     workflows = fields.readable(rows, lambda row: _workflow_identity(row, client.repository))
     for workflow in filter(None, workflows):
@@ -182,7 +182,7 @@ def find_workflow(client: GitHubClient, job: str) -> fields.Row | None:
             return workflow[2]
     if not complete:
         raise SystemUnreachable("GitHub: the list of workflows does not end")
-    return None
+    raise ActionRefused(f"GitHub has no workflow {job}: its jobs start with it, never alone")
 
 
 def active_runs_note(client: GitHubClient, workflow: int, but: int = 0) -> str | None:

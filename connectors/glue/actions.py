@@ -11,12 +11,14 @@ from typing import Any
 
 from connectors.glue import parse
 from connectors.glue.client import RUNS_SIZE, GlueClient
-from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
+from connectors.sdk.action_router import ActionPart, ActionRouter, Plan, RunPart
 from connectors.sdk.aws.values import AwsReply, instant, texts
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
+from connectors.sdk.records import RunRef
+from connectors.sdk.run_canceller import RunCanceller, RunNow
 from connectors.sdk.settle import sent_at
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.states import Capability, RunState, Verb
 
 MAX_PAGES = 5
 """Of 200 runs, newest first, in which a key is looked for."""
@@ -33,18 +35,18 @@ ARGUMENT_NOTE = f"the script gets one argument more, {parse.KEY_ARGUMENT}: getRe
 FOLLOWERS_NOTE = "a conditional trigger fires only after runs that a trigger started: jobs behind it do not start"
 
 
-class GlueActions(VerbRouter):
+class GlueActions(ActionRouter):
     """Actions on jobs and runs of one region. StartJobRun is repeated only where no run carries our key."""
 
     _client: GlueClient
 
     def __init__(self, client: GlueClient, settle_seconds: float) -> None:
-        parts = {
+        parts: dict[Verb, RunPart] = {
             Verb.RERUN: ActionPart(("rerun",), self._preview_rerun, self._start, self._look_up_start),
             Verb.START: ActionPart(("start",), self._preview_start, self._start, self._look_up_start),
-            Verb.CANCEL: ActionPart(("stop",), self._preview_stop, self._stop, self._look_up_stop),
+            Verb.CANCEL: GlueStopper(client),
         }
-        super().__init__("Glue", client, *routes(parts), MISSING, settle_seconds)
+        super().__init__("Glue", client, parts, MISSING, settle_seconds)
 
     def _preview_rerun(self, spec: ActionSpec) -> Preview:
         job, run_id = parse.place(spec.run)
@@ -109,7 +111,7 @@ class GlueActions(VerbRouter):
             if trigger.get("Name") == plan["trigger"]:
                 return parse.arguments_for(trigger, job)
         if plan["trigger"]:
-            raise NotSupported(f"{self._client.place}: trigger {plan['trigger']} is gone: nothing was started")
+            raise ActionRefused(f"{self._client.place}: trigger {plan['trigger']} is gone")
         return {}
 
     def _running(self, job: str) -> list[AwsReply]:
@@ -128,38 +130,27 @@ class GlueActions(VerbRouter):
                 return ActionAbsent()
         return ActionUnknown(f"{key} is not among the newest {MAX_PAGES * RUNS_SIZE} runs of {job}")
 
-    def _preview_stop(self, spec: ActionSpec) -> Preview:
-        job, run_id = parse.place(spec.run)
-        if not run_id:
-            raise NotSupported(f"Glue can only stop a run that it has: {spec.run.job} {spec.run.period_key}")
-        run = self._client.run(job, run_id)
-        return Preview(
-            verb="stop",
-            summary=f"stop run {run_id} of {job}",
-            scope=f"run {run_id} of {job}",
-            affected=(run_id,),
-            native_calls=(f"glue:BatchStopJobRun JobName={job} JobRunIds=[{run_id}]",),
-            notes=("Glue does not record who stopped it; its output so far stays",),
-            refused=None if parse.is_open(run) else f"{run_id} of {job} has ended: {run['JobRunState']}",
-            plan={"how": "stop", "job": job, "run": run_id},
-        )
 
-    def _stop(self, plan: Plan, key: str) -> Receipt:
-        job, run_id = str(plan["job"]), str(plan["run"])
-        run = self._client.run(job, run_id)
-        if not parse.is_open(run):
-            reason = f"{run_id} of {job} has ended: {run['JobRunState']}"
-            raise NotSupported(f"{self._client.place}: {reason}; nothing was stopped")
-        self._client.stop(job, run_id)
-        return Receipt(run_id, "it is being stopped")
+class GlueStopper(RunCanceller):
+    plans, source, verb = ("stop",), "Glue", "stop"
+    notes = ("Glue does not record who stopped it; its output so far stays",)
 
-    def _look_up_stop(self, plan: Plan, key: str) -> LookUpResult:
-        """By the run's state: Glue does not record who stopped it."""
-        run_id = str(plan["run"])
-        native = str(self._client.run(str(plan["job"]), run_id)["JobRunState"])
-        if native in ("STOPPING", "STOPPED"):
-            return ActionFound(run_id, f"{native}; Glue does not record who stopped it")
-        return ActionAbsent()
+    def __init__(self, client: GlueClient) -> None:
+        self._client = client
+
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        job, run_id = parse.place(run)
+        return {"job": job, "run": run_id} if run_id else {}
+
+    def read(self, plan: Plan) -> RunNow:
+        native = str(self._client.run(str(plan["job"]), str(plan["run"]))["JobRunState"])
+        return RunNow(str(plan["run"]), str(plan["run"]), native, parse.STATES.get(native, RunState.UNKNOWN))
+
+    def call(self, plan: Plan) -> str:
+        return f"glue:BatchStopJobRun JobName={plan['job']} JobRunIds=[{plan['run']}]"
+
+    def send(self, plan: Plan, key: str) -> None:
+        self._client.stop(str(plan["job"]), str(plan["run"]))
 
 
 def _overlap(running: Sequence[AwsReply], job: str) -> str | None:

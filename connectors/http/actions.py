@@ -15,7 +15,7 @@ from connectors.http.options import HttpActionListCall, HttpVerbCall, HttpVerbs
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import InvalidAnswer, NotSupported, PreviewOutdated, RecordUnreadable
+from connectors.sdk.errors import ActionRefused, InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MARKS, MappedActions
@@ -45,66 +45,50 @@ class HttpActions(MappedActions[HttpVerbCall]):
         self._client, self._runs, self._reader = client, options.runs, reader
 
     def preview_call(self, spec: ActionSpec) -> Preview:
-        preview, call = super().preview_call(spec), self._verbs.calls.get(spec.verb)
-        if preview.refused or call is None:
-            return preview
+        preview, call = super().preview_call(spec), self._verbs.calls[spec.verb]
+        run_id, job, attempt_key = spec.run.native_ref, spec.run.job, spec.run.attempt_key
         if spec.verb in MARKS and self._has_attempts:
-            why = self._why_not_latest(spec.run.native_ref, spec.run.job, spec.run.attempt_key)
-            plan: dict[str, Any] = {**preview.plan, "marked_attempt": spec.run.attempt_key}
-            return replace(preview, refused=why, notes=() if why else preview.notes, plan=plan)
+            plan: dict[str, Any] = {**preview.plan, "marked_attempt": attempt_key}
+            self._check_mark(plan)
+            return replace(preview, plan=plan)
         if spec.verb is not Verb.RERUN:
             return preview
         if not self._is_counted(spec.verb, call):
-            try:
-                linked = self._linked_runs(spec.run.native_ref, spec.run.job)
-            except NotSupported as error:
-                return replace(preview, refused=str(error), notes=())
-            return replace(preview, plan={**preview.plan, **self._seen(spec.run.native_ref, spec.run.job), **linked})
-        plan = {**preview.plan, "attempt": spec.run.attempt_key}
-        latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
+            return replace(preview, plan={**preview.plan, **self._seen(run_id, job), **self._linked_runs(run_id, job)})
+        latest = self._latest_attempt(run_id, job)
+        if latest.attempt_key != attempt_key:
+            native = latest.native_state
+            raise ActionRefused(f"attempt {attempt_of(latest.attempt_key)} of the run is there, it is {native}")
+        if latest.state.is_open or not latest.state.is_red:
+            native = latest.native_state
+            raise ActionRefused(f"the run is {native}: only failed parts of an ended run are tried again")
         numbered = KEYED_RERUN if self._shows_key(call) else NUMBERED_RERUN
         note = LISTED_RERUN if self._verbs.actions else numbered if self._runs.attempt else UNNAMED_RERUN
-        if latest is None:
-            refused: str | None = f"run {spec.run.native_ref} is no longer there"
-        elif latest.attempt_key != spec.run.attempt_key:
-            refused = f"attempt {attempt_of(latest.attempt_key)} of the run is there, it is {latest.native_state}"
-        elif latest.state.is_open or not latest.state.is_red:
-            refused = f"the run is {latest.native_state}: only failed parts of an ended run are tried again"
-        else:
-            refused, plan = None, {**plan, "seen": digest(str(latest))}
-        if refused is None and latest is not None and self._runs.first:
-            group, note = latest.again_of or latest.attempt_key, GROUPED_RERUN
-            try:
-                known = sorted(self._recent_in_group(group, datetime.now(UTC)) | {latest.attempt_key})
-            except NotSupported as error:
-                refused, known = str(error), []
-            plan |= {"group": group, "known": known}
-        return replace(preview, refused=refused, notes=() if refused else (note,), plan=plan)
+        plan = {**preview.plan, "attempt": attempt_key, "seen": digest(str(latest))}
+        if self._runs.first:
+            plan |= self._group_now(latest.again_of or attempt_key, attempt_key)
+            note = GROUPED_RERUN
+        return replace(preview, notes=(note,), plan=plan)
 
     def act_call(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the base says. A rerun that is counted by attempts is not sent where the run changed since."""
         if "attempt" not in plan:
-            if why := self._why_other_mark(plan):
-                raise NotSupported(f"{why}; nothing was sent")
+            self._check_mark(plan)
             if self._client.has_queued(key):
                 raise NotSupported("it was sent already, and waits in the queue of its source")
-            if "group" in plan and (new := self._new_in_group(plan)):
-                raise NotSupported(f"the run was repeated since the preview, by run {min(new)}; nothing was sent")
+            self._check_group(plan)
             return super().act_call(plan, key)
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
-        if call is None or latest is None or digest(str(latest)) != plan.get("seen"):
-            native = latest.native_state if latest is not None else "gone"
-            raise PreviewOutdated("the run", native)
+        if call is None or digest(str(latest)) != plan.get("seen"):
+            raise ActionRefused(f"the run changed since the preview, it is {latest.native_state}")
+        self._check_group(plan)
         if "group" in plan:
-            if new := self._new_in_group(plan):
-                raise NotSupported(f"the run was repeated since the preview, by run {min(new)}; nothing was sent")
             return Receipt(str(plan["group"]), self.send(call, {**plan, "key": key}))
         following = attempt_of(latest.attempt_key) + 1
         return Receipt(f"{latest.native_ref}.{following}", self.send(call, {**plan, "key": key}))
 
     def find_call(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        if why := self._why_other_mark(plan):
-            return ActionUnknown(why)
+        self._check_mark(plan)
         if "attempt" not in plan:
             result, run_id = super().find_call(plan, key), str(plan["id"])
             if (
@@ -137,8 +121,6 @@ class HttpActions(MappedActions[HttpVerbCall]):
         ):
             return ActionFound(f"{run_id}.{before + 1}", f"run {run_id} shows its key")
         latest = self._latest_attempt(run_id, str(plan["job"]))
-        if latest is None:
-            return ActionUnknown(f"run {run_id} is no longer there")
         if attempt_of(latest.attempt_key) <= before:
             if digest(str(latest)) == plan.get("seen"):
                 return ActionAbsent()
@@ -164,8 +146,15 @@ class HttpActions(MappedActions[HttpVerbCall]):
         row = self.run_row(run_id, job) if self._runs.first and run_id and self._verbs.actions is None else None
         if row is None:
             return {}
-        group = text_at(row, self._runs.first) or run_id
+        return self._group_now(text_at(row, self._runs.first) or run_id, run_id)
+
+    def _group_now(self, group: str, run_id: str) -> dict[str, Any]:
         return {"group": group, "known": sorted(self._recent_in_group(group, datetime.now(UTC)) | {run_id})}
+
+    def _check_group(self, plan: Mapping[str, Any]) -> None:
+        """Raises ActionRefused where a run of a group was repeated since its preview."""
+        if "group" in plan and (new := self._new_in_group(plan)):
+            raise ActionRefused(f"the run was repeated since the preview, by run {min(new)}")
 
     def _new_in_group(self, plan: Mapping[str, Any]) -> set[str]:
         """The runs of the group of a run that its preview did not know."""
@@ -173,13 +162,13 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return group - {str(run_id) for run_id in plan["known"]}
 
     def _recent_in_group(self, group: str, at: datetime) -> set[str]:
-        """The ids of the runs of a group that changed shortly before `at` or later. Raises NotSupported."""
+        """The ids of the runs of a group that changed shortly before `at` or later. Raises ActionRefused."""
         rows = self._recent_rows(at - SEARCH_WINDOW)
         return {text_at(row, self._runs.id) for row in rows if text_at(row, self._runs.first) == group}
 
     def _seen(self, run_id: str, job: str) -> dict[str, str]:
         """A digest of a run as it is now, for the plan of its rerun; empty where no single run can be read."""
-        latest = self._latest_attempt(run_id, job) if self._runs.one and run_id else None
+        latest = self._attempt(run_id, job) if self._runs.one and run_id else None
         return {"seen": digest(str(latest))} if latest is not None else {}
 
     @property
@@ -187,19 +176,17 @@ class HttpActions(MappedActions[HttpVerbCall]):
         """Whether a run has several attempts under its id, and the latest one can be read."""
         return bool(self._runs.one and (self._runs.attempt or self._client.options.parts))
 
-    def _why_other_mark(self, plan: Mapping[str, Any]) -> str | None:
-        """Why the attempt of a mark is not the ended latest one any more; None where it is, and of another action."""
+    def _check_mark(self, plan: Mapping[str, Any]) -> None:
+        """Raises ActionRefused where the attempt of a mark is not the ended latest one any more."""
         attempt_key = str(plan.get("marked_attempt", ""))
-        return self._why_not_latest(str(plan["id"]), str(plan["job"]), attempt_key) if attempt_key else None
-
-    def _why_not_latest(self, run_id: str, job: str, attempt_key: str) -> str | None:
-        """Why an attempt is not the ended latest one of its run; None where it is."""
-        latest = self._latest_attempt(run_id, job)
-        if latest is None:
-            return f"run {run_id} is no longer there"
+        if not attempt_key:
+            return
+        run_id = str(plan["id"])
+        latest = self._latest_attempt(run_id, str(plan["job"]))
         if latest.attempt_key != attempt_key:
-            return f"another attempt of the run is there: {latest.attempt_key} is {latest.native_state}"
-        return f"run {run_id} is {latest.native_state}: only an ended run is marked" if latest.state.is_open else None
+            raise ActionRefused(f"another attempt of the run is there: {latest.attempt_key} is {latest.native_state}")
+        if latest.state.is_open:
+            raise ActionRefused(f"run {run_id} is {latest.native_state}: only an ended run is marked")
 
     def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
         """Whether a rerun is found by the attempts of its run."""
@@ -208,7 +195,13 @@ class HttpActions(MappedActions[HttpVerbCall]):
     def _shows_key(self, call: HttpVerbCall) -> bool:
         return "key" in call.places and bool(self._runs.key)
 
-    def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:
+    def _latest_attempt(self, run_id: str, job: str) -> RunRecord:
+        """Raises ActionRefused where the run is gone."""
+        if (latest := self._attempt(run_id, job)) is None:
+            raise ActionRefused(f"run {run_id} is no longer there")
+        return latest
+
+    def _attempt(self, run_id: str, job: str) -> RunRecord | None:
         row = self._client.run(run_id, job)
         if row is None:
             return None
@@ -224,26 +217,21 @@ class HttpActions(MappedActions[HttpVerbCall]):
         path = self._client.path(call.path, {name: str(value) or f"<{name}>" for name, value in given.items()}, str)
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (self._client.shown(call, given),)
 
-    def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
-        """Why a requested run could not be looked up later, or has no run to be made from."""
+    def check(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> None:
+        """Raises ActionRefused where the requested run could not be looked up later, or has no run to be made from."""
         if call.copied and not values["id"]:
             names = ", ".join(sorted(call.copied))
-            return f"{values['job']} has no run at its source whose {names} could be sent again"
+            raise ActionRefused(f"{values['job']} has no run at its source whose {names} could be sent again")
         if missing := self._client.missing_secret(call):
-            return missing
+            raise ActionRefused(missing)
         is_listed = self._verbs.actions is not None or self._is_counted(verb, call)
-        if verb in RESULTS or "since" in self._runs.places or is_listed:
-            return None
-        try:
+        if verb not in RESULTS and "since" not in self._runs.places and not is_listed:
             deque(self._recent_rows(datetime.now(UTC) - SEARCH_WINDOW), maxlen=0)
-        except NotSupported as error:
-            return str(error)
-        return None
 
     def send(self, call: HttpVerbCall, values: Mapping[str, Any]) -> str:
         row = self._client.run(str(values["id"]), str(values["job"])) if call.copied else {}
         if row is None:
-            raise NotSupported(f"run {values['id']} is no longer there; nothing was sent")
+            raise ActionRefused(f"run {values['id']} is no longer there")
         copied = {name: value_at(row, name.removeprefix("run.")) for name in call.copied}
         self._client.write(call, {**values, **copied})
         return f"accepted: {call.title}" if call.title else f"accepted by {call.method} {call.path}"
@@ -287,7 +275,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return next((row for row in self._recent_rows(EPOCH) if text_at(row, self._runs.id) == run_id), None)
 
     def _recent_rows(self, since: datetime) -> Iterator[Any]:
-        """The rows of runs that changed since. Raises NotSupported where the list may leave out rows: then a run that
+        """The rows of runs that changed since. Raises ActionRefused where the list may leave out rows: then a run that
         is not among them may exist."""
         page, cut = None, f"more than {MAX_SEARCHED_PAGES} pages of runs are listed"
         for _ in range(MAX_SEARCHED_PAGES):
@@ -300,4 +288,4 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 cut = result.cut
                 break
         fix = "" if "since" in self._runs.places else ". Fix: add {since} to the query of runs"
-        raise NotSupported(f"the outcome of a lost reply cannot be checked: {cut}{fix}")
+        raise ActionRefused(f"the outcome of a lost reply cannot be checked: {cut}{fix}")

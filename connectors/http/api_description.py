@@ -624,7 +624,7 @@ def compare(
         ("runs", "queue"): runs.queue,
         ("parts",): profile.parts, ("parts", "children"): profile.parts.children if profile.parts else None,
         ("log",): log, ("log", "files"): log.files if log else None,
-        ("account",): profile.account, ("hold",): profile.hold,
+        ("account",): profile.account, ("liveness",): profile.liveness, ("hold",): profile.hold,
         ("hold", "pause"): profile.hold.pause if profile.hold else None,
         ("hold", "resume"): profile.hold.resume if profile.hold else None,
         **{("verbs", name): getattr(profile.verbs, name) for name in type(profile.verbs).model_fields},

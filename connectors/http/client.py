@@ -399,6 +399,11 @@ class HttpApiClient(SignedClient):
         call = self.options.account
         return "" if call is None else text_at(self.request(call, {}).table(), call.name, 200)
 
+    def liveness(self) -> Any:
+        """The answer that shows whether the scheduler starts jobs."""
+        assert self.options.liveness is not None, "read only where the mapping names it"
+        return self.request(self.options.liveness, {}).json(float)
+
     def run(self, native_id: str, job: str) -> Any | None:
         """The row of one run; None where it was deleted."""
         runs = self.options.runs

@@ -29,6 +29,7 @@ from connectors.sdk.mapped_actions import (
     UNMAPPED_CAPABILITIES,
     VERB_NAMES,
 )
+from connectors.sdk.mapped_liveness import MappedHealth
 from connectors.sdk.records import Inventory, RunRecord, RunRef
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel
@@ -54,10 +55,12 @@ class HttpConnector(ComposedConnector):
         self._log_reader, hold = HttpLogReader(self._api, reader), source.mapping.hold
         self._holder = None if hold is None else HttpHolder(self._api, hold)
         self._actions = HttpActions(self._api, reader, self._holder)
+        self._health = MappedHealth(source.mapping.liveness, self._api.liveness)
+        poller = HttpPoller(self._api, reader)
         super().__init__(
             self._api,
             inventory=self._read_inventory,
-            poll=HttpPoller(self._api, reader).poll,
+            poll=lambda cursor, open_runs: self._health.added_to(poller.poll(cursor, open_runs)),
             log=self._log_reader.read,
             acts=self._actions,
             holds=self._actions.all_holds,
@@ -73,7 +76,8 @@ class HttpConnector(ComposedConnector):
     def _permissions(self) -> Probe:
         options = self._options
         jobs = self._api.page(options.jobs, None, EPOCH)
-        rights = [SourcePermission("read jobs", True), *self._page_before(jobs)]
+        stopped, notes = self._health.probe()
+        rights = [*stopped, SourcePermission("read jobs", True), *self._page_before(jobs)]
         try:
             page = self._api.runs_page(None, datetime.now(UTC) - RECENT)
             rights.append(SourcePermission("read runs", True))
@@ -97,7 +101,7 @@ class HttpConnector(ComposedConnector):
             if self._holder is not None and any(map(self._holder.keeps_reason, jobs.rows)):
                 fix += f". {STALE_REASON}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
-        return Probe(True, "", tuple(rights), clock=jobs.clock)
+        return Probe(True, "", tuple(rights), notes, clock=jobs.clock)
 
     def _page_before(self, first: HttpPage) -> list[SourcePermission]:
         """A missing right where the list of jobs by {page} has a page 0 without the jobs of page 1; or none."""

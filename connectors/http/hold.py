@@ -19,10 +19,8 @@ class HttpHolder(MappedHolder):
         super().__init__(client.source.name, client.options.jobs, call.note, call.is_reason, starts, call.one_line)
         self._api, self._call = client, call
 
-    def read(self, job: str) -> Row | None:
-        if not self._call.job_path:
-            return next((row for row in self.rows() if text_at(row, self._fields.id) == job), None)
-        row: Row | None = self._api.job(job)
+    def row(self, job: str) -> Row | None:
+        row: Row | None = self._api.job(job) if self._call.job_path else super().row(job)
         return row
 
     def rows(self) -> Iterable[Any]:
@@ -35,7 +33,7 @@ class HttpHolder(MappedHolder):
         if self._call.note_in == "list":
             return self.rows()
         ids = [text_at(row, self._fields.id) for row in self.rows() if self._may_be_held(row)]
-        rows = [self.read(job) for job in dict.fromkeys([*ids, *sorted(known)])]
+        rows = [self.row(job) for job in dict.fromkeys([*ids, *sorted(known)])]
         return [row for row in rows if row is not None]
 
     def _may_be_held(self, row: Any) -> bool:

@@ -20,6 +20,7 @@ from connectors.sdk.field_mapping import (
     States,
 )
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
+from connectors.sdk.mapped_liveness import MappedLiveness
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
@@ -501,6 +502,13 @@ class HttpAccountCall(HttpCall):
     """Path to the account's name, as `parts.account` shows it."""
 
 
+class HttpLivenessCall(HttpCall, MappedLiveness):
+    """The call whose answer shows whether the scheduler starts jobs."""
+
+    known_places = frozenset()
+    method: ReadMethod = "GET"
+
+
 class HttpSwitchCall(HttpWriteCall):
     """A call that pauses or resumes a job and writes no text; written as its path alone, a POST."""
 
@@ -623,6 +631,8 @@ class HttpMapping(StrictOptions):
     """The parts of a run, and so its attempts."""
     account: HttpAccountCall | None = None
     """The account that we use, by which a rerun is found again."""
+    liveness: HttpLivenessCall | None = None
+    """Whether the scheduler starts jobs."""
     hold: HttpHoldCall | None = None
     """How a job is paused under a mark."""
     verbs: HttpVerbs = HttpVerbs()

@@ -23,11 +23,12 @@ from connectors.kubernetes.parse import true_conditions
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown
-from connectors.sdk.records import instant_key
+from connectors.sdk.errors import ActionRefused, OutcomeUnknown
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.run_canceller import RunCanceller, RunNow
 from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.settle import sent_at
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.states import Capability, RunState, Verb
 
 MISSING = {
     Capability.MARK: "Kubernetes cannot set a Job's result; Headway records it as asserted",
@@ -58,10 +59,7 @@ class KubernetesStarter:
         namespace, name, is_cron = parse.split_job_id(spec.run.job)
         _, old, uid = parse.parse_reference(spec.run)
         is_rerun = spec.verb is Verb.RERUN and bool(uid)
-        source = self._source(namespace, name if is_cron else old, is_cron)
-        why = _source_refusal(source, spec.run.job)
-        if source is None or why:
-            return Preview.refusal(str(spec.verb), why)
+        source = self._source(spec.run.job, name if is_cron else old)
         at = period_of(spec)
         begin = f"from CronJob {name}" if is_cron else f"as Job {old} was"
         label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
@@ -87,17 +85,25 @@ class KubernetesStarter:
             },
         )
 
-    def _source(self, namespace: str, name: str, is_cron: bool) -> fields.Row | None:
-        """The CronJob whose template is used, or the Job that is copied."""
-        if not name:
-            return None
-        return read_object(self._client.cronjob(namespace, name) if is_cron else self._client.job(namespace, name))
+    def _source(self, job: str, name: str) -> fields.Row:
+        """The CronJob whose template is used, or the Job of this name, which is copied. Raises ActionRefused where no
+        Job can be created from it."""
+        namespace, _, is_cron = parse.split_job_id(job)
+        call = self._client.cronjob if is_cron else self._client.job
+        source = read_object(call(namespace, name)) if name else None
+        if source is None:
+            reason = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {job} is deleted"
+            raise ActionRefused(f"{reason}: nothing is left to make a Job from")
+        kind, owner = ("", "") if is_cron else parse.owner_kind_and_name(source["metadata"])
+        if kind:
+            raise ActionRefused(f"the Job belongs to {kind} {owner}: that has to start it")
+        return source
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        namespace, name, is_cron = parse.split_job_id(str(plan["job"]))
-        source = self._source(namespace, str(plan["from"]), is_cron)
-        if source is None or source["metadata"]["uid"] != plan["source"]:
-            raise NotSupported(f"Kubernetes: {namespace}/{name} was deleted or replaced; nothing was sent")
+        namespace, name, _ = parse.split_job_id(str(plan["job"]))
+        source = self._source(str(plan["job"]), str(plan["from"]))
+        if source["metadata"]["uid"] != plan["source"]:
+            raise ActionRefused(f"Kubernetes: {namespace}/{name} was deleted or replaced")
         reply = self._client.create_job(namespace, job_body(source, plan, key))
         if reply.status == EXISTS_STATUS:
             existing = self.look_up(plan, key)
@@ -138,16 +144,6 @@ class KubernetesStarter:
         if sent is not None and datetime.now(UTC) - sent > EVENT_LIFETIME:
             return ActionUnknown(f"no Job {made} is there; its events, kept for an hour, have expired")
         return ActionAbsent()
-
-
-def _source_refusal(source: fields.Row | None, job: str) -> str:
-    """Why no Job can be created from it; "" if one can."""
-    namespace, name, is_cron = parse.split_job_id(job)
-    if source is None:
-        reason = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {job} is deleted"
-        return f"{reason}: nothing is left to make a Job from"
-    kind, owner = ("", "") if is_cron else parse.owner_kind_and_name(source["metadata"])
-    return f"the Job belongs to {kind} {owner}: that has to start it" if kind else ""
 
 
 JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
@@ -210,66 +206,51 @@ def _without_job_labels(labels: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.subtable(labels).items() if name not in JOB_LABELS}
 
 
-CANCEL_TEXT = "end a Job by its deadline"
-
-
-class KubernetesCanceller:
-    plans = ("cancel",)
+class KubernetesCanceller(RunCanceller):
+    source, verb, unit = "Kubernetes", "end", "Job"
+    notes = (
+        "by a deadline that has passed: the Job stays, as Failed: DeadlineExceeded, with our key",
+        "alerts of the cluster on failed Jobs see it",
+        "its pods are deleted, and their logs with them",
+    )
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb = str(spec.verb)
-        namespace, name, uid = parse.parse_reference(spec.run)
-        if not uid:
-            return Preview.refusal(verb, f"{spec.run.job} {spec.run.period_key} has no Job in Kubernetes")
-        why = _not_running_reason(self._job(namespace, name, uid))
-        if why:
-            return Preview.refusal(verb, f"the Job {namespace}/{name} {why}")
-        plan = {"how": "cancel", "ns": namespace, "name": name, "uid": uid}
-        return Preview(
-            verb=CANCEL_TEXT,
-            summary=f"end the Job {namespace}/{name} and its pods by a deadline that has passed",
-            scope="all pods of the Job",
-            affected=(name,),
-            native_calls=(
-                f"PATCH /apis/batch/v1/namespaces/{namespace}/jobs/{name} {fields.to_json(cancel_body(uid, 'KEY'))}",
-            ),
-            notes=(
-                "the Job stays, as Failed: DeadlineExceeded, with our key; alerts of the cluster on failed Jobs see it",
-                "its pods are deleted, and their logs with them",
-            ),
-            plan=plan,
-        )
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        namespace, name, uid = parse.parse_reference(run)
+        return {"ns": namespace, "name": name, "uid": uid} if uid else {}
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
-        row = self._job(namespace, name, uid)
-        if row is not None and _is_cancelled_under(row, key):
-            return Receipt(parse.run_ref(namespace, name, uid), "was ended under this key before")
-        why = _not_running_reason(row)
-        if why:
-            raise NotSupported(f"Kubernetes: the Job {namespace}/{name} {why}; nothing was sent")
-        raise_if_refused(self._client.patch_job(namespace, name, cancel_body(uid, key)))
-        return Receipt(parse.run_ref(namespace, name, uid), f"Job {namespace}/{name} gets a deadline that has passed")
+    def read(self, plan: Mapping[str, Any]) -> RunNow:
+        row, name = self._job(plan), f"{plan['ns']}/{plan['name']}"
+        ended = next(iter({"Complete", "Failed"} & {*true_conditions(fields.subtable(row, "status"))}), "")
+        if not ended and is_suspended(row):
+            raise ActionRefused(f"the Job {name} is suspended: it has no pods that could be ended")
+        return RunNow(_run_ref(plan), name, ended or "active", RunState.UNKNOWN if ended else RunState.RUNNING)
+
+    def call(self, plan: Mapping[str, Any]) -> str:
+        body = fields.to_json(cancel_body(str(plan["uid"]), "KEY"))
+        return f"PATCH /apis/batch/v1/namespaces/{plan['ns']}/jobs/{plan['name']} {body}"
+
+    def send(self, plan: Mapping[str, Any], key: str) -> None:
+        body = cancel_body(str(plan["uid"]), key)
+        raise_if_refused(self._client.patch_job(str(plan["ns"]), str(plan["name"]), body))
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
-        row = self._job(namespace, name, uid)
-        if row is None:
-            return ActionUnknown(f"the Job {namespace}/{name} is deleted, and our key with it")
-        if _is_cancelled_under(row, key):
-            return ActionFound(parse.run_ref(namespace, name, uid), "our key is on the Job")
-        return ActionAbsent()
+        annotations = parse.object_annotations(parse.parse_metadata(self._job(plan)))
+        is_ours = annotations.get(parse.CANCELLED_ANNOTATION) == key
+        return ActionFound(_run_ref(plan), "our key is on the Job") if is_ours else ActionAbsent()
 
-    def _job(self, namespace: str, name: str, uid: str) -> fields.Row | None:
-        row = read_object(self._client.job(namespace, name))
-        return row if row is not None and row["metadata"]["uid"] == uid else None
+    def _job(self, plan: Mapping[str, Any]) -> fields.Row:
+        """Raises ActionRefused where it is gone."""
+        row = read_object(self._client.job(str(plan["ns"]), str(plan["name"])))
+        if row is None or row["metadata"]["uid"] != plan["uid"]:
+            raise ActionRefused(f"the Job {plan['ns']}/{plan['name']} is deleted")
+        return row
 
 
-def _is_cancelled_under(row: fields.Row, key: str) -> bool:
-    return parse.object_annotations(parse.parse_metadata(row)).get(parse.CANCELLED_ANNOTATION) == key
+def _run_ref(plan: Mapping[str, Any]) -> str:
+    return parse.run_ref(str(plan["ns"]), str(plan["name"]), str(plan["uid"]))
 
 
 def cancel_body(uid: str, key: str) -> dict[str, Any]:
@@ -278,13 +259,3 @@ def cancel_body(uid: str, key: str) -> dict[str, Any]:
         "metadata": {"uid": uid, "annotations": {parse.CANCELLED_ANNOTATION: key}},
         "spec": {"activeDeadlineSeconds": 0},
     }
-
-
-def _not_running_reason(row: fields.Row | None) -> str:
-    """Why there is nothing to cancel; "" if it is running."""
-    if row is None:
-        return "is deleted"
-    conditions = true_conditions(fields.subtable(row, "status"))
-    if "Complete" in conditions or "Failed" in conditions:
-        return "has ended"
-    return "is suspended: it has no pods that could be ended" if is_suspended(row) else ""

@@ -73,6 +73,12 @@ class KubernetesClient:
         light = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         return self._list(f"/apis/batch/v1{self._below('jobs')}", following, headers=light)
 
+    def controller_lease(self) -> HttpReply:
+        """The lease that the leader among the controller managers renews; 403 if the account may not read it, 404 where
+        none is elected."""
+        path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager"
+        return self.get(path, accept={403, 404})
+
     def job(self, namespace: str, name: str) -> HttpReply:
         """404 if it does not exist."""
         return self.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", accept={404})

@@ -6,21 +6,26 @@ Source: kubernetes.io, API reference of batch/v1; tests run the API server and c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from connectors.kubernetes import log, parse
 from connectors.kubernetes.actions import MISSING, KubernetesCanceller, KubernetesStarter
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.hold import KubernetesHolder
-from connectors.kubernetes.inventory import KubernetesInventory
+from connectors.kubernetes.inventory import KubernetesInventory, read_objects
 from connectors.kubernetes.options import KubernetesOptions, targets
 from connectors.kubernetes.runs import KubernetesPoller
 from connectors.sdk import fields
-from connectors.sdk.action_router import RunPart, VerbRouter, routes
+from connectors.sdk.action_router import ActionRouter, run_parts
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.scheduler_health import SchedulerHealth
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import Transport
+from connectors.sdk.transport.http import HttpReply, Transport
 
 
 class KubernetesConnector(ComposedConnector):
@@ -35,15 +40,19 @@ class KubernetesConnector(ComposedConnector):
             return any(fields.matches_any(candidate, patterns) for candidate in (name, f"{namespace}/{name}"))
 
         starter, canceller, holder = KubernetesStarter(client), KubernetesCanceller(client), KubernetesHolder(client)
-        parts: dict[Verb, RunPart] = {Verb.RERUN: starter, Verb.START: starter, Verb.CANCEL: canceller}
-        parts |= {Verb.HOLD: holder, Verb.RELEASE: holder}
+        parts = run_parts(starter, starter, canceller, holder)
         reader = KubernetesInventory(client, watched, bool(options.lone_jobs))
+        poller, health = KubernetesPoller(client, watched), SchedulerHealth(lambda: stopped_by(client))
+
+        def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+            return replace(poller.poll(cursor, open_runs), stopped=health.stopped())
+
         super().__init__(
             client,
             inventory=reader.read,
-            poll=KubernetesPoller(client, watched).poll,
+            poll=poll,
             log=partial(log.read_log, client),
-            acts=VerbRouter("Kubernetes", client, *routes(parts), MISSING),
+            acts=ActionRouter("Kubernetes", client, parts, MISSING),
             holds=holder.all_holds,
             probe=partial(probe, client),
         )
@@ -72,6 +81,10 @@ CONNECTOR = ConnectorKind(
 )
 
 GRANTS_HINT = "headway connector grants kubernetes"
+LEASE_REFUSED = (
+    "whether CronJobs start here is unknown: no right to get the lease kube-controller-manager in kube-system. "
+    f"Fix: bind the role of {GRANTS_HINT} there"
+)
 PROBED_RIGHTS = (
     ("list cronjobs", "list", "batch", "cronjobs", "", "view"),
     ("list jobs", "list", "batch", "jobs", "", "view"),
@@ -88,13 +101,46 @@ PROBED_RIGHTS = (
 """Name, verb, API group, resource, subresource, and what it is needed for."""
 
 
+LEASE_EXPIRED_AFTER = timedelta(minutes=2)
+"""A living leader renews its lease every 2 s, and another manager takes over after 15 s (kube-controller-manager,
+--leader-elect-retry-period and --leader-elect-lease-duration). The rest is for clocks that differ."""
+
+
+def starts_jobs(client: KubernetesClient, lease: HttpReply) -> SourcePermission | None:
+    """Held while the controller manager renews its lease. None for what proves nothing: no right, no lease, or one of
+    managers that elect no leader any more, since CronJobs were started after it."""
+    spec = fields.subtable(lease.table(), "spec") if lease.status == 200 else {}
+    renewed = fields.parse_instant(spec.get("renewTime"))
+    if renewed is None or lease.clock is None:
+        return None
+    if lease.clock.target - renewed <= LEASE_EXPIRED_AFTER:
+        return SourcePermission("CronJobs start here", True)
+    for row, _ in read_objects(client.cronjobs):
+        started = fields.parse_instant(fields.subtable(row, "status").get("lastScheduleTime"))
+        if started is not None and started > renewed + LEASE_EXPIRED_AFTER:
+            return None
+    why = f"kube-controller-manager has not renewed its lease since {renewed:%Y-%m-%dT%H:%M:%SZ}: no CronJob starts"
+    fix = "start kube-controller-manager of the control plane again"
+    return SourcePermission("CronJobs start here", False, why, fix, is_grantable=False)
+
+
+def stopped_by(client: KubernetesClient) -> str | None:
+    """As of `Poll.stopped`; None for what proves nothing."""
+    starts = starts_jobs(client, client.controller_lease())
+    return None if starts is None else "" if starts.held else starts.problem
+
+
 def probe(client: KubernetesClient) -> Probe:
     """Rights and the server's version. Raises SystemUnreachable or AccessRefused."""
     reply = client.version()
     version = fields.masked_head(str(reply.table().get("gitVersion") or ""), 60)
     rights = tuple(_probe_right(client, *right) for right in PROBED_RIGHTS)
     where = f"the namespace {client.namespace}" if client.namespace else "the whole cluster"
-    return Probe(True, f"Kubernetes {version}".strip(), rights, (f"checked for {where}",), reply.clock)
+    lease = client.controller_lease()
+    starts = starts_jobs(client, lease)
+    stopped = (starts,) if starts is not None and not starts.held else ()
+    notes = (f"checked for {where}", *([LEASE_REFUSED] if lease.status == 403 else []))
+    return Probe(True, f"Kubernetes {version}".strip(), (*stopped, *rights), notes, reply.clock)
 
 
 def _probe_right(

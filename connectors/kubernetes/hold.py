@@ -14,10 +14,9 @@ from connectors.kubernetes import inventory, parse
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.inventory import is_suspended, read_object
 from connectors.sdk import fields
-from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview, Receipt
-from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds, shown_mark
-from connectors.sdk.records import instant_key
+from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Receipt
+from connectors.sdk.errors import ActionRefused, NotSupported
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds
 from connectors.sdk.send_outcome import raise_if_refused
 
 CONFLICT_STATUS = 409
@@ -35,50 +34,36 @@ class _ChangedMeanwhile(NotSupported):
 
 class KubernetesHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("Kubernetes", "suspended", "annotation")
+    pause, unit = "suspend", "the CronJob"
+    hold_notes = (
+        "active Jobs continue; one created by hand runs anyway",
+        "a new apply of the CronJob (Helm, Argo CD, kubectl apply) may set suspend, which ends the hold",
+    )
+    release_notes = (STARTED_LATER, CATCH_UP_NOTE)
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
-    def read(self, job: str) -> fields.Row | None:
+    def read(self, job: str) -> fields.Row:
         namespace, name, is_cron = parse.split_job_id(job)
-        return read_object(self._client.cronjob(namespace, name)) if is_cron else None
+        if not is_cron:
+            raise ActionRefused(f"{job} is a Job by itself: no clock of Kubernetes starts it, so nothing can be held")
+        if (row := read_object(self._client.cronjob(namespace, name))) is None:
+            raise ActionRefused(f"{namespace} has no CronJob {name}")
+        return row
 
     def state(self, row: fields.Row) -> PauseState:
         annotations = parse.object_annotations(fields.subtable(row, "metadata"))
         return PauseState(is_suspended(row), tuple(holds_in(annotations.get(parse.HOLD_ANNOTATION, ""))))
 
-    def missing(self, job: str, verb: str) -> str:
-        namespace, name, is_cron = parse.split_job_id(job)
-        alone = f"{job} is a Job by itself: no clock of Kubernetes starts it, so nothing can be held"
-        return f"{namespace} has no CronJob {name}" if is_cron else alone
-
     def by_hand(self, job: str, row: fields.Row) -> str:
         return f'kubectl patch cronjob {job.partition("/")[2]} -p \'{{"spec":{{"suspend":false}}}}\''
 
-    def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
-        body = {"metadata": {"annotations": {parse.HOLD_ANNOTATION: shown_mark(mark)}}, "spec": {"suspend": True}}
-        return Preview(
-            verb="suspend the CronJob",
-            summary=f"suspend {job} until {instant_key(mark.until)} at the latest, marked in its annotations",
-            scope="the schedule of the CronJob",
-            native_calls=(f"PATCH {_cronjob_path(job)} {fields.to_json(body)}",),
-            notes=(
-                "active Jobs continue; one created by hand runs anyway",
-                "a new apply of the CronJob (Helm, Argo CD, kubectl apply) may set suspend, which ends the hold",
-            ),
-        )
+    def hold_calls(self, row: fields.Row, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        return (_call_text(plan, _suspend_body(row, mark.text, True)),)
 
-    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        body: dict[str, Any] = {"metadata": {"annotations": {parse.HOLD_ANNOTATION: None}}}
-        if plan["how"] == "release":
-            body["spec"] = {"suspend": False}
-        return Preview(
-            verb="resume the CronJob" if resumes else "remove the mark",
-            summary=f"resume {job} and remove our annotation" if resumes else f"remove our annotation from {job}",
-            scope="the schedule of the CronJob" if resumes else "the annotations of the CronJob",
-            native_calls=(f"PATCH {_cronjob_path(job)} {fields.to_json(body)}",),
-            notes=(STARTED_LATER, CATCH_UP_NOTE) if resumes else (),
-        )
+    def release_calls(self, row: fields.Row, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return (_call_text(plan, _resume_body(row, plan)),)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         for _ in range(MAX_TRIES - 1):
@@ -90,7 +75,7 @@ class KubernetesHolder(MarkedPauseHolder[fields.Row]):
         self._patch(plan, _suspend_body(row, mark.text, True))
 
     def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
-        self._patch(plan, _suspend_body(row, None, False if plan["how"] == "release" else None))
+        self._patch(plan, _resume_body(row, plan))
 
     def _patch(self, plan: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         namespace, name, _ = parse.split_job_id(str(plan["job"]))
@@ -115,6 +100,10 @@ def _suspend_body(row: fields.Row, note: str | None, suspend: bool | None) -> di
     return {"metadata": {"resourceVersion": version, "annotations": {parse.HOLD_ANNOTATION: note}}, **spec}
 
 
-def _cronjob_path(job: str) -> str:
-    namespace, name, _ = parse.split_job_id(job)
-    return f"/apis/batch/v1/namespaces/{namespace}/cronjobs/{name}"
+def _resume_body(row: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
+    return _suspend_body(row, None, False if plan["how"] == "release" else None)
+
+
+def _call_text(plan: Mapping[str, Any], body: dict[str, Any]) -> str:
+    namespace, name, _ = parse.split_job_id(str(plan["job"]))
+    return f"PATCH /apis/batch/v1/namespaces/{namespace}/cronjobs/{name} {fields.to_json(body)}"

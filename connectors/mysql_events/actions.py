@@ -27,6 +27,7 @@ from connectors.sdk.contract import (
     Preview,
     Receipt,
 )
+from connectors.sdk.errors import ActionRefused
 from connectors.sdk.fields import epoch_instant
 from connectors.sdk.job_agent import JobAgentHolder, Plan, Row, absent_unless, running_note
 from connectors.sdk.marked_pause import MarkedPause, PauseState, holds_in, native_holds
@@ -117,19 +118,21 @@ class MySqlEventHolder(JobAgentHolder[MySqlEventsClient, MySqlEvent]):
     """The mark is written before the event is disabled: at an enabled event it proves no hold."""
 
     marking = MarkedPause("MariaDB", "disabled", "row in events_held", replaces_marks=False)
-    missing_job = "event {job} no longer exists"
     fix = "ALTER EVENT {job} ENABLE"
+    pause, resume, unit = "disable", "enable", "the event"
     hold_notes = ("a run in progress goes on to its end",)
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         super().__init__(client)
         self._options = options
 
-    def read(self, job: str) -> MySqlEvent | None:
+    def read(self, job: str) -> MySqlEvent:
         schema, _, name = job.partition(".")
         snapshot = _visible(self.client, self._options, schema, name, "")
         row = _event(snapshot, job)
-        return None if row is None else (row, snapshot)
+        if row is None:
+            raise ActionRefused(f"event {job} no longer exists")
+        return row, snapshot
 
     def state(self, row: MySqlEvent) -> PauseState:
         return _pause_state(*row)
@@ -141,19 +144,16 @@ class MySqlEventHolder(JobAgentHolder[MySqlEventsClient, MySqlEvent]):
         may_hold = snapshot.held is not None and permissions.may_hold(snapshot, self._options.act_schema)
         return None if may_hold else _no_permission(snapshot, f"hold {job}")
 
-    def location(self, row: MySqlEvent) -> dict[str, Any]:
+    def details(self, row: MySqlEvent, plan: Plan) -> dict[str, Any]:
         return {"schema": str(row[0]["event_schema"]), "event": str(row[0]["event_name"])}
 
-    def hold_texts(self, job: str, row: MySqlEvent, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
-        alter = f"ALTER DEFINER={row[0]['definer']} EVENT {job} DISABLE"
-        text = f"disable event {job}, with a row that says who holds it until when"
+    def hold_calls(self, row: MySqlEvent, plan: Plan, mark: HoldMark) -> tuple[str, ...]:
+        alter = f"ALTER DEFINER={row[0]['definer']} EVENT {plan['job']} DISABLE"
         writes = f"-- a row in {self._options.act_schema}.events_held; {alter}"
-        return text, (self._call("hold", row[0], "'<key>', …"), writes)
+        return self._call("hold", row[0], "'<key>', …"), writes
 
-    def release_texts(self, job: str, row: MySqlEvent, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
-        text = f"take our row of event {job} away; enabled or not is unchanged"
-        text = f"enable event {job} again and take our row away" if enables else text
-        return text, (self._call("release", row[0], f"'{hold}', {int(enables)}"),)
+    def release_calls(self, row: MySqlEvent, plan: Plan) -> tuple[str, ...]:
+        return (self._call("release", row[0], f"'{plan['hold']}', {int(plan['how'] == 'release')}"),)
 
     def _call(self, procedure: str, row: Row, values: str) -> str:
         event = f"'{row['event_schema']}', '{row['event_name']}'"

@@ -29,9 +29,9 @@ from connectors.pg_cron.client import (
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import ConnectorError, NotSupported
+from connectors.sdk.errors import ActionRefused, ConnectorError, NotSupported
 from connectors.sdk.job_agent import Plan, Row, absent_unless, native_ids, number_in, running_note
-from connectors.sdk.marked_pause import MarkedPause, PauseState, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, PauseState
 from connectors.sdk.postgres_agent import PostgresAgentHolder
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
@@ -240,12 +240,14 @@ PgCronJob = tuple[Row, PgCronSituation]
 
 class PgCronHolder(PostgresAgentHolder[PgCronClient, PgCronSituation]):
     marking = MarkedPause("pg_cron", "inactive", "command", replaces_marks=False, is_one_step=True)
-    missing_job = "{job} is no longer in cron.job"
-    enabled, marked_place, hold_notes = "active", "comment in the command of cron.job", HOLD_NOTES
+    pause, resume, unit, hold_notes = "deactivate", "activate", "the pg_cron job", HOLD_NOTES
+    enabled, marked_place = "active", "comment in the command of cron.job"
 
-    def read(self, job: str) -> PgCronJob | None:
+    def read(self, job: str) -> PgCronJob:
         now = self.client.situation(lambda rows: job_of(rows, RunRef(job, "", "", "")))
-        return None if now.job is None else (now.job, now)
+        if now.job is None:
+            raise ActionRefused(f"{job} is no longer in cron.job")
+        return now.job, now
 
     def by_hand(self, job: str, row: PgCronJob) -> str:
         return f"SELECT cron.alter_job({row[0]['jobid']}, active := true);"
@@ -263,21 +265,18 @@ class PgCronHolder(PostgresAgentHolder[PgCronClient, PgCronSituation]):
         runs = f"{job} runs now (run {runids[0]}): {consequence}. Hold it when it has ended" if runids else None
         return super().hold_refusal(job, row, now) or runs
 
-    def location(self, row: PgCronJob) -> dict[str, Any]:
+    def details(self, row: PgCronJob, plan: Plan) -> dict[str, Any]:
         return {"jobid": row[0]["jobid"], "schedule": row[0]["schedule"], "hash": row[0]["command_hash"]}
 
-    def hold_texts(self, job: str, row: PgCronJob, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
-        text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
-        alter = f"active := false, command := '/* {shown_mark(mark)} */ ' || command"
-        return text, self._calls(row[0]["jobid"], "hold", "'<key>', …", alter)
+    def hold_calls(self, row: PgCronJob, plan: Plan, mark: HoldMark) -> tuple[str, ...]:
+        alter = f"active := false, command := '/* {mark.text} */ ' || command"
+        return self._calls(row[0]["jobid"], "hold", "'<key>', …", alter)
 
-    def release_texts(self, job: str, row: PgCronJob, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
-        jobid, alter = row[0]["jobid"], "command := the command without the hold mark"
-        if enables:
-            text = f"make pg_cron job {job} active again and remove the hold mark from its command"
-            return text, self._calls(jobid, "release", f"'{hold}'", f"active := true, {alter}")
-        text = f"remove the hold mark from the command of pg_cron job {job}; active or not is unchanged"
-        return text, self._calls(jobid, "clear", f"'{hold}'", alter)
+    def release_calls(self, row: PgCronJob, plan: Plan) -> tuple[str, ...]:
+        function, active = ("release", "active := true, ") if plan["how"] == "release" else ("clear", "")
+        return self._calls(
+            row[0]["jobid"], function, f"'{plan['hold']}'", f"{active}command := the command without the hold mark"
+        )
 
     def _calls(self, jobid: int, function: str, values: str, alter: str) -> tuple[str, ...]:
         call = f"SELECT {self.client.act_schema}.{function}({jobid}, {values})"

@@ -13,8 +13,9 @@ from datetime import timedelta
 
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
+from connectors.sdk.errors import ActionRefused
 from connectors.sdk.job_agent import Plan, Row, absent_unless, native_ids, number_in, running_note
-from connectors.sdk.marked_pause import MarkedPause, PauseState, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, PauseState
 from connectors.sdk.postgres_agent import PostgresAgentHolder
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
@@ -113,13 +114,15 @@ PgAgentJob = tuple[Row, PgAgentSituation]
 
 class PgAgentHolder(PostgresAgentHolder[PgAgentClient, PgAgentSituation]):
     marking = MarkedPause("pgAgent", "disabled", "comment", replaces_marks=False, is_one_step=True)
-    missing_job = "{job} is no longer in pgagent.pga_job"
-    enabled, marked_place = "enabled", "first line of the comment of pgAgent job"
+    pause, resume, unit = "disable", "enable", "the pgAgent job"
     hold_notes = ("a run in progress goes on to its end",)
+    enabled, marked_place = "enabled", "first line of the comment of pgAgent job"
 
-    def read(self, job: str) -> PgAgentJob | None:
+    def read(self, job: str) -> PgAgentJob:
         _, now = find(self.client, RunRef(job, "", "", ""))
-        return None if now.job is None else (now.job, now)
+        if now.job is None:
+            raise ActionRefused(f"{job} is no longer in pgagent.pga_job")
+        return now.job, now
 
     def by_hand(self, job: str, row: PgAgentJob) -> str:
         return f"set jobenabled = true in pgagent.pga_job {row[0]['jobid']}"
@@ -132,16 +135,14 @@ class PgAgentHolder(PostgresAgentHolder[PgAgentClient, PgAgentSituation]):
         due = f"{job} is due and about to start: hold it when it has" if is_due else None
         return super().hold_refusal(job, row, now) or due
 
-    def hold_texts(self, job: str, row: PgAgentJob, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
-        text = f"disable pgAgent job {job}, under a line in its comment that says who holds it until when"
-        sets = f"jobenabled = false, jobdesc = '{shown_mark(mark)}' || E'\\n' || jobdesc"
-        return text, self._calls(row[0]["jobid"], "hold", "'<key>', …", sets)
+    def hold_calls(self, row: PgAgentJob, plan: Plan, mark: HoldMark) -> tuple[str, ...]:
+        sets = f"jobenabled = false, jobdesc = '{mark.text}' || E'\\n' || jobdesc"
+        return self._calls(row[0]["jobid"], "hold", "'<key>', …", sets)
 
-    def release_texts(self, job: str, row: PgAgentJob, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
-        text = f"remove the hold mark from the comment of pgAgent job {job}; enabled or not is unchanged"
-        text = f"enable pgAgent job {job} again and remove the hold mark from its comment" if enables else text
+    def release_calls(self, row: PgAgentJob, plan: Plan) -> tuple[str, ...]:
+        enables = plan["how"] == "release"
         sets = f"{'jobenabled = true, ' if enables else ''}jobdesc without the hold mark"
-        return text, self._calls(row[0]["jobid"], "release", f"'{hold}', {str(enables).lower()}", sets)
+        return self._calls(row[0]["jobid"], "release", f"'{plan['hold']}', {str(enables).lower()}", sets)
 
     def _calls(self, jobid: int, function: str, values: str, sets: str) -> tuple[str, ...]:
         call = f"SELECT {self.client.act_schema}.pgagent_{function}({jobid}, {values})"

@@ -13,12 +13,12 @@ from typing import Any
 
 from connectors.prefect import parse
 from connectors.prefect.client import PrefectClient, list_rows
-from connectors.prefect.inventory import active_runs_note, idle_worker_notes, no_deployment_reason, read_deployment
+from connectors.prefect.inventory import active_runs_note, idle_worker_notes, read_deployment
 from connectors.prefect.parse import PrefectRunReference, parse_reference
 from connectors.sdk import fields
 from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported, OutcomeUnknown, PreviewOutdated
+from connectors.sdk.errors import ActionRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted
@@ -32,10 +32,8 @@ class PrefectStarter:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        job, verb, at = spec.run.job, str(spec.verb), period_of(spec)
+        job, at = spec.run.job, period_of(spec)
         row = read_deployment(self._client, job)
-        if row is None:
-            return Preview.refusal(verb, no_deployment_reason(job, "start"))
         if at is not None:
             where = {
                 "deployment_id": {"any_": [row["id"]]},
@@ -44,7 +42,7 @@ class PrefectStarter:
             for run in fields.tables(list_rows(self._client.runs(where, "ID_DESC", limit=5))):
                 if run.get("auto_scheduled") is True:  # perhaps one that was created ahead of time
                     why = f"Prefect has this run: {run.get('name')} is {run.get('state_name')}"
-                    return Preview.refusal(verb, fields.clean(why))
+                    raise ActionRefused(fields.clean(why))
         plan = {"how": "create", "deployment": row["id"], "job": job, "at": instant_key(at) if at else None}
         body = fields.to_json(create_run_body(plan, "KEY"))
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
@@ -93,7 +91,6 @@ def create_run_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 MAX_REASON_CHARACTERS = 200
-VERB_TEXTS = {Verb.RERUN: "rerun", Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK", Verb.SKIP: "skip"}
 
 
 class PrefectStateSetter:
@@ -104,33 +101,34 @@ class PrefectStateSetter:
 
     def preview(self, spec: ActionSpec) -> Preview:
         """As the contract says. Raises NotSupported for a run without a row in Prefect."""
-        do, at = VERB_TEXTS[Verb(spec.verb)], parse_reference(spec.run)
+        at = parse_reference(spec.run)
         if at is None:
-            missing = f"Prefect has no row of the run {spec.run.period_key} of {spec.run.job}"
-            raise NotSupported(f"{missing}: nothing to {do}")
+            raise NotSupported(f"Prefect has no row of the run {spec.run.period_key} of {spec.run.job}")
         reply = self._client.run(at.run)
         if reply.status == 404:
-            return Preview.refusal(do, f"Prefect no longer has the run {at.run} of {spec.run.job}")
+            raise ActionRefused(f"Prefect no longer has the run {at.run} of {spec.run.job}")
         row = reply.table()
-        why = self._why_not(Verb(spec.verb), at, row)
-        if why is not None:
-            return Preview.refusal(do, why)
+        self._check_state(spec.verb, at, row)
         if spec.verb is Verb.RERUN:
             return self._rerun(spec, at, row)
         return _preview_cancel(spec, at, row) if spec.verb is Verb.CANCEL else _preview_mark(spec, at, row)
 
-    def _why_not(self, verb: Verb, at: PrefectRunReference, row: fields.Row) -> str | None:
+    def _check_state(self, verb: Verb, at: PrefectRunReference, row: fields.Row) -> None:
+        """Raises ActionRefused for a verb that the run's state does not allow."""
         native, has_ended = fields.optional_text(row, "state_name"), row.get("state_type") in parse.ENDED_TYPES
         if verb is Verb.CANCEL:
-            if has_ended:
-                return f"the run has ended: Prefect says {native}"
-            return "it is being cancelled already" if row.get("state_type") == "CANCELLING" else None
+            if has_ended or row.get("state_type") == "CANCELLING":
+                why = "the run has ended" if has_ended else "it is being cancelled already"
+                raise ActionRefused(f"{why}: Prefect says {native}")
+            return
         if not has_ended:
-            return f"the run is {native}: cancel it first, or let it end"
+            raise ActionRefused(f"the run is {native}: cancel it first, or let it end")
         if verb is Verb.RERUN and row.get("deployment_id") is None:
-            return "Prefect runs only runs of deployments again, and this is not one: rerun the flow that called it"
-        tries = len(parse.split_attempts(self._history(at.run))) if parse.needs_history(row) else 1
-        return f"a later attempt of it is there: it is {native}" if tries > at.number else None
+            raise ActionRefused(
+                "Prefect runs only runs of deployments again, and this is not one: rerun the flow that called it"
+            )
+        if parse.needs_history(row) and len(parse.split_attempts(self._history(at.run))) > at.number:
+            raise ActionRefused(f"a later attempt of it is there: it is {native}")
 
     def _rerun(self, spec: ActionSpec, at: PrefectRunReference, row: fields.Row) -> Preview:
         state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
@@ -158,7 +156,7 @@ class PrefectStateSetter:
             if isinstance(self.look_up(plan, key), ActionFound):
                 return Receipt(_plan_ref(plan), "was sent under this key before")
             now = fields.optional_text(row, "state_name") if row else "gone"
-            raise PreviewOutdated("Prefect: the run", now)
+            raise ActionRefused(f"Prefect: the run changed since the preview, it is {now}")
         state = {**plan["state"], "message": parse.marked_message(key, verb, str(plan.get("why", "")))}
         reply = self._client.set_state(run, state, bool(plan["force"]))
         answer = accepted(reply)

@@ -21,7 +21,7 @@ from connectors.prefect.log import PrefectLogReader
 from connectors.prefect.options import PrefectOptions
 from connectors.prefect.runs import PrefectPoller
 from connectors.sdk import fields
-from connectors.sdk.action_router import RunRouter
+from connectors.sdk.action_router import ActionRouter, run_parts
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
@@ -68,6 +68,7 @@ class PrefectConnector(ComposedConnector):
         client = PrefectClient(endpoint, HttpAccount(secrets, options.username, options.password, options.token))
         names = FlowNames(client, options.deployments)
         starter, states, holder = PrefectStarter(client), PrefectStateSetter(client), PrefectHolder(client, names)
+        parts = run_parts(states, starter, states, holder) | {Verb.MARK_OK: states, Verb.SKIP: states}
         poller, health = PrefectPoller(client, names, ui), SchedulerHealth(lambda: stopped_by(client, names))
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -78,7 +79,7 @@ class PrefectConnector(ComposedConnector):
             inventory=PrefectInventory(client, names, ui).read,
             poll=poll,
             log=PrefectLogReader(client).read,
-            acts=RunRouter("Prefect", client, starter, states, holder, parse.parse_reference, settle_seconds),
+            acts=ActionRouter("Prefect", client, parts, settle_seconds=settle_seconds, has_run=parse.parse_reference),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )

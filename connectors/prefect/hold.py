@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
-from connectors.prefect.inventory import FlowNames, no_deployment_reason, read_deployment
+from connectors.prefect.inventory import FlowNames, read_deployment
 from connectors.sdk import fields
-from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
+from connectors.sdk.contract import HoldMark, NativeHold
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.marked_pause import (
     MarkedPause,
@@ -20,11 +20,9 @@ from connectors.sdk.marked_pause import (
     PauseState,
     holds_in,
     native_holds,
-    shown_mark,
     with_hold,
     without_hold,
 )
-from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
 MAX_PAGES = 250
@@ -32,58 +30,38 @@ MAX_PAGES = 250
 
 class PrefectHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("Prefect", "paused", "line in the description")
+    unit = "the deployment"
+    hold_notes = (
+        "runs that Prefect has made ahead by its schedules are deleted; those that wait or run by hand go on",
+        "it can still be started by hand, and by automations",
+        "a redeploy rewrites its description and resumes it, which ends the hold",
+    )
     fix = "resume it in Prefect"
 
     def __init__(self, client: PrefectClient, names: FlowNames) -> None:
         self._client, self._names = client, names
 
-    def read(self, job: str) -> fields.Row | None:
+    def read(self, job: str) -> fields.Row:
         return read_deployment(self._client, job)
 
     def state(self, row: fields.Row) -> PauseState:
         return PauseState(row.get("paused") is True, tuple(holds_in(_description(row))))
 
-    def missing(self, job: str, verb: str) -> str:
-        return no_deployment_reason(job, verb)
-
     def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        self._change(row, {"paused": True, "description": with_hold(fields.optional_text(row, "description"), mark)})
+        self._change(row, _held(row, mark))
 
     def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
-        resumed = {"paused": False} if plan["how"] == "release" else {}
-        description = without_hold(fields.optional_text(row, "description"), str(plan["hold"]))
-        self._change(row, {**resumed, "description": description or None})
+        self._change(row, _released(row, plan))
 
     def _change(self, row: fields.Row, body: dict[str, Any]) -> None:
         raise_if_refused(self._client.change_deployment(str(row["id"]), body))
 
-    def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
-        return Preview(
-            verb="pause the deployment",
-            summary=f"pause all schedules of {job} until {instant_key(mark.until)} at the latest, "
-            "marked in its description",
-            scope=f"all schedules of {job}",
-            native_calls=(_call_text(row, {"paused": True, "description": f"… {shown_mark(mark)}"}),),
-            notes=(
-                "runs that Prefect has made ahead by its schedules are deleted; those that wait or run by hand go on",
-                "it can still be started by hand, and by automations",
-                "a redeploy rewrites its description and resumes it, which ends the hold",
-            ),
-        )
+    def hold_calls(self, row: fields.Row, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        return (_call_text(row, {**_held(row, mark), "description": f"… {mark.text}"}),)
 
-    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        enables = plan["how"] == "release"
-        calls = {**({"paused": False} if enables else {}), "description": "its description without the hold mark"}
-        alone = "whether it is paused stays as it is" if not enables else "it was resumed meanwhile"
-        return Preview(
-            verb="resume the deployment" if resumes else "remove the mark",
-            summary=f"resume all schedules of {job} and remove the hold mark from its description"
-            if resumes
-            else f"remove the hold mark from the description of {job}; {alone}",
-            scope=f"all schedules of {job}" if resumes else f"the description of {job}",
-            native_calls=(_call_text(row, calls),),
-            notes=(STARTED_LATER,) if resumes else (),
-        )
+    def release_calls(self, row: fields.Row, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        body = {**_released(row, plan), "description": "its description without the hold mark"}
+        return (_call_text(row, body),)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of a watched deployment; bare where it is not paused, or under another mark. `known` adds
@@ -106,6 +84,16 @@ class PrefectHolder(MarkedPauseHolder[fields.Row]):
 def _description(row: fields.Row) -> str:
     description = row.get("description")
     return fields.clean(description) if isinstance(description, str) else ""
+
+
+def _held(row: fields.Row, mark: HoldMark) -> dict[str, Any]:
+    return {"paused": True, "description": with_hold(fields.optional_text(row, "description"), mark)}
+
+
+def _released(row: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
+    resumed = {"paused": False} if plan["how"] == "release" else {}
+    description = without_hold(fields.optional_text(row, "description"), str(plan["hold"]))
+    return {**resumed, "description": description or None}
 
 
 def _call_text(row: fields.Row, body: Mapping[str, Any]) -> str:

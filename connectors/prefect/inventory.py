@@ -15,7 +15,7 @@ from typing import Any
 from connectors.prefect import parse
 from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
 from connectors.sdk import fields
-from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.errors import ActionRefused, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.http import HttpReply
 
@@ -183,22 +183,16 @@ def _missing_ids(rows: Iterable[fields.Row], name: str) -> set[str]:
 ACTIVE_TYPES = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 
 
-def read_deployment(client: PrefectClient, job: str) -> fields.Row | None:
-    """The row of a deployment; None for a flow without one, or if it was deleted."""
+def read_deployment(client: PrefectClient, job: str) -> fields.Row:
+    """The row of a deployment. Raises ActionRefused for a flow without one, or if it was deleted."""
     reply = client.deployment(job)
     if reply is None or reply.status == 404:
-        return None
+        alone = f"{job} is a flow without a deployment: Prefect can start and hold deployments only"
+        raise ActionRefused(f"Prefect has no deployment {job}" if "/" in job else alone)
     row = reply.table()
     if not isinstance(row.get("id"), str) or not isinstance(row.get("paused"), bool):
         raise SystemUnreachable(f"{reply.place} is not a deployment")
     return row
-
-
-def no_deployment_reason(job: str, verb: str) -> str:
-    """Why a job that is not a deployment cannot be started or held."""
-    if "/" in job:
-        return f"Prefect has no deployment {job}"
-    return f"{job} is a flow without a deployment: Prefect can {verb} deployments only"
 
 
 def active_runs_note(client: PrefectClient, deployment: str, but: str = "") -> str | None:

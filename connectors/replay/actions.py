@@ -18,6 +18,7 @@ from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
     ActionSpec,
+    ActionUnknown,
     LookUpResult,
     NativeHold,
     Preview,
@@ -169,7 +170,9 @@ class ReplayActions:
         if plan.get("how", RERUN) in (RERUN, START):
             return stored or ActionAbsent()
         job = self.night.jobs.get((self.system, str(plan["job"])))
-        by_mark = vocabulary.MARKINGS[self.kind].look_up(self._pause_state(job) if job else None, plan, key)
+        if job is None:
+            return stored or ActionUnknown(f"{self.system} no longer has {plan['job']}")
+        by_mark = vocabulary.MARKINGS[self.kind].look_up(self._pause_state(job), plan, key)
         return by_mark if isinstance(by_mark, ActionFound) else stored or by_mark
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from connectors.sdk.composed import ConnectorClient
@@ -16,7 +17,7 @@ from connectors.sdk.contract import (
     Receipt,
     check_action_key,
 )
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import RunRef
 from connectors.sdk.settle import unless_in_flight, wait_seconds
@@ -25,50 +26,18 @@ from connectors.sdk.states import Capability, Verb
 Plan = Mapping[str, Any]
 
 
-class RoutedAction(Protocol):
-    """Sends one kind of plan once, as `Connector.act`, and queries once whether it arrived."""
-
-    def act(self, plan: Plan, key: str) -> Receipt: ...
-
-    def look_up(self, plan: Plan, key: str) -> LookUpResult: ...
-
-
-class ActionRouter:
-    """Sends previews and looks them up. `source`: its name in messages; `settle_seconds`: how long a key must stay
-    absent before it counts as never arrived."""
-
-    def __init__(
-        self, source: str, client: ConnectorClient, by_plan: Mapping[str, RoutedAction], settle_seconds: float
-    ) -> None:
-        self._source, self._client, self._by_plan, self._settle_seconds = source, client, by_plan, settle_seconds
-
-    def act(self, preview: Preview, key: str) -> Receipt:
-        part = self._part(preview)
-        if preview.refused or part is None:
-            raise NotSupported(f"{self._source}: this preview cannot be sent: {preview.refused or 'it has no plan'}")
-        return part.act(preview.plan, key)
-
-    def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        """As the contract says. An absence is checked for some seconds, since a server may work on a request whose
-        sender is gone, or list its result later."""
-        part = self._part(preview)
-        if part is None:
-            return ActionUnknown("the preview has no plan that could be looked up")
-        answer = look_up_until_settled(lambda: part.look_up(preview.plan, key), self._client, self._settle_seconds)
-        return unless_in_flight(answer, preview)
-
-    def _part(self, preview: Preview) -> RoutedAction | None:
-        """None for a preview that was refused, or that another version stored."""
-        return self._by_plan.get(str(preview.plan.get("how")))
-
-
-class RunPart(RoutedAction, Protocol):
-    """A `RoutedAction` with its previews."""
+class RunPart(Protocol):
+    """Previews the actions of some verbs, sends each of their plans once, and queries once whether it arrived.
+    `plans`: the "how" of its plans."""
 
     @property
     def plans(self) -> Collection[str]: ...
 
     def preview(self, spec: ActionSpec) -> Preview: ...
+
+    def act(self, plan: Plan, key: str) -> Receipt: ...
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult: ...
 
 
 class ActionPart(NamedTuple):
@@ -80,12 +49,8 @@ class ActionPart(NamedTuple):
     look_up: Callable[[Plan, str], LookUpResult]
 
 
-def routes(
-    parts: Mapping[Verb, RunPart],
-) -> tuple[Mapping[Verb, Callable[[ActionSpec], Preview]], Mapping[str, RoutedAction]]:
-    """The previews of these parts by verb, and the parts by the "how" of their plans."""
-    previews = {verb: part.preview for verb, part in parts.items()}
-    return previews, {name: part for part in parts.values() for name in part.plans}
+def run_parts(rerun: RunPart, start: RunPart, cancel: RunPart, hold: RunPart) -> dict[Verb, RunPart]:
+    return {Verb.RERUN: rerun, Verb.START: start, Verb.CANCEL: cancel, Verb.HOLD: hold, Verb.RELEASE: hold}
 
 
 def period_of(spec: ActionSpec) -> datetime | None:
@@ -93,66 +58,61 @@ def period_of(spec: ActionSpec) -> datetime | None:
     return parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
 
 
-class RunRouter(ActionRouter):
-    """Routes START, and RERUN of a run that never came, to `starter`; HOLD and RELEASE to `holder`; other verbs to
-    `changer`. `has_run`: whether the source has a row of the run."""
+class ActionRouter:
+    """Routes a preview by its verb, `act` and `look_up` by the "how" of the plan. A RERUN of a run without a row at the
+    source is a START for its period."""
 
     def __init__(
         self,
         source: str,
         client: ConnectorClient,
-        starter: RunPart,
-        changer: RunPart,
-        holder: RunPart,
-        has_run: Callable[[RunRef], object],
-        settle_seconds: float,
+        parts: Mapping[Verb, RunPart],
+        missing: Mapping[Capability, str] = MappingProxyType({}),
+        settle_seconds: float = 0.0,
+        has_run: Callable[[RunRef], object] = bool,
     ) -> None:
-        parts = dict.fromkeys(Verb, changer) | {Verb.START: starter, Verb.HOLD: holder, Verb.RELEASE: holder}
-        self._previews, by_plan = routes(parts)
-        super().__init__(source, client, by_plan, settle_seconds)
-        self._has_run = has_run
+        """`source`: its name in messages. `missing`: why it lacks a capability. `settle_seconds`: how long a key must
+        stay absent before it counts as never arrived. `has_run`: whether the source has a row of a run."""
+        self._source, self._client, self._parts, self._missing = source, client, parts, missing
+        self._settle_seconds, self._has_run = settle_seconds, has_run
+        self._by_plan = {how: part for part in parts.values() for how in part.plans}
 
     def preview(self, spec: ActionSpec) -> Preview:
         """The preview of its part; refused for a rerun that has neither a run nor a period."""
+        part = self._parts.get(spec.verb)
+        if part is None:
+            why = self._missing.get(spec.verb.needs, "it has no such call")
+            raise NotSupported(f"{self._source} cannot {spec.verb}: {why}")
         if spec.verb is not Verb.RERUN or self._has_run(spec.run):
-            return self._previews[spec.verb](spec)
+            return part.preview(spec)
         if period_of(spec) is None:
             missing = f"{self._source} has no run {spec.run.period_key} of {spec.run.job}"
-            return Preview.refusal(str(spec.verb), f"{missing}, which is not a scheduled instant either")
-        return self._previews[Verb.START](spec)
-
-
-class VerbRouter(ActionRouter):
-    """Routes previews by their verb as well. NotSupported of a `look_up` is ActionUnknown."""
-
-    def __init__(
-        self,
-        source: str,
-        client: ConnectorClient,
-        previews: Mapping[Verb, Callable[[ActionSpec], Preview]],
-        by_plan: Mapping[str, RoutedAction],
-        missing: Mapping[Capability, str],
-        settle_seconds: float = 0.0,
-    ) -> None:
-        """`missing`: why the source lacks a capability."""
-        super().__init__(source, client, by_plan, settle_seconds)
-        self._previews, self._missing = previews, missing
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        if spec.verb not in self._previews:
-            raise NotSupported(f"{self._source} cannot {spec.verb}: {self._missing[spec.verb.needs]}")
-        return self._previews[spec.verb](spec)
+            raise ActionRefused(f"{missing}, which is not a scheduled instant either")
+        return self._parts[Verb.START].preview(spec)
 
     def act(self, preview: Preview, key: str) -> Receipt:
         check_action_key(key)
-        return super().act(preview, key)
+        part = self._part(preview)
+        if preview.refused or part is None:
+            raise NotSupported(f"{self._source}: this preview cannot be sent: {preview.refused or 'it has no plan'}")
+        return part.act(preview.plan, key)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        """As the contract says. An absence is checked for some seconds, since a server may work on a request whose
+        sender is gone, or list its result later."""
+        part = self._part(preview)
+        if part is None:
+            return ActionUnknown("the preview has no plan that could be looked up")
         try:
             check_action_key(key)
-            return super().look_up(preview, key)
+            answer = look_up_until_settled(lambda: part.look_up(preview.plan, key), self._client, self._settle_seconds)
         except NotSupported as error:
             return ActionUnknown(str(error))
+        return unless_in_flight(answer, preview)
+
+    def _part(self, preview: Preview) -> RunPart | None:
+        """None for a preview that was refused, or that another version stored."""
+        return self._by_plan.get(str(preview.plan.get("how")))
 
 
 def look_up_until_settled(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, NoReturn, Protocol
 
 from connectors.sdk.contract import ActionAbsent, ActionSpec, LookUpResult, NativeHold, Preview, Probe, Receipt
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.settle import send_timeout
 from connectors.sdk.transport.call_limits import Deadline
@@ -89,12 +89,18 @@ class ComposedConnector:
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         self._begin(timeout_seconds)
-        return self._acts.preview(spec)
+        try:
+            return self._acts.preview(spec)
+        except ActionRefused as error:
+            return Preview.refusal(spec.verb.value.replace("_", " "), str(error))
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         """No later than the preview allows to send."""
         self._begin(send_timeout(preview, timeout_seconds))
-        return self._acts.act(preview, key)
+        try:
+            return self._acts.act(preview, key)
+        except ActionRefused as error:
+            raise ActionRefused(f"{error}; nothing was sent") from None
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         self._begin(timeout_seconds)

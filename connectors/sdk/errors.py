@@ -9,7 +9,7 @@ ConnectorError
 │   └── PermissionMissing      signed in, and not allowed
 ├── RecordUnreadable           skip this record, count it, keep the rest
 ├── NotSupported               never: this kind or this server cannot do it
-│   └── PreviewOutdated        the run changed: preview it again
+│   └── ActionRefused          not now: the run or job is not as the action needs it
 └── OutcomeUnknown             the request left, and may have arrived: look it up, never repeat it
     └── AnswerLost             no answer came
 """
@@ -83,11 +83,8 @@ class NotSupported(ConnectorError):
     kind = "unsupported"
 
 
-class PreviewOutdated(NotSupported):
-    """The run is no longer as its preview had it. Nothing was sent."""
-
-    def __init__(self, run: str, state: str) -> None:
-        super().__init__(f"{run} changed since the preview, it is {state}; nothing was sent")
+class ActionRefused(NotSupported):
+    """The run or job is not as the action needs it: a preview is refused for it, and `act` sends nothing."""
 
 
 class OutcomeUnknown(ConnectorError):

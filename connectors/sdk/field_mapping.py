@@ -78,6 +78,7 @@ def is_field_path(model: type[BaseModel], name: str) -> bool:
 
 
 Profile = TypeVar("Profile", bound=BaseModel)
+Meaning = TypeVar("Meaning")
 
 
 def with_zones(profile: Profile, values: Mapping[str, Any]) -> Profile:
@@ -665,14 +666,20 @@ def native_state_at(row: Row, fields: MappedRunFields) -> str:
 
 
 def state_of(native_state: str, states: Mapping[str, RunState]) -> RunState:
-    """Our state for the source's, whatever its case; UNKNOWN for one that `states` does not name."""
-    if native_state in states:
-        return states[native_state]
-    by_lower_case, name = {name.lower(): state for name, state in states.items()}, native_state.lower()
+    """Our state for the source's; UNKNOWN for one that `states` does not name."""
+    return matched(native_state, states) or RunState.UNKNOWN
+
+
+def matched(native: str, meanings: Mapping[str, Meaning]) -> Meaning | None:
+    """The meaning of a source's value, whatever its case; None for one that is not named. A name that ends with "*" is
+    every other value that begins so; the longest one counts."""
+    if native in meanings:
+        return meanings[native]
+    by_lower_case, name = {name.lower(): meaning for name, meaning in meanings.items()}, native.lower()
     if name in by_lower_case:
         return by_lower_case[name]
     prefixes = [key for key in by_lower_case if key.endswith("*") and name.startswith(key[:-1])]
-    return by_lower_case[max(prefixes, key=len)] if prefixes else RunState.UNKNOWN
+    return by_lower_case[max(prefixes, key=len)] if prefixes else None
 
 
 def changed_at(row: Row, fields: MappedRunFields, run: RunRecord) -> datetime | None:

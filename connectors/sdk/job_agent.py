@@ -12,16 +12,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from connectors.sdk.action_router import RunPart, VerbRouter, routes
+from connectors.sdk.action_router import ActionRouter, RunPart
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
-    STARTED_LATER,
     ActionAbsent,
     ActionUnknown,
     HoldMark,
     LookUpResult,
     NativeHold,
-    Preview,
     Probe,
     Receipt,
     SourcePermission,
@@ -123,7 +121,7 @@ class JobAgentConnector(ComposedConnector):
             inventory=self.read_inventory,
             poll=self.read_runs,
             log=self.read_log,
-            acts=VerbRouter(self.agent, client, *routes(parts), self.missing),
+            acts=ActionRouter(self.agent, client, parts, self.missing),
             holds=self.read_holds,
             probe=self.read_permissions,
         )
@@ -186,43 +184,12 @@ class JobAgentHolder(MarkedPauseHolder[Source], Generic[Client, Source]):
     """Holds of one agent's jobs. The functions of grants.sql check the job and write it in one transaction, so `act`
     reads nothing before."""
 
-    hold_notes: ClassVar[tuple[str, ...]]
-
     def __init__(self, client: Client) -> None:
         self.client = client
-
-    def location(self, row: Source) -> dict[str, Any]:
-        """The job in the catalogue, for the plan of a hold or release."""
-        raise NotImplementedError
-
-    def hold_texts(self, job: str, row: Source, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
-        """Summary and native calls of a hold."""
-        raise NotImplementedError
-
-    def release_texts(self, job: str, row: Source, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
-        """Summary and native calls of a release; `enables` is False where only the mark is removed."""
-        raise NotImplementedError
 
     def state_left(self, plan: Plan, key: str) -> tuple[PauseState | None, LookUpResult]:
         """The job now, None where it is gone or hidden; and the result where it does not show the action."""
         raise NotImplementedError
-
-    def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
-        summary, calls = self.hold_texts(job, row, mark)
-        scope = f"every start of {job} by the clock until it is released"
-        plan = self.location(row)
-        return Preview("hold", summary, scope, native_calls=calls, notes=self.hold_notes, plan=plan)
-
-    def preview_release(self, job: str, row: Source, plan: Plan, resumes: bool) -> Preview:
-        summary, calls = self.release_texts(job, row, str(plan["hold"]), plan["how"] == "release")
-        return Preview(
-            verb=str(plan["how"]),
-            summary=summary,
-            scope=f"hold {plan['hold']} of {job}",
-            native_calls=calls,
-            notes=(STARTED_LATER,) if resumes else (),
-            plan=self.location(row),
-        )
 
     def act(self, plan: Plan, key: str) -> Receipt:
         """Raises NotSupported where the job is not as it must be: then nothing was changed."""

@@ -21,7 +21,7 @@ from connectors.sdk.contract import (
     Preview,
     Receipt,
 )
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.field_mapping import (
     PROFILE_PLACES,
     PROFILE_SECRETS,
@@ -229,12 +229,11 @@ class MappedActions(Generic[Call]):
         """The native verb, the call as text, and the native calls of a preview."""
         raise NotImplementedError
 
-    def refusal(self, call: Call, verb: Verb, values: Mapping[str, str]) -> str | None:
-        """Why the call cannot be sent now, beyond what holds for every kind."""
+    def check(self, call: Call, verb: Verb, values: Mapping[str, str]) -> None:
+        """Raises ActionRefused where the call cannot be sent now, beyond what holds for every kind."""
         raise NotImplementedError
 
     def notes(self, verb: Verb) -> tuple[str, ...]:
-        """Of a preview that is not refused."""
         return (SKIP_NOTE,) if verb is Verb.SKIP else ()
 
     def send(self, call: Call, values: Mapping[str, Any]) -> str:
@@ -273,25 +272,23 @@ class MappedActions(Generic[Call]):
         if call is None:
             raise NotSupported(self._lacks.get(spec.verb.needs) or missing_call(spec.verb, self.what, self.setting))
         values = {self.id_place: ref.native_ref, "job": ref.job, "period": ref.period_key}
-        native_verb, text, native_calls = self.shown(call, spec.verb, values)
         if self.id_place in call.places and not ref.native_ref:
-            refused: str | None = f"{ref.job} {ref.period_key} has no run at its source to give as {{{self.id_place}}}"
-        elif spec.verb is Verb.CANCEL and not spec.state.is_open:
-            refused = f"the run has ended ({spec.state})"
-        elif spec.verb in MARKS and spec.state.is_open:
-            refused = f"the run is {spec.state}: cancel it first, or let it end"
-        elif spec.verb in MARKS and spec.state in RESULTS[spec.verb]:
-            refused = f"nothing to do: the run is {spec.state}"
-        else:
-            refused = self.refusal(call, spec.verb, values)
+            raise ActionRefused(f"{ref.job} {ref.period_key} has no run at its source to give as {{{self.id_place}}}")
+        if spec.verb is Verb.CANCEL and not spec.state.is_open:
+            raise ActionRefused(f"the run has ended ({spec.state})")
+        if spec.verb in MARKS and spec.state.is_open:
+            raise ActionRefused(f"the run is {spec.state}: cancel it first, or let it end")
+        if spec.verb in MARKS and spec.state in RESULTS[spec.verb]:
+            raise ActionRefused(f"nothing to do: the run is {spec.state}")
+        self.check(call, spec.verb, values)
+        native_verb, text, native_calls = self.shown(call, spec.verb, values)
         return Preview(
             verb=native_verb,
             summary=f"{name} {ref.job} by {text}",
             scope=f"run {ref.attempt_key} of {ref.job}" if ref.attempt_key else f"job {ref.job}",
             overlap="a run of it is running" if spec.verb in STARTING and spec.state is RunState.RUNNING else None,
             native_calls=native_calls,
-            notes=() if refused else self.notes(spec.verb),
-            refused=refused,
+            notes=self.notes(spec.verb),
             plan={"verb": name, **values},
         )
 

@@ -4,19 +4,18 @@ gives it as the reason of the pause."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, HoldMark, NativeHold, Preview
-from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, value_at, with_value
+from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, HoldMark, NativeHold
+from connectors.sdk.errors import ActionRefused, InvalidAnswer, RecordUnreadable
+from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, text_at, value_at, with_value
 from connectors.sdk.marked_pause import (
     MarkedPause,
     MarkedPauseHolder,
     PauseState,
     holds_in,
     native_holds,
-    shown_mark,
     with_hold,
     without_hold,
     without_holds,
@@ -36,8 +35,9 @@ class PauseChange:
 
 
 class MappedHolder(MarkedPauseHolder[Row]):
-    missing_job = "{job} is no longer listed"
     fix = "enable it in its scheduler"
+    unit = "the job"
+    hold_notes = ("active runs continue",)
 
     def __init__(
         self,
@@ -52,8 +52,18 @@ class MappedHolder(MarkedPauseHolder[Row]):
         clears; it counts while the job is paused, though its source may show it for longer. `starts`: the kind can
         start a job. `one_line`: the text has no line breaks."""
         self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
-        self._starts, self._separator = starts, " " if one_line else "\n"
+        self._separator = " " if one_line else "\n"
+        self.release_notes = (STARTED_LATER if starts else NOT_STARTED_LATER,)
         self.marking = MarkedPause(source, "paused", note)
+
+    def read(self, job: str) -> Row:
+        row = self.row(job)
+        if row is None:
+            raise ActionRefused(f"{job} is no longer listed")
+        return row
+
+    def row(self, job: str) -> Row | None:
+        return next((row for row in self.rows() if text_at(row, self._fields.id) == job), None)
 
     def rows(self) -> Iterable[Any]:
         """All jobs. Raises InvalidAnswer where some may be missing."""
@@ -90,41 +100,26 @@ class MappedHolder(MarkedPauseHolder[Row]):
         except InvalidAnswer:
             return False
 
-    def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
-        held = self._held(job, row, mark)
-        held = replace(held, text=held.text.replace(mark.text, shown_mark(mark)))
-        return Preview(
-            verb="pause the job",
-            summary=f"pause {job} and add a mark to its {self._note_field}",
-            scope=f"every start of {job}",
-            native_calls=self.shown(held),
-            notes=("active runs continue",),
-        )
+    def hold_calls(self, row: Row, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        return self.shown(self._held(row, plan, mark))
 
-    def preview_release(self, job: str, row: Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        ends = "; the hold mark ends with its pause" if self._is_reason else " and remove the hold mark"
-        return Preview(
-            verb="resume the job" if resumes else "remove the mark",
-            summary=f"resume {job}{ends}" if resumes else f"remove the hold mark of {job}; its pause stays",
-            scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
-            native_calls=self.shown(self._released(job, row, resumes, without_holds(self._counted_text(row)))),
-            notes=(STARTED_LATER if self._starts else NOT_STARTED_LATER,) if resumes else (),
-        )
+    def release_calls(self, row: Row, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return self.shown(self._released(row, plan))
 
     def write_hold(self, row: Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        self.write(self._held(str(plan["job"]), row, mark), mark.id)
+        self.write(self._held(row, plan, mark), mark.id)
 
     def write_release(self, row: Row, now: PauseState, plan: Mapping[str, Any]) -> None:
-        text = without_hold(self._counted_text(row), str(plan["hold"]))
-        self.write(self._released(str(plan["job"]), row, plan["how"] == "release", text), str(plan["key"]))
+        self.write(self._released(row, plan), str(plan["key"]))
 
-    def _held(self, job: str, row: Row, mark: HoldMark) -> PauseChange:
-        text = self._counted_text(row)
-        return PauseChange(job, not self.is_paused(row), False, text, with_hold(text, mark, self._separator))
+    def _held(self, row: Row, plan: Mapping[str, Any], mark: HoldMark) -> PauseChange:
+        text, was_enabled = self._counted_text(row), not self.is_paused(row)
+        return PauseChange(str(plan["job"]), was_enabled, False, text, with_hold(text, mark, self._separator))
 
-    def _released(self, job: str, row: Row, resumes: bool, text: str) -> PauseChange:
-        was_enabled = not self.is_paused(row)
-        return PauseChange(job, was_enabled, resumes or was_enabled, self._counted_text(row), text)
+    def _released(self, row: Row, plan: Mapping[str, Any]) -> PauseChange:
+        text, was_enabled = self._counted_text(row), not self.is_paused(row)
+        is_enabled, rest = was_enabled or plan["how"] == "release", without_hold(text, str(plan["hold"]))
+        return PauseChange(str(plan["job"]), was_enabled, is_enabled, text, rest)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark, bare ones too: the rows show them."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from connectors.sdk.contract import (
     HOLD_MARK,
+    STARTED_LATER,
     ActionAbsent,
     ActionFound,
     ActionSpec,
@@ -21,9 +22,10 @@ from connectors.sdk.contract import (
     LookUpResult,
     NativeHold,
     Preview,
+    PreviewNote,
     Receipt,
 )
-from connectors.sdk.errors import ConnectorError, NotSupported
+from connectors.sdk.errors import ActionRefused
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import Verb
@@ -34,13 +36,13 @@ KEY_PLACEHOLDER = "headway-0000000000"
 
 
 def mark_of(parameters: Mapping[str, Any], key: str) -> HoldMark:
-    """The mark of a hold under `key`, by the "by" and "until" of a request or a plan. Raises NotSupported where they
+    """The mark of a hold under `key`, by the "by" and "until" of a request or a plan. Raises ActionRefused where they
     make none."""
     by, until = str(parameters.get("by", "")), parse_instant(parameters.get("until"))
     mark = HoldMark(key, by, until.replace(microsecond=0)) if until else None
     if mark is None or not HOLD_MARK.fullmatch(mark.text):
         end = parameters.get("until", "")
-        raise NotSupported(f'a hold by "{by}" until "{end}" cannot be written down at its source')
+        raise ActionRefused(f'a hold by "{by}" until "{end}" cannot be written down at its source')
     return mark
 
 
@@ -141,29 +143,27 @@ class MarkedPause:
             return None
         if now.is_paused:
             what = f"{plan['job']} is {self.paused} by now, and not by this hold"
-            raise NotSupported(f"{self.source}: {what}; nothing was sent")
+            raise ActionRefused(f"{self.source}: {what}")
         foreign = [mark for mark in now.marks if mark.id != key]
         if foreign and not self.replaces_marks:
-            raise NotSupported(f"{self.source}: {plan['job']} is held by another: {foreign[0].text}; nothing was sent")
+            raise ActionRefused(f"{self.source}: {plan['job']} is held by another: {foreign[0].text}")
         return mark_of(plan, key)
 
     def check_release(self, now: PauseState, plan: Mapping[str, Any]) -> None:
         """Raises NotSupported where the mark of the hold no longer exists."""
         if not now.has_mark(str(plan["hold"])):
             what = f"the {self.place} of {plan['job']} no longer records this hold"
-            raise NotSupported(f"{self.source}: {what}; nothing was sent")
+            raise ActionRefused(f"{self.source}: {what}")
 
     def receipt(self, plan: Mapping[str, Any]) -> Receipt:
         return Receipt(str(plan["job"]), self._outcome(plan))
 
     def look_up(
-        self, now: PauseState | None, plan: Mapping[str, Any], key: str, absent: LookUpResult = ABSENT
+        self, now: PauseState, plan: Mapping[str, Any], key: str, absent: LookUpResult = ABSENT
     ) -> LookUpResult:
         """Whether it arrived, by the mark and the pause. A pause without the mark is a person's. `absent`: the result
         where nothing shows it."""
         job = str(plan["job"])
-        if now is None:
-            return ActionUnknown(f"{self.source} no longer has {job}")
         if plan["how"] == "hold":
             is_held = now.has_mark(key) and (now.is_paused or self.is_one_step)
             return ActionFound(job, self._outcome(plan)) if is_held else absent
@@ -199,33 +199,57 @@ class MarkedPauseHolder(Generic[Source]):
 
     plans: ClassVar[tuple[str, ...]] = ("hold", "release", "clear")
     marking: MarkedPause
-    missing_job: ClassVar[str]
-    """Why there is nothing to hold or release where the source has no {job}."""
+    pause: ClassVar[str] = "pause"
+    resume: ClassVar[str] = "resume"
+    unit: ClassVar[str]
+    """The object of `pause` and `resume`: "the DAG"."""
+    hold_notes: ClassVar[tuple[str, ...]] = ()
+    release_notes: tuple[str, ...] = (STARTED_LATER,)
     fix: ClassVar[str]
     """The fix for a person instead of a release: "resume it in Prefect"."""
 
-    def read(self, job: str) -> Source | None:
-        """The job as its source has it now; None where it has none."""
+    def read(self, job: str) -> Source:
+        """The job as its source has it now. Raises ActionRefused where it has none."""
         raise NotImplementedError
 
     def state(self, row: Source) -> PauseState:
         raise NotImplementedError
 
-    def missing(self, job: str, verb: str) -> str:
-        return self.missing_job.format(job=job)
-
     def by_hand(self, job: str, row: Source) -> str:
         del row
         return self.fix.format(job=job)
 
-    def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
-        """The preview of a hold, without its plan."""
+    def subject(self, job: str, row: Source) -> str:
+        """The same with its name: "the DAG load_orders"."""
+        del row
+        return f"{self.unit} {job}"
+
+    def details(self, row: Source, plan: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of the plan of a hold or release besides its job and its mark."""
+        del row, plan
+        return {}
+
+    def affected(self, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        """The native names that a plan with its details is about, where the job is not one thing."""
+        del plan
+        return ()
+
+    def hold_calls(self, row: Source, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        """The native calls of a hold, as a preview shows them."""
         raise NotImplementedError
 
-    def preview_release(self, job: str, row: Source, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        """The preview of a release, without its plan. `resumes` is False where only the mark is removed, and where the
-        job is no longer paused."""
+    def release_calls(self, row: Source, plan: Mapping[str, Any]) -> tuple[str, ...]:
         raise NotImplementedError
+
+    def notes(self, row: Source, plan: Mapping[str, Any]) -> tuple[PreviewNote, ...]:
+        """The consequences of a hold, and of a release that resumes the job."""
+        del row
+        return self.hold_notes if plan["how"] == "hold" else self.release_notes
+
+    def resumes(self, row: Source, now: PauseState, plan: Mapping[str, Any]) -> bool:
+        """False where only the mark is removed, and where the job is no longer paused."""
+        del row
+        return plan["how"] == "release" and now.is_paused
 
     def write_hold(self, row: Source, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """Pauses the job and writes the mark."""
@@ -249,39 +273,44 @@ class MarkedPauseHolder(Generic[Source]):
         """Why the hold of the plan cannot be released; None where it can."""
         return self.marking.release_refusal(job, now, str(plan["hold"]), self.by_hand(job, row))
 
-    def read_again(self, plan: Mapping[str, Any]) -> Source | None:
+    def read_again(self, plan: Mapping[str, Any]) -> Source:
         """The job that a plan is about."""
         return self.read(str(plan["job"]))
 
-    def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
-        """The error where that job is no longer there."""
-        return NotSupported(f"{self.marking.source}: {plan['job']} is gone; nothing was sent")
-
     def preview(self, spec: ActionSpec) -> Preview:
-        job, row = spec.run.job, self.read(spec.run.job)
-        if row is None:
-            return Preview.refusal(str(spec.verb), self.missing(job, str(spec.verb)))
+        job, row, is_hold = spec.run.job, self.read(spec.run.job), spec.verb is Verb.HOLD
         now = self.state(row)
-        if spec.verb is Verb.HOLD:
-            try:
-                mark = mark_of(spec.parameters, KEY_PLACEHOLDER)
-            except NotSupported as error:
-                return Preview.refusal("hold", str(error))
-            if why := self.missing_right(job, row, "hold") or self.hold_refusal(job, row, now):
-                return Preview.refusal("hold", why)
-            shown = self.preview_hold(job, row, mark)
-            return replace(shown, plan={**hold_plan(job, mark), **shown.plan})
-        plan = release_plan(job, spec)
-        if why := self.missing_right(job, row, plan["how"]) or self.release_refusal(job, row, now, plan):
-            return Preview.refusal("release", why)
-        shown = self.preview_release(job, row, plan, plan["how"] == "release" and now.is_paused)
-        return replace(shown, plan={**plan, **shown.plan})
+        plan = hold_plan(job, mark_of(spec.parameters, KEY_PLACEHOLDER)) if is_hold else release_plan(job, spec)
+        rule = self.hold_refusal(job, row, now) if is_hold else self.release_refusal(job, row, now, plan)
+        if why := self.missing_right(job, row, plan["how"]) or rule:
+            raise ActionRefused(why)
+        plan |= self.details(row, plan)
+        subject, place, paused = self.subject(job, row), self.marking.place, self.marking.paused
+        resumes = not is_hold and self.resumes(row, now, plan)
+        if is_hold:
+            verb, scope = f"{self.pause} {self.unit}", subject
+            summary = f"{self.pause} {subject} until {plan['until']} at the latest, marked by its {place}"
+        elif resumes:
+            verb, scope = f"{self.resume} {self.unit}", subject
+            summary = f"{self.resume} {subject} and remove its hold mark ({place})"
+        else:
+            state = f"it is no longer {paused}" if plan["how"] == "release" else f"{paused} or not stays as it is"
+            verb, scope = "remove the mark", f"the {place} of {subject}"
+            summary = f"remove the hold mark ({place}) of {subject}; {state}"
+        calls = self.hold_calls(row, plan, mark_of(plan, KEY_PLACEHOLDER)) if is_hold else self.release_calls(row, plan)
+        return Preview(
+            verb=verb,
+            summary=summary,
+            scope=scope,
+            affected=self.affected(plan),
+            native_calls=tuple(call.replace(KEY_PLACEHOLDER, "KEY") for call in calls),
+            notes=self.notes(row, plan) if is_hold or resumes else (),
+            plan=plan,
+        )
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """A hold that exists under this key is not written again."""
         row = self.read_again(plan)
-        if row is None:
-            raise self.gone(plan)
         now = self.state(row)
         if plan["how"] == "hold":
             mark = self.marking.to_write(now, plan, key)
@@ -293,11 +322,11 @@ class MarkedPauseHolder(Generic[Source]):
         return self.marking.receipt(plan)
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        row = self.read_again(plan)
-        return self.marking.look_up(None if row is None else self.state(row), plan, key)
+        return self.marking.look_up(self.state(self.read_again(plan)), plan, key)
 
     def remove_mark_left(self, plan: Mapping[str, Any], hold: str) -> None:
         """Removes the mark of a job that is not paused: else a person's next pause would count as ours."""
         row = self.read_again(plan)
-        if row is not None and not (now := self.state(row)).is_paused and now.has_mark(hold):
+        now = self.state(row)
+        if not now.is_paused and now.has_mark(hold):
             self.write_release(row, now, {"how": "release", "job": plan["job"], "hold": hold, "key": hold})

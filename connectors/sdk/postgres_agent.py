@@ -129,7 +129,7 @@ class PostgresAgentHolder(JobAgentHolder[Client, tuple[Row, Situation]], Generic
     def state_of(self, row: Row) -> PauseState:
         return PauseState(not row[self.enabled], tuple(holds_in(str(row["hold"] or ""))))
 
-    def location(self, row: tuple[Row, Situation]) -> dict[str, Any]:
+    def details(self, row: tuple[Row, Situation], plan: Mapping[str, Any]) -> dict[str, Any]:
         return {"jobid": row[0]["jobid"]}
 
     def holds(self, place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:

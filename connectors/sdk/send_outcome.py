@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpReply
 
 
@@ -29,12 +27,3 @@ def accepted(reply: HttpReply) -> dict[str, Any]:
     """The answer to something that was sent and not refused. Raises as `raise_if_refused` and `sent_response`."""
     raise_if_refused(reply)
     return sent_response(reply)
-
-
-def find_cancel(service: str, native_ref: str, is_same_attempt: bool, state: RunState, native: str) -> LookUpResult:
-    """Whether a run was cancelled. The services do not record the user: it may have been another person."""
-    if is_same_attempt and state is RunState.CANCELLED:
-        return ActionFound(native_ref, f"{service} says {native}")
-    if is_same_attempt and state.is_open:
-        return ActionAbsent()
-    return ActionUnknown(f"the run is {native} now: it ended on its own, or before the cancel arrived")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from connectors.sdk.action_router import RunPart, VerbRouter, routes
+from connectors.sdk.action_router import ActionRouter, run_parts
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.fields import masked_head
@@ -87,14 +87,13 @@ class SlurmConnector(ComposedConnector):
         polls, holder = SlurmPoller(client, selection), SlurmHolder(client, selection)
         jobs = SlurmInventory(client, selection, polls)
         reruns, canceller = SlurmReruns(client, selection, jobs), SlurmCanceller(client, selection)
-        parts: dict[Verb, RunPart] = {Verb.RERUN: reruns, Verb.START: reruns, Verb.CANCEL: canceller}
-        parts |= {Verb.HOLD: holder, Verb.RELEASE: holder}
+        parts = run_parts(reruns, reruns, canceller, holder)
         super().__init__(
             client,
             inventory=jobs.inventory,
             poll=polls.poll,
             log=lambda run, start, limit_bytes: read_log(client, run, start, limit_bytes),
-            acts=VerbRouter("Slurm", client, *routes(parts), MISSING),
+            acts=ActionRouter("Slurm", client, parts, MISSING),
             holds=holder.holds,
             probe=lambda: probe(client, selection),
         )

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.sdk.contract import (
-    STARTED_LATER,
     ActionAbsent,
     ActionFound,
     ActionUnknown,
     HoldMark,
     LookUpResult,
     NativeHold,
-    Preview,
     check_action_key,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState
 from connectors.sdk.settle import host_window
 from connectors.slurm import parse
 from connectors.slurm.client import JobSituation, SlurmClient, sent, situation
 from connectors.slurm.options import JobSelection
 from connectors.slurm.parse import QueueRow, SlurmAnswer
 
+MAX_SHOWN = 5
+"""Submissions whose calls a preview shows."""
 WAITING_ONLY = (
     "Slurm holds submissions, not names: later submissions are not held. Hold the job where it is submitted, too",
     "running jobs go on to their end",
@@ -38,6 +38,10 @@ class WaitingJob:
     now: JobSituation
     lines: list[QueueRow]
 
+    @property
+    def free(self) -> list[QueueRow]:
+        return [line for line in self.lines if not line.is_held]
+
     def marked(self, hold: str) -> list[QueueRow]:
         return [line for line in self.lines if f"headway-hold id={hold} " in line.comment] if hold else []
 
@@ -46,6 +50,7 @@ class SlurmHolder(MarkedPauseHolder[WaitingJob]):
     """Of a job some submissions may be held and others not: it counts as held where all are."""
 
     marking = MarkedPause("Slurm", "held", "comment", replaces_marks=False)
+    pause, resume, unit, hold_notes = "hold", "release", "the waiting submissions", WAITING_ONLY
 
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection = client, selection
@@ -93,33 +98,29 @@ class SlurmHolder(MarkedPauseHolder[WaitingJob]):
     def missing_right(self, job: str, row: WaitingJob, how: str) -> str | None:
         return row.now.refusal(self._selection.parts_of(job)[0])
 
-    def preview_hold(self, job: str, row: WaitingJob, mark: HoldMark) -> Preview:
-        ids, text = [_id(line) for line in row.lines if not line.is_held], shown_mark(mark)
-        calls = [f'scontrol update JobId={part} Comment="… {text}"; scontrol hold {part}' for part in ids[:5]]
-        return Preview(
-            verb="hold",
-            summary=f"hold the waiting submissions of {job}, marked in their comments with the holder and the end",
-            scope=f"{len(ids)} waiting submissions of {job}",
-            affected=tuple(ids[:100]),
-            native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),
-            notes=WAITING_ONLY,
-            plan={"skew": row.now.skew, "parts": ids},
-        )
+    def subject(self, job: str, row: WaitingJob) -> str:
+        return f"{self.unit} of {job}"
 
-    def preview_release(self, job: str, row: WaitingJob, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        enables, ids = plan["how"] == "release", [_id(line) for line in row.marked(plan["hold"])]
-        calls = [f"{f'scontrol release {part}; ' * enables}scontrol update JobId={part} Comment=…" for part in ids[:5]]
-        return Preview(
-            verb=plan["how"],
-            summary=f"release the waiting submissions of {job} and remove the hold mark from their comments"
-            if enables
-            else f"remove the hold mark from the comments of {job}; its submissions are not changed otherwise",
-            scope=f"hold {plan['hold']} of {job}",
-            affected=tuple(ids[:100]),
-            native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),
-            notes=(STARTED_LATER,) if enables else (),
-            plan={"skew": row.now.skew, "parts": ids},
-        )
+    def details(self, row: WaitingJob, plan: Mapping[str, Any]) -> dict[str, Any]:
+        lines = row.free if plan["how"] == "hold" else row.marked(plan["hold"])
+        return {"skew": row.now.skew, "parts": [_id(line) for line in lines]}
+
+    def affected(self, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(plan["parts"][:100])
+
+    def resumes(self, row: WaitingJob, now: PauseState, plan: Mapping[str, Any]) -> bool:
+        return bool(plan["how"] == "release")
+
+    def hold_calls(self, row: WaitingJob, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        command = f'scontrol update JobId={{part}} Comment="… {mark.text}"; scontrol hold {{part}}'
+        return self._calls(command, plan)
+
+    def release_calls(self, row: WaitingJob, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        release = "scontrol release {part}; " if plan["how"] == "release" else ""
+        return self._calls(f"{release}scontrol update JobId={{part}} Comment=…", plan)
+
+    def _calls(self, command: str, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(f"on {self._selection.target}: {command.format(part=part)}" for part in plan["parts"][:MAX_SHOWN])
 
     def write_hold(self, row: WaitingJob, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """Of the submissions that wait now, not those of the preview."""

@@ -137,6 +137,12 @@ class SqlClient:
         _, _, [rows] = self._read(query)
         return int(next(iter(rows[0].values())) or 0) if rows else 0
 
+    def liveness(self) -> Any:
+        """The row that shows whether the scheduler starts jobs; None without one."""
+        assert self.options.liveness is not None, "read only where the mapping names it"
+        _, _, [rows] = self._read(BoundQuery(self.options.liveness.query, self.values, 1))
+        return next(iter(rows), None)
+
     def log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk | None:
         """A piece of the rows of the log's query, one after the other; None without a row."""
         assert self.options.log is not None

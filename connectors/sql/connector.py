@@ -13,7 +13,14 @@ from pydantic import model_validator
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import (
+    AccessRefused,
+    ActionRefused,
+    NotSupported,
+    PermissionMissing,
+    RecordUnreadable,
+    SystemUnreachable,
+)
 from connectors.sdk.field_mapping import (
     RESULTS,
     AheadOfClock,
@@ -36,6 +43,7 @@ from connectors.sdk.mapped_actions import (
     MappedActions,
     missing_log,
 )
+from connectors.sdk.mapped_liveness import MappedHealth
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
@@ -109,12 +117,13 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         bound = ", ".join(f"{place} = {given[place]!r}" for place in call.places)
         return call.title or VERB_NAMES[verb], statement, (statement, *([f"-- {bound}"] if bound else []))
 
-    def refusal(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> str | None:
+    def check(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> None:
         for place in call.places:
             if any("\ud800" <= character <= "\udfff" or character == "\0" for character in values.get(place, "")):
-                return f"{{{place}}} holds bytes that are not text, which cannot be sent back"
+                raise ActionRefused(f"{{{place}}} holds bytes that are not text, which cannot be sent back")
         permission = self._permission("", call, "")
-        return permission.why if permission.held is False else None
+        if permission.held is False:
+            raise ActionRefused(permission.why)
 
     def notes(self, verb: Verb) -> tuple[str, ...]:
         unproved = "" if verb in RESULTS else self._client.run_with_key(KEY_PLACEHOLDER)[1]
@@ -155,10 +164,11 @@ class SqlActions(MappedActions[SqlVerbQuery]):
 class SqlConnector(ComposedConnector):
     def __init__(self, client: SqlClient) -> None:
         self._database, self._options, self._actions = client, client.options, SqlActions(client)
+        self._health = MappedHealth(client.options.liveness, client.liveness)
         super().__init__(
             client,
             inventory=self._read_inventory,
-            poll=self._read_runs,
+            poll=lambda cursor, open_runs: self._health.added_to(self._read_runs(cursor, open_runs)),
             log=self._read_log,
             acts=self._actions,
             holds=self._actions.all_holds,
@@ -274,7 +284,8 @@ class SqlConnector(ComposedConnector):
 
     def _permissions(self) -> Probe:
         jobs = self._database.jobs()
-        rights, result = [SourcePermission("read jobs", True)], PollResult()
+        stopped, notes = self._health.probe()
+        rights, result = [*stopped, SourcePermission("read jobs", True)], PollResult()
         try:
             self._add_runs(self._database.runs("", (), ()), result)
             rights.append(SourcePermission("read runs", True))
@@ -288,7 +299,8 @@ class SqlConnector(ComposedConnector):
             rights.append(self._permission_to_read_log(run))
         rights += acting
         database = self._database.database
-        return Probe(True, f"{database.product} {jobs.version}", tuple(rights), database.unverified, clock=jobs.clock)
+        notes = (*database.unverified, *notes)
+        return Probe(True, f"{database.product} {jobs.version}", tuple(rights), notes, clock=jobs.clock)
 
     def _permission_to_read_log(self, run: RunRecord) -> SourcePermission:
         """Whether `log.query` may be run for this run, which may have no log; unknown where it takes too long."""

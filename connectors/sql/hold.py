@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from connectors.sdk.errors import InvalidAnswer
-from connectors.sdk.field_mapping import Row, text_at
 from connectors.sdk.mapped_hold import MappedHolder, PauseChange
 from connectors.sql.client import MAX_JOBS, SqlClient
 from connectors.sql.options import SqlHoldQuery
@@ -18,9 +17,6 @@ class SqlHolder(MappedHolder):
             client.database.product, client.options.jobs, call.note, starts=client.options.verbs.start is not None
         )
         self._client, self._call = client, call
-
-    def read(self, job: str) -> Row | None:
-        return next((row for row in self.rows() if text_at(row, self._fields.id) == job), None)
 
     def rows(self) -> Iterable[Any]:
         result = self._client.jobs()

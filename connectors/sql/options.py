@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from connectors.sdk.field_mapping import PROFILE_PLACES, MappedJobFields, MappedRunFields, States
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
+from connectors.sdk.mapped_liveness import MappedLiveness
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.postgres import PostgresOptions
@@ -120,6 +121,10 @@ class SqlRunsQuery(SqlListQuery, MappedRunFields):
         return self
 
 
+class SqlLivenessQuery(SqlSelect, MappedLiveness):
+    """A row that shows whether the scheduler starts jobs."""
+
+
 class SqlLogQuery(SqlSelect):
     """The log of one run: the first column of all rows, in their order."""
 
@@ -175,6 +180,8 @@ class SqlMapping(StrictOptions):
     """Its states of a run, and ours."""
     log: SqlLogQuery | None = None
     """The log of a run."""
+    liveness: SqlLivenessQuery | None = None
+    """Whether the scheduler starts jobs."""
     hold: SqlHoldQuery | None = None
     """How a job is disabled under a mark."""
     verbs: MappedVerbs[SqlVerbQuery] = MappedVerbs()

@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.sdk.action_router import ActionPart, Plan, VerbRouter, routes
+from connectors.sdk.action_router import ActionPart, ActionRouter, Plan, RunPart
 from connectors.sdk.aws import schedules
 from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
 from connectors.sdk.aws.scheduler import ScheduleHolder
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
+from connectors.sdk.records import RunRef
+from connectors.sdk.run_canceller import RunCanceller, RunNow
 from connectors.sdk.states import Capability, RunState, Verb
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
@@ -31,36 +33,28 @@ MISSING = {
 }
 
 
-class StepFunctionsActions(VerbRouter):
+class StepFunctionsActions(ActionRouter):
     _client: StepFunctionsClient
 
     def __init__(self, client: StepFunctionsClient, machines: StateMachines, settle_seconds: float) -> None:
         self._machines = machines
-        self._holder = ScheduleHolder(client, lambda job: self._schedules_of(machines.named(job)))
-        hold = ActionPart(self._holder.plans, self._preview_hold, self._holder.act, self._holder.look_up)
-        again = ActionPart(("start",), self._preview_rerun, self._send_again, self._look_up_start)
-        parts = {
-            Verb.RERUN: ActionPart(("redrive",), self._preview_rerun, self._send_redrive, self._look_up_redrive),
+        holder = ScheduleHolder(client, lambda job: self._schedules_of(machines.named(job)))
+        rerun = ActionPart(("redrive", "start"), self._preview_rerun, self._send_rerun, self._look_up_rerun)
+        parts: dict[Verb, RunPart] = {
+            Verb.RERUN: rerun,
             Verb.START: ActionPart(("begin",), self._preview_start, self._send_start, self._look_up_start),
-            Verb.CANCEL: ActionPart(("stop",), self._preview_stop, self._send_stop, self._look_up_stop),
-            Verb.HOLD: hold,
-            Verb.RELEASE: hold,
+            Verb.CANCEL: StepFunctionsStopper(client),
+            Verb.HOLD: holder,
+            Verb.RELEASE: holder,
         }
-        previews, by_plan = routes(parts)
-        super().__init__("Step Functions", client, previews, {**by_plan, "start": again}, MISSING, settle_seconds)
+        super().__init__("Step Functions", client, parts, MISSING, settle_seconds)
 
     def _schedules_of(self, machine: AwsReply) -> list[AwsReply]:
-        """Raises AccessRefused where they cannot be read."""
+        """Raises ActionRefused where they cannot be read."""
         by_machine, unreadable = self._machines.schedules([machine])
         if unreadable:
-            raise AccessRefused(unreadable)
+            raise ActionRefused(unreadable)
         return by_machine[str(machine["stateMachineArn"])]
-
-    def _preview_hold(self, spec: ActionSpec) -> Preview:
-        try:
-            return self._holder.preview(spec)
-        except AccessRefused as error:
-            return Preview.refusal(str(spec.verb), str(error))
 
     def _preview_rerun(self, spec: ActionSpec) -> Preview:
         """A redrive where AWS offers it, else a start with the same input, which is read again when it is sent."""
@@ -76,17 +70,17 @@ class StepFunctionsActions(VerbRouter):
     def _open_executions(self, machine: str) -> list[AwsReply]:
         return self._client.executions(machine, LISTED_RUNNING, status="RUNNING")[0]
 
-    def _send_redrive(self, plan: Plan, key: str) -> Receipt:
-        """The receipt names the attempt that polls will report: a redriven execution carries no key of ours."""
-        self._client.redrive(str(plan["arn"]), key)
-        return Receipt(f"{plan['arn']}#{int(plan['redrives']) + 1}", f"redriven, attempt {int(plan['redrives']) + 2}")
-
-    def _send_again(self, plan: Plan, key: str) -> Receipt:
-        """Calls StartExecution with the input of the execution that is repeated."""
+    def _send_rerun(self, plan: Plan, key: str) -> Receipt:
+        """Redrives the execution, or starts another with its input. The receipt of a redrive names the attempt that
+        polls will report: a redriven execution carries no key of ours."""
+        if plan["how"] == "redrive":
+            number = int(plan["redrives"]) + 1
+            self._client.redrive(str(plan["arn"]), key)
+            return Receipt(f"{plan['arn']}#{number}", f"redriven, attempt {number + 1}")
         source = str(plan["source"])
         given = _rerun_input(self._client.execution(source, with_data=True))
         if given is None:
-            raise NotSupported(f"{self._client.place}: the input of {source} cannot be read; nothing was started")
+            raise ActionRefused(f"{self._client.place}: the input of {source} cannot be read")
         return self._send(plan, key, given)
 
     def _send(self, plan: Plan, key: str, given: str) -> Receipt:
@@ -107,23 +101,19 @@ class StepFunctionsActions(VerbRouter):
         except AwsNotFound:
             return ActionAbsent()
 
-    def _look_up_redrive(self, plan: Plan, key: str) -> LookUpResult:
-        """By the count of redrives, which does not show their user."""
+    def _look_up_rerun(self, plan: Plan, key: str) -> LookUpResult:
+        """A redrive by the count of redrives, which does not show their user."""
+        if plan["how"] == "start":
+            return self._look_up_start(plan, key)
         arn, before = str(plan["arn"]), int(plan["redrives"])
         now = int(self._client.execution(arn).get("redriveCount") or 0)
-        if now <= before:
-            return ActionAbsent()
-        return ActionFound(
-            f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not record the user"
-        )
+        text = f"redriven {now} time(s), {before} before; AWS does not record the user"
+        return ActionFound(f"{arn}#{before + 1}", text) if now > before else ActionAbsent()
 
     def _preview_start(self, spec: ActionSpec) -> Preview:
         """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""
         job, machine = spec.run.job, self._machines.named(spec.run.job)
-        try:
-            replies = self._schedules_of(machine)
-        except AccessRefused as error:
-            return Preview.refusal("start", str(error))
+        replies = self._schedules_of(machine)
         arn = str(machine["stateMachineArn"])
         running = self._open_executions(arn) if machine.get("type") != parse.EXPRESS else []
         source = replies[0] if replies else None
@@ -158,37 +148,30 @@ class StepFunctionsActions(VerbRouter):
         group, name = plan["schedule"]
         return self._send(plan, key, _filled(self._client.schedule(group, name), str(plan["period_at"]), key))
 
-    def _preview_stop(self, spec: ActionSpec) -> Preview:
-        """Which execution would be stopped; refused when it has ended."""
-        ref = parse.reference(spec.run)
-        if not ref:
-            raise NotSupported(
-                f"Step Functions can only stop an execution that it has: {spec.run.job} {spec.run.period_key}"
-            )
-        execution = self._client.execution(ref["arn"])
-        name = str(execution["name"])
-        ended = f"{name} of {spec.run.job} has ended: {execution['status']}"
-        return Preview(
-            verb="stop",
-            summary=f"stop execution {name} of {spec.run.job}",
-            scope=f"execution {name} of {spec.run.job}",
-            affected=(name,),
-            native_calls=(f"states:StopExecution executionArn={ref['arn']} error={ERROR} cause=<key>",),
-            notes=("a Lambda or a query that its running step began may go on",),
-            refused=None if parse.is_open(execution) else ended,
-            plan={"how": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
-        )
 
-    def _send_stop(self, plan: Plan, key: str) -> Receipt:
-        """Calls StopExecution once. Raises NotSupported where it has ended: AWS would say yes and change nothing."""
-        arn = str(plan["arn"])
-        execution = self._client.execution(arn)
-        if not parse.is_open(execution):
-            raise NotSupported(f"{self._client.place}: {arn} has ended: {execution['status']}; nothing was stopped")
-        self._client.stop(arn, ERROR, f"{key} {plan['why']}".strip())
-        return Receipt(arn, "stopped")
+class StepFunctionsStopper(RunCanceller):
+    plans, source, verb, unit = ("stop",), "Step Functions", "stop", "execution"
+    notes = ("a Lambda or a query that its running step began may go on",)
 
-    def _look_up_stop(self, plan: Plan, key: str) -> LookUpResult:
+    def __init__(self, client: StepFunctionsClient) -> None:
+        self._client = client
+
+    def reference(self, run: RunRef) -> dict[str, Any]:
+        ref = parse.reference(run)
+        return {"arn": ref["arn"]} if ref else {}
+
+    def read(self, plan: Plan) -> RunNow:
+        execution = self._client.execution(str(plan["arn"]))
+        native = str(execution["status"])
+        return RunNow(str(plan["arn"]), str(execution["name"]), native, parse.STATES.get(native, RunState.UNKNOWN))
+
+    def call(self, plan: Plan) -> str:
+        return f"states:StopExecution executionArn={plan['arn']} error={ERROR} cause=<key>"
+
+    def send(self, plan: Plan, key: str) -> None:
+        self._client.stop(str(plan["arn"]), ERROR, f"{key} {plan['why']}".strip())
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
         """ABORTED is the requested state, set by us or by another user; any other state is not of our call."""
         arn = str(plan["arn"])
         execution = self._client.execution(arn, with_data=True)
@@ -252,7 +235,6 @@ def _rerun_input(execution: Mapping[str, Any]) -> str | None:
 
 
 ERROR = "Headway.Cancelled"
-WHY_CHARACTERS = 500
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 NO_INPUT = "{}"
 
@@ -286,7 +268,7 @@ def _filled(schedule: AwsReply, period_at: str, key: str) -> str:
     if given is None:
         return NO_INPUT
     if SCHEDULED_TIME in given and not period_at:
-        raise NotSupported("the input holds the scheduled time, which is not known: nothing was started")
+        raise ActionRefused("the input holds the scheduled time, which is not known")
     values = {
         SCHEDULED_TIME: period_at,
         "<aws.scheduler.execution-id>": key,

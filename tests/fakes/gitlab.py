@@ -41,6 +41,7 @@ class FakeGitLab:
         self.outcome: dict[str, str] = {}
         self.hangs: set[int] = set()
         self.forbidden = ""
+        self.is_archived, self.builds = False, "enabled"
         self.newest_first = False
         self.me = "project_29_bot"
         self.requests: list[str] = []
@@ -141,6 +142,9 @@ class FakeGitLab:
             return self._reply(403, {"message": "403 Forbidden"})
         if path == "/user":
             return self._reply(200, {"id": 77, "username": self.me, "bot": True})
+        if path == f"/projects/{self.project}":
+            about = {"path_with_namespace": self.project, "archived": self.is_archived}
+            return self._reply(200, {"id": 29, **about, "builds_access_level": self.builds})
         if not path.startswith(f"/projects/{self.project}/"):
             return self._reply(404, {"message": "404 Project Not Found"})
         return self._answer(request, path.removeprefix(f"/projects/{self.project}/").split("/"))

@@ -47,7 +47,7 @@ class FakeJenkins:
         self.tokens = {LOAD: "trigger", MART: "trigger"}
         self.parameterized: set[str] = set()
         self.never_disabled: set[str] = set()
-        self.is_busy = False
+        self.is_busy = self.is_quieting_down = False
         self.forbidden = ""
         self.log = LOG
         self.requests: list[str] = []
@@ -109,6 +109,9 @@ class FakeJenkins:
                 rows = [{**job, "allBuilds": self.builds[name][::-1]} for name, job in self.jobs.items()]
                 folder = {"_class": FOLDER, "fullName": "etl", "fullDisplayName": "etl", "url": f"{ROOT}/job/etl/"}
                 return self._json({"_class": "hudson.model.ListView", "jobs": [folder, *rows]}, params)
+            case ("GET", ["api", "json"]):
+                root = {"_class": "hudson.model.Hudson", "mode": "NORMAL", "quietingDown": self.is_quieting_down}
+                return self._json(root, params)
             case ("GET", ["queue", "api", "json"]):
                 return self._json({"_class": "hudson.model.Queue", "items": [item for _, item in self.queue]}, params)
             case (method, ["job", *path]):

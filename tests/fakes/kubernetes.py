@@ -18,6 +18,7 @@ from tests.fakes.kubernetes_rows import crowded, fits, merge, stamp
 Row = dict[str, Any]
 URL = "https://k8s.example.com"
 BATCH = "/apis/batch/v1"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager"
 
 
 class FakeKubernetes:
@@ -43,6 +44,8 @@ class FakeKubernetes:
         self.denied: set[tuple[str, str]] = set()
         """Verb and resource that access reviews deny."""
         self.lose_answer_of = ""
+        self.renewed: datetime | None = None
+        """When the leader among the controller managers renewed its lease; None where none is elected."""
         self.old = False
         """CronJobs are in v1beta1 alone."""
         self.requests: list[tuple[str, str, Row]] = []
@@ -208,6 +211,13 @@ class FakeKubernetes:
         if path.endswith("/selfsubjectaccessreviews"):
             about = body["spec"]["resourceAttributes"]
             return self.reply(201, {"status": {"allowed": (about["verb"], about["resource"]) not in self.denied}})
+        if path == LEASE and self.renewed is not None:
+            spec = {
+                "holderIdentity": "cp1_0b1d",
+                "leaseDurationSeconds": 15,
+                "renewTime": f"{stamp(self.renewed)[:-1]}.480153Z",
+            }
+            return self.reply(200, {"metadata": {"name": "kube-controller-manager"}, "spec": spec})
         base = "/apis/batch/v1(?:beta1)?|/api/v1"
         match = re.fullmatch(rf"(?:{base})(?:/namespaces/([^/]+))?/(\w+)(?:/([^/]+))?(/log)?", path)
         if match is None or ("beta1" in path) != (self.old and "cronjobs" in path):

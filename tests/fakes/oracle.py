@@ -39,6 +39,7 @@ class FakeOracleScheduler:
         """Jobs in state RETRY SCHEDULED: the Scheduler tries them again."""
         self.hangs: set[str] = set()
         self.forbidden = ""
+        self.scheduler: str | None = "ENABLED"
         self.error: Exception | None = None
         self.loses_answer_of = ""
         self.number = self.oldest = 100
@@ -208,6 +209,8 @@ class FakeOracleConnection:
         server = self._server
         if "AS lost" in statement:
             return [{"lost": max(0, server.oldest - int(given["p_cursor"]) - 1)}]
+        if "headway_agent.liveness" in statement:
+            return [{"scheduler": server.scheduler}]
         if "headway_agent.jobs" in statement:
             return [_job(job, is_on, server.notes.get(job)) for job, is_on in server.enabled.items()]
         requested, after = json.loads(given["p_open"]), int(given["p_cursor"])

@@ -32,6 +32,7 @@ class FakeRundeck:
         self.executions: list[Row] = []
         self.hangs: set[str] = set()
         self.forbidden = ""
+        self.mode = "active"
         self.requests: list[str] = []
         for hours in (6, 5, 4):
             self.execution(LOAD, "failed", self.now - timedelta(hours=hours))
@@ -95,6 +96,9 @@ class FakeRundeck:
                 return self._page(self._ended(request.url.params), request)
             case ("GET", "project", "etl", "executions", "running"):
                 return self._page([row for row in self.executions if "date-ended" not in row], request)
+            case ("GET", "system", "info"):
+                executions = {"active": self.mode == "active", "executionMode": self.mode}
+                return self._reply({"system": {"rundeck": {"apiversion": 41}, "executions": executions}})
             case (method, "execution", number, *rest):
                 row = next((row for row in self.executions if str(row["id"]) == number), None)
                 if row is None:

@@ -43,6 +43,8 @@ class FakeSqlServer:
         self.hangs: set[str] = set()
         self.notes: dict[str, str] = {}
         self.forbidden = ""
+        self.agent: str | None = "Running"
+        """Status of Agent's service; None where the view does not list it."""
         self.refuses_connects: Exception | None = None
         self.loses_answer_of = ""
         self.number = 100
@@ -209,6 +211,8 @@ class FakeCursor:
         if "AS lost" in statement:
             first, last = int(given["cursor"]), int(given["until"])
             return [{"lost": last - first - sum(first < row["instance_id"] <= last for row in server.history)}]
+        if "dm_server_services" in statement:
+            return [{"status_desc": server.agent}] if server.agent else []
         if "headway.jobs" in statement:
             rows = [{**row, "job_id": UUID(row["job_id"]), "note": server.notes.get(row["job_id"])}
                     for row in server.jobs]  # fmt: skip

@@ -22,17 +22,16 @@ from connectors.sdk.aws.client import AwsClient, AwsNotFound, try_permission, un
 from connectors.sdk.aws.schedules import full_name
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import (
-    STARTED_LATER,
     ActionAbsent,
     ActionUnknown,
     HoldMark,
     LookUpResult,
     NativeHold,
-    Preview,
+    PreviewNote,
     SourcePermission,
 )
-from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown, RecordUnreadable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, shown_mark
+from connectors.sdk.errors import ActionRefused, ConnectorError, NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.marked_pause import KEY_PLACEHOLDER, MarkedPause, MarkedPauseHolder, PauseState, mark_of
 
 SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 SETTLED = timedelta(minutes=1)
@@ -112,6 +111,7 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
 
     marking = MarkedPause("EventBridge Scheduler", "disabled", "description", replaces_marks=False, is_one_step=True)
     fix = "enable its schedules"
+    pause, resume, unit = "disable", "enable", "the schedules"
 
     def __init__(self, client: SchedulerClient, schedules_of: Callable[[str], list[AwsReply]]) -> None:
         """`schedules_of`: the schedules that start a job."""
@@ -120,12 +120,13 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
     def read(self, job: str) -> list[AwsReply]:
         return self._schedules_of(job)
 
-    def read_again(self, plan: Mapping[str, Any]) -> list[AwsReply] | None:
+    def read_again(self, plan: Mapping[str, Any]) -> list[AwsReply]:
+        """The schedules of the plan that still exist."""
         rows = []
         for group, name, *_ in plan["schedules"]:
             with suppress(AwsNotFound):
                 rows.append(self._client.schedule(group, name))
-        return rows or None
+        return rows
 
     def state(self, row: list[AwsReply]) -> PauseState:
         marks = {mark.id: mark for item in row if (mark := schedules.mark_in(item)) is not None}
@@ -139,45 +140,36 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
             return f"no schedule of {job} is enabled, and not by us: {names} must be enabled where it was disabled"
         return super().hold_refusal(job, row, now)
 
-    def preview_hold(self, job: str, row: list[AwsReply], mark: HoldMark) -> Preview:
-        chosen = _running(row)
-        if unfit := next((why for item in chosen if (why := _unfit(item, mark))), None):
-            return Preview.refusal("hold", unfit)
-        names = tuple(map(full_name, chosen))
-        unreadable = ((full_name(item), schedules.unreadable(item, datetime.now(UTC))) for item in chosen)
-        return Preview(
-            verb="disable its schedules",
-            summary=f"disable {_count(names)} of {job}, with a description that says who holds it until when",
-            scope=f"every start of {job} by {', '.join(names)} until it is released",
-            affected=names,
-            native_calls=tuple(_call_text(item, "DISABLED", f"… {shown_mark(mark)}") for item in chosen),
-            notes=(
-                HOLD_NOTE,
-                *_rate_note(chosen),
-                *(
-                    f"schedule {name}: {why}, so no dependency holds it, only a person"
-                    for name, why in unreadable
-                    if why
-                ),
-            ),
-            plan={"schedules": [[*schedules.place(item), schedules.seen(item)] for item in chosen]},
-        )
+    def subject(self, job: str, row: list[AwsReply]) -> str:
+        return f"{self.unit} of {job}"
 
-    def preview_release(self, job: str, row: list[AwsReply], plan: Mapping[str, Any], resumes: bool) -> Preview:
-        enables, chosen = plan["how"] == "release", _marked(row, str(plan["hold"]))
-        names, state = tuple(map(full_name, chosen)), "ENABLED" if enables else "(unchanged)"
-        rest = "the mark from the description"
-        return Preview(
-            verb="enable its schedules" if enables else "remove the mark",
-            summary=f"enable {_count(names)} of {job} again and remove {rest}"
-            if enables
-            else f"remove {rest} of {_count(names)} of {job}; enabled or not is unchanged",
-            scope=f"hold {plan['hold']} of {job}",
-            affected=names,
-            native_calls=tuple(_call_text(item, state, "(as it was)") for item in chosen),
-            notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
-            plan={"schedules": [[*schedules.place(item)] for item in chosen]},
-        )
+    def details(self, row: list[AwsReply], plan: Mapping[str, Any]) -> dict[str, Any]:
+        if plan["how"] != "hold":
+            return {"schedules": [[*schedules.place(item)] for item in _marked(row, str(plan["hold"]))]}
+        mark = mark_of(plan, KEY_PLACEHOLDER)
+        if unfit := next((why for item in _running(row) if (why := _unfit(item, mark))), None):
+            raise ActionRefused(unfit)
+        return {"schedules": [[*schedules.place(item), schedules.seen(item)] for item in _running(row)]}
+
+    def affected(self, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(f"{group}/{name}" for group, name, *_ in plan["schedules"])
+
+    def resumes(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any]) -> bool:
+        return bool(plan["how"] == "release")
+
+    def hold_calls(self, row: list[AwsReply], plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        return tuple(_call_text(item, "DISABLED", f"… {mark.text}") for item in _running(row))
+
+    def release_calls(self, row: list[AwsReply], plan: Mapping[str, Any]) -> tuple[str, ...]:
+        state = "ENABLED" if plan["how"] == "release" else "(unchanged)"
+        return tuple(_call_text(item, state, "(as it was)") for item in _marked(row, str(plan["hold"])))
+
+    def notes(self, row: list[AwsReply], plan: Mapping[str, Any]) -> tuple[PreviewNote, ...]:
+        if plan["how"] != "hold":
+            return *self.release_notes, *_rate_note(_marked(row, str(plan["hold"])))
+        unreadable = ((full_name(item), schedules.unreadable(item, datetime.now(UTC))) for item in _running(row))
+        alone = (f"schedule {name}: {why}, so no dependency holds it, only a person" for name, why in unreadable if why)
+        return HOLD_NOTE, *alone, *_rate_note(_running(row))
 
     def write_hold(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """Raises NotSupported where a schedule changed since the preview: then none is written."""
@@ -186,15 +178,15 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
         for group, name, seen in plan["schedules"]:
             item = by_place.get((group, name))
             if item is None:
-                raise NotSupported(f"schedule {group}/{name} no longer exists: nothing was changed")
+                raise ActionRefused(f"schedule {group}/{name} no longer exists")
             mark_in, is_enabled = schedules.mark_in(item), schedules.is_enabled(item)
             if mark_in is not None and mark_in.id == mark.id and not is_enabled:
                 continue  # the same key again
             if mark_in is not None or not is_enabled or schedules.seen(item) != seen:
                 why = "held" if mark_in else "changed" if is_enabled else "disabled"
-                raise NotSupported(f"schedule {group}/{name} was {why} since it was read: nothing was changed")
+                raise ActionRefused(f"schedule {group}/{name} was {why} since it was read")
             if unfit := _unfit(item, mark):
-                raise NotSupported(f"{unfit}: nothing was changed")
+                raise ActionRefused(f"{unfit}")
             changed.append(schedules.with_mark(item, mark))
         self._write(changed, mark.id)
 
@@ -218,7 +210,7 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         row = self.read_again(plan)
-        if row is None:
+        if not row:
             return ActionAbsent()
         marked = [full_name(item) for item in _marked(row, key)]
         if plan["how"] == "hold" and 0 < len(marked) < len(row):
@@ -241,15 +233,9 @@ def _call_text(schedule: AwsReply, state: str, description: str) -> str:
     return f"scheduler:UpdateSchedule GroupName={group} Name={name} State={state} Description={description}"
 
 
-def _count(names: Sequence[str]) -> str:
-    return f"schedule {names[0]}" if len(names) == 1 else f"{len(names)} schedules"
-
-
 def _rate_note(chosen: Sequence[AwsReply]) -> tuple[str, ...]:
-    rates = [
-        item for item in chosen if str(item.get("ScheduleExpression")).startswith("rate(") and not item.get("StartDate")
-    ]
-    return ("a rate without a start date may restart from the change",) if rates else ()
+    rates = [str(item.get("ScheduleExpression")).startswith("rate(") and not item.get("StartDate") for item in chosen]
+    return ("a rate without a start date may restart from the change",) if any(rates) else ()
 
 
 def _unfit(schedule: AwsReply, mark: HoldMark) -> str | None:

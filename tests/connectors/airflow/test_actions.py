@@ -11,7 +11,7 @@ import pytest
 from connectors.airflow.connector import AirflowConnector
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown
-from connectors.sdk.errors import AccessRefused, AnswerLost, NotSupported, OutcomeUnknown, PreviewOutdated
+from connectors.sdk.errors import AccessRefused, ActionRefused, AnswerLost, NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import DUE, allowed, latest, night, opened, start
@@ -80,10 +80,10 @@ def test_a_cancel_is_not_sent_to_a_run_that_is_over_or_is_another_attempt_by_now
     fake, connector, run = running_night()
     preview = allowed(connector, of(Verb.CANCEL, run))
     fake.runs[0]["queued_at"] = "2026-11-20T04:30:00Z"
-    with pytest.raises(PreviewOutdated):
+    with pytest.raises(ActionRefused):
         connector.act(preview, new_key(), 5)
     fake.runs[0] |= {"queued_at": run.attempt_key.rpartition("@")[2], "state": "success"}
-    with pytest.raises(PreviewOutdated, match="it is success and was running"):
+    with pytest.raises(ActionRefused, match="it is success and was running"):
         connector.act(preview, new_key(), 5)
     assert "the run has ended: Airflow says success" == connector.preview(of(Verb.CANCEL, run), 5).refused
 

@@ -615,12 +615,12 @@ def test_a_dead_scheduler_is_reported_by_polls_and_is_checked_once_a_minute(monk
     connector = through(handle)
     text = "the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
     for _ in range(2):
-        assert connector.poll("", (), 5).stopped.startswith(text)
+        assert (connector.poll("", (), 5).stopped or "").startswith(text)
     assert 6 == len(answers)
     monkeypatch.setattr("connectors.sdk.scheduler_health.HEALTH_INTERVAL_SECONDS", 0.0)
     immediate = through(handle)
     for is_stopped in (False, False, True, True):
-        assert is_stopped == immediate.poll("", (), 5).stopped.startswith(text)
+        assert is_stopped == (immediate.poll("", (), 5).stopped or "").startswith(text)
 
 
 @pytest.mark.parametrize("version", ["3.4.0", "3.11.0rc1", "4.0.1"])

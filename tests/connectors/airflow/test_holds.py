@@ -50,7 +50,7 @@ def held_night() -> tuple[FakeAirflow, AirflowConnector, str]:
 def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
     _, connector = quiet_night()
     preview = allowed(connector, hold())
-    text = f"pause stock_count until {UNTIL} at the latest, marked in the note of its run {RUN}"
+    text = f"pause the DAG stock_count until {UNTIL} at the latest, marked by its note"
     assert ("pause the DAG", text) == (preview.verb, preview.summary)
     mark = f"… headway-hold id=KEY by=ada until={UNTIL}"
     assert (

@@ -16,10 +16,10 @@ from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown
 from connectors.sdk.errors import (
     AccessRefused,
+    ActionRefused,
     AnswerLost,
     NotSupported,
     OutcomeUnknown,
-    PreviewOutdated,
     SystemUnreachable,
 )
 from connectors.sdk.records import RunRecord, RunRef, instant_key
@@ -156,7 +156,7 @@ def test_a_run_that_changed_since_the_preview_is_left_alone() -> None:
     fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
     fake.tick()
     fake.requests.clear()
-    with pytest.raises(PreviewOutdated):
+    with pytest.raises(ActionRefused):
         connector.act(preview, new_key(), 5)
     assert 0 == posts(fake, "/clear")
 

@@ -179,7 +179,7 @@ def test_a_termination_carries_our_key_and_why(fake: FakeBatch) -> None:
     assert "by us" in str(connector.look_up(preview, key, 20))
     fake.tick()
     assert RunState.CANCELLED == runs_of(connector, "mart")[f"{job['jobId']}#1"].state
-    with pytest.raises(NotSupported, match="has ended: FAILED; nothing was terminated"):
+    with pytest.raises(NotSupported, match="has ended: Batch reports FAILED; nothing was sent"):
         connector.act(preview, key, 20)
 
 

@@ -18,7 +18,7 @@ from connectors.sdk.conformance import Deadlines, Faults, Logs, Reads, Reruns
 from connectors.sdk.conformance.faults import ENDLESS, JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionSpec, ActionUnknown, Connector
-from connectors.sdk.errors import NotSupported, PreviewOutdated
+from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
@@ -198,7 +198,7 @@ def test_a_run_that_was_repeated_since_the_preview_is_not_repeated_again() -> No
     connector = opened(fake)
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     fake.begin(row)
-    with pytest.raises(PreviewOutdated, match=r"^the run .* it is Executing"):
+    with pytest.raises(ActionRefused, match=r"^the run .* it is Executing"):
         connector.act(preview, new_key(), 10)
     refused = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10).refused
     assert re.fullmatch("attempt 2 .* is Executing", str(refused))

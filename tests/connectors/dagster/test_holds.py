@@ -10,7 +10,7 @@ import pytest
 from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector, NativeHold, Preview
-from connectors.sdk.errors import OutcomeUnknown, PermissionMissing
+from connectors.sdk.errors import OutcomeUnknown, PermissionMissing, SystemUnreachable
 from tests.connectors.dagster.test_recorded import opened
 from tests.fakes.dagster import FakeDagster
 
@@ -172,7 +172,8 @@ def test_a_mark_of_an_unloaded_job_remains_and_one_of_a_removed_job_can_be_remov
     key = hold(connector)
     fake.jobs, fake.broken = (), ["dwh"]
     assert [(key, False)] == marks(connector)
-    assert "the code location of lab/load is not loaded" == connector.preview(release_ask(JOB, key), 5).refused
+    with pytest.raises(SystemUnreachable, match="the code location of lab/load is not loaded"):
+        connector.preview(release_ask(JOB, key), 5)
     fake.broken = []
     assert [(key, True)] == marks(connector)
     release(connector, key)

@@ -20,7 +20,7 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, 
 from connectors.sdk.conformance.faults import JOB_DELETED, EndlessBody, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
-from connectors.sdk.errors import AccessRefused, OutcomeUnknown, PreviewOutdated, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, ActionRefused, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
 from tests.corpus import HOSTILE
@@ -300,7 +300,7 @@ def test_from_failure_of_what_is_green_by_now_is_refused_and_nothing_is_done() -
     first = latest_records(connector)[0][run]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 5)
     fake.runs[0]["status"] = "SUCCESS"
-    with pytest.raises(PreviewOutdated, match="the run changed since the preview, it is SUCCESS; nothing was sent"):
+    with pytest.raises(ActionRefused, match="the run changed since the preview, it is SUCCESS; nothing was sent"):
         connector.act(preview, new_key(), 5)
     stale = {**preview.plan, "was": "SUCCESS"}
     client = connector._client

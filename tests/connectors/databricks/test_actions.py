@@ -11,7 +11,7 @@ import pytest
 from connectors.databricks.connector import DatabricksConnector
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Preview
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, PreviewOutdated, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, ActionRefused, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.databricks.support import ORDERS, STOCK, latest_records, opened, workspace
@@ -55,7 +55,7 @@ def test_a_repair_is_sent_once_and_is_the_one_that_follows(scope: str, body: dic
         connector.act(preview, new_key(), 10)
     assert {"run_id": fake.runs[0]["run_id"], **body} == fake.requests[-1][2]
     assert isinstance(connector.look_up(preview, new_key(), 10), ActionFound)
-    with pytest.raises(PreviewOutdated):
+    with pytest.raises(ActionRefused):
         connector.act(preview, new_key(), 10)
 
 

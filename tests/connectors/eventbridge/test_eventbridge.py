@@ -203,6 +203,6 @@ def test_a_refused_write_changes_nothing(fake: FakeScheduler) -> None:
     connector = fake.connector()
     preview = connector.preview(hold_ask("default/nightly"), 20)
     fake.schedules[0]["ScheduleExpression"] = "cron(20 4 * * ? *)"
-    with pytest.raises(NotSupported, match="was changed since it was read: nothing was changed"):
+    with pytest.raises(NotSupported, match="was changed since it was read; nothing was sent"):
         connector.act(preview, new_key(), 20)
     assert "ENABLED" == fake.schedules[0]["State"]

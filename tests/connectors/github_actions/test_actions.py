@@ -11,7 +11,7 @@ import pytest
 from connectors.github_actions.connector import GitHubActionsConnector
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Preview
-from connectors.sdk.errors import AccessRefused, OutcomeUnknown, PreviewOutdated, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, ActionRefused, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, latest_records, opened, repository
@@ -48,7 +48,7 @@ def test_a_rerun_is_the_next_attempt_and_is_found_by_who_started_it(scope: str, 
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, new_key(), 10)
     assert isinstance(connector.look_up(preview, new_key(), 10), ActionFound)
-    with pytest.raises(PreviewOutdated):
+    with pytest.raises(ActionRefused):
         connector.act(preview, new_key(), 10)
     assert 2 == len(fake.runs[0]["attempts"])
 

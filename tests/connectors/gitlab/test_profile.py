@@ -19,7 +19,7 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, 
 from connectors.sdk.conformance.faults import GARBLED, JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector
-from connectors.sdk.errors import NotSupported, PreviewOutdated, RateLimited
+from connectors.sdk.errors import ActionRefused, NotSupported, RateLimited
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
@@ -383,7 +383,7 @@ def test_a_lost_answer_to_a_retry_is_found_by_the_attempt_and_the_account() -> N
     lookup = connector.look_up(preview, key, 5)
     assert isinstance(lookup, ActionUnknown)
     assert "started by bob, perhaps not by Headway" in lookup.why
-    with pytest.raises(PreviewOutdated, match="it is running"):
+    with pytest.raises(ActionRefused, match="it is running"):
         connector.act(preview, key, 5)
     fake.pipelines[-2]["jobs"][-1]["user"]["username"] = fake.me
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
@@ -545,3 +545,17 @@ def test_a_run_that_is_deleted_before_its_parts_are_read_is_skipped_and_the_othe
     assert any("the run was deleted meanwhile, or parts.children.path is wrong" in reason for reason in reasons), (
         reasons
     )
+
+
+def test_an_archived_project_and_one_without_ci_start_nothing() -> None:
+    fake, reported = FakeGitLab(), list[str]()
+    for fake.is_archived, fake.builds in (
+        (False, "enabled"),
+        (False, "private"),
+        (False, "disabled"),
+        (True, "enabled"),
+    ):
+        reported.append((opened(fake).poll("", (), 10).stopped or "").partition(":")[0])
+    assert ["", "", "CI/CD of the project is disabled", "the project is archived"] == reported
+    fake.forbidden = "/projects/acme/etl$"
+    assert None is opened(fake).poll("", (), 10).stopped

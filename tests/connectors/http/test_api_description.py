@@ -205,6 +205,13 @@ def test_a_header_that_names_the_next_page_is_no_field() -> None:
     assert [] == compared(openapi(3), 'next = "next"', 'next = "Link"\nnext_query = "after"')
 
 
+@pytest.mark.parametrize("value, faults", [("settings.mode", []), ("settings.mood", ["liveness.value"])])
+def test_the_value_of_liveness_is_a_field_of_its_answer(value: str, faults: list[str]) -> None:
+    call = f'path = "/v1/projects/p/jobs/j"\nvalue = "{value}"\nstarts = ["ON"]\nfix = "switch it on"'
+    new = f'[liveness]\n{call}\nstopped = {{ OFF = "it is switched off" }}\n\n[states]'
+    assert faults == [key for key, _ in compared(openapi(3), "[states]", new)]
+
+
 @pytest.mark.parametrize("path, faults", [("/v1/projects/p/jobs/j:run", ["session.body.user"]), ("/login", [])])
 def test_a_login_is_compared_where_the_description_has_it(path: str, faults: list[str]) -> None:
     body = {"user": "{username}", "labels": {"password": "{password}"}}

@@ -40,9 +40,11 @@ NAME = 'Load"Stock"_2026_11_19'
 """With quotes, which no name of luigid has."""
 
 
-def opened(reply: Any, urls: list[httpx.URL], error: str | None = "null") -> Connector:
+def opened(reply: Any, urls: list[httpx.URL], error: str | None = "null", paused: bool | None = False) -> Connector:
     def handle(request: httpx.Request) -> httpx.Response:
         urls.append(request.url)
+        if request.url.path == "/api/is_paused":
+            return httpx.Response(404 if paused is None else 200, json={"response": {"paused": paused}})
         failure = {"response": {"taskId": NAME, "error": error}}
         body = failure if request.url.path == "/api/fetch_error" else reply
         return httpx.Response(200, json=body, headers={"date": RECORDED})
@@ -92,3 +94,9 @@ def test_what_is_no_object_of_rows_is_no_empty_list(reply: Any) -> None:
     """luigid gives a number in place of more tasks than it shows."""
     with pytest.raises(InvalidAnswer, match=r"no list at rows = 'response\.\*'"):
         opened(reply, []).poll("", (), 20)
+
+
+@pytest.mark.parametrize("paused, is_stopped", [(True, True), (False, False), (None, False)])
+def test_a_paused_luigid_starts_nothing(paused: bool | None, is_stopped: bool) -> None:
+    """`is_paused` of luigid 3.8.1: {"response": {"paused": true}}."""
+    assert is_stopped == bool(opened({"response": {NAME: TASK}}, [], paused=paused).poll("", (), 20).stopped)

@@ -358,3 +358,10 @@ def test_the_upstream_projects_of_a_freestyle_job_are_its_upstreams() -> None:
     assert ["upstream 'outside/of-the-view' is not in this list of jobs"] == reasons
     upstreams = {job.native_id: job.upstreams for job in inventory.jobs}
     assert ({LOAD: (), MART: ("outside/of-the-view",)}, True) == (upstreams, inventory.complete), "of another view"
+
+
+def test_jenkins_that_prepares_its_shutdown_starts_nothing_and_a_refused_reading_proves_nothing() -> None:
+    fake, reported = FakeJenkins(), list[bool]()
+    for fake.is_quieting_down, fake.forbidden in ((False, ""), (True, ""), (True, "^GET /api/json$")):
+        reported.append(bool(opened(fake).poll("", (), 10).stopped))
+    assert [False, True, False] == reported

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from connectors.kubernetes import client
+from connectors.kubernetes.connector import LEASE_REFUSED
 from connectors.kubernetes.runs import TOO_MANY_PODS
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -15,6 +16,7 @@ from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport import http
 from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, latest_records, opened
 from tests.fakes.kubernetes import FakeKubernetes
+from tests.fakes.kubernetes_rows import stamp
 
 
 def paths(fake: FakeKubernetes) -> list[str]:
@@ -385,3 +387,27 @@ def test_clock_of_a_watch_is_read_when_it_began() -> None:
     clock = opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10).clock
     assert clock is not None
     assert clock.ours <= began[0]
+
+
+def test_a_controller_manager_that_renews_no_lease_starts_nothing() -> None:
+    fake = cluster()
+    fake.renewed = fake.now - timedelta(seconds=20)
+    assert "" == opened(fake).poll("", (), 10).stopped
+    fake.renewed = fake.now - timedelta(minutes=5)
+    stopped = opened(fake).poll("", (), 10).stopped
+    assert f"kube-controller-manager has not renewed its lease since {stamp(fake.renewed)}: no CronJob starts" in (
+        stopped or ""
+    )
+    assert [stopped] == [right.problem for right in opened(fake).probe(10).rights if not right.held]
+
+
+def test_no_lease_no_right_to_it_and_one_older_than_a_start_prove_nothing() -> None:
+    fake = cluster()
+    assert None is opened(fake).poll("", (), 10).stopped
+    fake.renewed = fake.now - timedelta(days=90)
+    fake.job("", "load-orders")  # its managers elect no leader any more
+    assert None is opened(fake).poll("", (), 10).stopped
+    fake.forbidden = "/leases/"
+    probe = opened(fake).probe(10)
+    assert all(right.held for right in probe.rights)
+    assert LEASE_REFUSED in probe.notes

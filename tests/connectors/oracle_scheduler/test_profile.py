@@ -234,3 +234,17 @@ def test_a_dsn_of_another_database_is_refused() -> None:
     options = KIND.options.model_validate({"dsn": {"env": "ORACLE"}})
     with pytest.raises(AccessRefused, match=r"secret env ORACLE: must begin with oracle://"):
         KIND.open(options, "database", lambda _: "postgresql://a:b@c/d")
+
+
+@pytest.mark.parametrize("value, forbidden, is_stopped", [
+    ("ENABLED", "", False), ("NO PROCESSES", "", True), ("DISABLED", "", True), (None, "", False),
+    ("DISABLED", "headway_agent.liveness", False),
+])  # fmt: skip
+def test_a_scheduler_without_processes_or_disabled_is_stopped(
+    fake: FakeOracleScheduler, value: str | None, forbidden: str, is_stopped: bool
+) -> None:
+    """An installation whose script of the rights is older has no such view: that proves nothing."""
+    fake.scheduler, fake.forbidden = value, forbidden
+    poll = opened().poll("", (), 10)
+    assert is_stopped == bool(poll.stopped)
+    assert poll.runs

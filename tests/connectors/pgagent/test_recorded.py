@@ -208,7 +208,7 @@ def test_an_open_run_of_an_ended_agent_is_lost_and_read_again(fake: FakePgAgent)
     poll = connector_on(fake).poll("", (), 5)
     lost = next(run for run in poll.runs if run.job == "long")
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
-    assert NO_AGENT in poll.stopped
+    assert NO_AGENT in (poll.stopped or "")
     fake.runs[6] |= {"status": "d"}  # the next agent's clearing
     aborted = polled_runs(fake, poll.cursor)["7"]
     assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.sdk.action_router import RunRouter
+from connectors.sdk.action_router import ActionRouter
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, PreviewOutdated
+from connectors.sdk.errors import AccessRefused, ActionRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.prefect.support import ORDERS, STOCK, latest_records, opened
@@ -45,7 +45,7 @@ def test_a_rerun_carries_our_key_in_its_state_and_becomes_the_second_attempt() -
     assert ended is not None
     assert started is not None
     assert ended < started
-    with pytest.raises(PreviewOutdated):
+    with pytest.raises(ActionRefused):
         connector.act(preview, new_key(), 5)
     again = connector.preview(ActionSpec(Verb.RERUN, ref(runs[run]), RunState.FAILED), 5)
     assert again.refused == "a later attempt of it is there: it is Completed"
@@ -89,7 +89,7 @@ def test_a_200_that_says_abort_is_a_refusal() -> None:
     state = fake.set(run, "COMPLETED")
     stale = {**preview.plan, "was": state["id"]}
     acts = connector._acts
-    assert isinstance(acts, RunRouter)
+    assert isinstance(acts, ActionRouter)
     with pytest.raises(NotSupported, match=r"Prefect answered ABORT: Run is already in terminal state"):
         acts.act(replace(preview, plan=stale), new_key())
 
@@ -111,7 +111,7 @@ def test_a_run_that_waits_is_cancelled_outright_and_a_flow_that_was_called_canno
     ask = ActionSpec(Verb.START, RunRef("count-shelf", "", "", ""), RunState.PLANNED)
     assert (
         connector.preview(ask, 5).refused
-        == "count-shelf is a flow without a deployment: Prefect can start deployments only"
+        == "count-shelf is a flow without a deployment: Prefect can start and hold deployments only"
     )
 
 

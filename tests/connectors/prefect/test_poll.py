@@ -41,7 +41,7 @@ def test_a_server_whose_scheduled_deployments_have_no_worker_starts_nothing() ->
     def stopped(**options: Any) -> str:
         connector = opened(fake, **options)
         connector.inventory("", 5)
-        return connector.poll("", (), 5).stopped
+        return connector.poll("", (), 5).stopped or ""
 
     idle = {"status": "NOT_READY", "schedules": [{"active": True}], "work_pool_name": "night"}
     for row in fake.deployments.values():

@@ -151,3 +151,35 @@ def test_a_rerun_is_refused_with_the_reason_of_the_profile() -> None:
     run = next(iter(walked(opened(fake))[0].values()))
     with pytest.raises(NotSupported, match="a retry takes no key of ours"):
         opened(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
+
+
+def test_passive_mode_starts_nothing_and_a_refused_or_other_answer_proves_nothing() -> None:
+    fake, reported = FakeRundeck(), list[str]()
+    for fake.mode, fake.forbidden in (("active", ""), ("passive", ""), ("passive", "/system/info$"), ("other", "")):
+        reported.append(opened(fake).poll("", (), 10).stopped or "")
+    text = (
+        "Rundeck is in passive mode: it starts no execution. Fix: set it active: POST /api/41/system/executions/enable"
+    )
+    assert ["", text, "", ""] == reported
+
+
+def test_a_refused_reading_does_not_end_what_was_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.sdk.scheduler_health.HEALTH_INTERVAL_SECONDS", 0.0)
+    fake = FakeRundeck()
+    connector, reported = opened(fake), list[bool]()
+    for fake.mode, fake.forbidden in (("passive", ""), ("active", "/system/info$"), ("active", "")):
+        reported.append(bool(connector.poll("", (), 10).stopped))
+    assert [True, True, False] == reported
+
+
+def test_the_check_names_passive_mode_and_notes_a_missing_right_to_see_it() -> None:
+    fake = FakeRundeck()
+    fake.mode = "passive"
+    [passive] = [right for right in opened(fake).probe(10).rights if not right.held and right.needed_for == "view"]
+    assert ("jobs start here", False) == (passive.name, passive.is_grantable)
+    fake.forbidden = "/system/info$"
+    probe = opened(fake).probe(10)
+    assert [] == [right for right in probe.rights if right.held is False]
+    [note] = probe.notes
+    assert note.startswith("whether jobs start here is unknown: ")
+    assert "403" in note

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.action_router import ActionRouter, VerbRouter, look_up_until_settled
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionUnknown, LookUpResult, Preview, Receipt
+from connectors.sdk.action_router import ActionRouter, look_up_until_settled
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.states import Verb
 from connectors.sdk.transport.call_limits import Deadline
+
+KEY = "headway-0123456789"
 
 
 class Wire:
@@ -29,6 +32,11 @@ class Starter:
     def __init__(self, found_at: int = 1) -> None:
         self.lookups, self.found_at = 0, found_at
 
+    plans = ("trigger",)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        return planned("trigger")
+
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         return Receipt(f"{plan['run']} {key}")
 
@@ -38,7 +46,7 @@ class Starter:
 
 
 def acts(starter: Starter, settle_seconds: float = 0.05) -> ActionRouter:
-    return ActionRouter("Airflow", Wire(10), {"trigger": starter}, settle_seconds)
+    return ActionRouter("Airflow", Wire(10), {Verb.START: starter}, settle_seconds=settle_seconds)
 
 
 def planned(how: str, refused: str | None = None) -> Preview:
@@ -46,8 +54,8 @@ def planned(how: str, refused: str | None = None) -> Preview:
 
 
 def test_a_plan_goes_to_its_part() -> None:
-    assert Receipt("r1 k") == acts(Starter()).act(planned("trigger"), "k")
-    assert ActionFound("r1") == acts(Starter()).look_up(planned("trigger"), "k")
+    assert Receipt(f"r1 {KEY}") == acts(Starter()).act(planned("trigger"), KEY)
+    assert ActionFound("r1") == acts(Starter()).look_up(planned("trigger"), KEY)
 
 
 @pytest.mark.parametrize(
@@ -59,29 +67,29 @@ def test_a_plan_goes_to_its_part() -> None:
 )
 def test_what_is_refused_or_without_a_plan_is_not_sent(preview: Preview, why: str) -> None:
     with pytest.raises(NotSupported, match=why):
-        acts(Starter()).act(preview, "k")
+        acts(Starter()).act(preview, KEY)
 
 
 def test_a_plan_without_a_key_cannot_be_looked_up() -> None:
-    assert isinstance(acts(Starter()).look_up(planned("x"), "k"), ActionUnknown)
+    assert isinstance(acts(Starter()).look_up(planned("x"), KEY), ActionUnknown)
 
 
 def test_what_has_no_key_of_ours_is_not_absent() -> None:
     starter = Starter(10**6)
-    router = VerbRouter("Slurm", Wire(10), {}, {"submit": starter}, {})
-    preview = Preview("submit", "submit it", "1 run", plan={"how": "submit"})
+    router = ActionRouter("Slurm", Wire(10), {Verb.START: starter})
+    preview = planned("trigger")
     assert ActionUnknown("not an action key of ours: 'k'") == router.look_up(preview, "k")
-    assert ActionAbsent() == router.look_up(preview, "headway-0123456789")
+    assert ActionAbsent() == router.look_up(preview, KEY)
     assert 1 == starter.lookups
 
 
 def test_what_is_listed_a_moment_later_is_found() -> None:
-    assert ActionFound("r1") == acts(starter := Starter(2)).look_up(planned("trigger"), "k")
+    assert ActionFound("r1") == acts(starter := Starter(2)).look_up(planned("trigger"), KEY)
     assert 2 == starter.lookups
 
 
 def test_absence_is_not_checked_until_the_time_is_over() -> None:
     wire, starter = Wire(0.2), Starter(10**6)
-    assert isinstance(look_up_until_settled(lambda: starter.look_up({}, "k"), wire, 60.0), ActionAbsent)
+    assert isinstance(look_up_until_settled(lambda: starter.look_up({}, KEY), wire, 60.0), ActionAbsent)
     assert wire.deadline.left > 0, "the last look needs some of it"
     assert starter.lookups > 1

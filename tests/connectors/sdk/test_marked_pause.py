@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, HoldMark, Receipt
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.marked_pause import (
     KEY_PLACEHOLDER,
     MarkedPause,
+    MarkedPauseHolder,
     PauseState,
     hold_plan,
     holds_in,
@@ -87,7 +89,6 @@ def ask(verb: Verb, **parameters: str) -> ActionSpec:
         (HELD, HOLD, ActionFound),
         (BARE, HOLD, ActionAbsent),
         (PAUSED_STATES, HOLD, ActionAbsent),
-        (None, HOLD, ActionUnknown),
         (FREE, RELEASE, ActionFound),
         (HELD, RELEASE, ActionAbsent),
         (BARE, RELEASE, ActionAbsent),
@@ -96,12 +97,9 @@ def ask(verb: Verb, **parameters: str) -> ActionSpec:
         (OUTLIVED, RELEASE, ActionAbsent),
         (PAUSED, CLEAR, ActionFound),
         (BARE, CLEAR, ActionAbsent),
-        (None, CLEAR, ActionUnknown),
     ],
 )
-def test_the_outcome_is_determined_by_mark_and_pause(
-    now: PauseState | None, plan: dict[str, Any], expected: type
-) -> None:
+def test_the_outcome_is_determined_by_mark_and_pause(now: PauseState, plan: dict[str, Any], expected: type) -> None:
     assert expected is type(KUBE.look_up(now, plan, OURS))
 
 
@@ -136,14 +134,14 @@ def test_the_mark_is_written_unless_it_is_held_under_that_key(now: PauseState, e
 def test_what_somebody_paused_since_is_left_alone(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.to_write(now, HOLD, OURS)
-    assert "Kubernetes: ns/load is suspended by now, and not by this hold; nothing was sent" == str(caught.value)
+    assert "Kubernetes: ns/load is suspended by now, and not by this hold" == str(caught.value)
 
 
 def test_a_mark_that_a_hold_does_not_replace_refuses_it() -> None:
     rules = MarkedPause("pg_cron", "inactive", "command", replaces_marks=False)
     left = PauseState(False, (mark(OTHER),))
     assert f"{JOB} is held already: {mark(OTHER).text}" == rules.hold_refusal(JOB, left)
-    with pytest.raises(NotSupported, match=f"pg_cron: {JOB} is held by another: {mark(OTHER).text}; nothing was sent"):
+    with pytest.raises(NotSupported, match=f"pg_cron: {JOB} is held by another: {mark(OTHER).text}"):
         rules.to_write(left, HOLD, OURS)
     assert mark() == rules.to_write(BARE, HOLD, OURS)
 
@@ -157,7 +155,7 @@ def test_a_plan_that_makes_no_mark_is_not_sent() -> None:
 def test_a_hold_whose_mark_was_removed_is_not_released(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.check_release(now, RELEASE)
-    assert "Kubernetes: the annotation of ns/load no longer records this hold; nothing was sent" == str(caught.value)
+    assert "Kubernetes: the annotation of ns/load no longer records this hold" == str(caught.value)
 
 
 @pytest.mark.parametrize("now", [HELD, BARE, OUTLIVED])
@@ -216,3 +214,54 @@ def test_a_mark_is_bare_where_nothing_is_paused_under_it() -> None:
 def test_a_plan_that_sets_no_mark_is_refused_for_that_and_not_for_a_missing_pause() -> None:
     with pytest.raises(NotSupported, match='a hold by "" until "2026-11-21T06:30:00Z" cannot be written down'):
         KUBE.to_write(FREE, {**HOLD, "by": ""}, OURS)
+
+
+class Holder(MarkedPauseHolder[PauseState]):
+    marking, pause, unit = KUBE, "suspend", "the CronJob"
+    hold_notes, fix = ("active Jobs continue",), "do it"
+
+    def __init__(self, now: PauseState) -> None:
+        self.now = now
+
+    def read(self, job: str) -> PauseState:
+        return self.now
+
+    def state(self, row: PauseState) -> PauseState:
+        return row
+
+    def hold_calls(self, row: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> tuple[str, ...]:
+        return (f"PATCH {plan['job']} {mark.text}",)
+
+    def release_calls(self, row: PauseState, plan: Mapping[str, Any]) -> tuple[str, ...]:
+        return (f"PATCH {plan['job']} {plan['how']}",)
+
+
+def test_a_preview_of_a_hold_names_the_job_the_end_and_the_call_without_its_key() -> None:
+    preview = Holder(FREE).preview(ask(Verb.HOLD, by="alice", until="2026-11-21T06:30:00Z"))
+    assert (
+        "suspend the CronJob",
+        "suspend the CronJob ns/load until 2026-11-21T06:30:00Z at the latest, marked by its annotation",
+        ("PATCH ns/load headway-hold id=KEY by=alice until=2026-11-21T06:30:00Z",),
+        ("active Jobs continue",),
+        HOLD,
+    ) == (preview.verb, preview.summary, preview.native_calls, preview.notes, preview.plan)
+
+
+@each_row(
+    "now, enable, verb, end, notes",
+    [
+        (HELD, "", "resume the CronJob", "resume the CronJob ns/load and remove its hold mark (annotation)", 1),
+        (BARE, "", "remove the mark", "(annotation) of the CronJob ns/load; it is no longer suspended", 0),
+        (HELD, "no", "remove the mark", "(annotation) of the CronJob ns/load; suspended or not stays as it is", 0),
+    ],
+)
+def test_a_preview_of_a_release_names_whether_the_job_is_resumed(
+    now: PauseState, enable: str, verb: str, end: str, notes: int
+) -> None:
+    preview = Holder(now).preview(ask(Verb.RELEASE, hold=OURS, enable=enable))
+    assert (verb, True, notes) == (preview.verb, preview.summary.endswith(end), len(preview.notes))
+
+
+def test_a_hold_of_a_job_that_somebody_paused_is_refused() -> None:
+    with pytest.raises(ActionRefused, match="ns/load is suspended already, not by Headway"):
+        Holder(PAUSED).preview(ask(Verb.HOLD, by="alice", until="2026-11-21T06:30:00Z"))

@@ -152,11 +152,12 @@ class TestSqlServerAgent(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
 
 def test_a_trial_shows_each_statement_with_its_values_and_no_secret(fake: FakeSqlServer) -> None:
     lines = [*trial_lines(try_target(opened(fake), "msdb/database", 10))]
-    jobs, runs = [line.removeprefix("  request  ") for line in lines if line.startswith("  request")]
+    jobs, agent, runs = [line.removeprefix("  request  ") for line in lines if line.startswith("  request")]
     columns = "job_id, name, enabled, owner, note, next_at, definition"
     assert f"SELECT {columns} FROM headway.jobs × 2" == jobs
     assert " FROM headway.runs WHERE instance_id > '-1' OR instance_id IS NULL OR run_id IN " in runs
     assert "{" not in runs
+    assert agent.startswith("SELECT status_desc FROM sys.dm_server_services ")
     assert any(line.startswith("  state    'failed'") for line in lines)
     assert "p@ss" not in "".join(lines)
 
@@ -256,11 +257,12 @@ def test_a_lost_connection_is_unreachable_and_an_odd_answer_is_named(fake: FakeS
 
 def test_each_query_is_bounded_and_locks_are_waited_for_half_the_time(fake: FakeSqlServer) -> None:
     opened(fake).poll("", (), 10)
-    [limit, clock, runs] = fake.statements
+    [limit, clock, runs, *_, agent] = fake.statements
     assert 4000 < int(limit.removeprefix("SET LOCK_TIMEOUT ")) <= 5000
     assert "SYSUTCDATETIME" in clock
     assert runs.startswith("SELECT TOP (1000) q.* FROM (")
     assert runs.endswith("ORDER BY q.[instance_id]")
+    assert agent.startswith("SELECT TOP (1) q.* FROM (")
 
 
 def test_a_missing_driver_names_its_install_line(fake: FakeSqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,3 +324,24 @@ def test_a_hold_changes_no_job_whose_definition_is_the_text_that_takes_the_mark(
     assert [(job.definition, job.definition_hash) for job in before] == [
         (job.definition, job.definition_hash) for job in connector.inventory("", 10).jobs
     ]
+
+
+@each_row("status, forbidden, stopped", [
+    ("Running", "", ""),
+    ("Stopped", "", "the service SQL Server Agent is stopped"),
+    ("Paused", "", "the service SQL Server Agent is paused"),
+    ("Other (start operation pending)", "", ""),
+    (None, "", ""),
+    ("Stopped", "sys.dm_server_services", ""),
+])  # fmt: skip
+def test_a_stopped_service_is_reported_and_a_refused_or_missing_row_proves_nothing(
+    fake: FakeSqlServer, status: str | None, forbidden: str, stopped: str
+) -> None:
+    """By Microsoft's page of sys.dm_server_services, which needs VIEW SERVER STATE."""
+    fake.agent, fake.forbidden = status, forbidden
+    poll = opened(fake).poll("", (), 10)
+    assert stopped == (poll.stopped or "").partition(". Fix: ")[0]
+    assert poll.runs
+    probe = opened(fake).probe(10)
+    assert bool(stopped) == any(right.name == "jobs start here" for right in probe.rights)
+    assert bool(forbidden) == any("whether jobs start here is unknown" in note for note in probe.notes)

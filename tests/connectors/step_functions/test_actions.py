@@ -228,7 +228,7 @@ def test_a_stop_names_its_requester(fake: FakeStates) -> None:
     assert ("Headway.Cancelled", f"{key} it hangs") == (stopped["error"], stopped["cause"])
     assert "ABORTED by us" in str(connector.look_up(preview, key, 20))
     assert "does not name the user" in str(connector.look_up(preview, new_key(), 20))
-    with pytest.raises(NotSupported, match="has ended: ABORTED; nothing was stopped"):
+    with pytest.raises(NotSupported, match="has ended: Step Functions reports ABORTED; nothing was sent"):
         connector.act(preview, new_key(), 20)
 
 

@@ -261,7 +261,7 @@ def test_an_input_that_cannot_be_read_is_not_replaced_by_nothing(fake: FakeState
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     assert preview.refused is not None
     assert "the input of night-1 cannot be read" in preview.refused
-    with pytest.raises(NotSupported, match="nothing was started"):
+    with pytest.raises(NotSupported, match="nothing was sent"):
         connector.act(replace(preview, refused=None), new_key(), 20)
 
 
