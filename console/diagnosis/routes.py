@@ -8,34 +8,21 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import apprise
-from apprise.manager_plugins import NotificationManager
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretRef, SecretStore
-from console.config.alert_urls import MAIL_SCHEMES, wrong_part
 from console.diagnosis.probes import NOT_TRIED, ProbeResult, guarded
 from console.domain.ids import micros
 from console.domain.message import Lines, Message
-from console.engine.notify.alertmanager import alertmanager_fault, is_alertmanager
-from console.engine.notify.mail import MailThread, send_mail
+from console.engine.notify.channels import Channels
 from console.engine.notify.on_call import CALENDAR_ERRORS, READS_AT_ONCE, error_text, read_calendar_of
-from console.engine.notify.outbox import send_unstored
-from console.engine.notify.paging import Page, PageAction, is_pager, silent_fault
-from console.engine.notify.responses import page_at_service, read_key_fault
-from console.engine.notify.senders import (
-    SendResult,
-    no_listener,
-    send_by_apprise,
-    unreachable_reason,
-    unverified_server,
-)
-from console.engine.notify.senders import url_fault as sender_fault
+from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.responses import page_at_service
+from console.engine.notify.senders import Outgoing
 from console.engine.notify.slack import probe_app_token, probe_bot_token
-from console.engine.notify.webhook import is_webhook, webhook_fault
 from console.store.alerts import TEST
 from console.store.outbox import DueDelivery
 from console.text.redact import sanitize
@@ -66,36 +53,17 @@ def _probe_route(route: str, url: SecretRef, secrets: SecretStore, is_tested: bo
         return ProbeResult(name, "refused", "", (sanitize(str(error), secrets.mask),))
     if not route:
         return ProbeResult(name, "ok", "")
-    plugin = apprise.Apprise.instantiate(address)
-    notes = tuple(filter(None, [unverified_server(plugin)])) if plugin is not None else ()
-    if fault := url_fault(address):
+    channel = Channels(None).of(address)
+    notes = tuple(filter(None, [channel.traits.risk]))
+    if fault := channel.problem():
         return ProbeResult(name, "refused", "", (fault,), notes=notes)
-    if _is_mail(address) and (reason := unreachable_reason(plugin)):
+    if reason := channel.probe():
         fix = f"Fix: start that mail server, or correct server and port in {url.text}"
         return ProbeResult(name, "unreachable", "", (f"{reason}. {fix}",), notes=notes)
     if is_tested:
         return ProbeResult(name, "ok", "", notes=notes)
     fix = f"Fix: headway alert test {route}"
     return ProbeResult(name, NOT_TRIED, "", (f"no alert of the engine yet. {fix}",), notes=notes)
-
-
-def url_fault(address: str) -> str:
-    """Why an alert could not be sent by this URL, by the part that is wrong; empty if it could."""
-    if is_alertmanager(address):
-        return alertmanager_fault(address)
-    if is_webhook(address):
-        return webhook_fault(address)
-    plugin = apprise.Apprise.instantiate(address)
-    known: Any = NotificationManager
-    # apprise silently drops a wrong recipient
-    if (plugin is None or _is_mail(address)) and (fault := wrong_part(address, known().schemas())):
-        return fault
-    fault = sender_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
-    return fault or read_key_fault(address)
-
-
-def _is_mail(address: str) -> bool:
-    return address.partition(":")[0].lower() in MAIL_SCHEMES
 
 
 EVENTS_NAMED = 20
@@ -142,20 +110,15 @@ def _slack_bot_token(address: str) -> str:
 
 def send_test_message(address: str) -> str:
     """Sends a message by an apprise URL, and ends the page that it opens; why it was not accepted, or ""."""
-
-    def send(url: str, message: Message, page: Page) -> SendResult:
-        return send_mail(url, message, MailThread(uuid4().hex)) or send_by_apprise(url, message, page)
-
-    if fault := url_fault(address):
+    channel = Channels(None).of(address)
+    if fault := channel.problem():
         return fault
     message = Message(("Test of the first route: nothing is wrong",), (Lines(("Alerts arrive here.",)),))
     now = datetime.now(UTC)
     key, made_us = f"headway:init:{now:%Y%m%dT%H%M%S}", micros(now)
     delivery = DueDelivery(0, "", 0, message, key, 0, 0, False, kind=TEST, origin=TEST, made_us=made_us)
-    plugin = apprise.Apprise.instantiate(address)
-    opens_page = is_alertmanager(address) or (plugin is not None and is_pager(plugin))
-    for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if opens_page else 1]:
-        result = send_unstored(address, delivery, Page(key, action), "", send)
+    for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if channel.traits.opens_pages else 1]:
+        result = channel.send(Outgoing(delivery, message, Page(key, action)))
         if not result.arrived:
             return result.reason or "no answer"
     return ""

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from console.domain.ids import utc_minute
-from console.domain.text import Text, render, text_from
+from console.domain.stored import from_json
+from console.domain.text import Text, render
 
 MANUAL_KIND = "manual"
 """The kind of system whose steps people complete; nothing is rerun there."""
@@ -21,7 +22,7 @@ NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"
 
 def preview_notes(preview: Mapping[str, Any]) -> tuple[Text, ...]:
     """The notes of a preview that the engine sent or stored."""
-    return tuple((note,) if isinstance(note, str) else text_from(note) for note in preview.get("notes") or ())
+    return tuple((note,) if isinstance(note, str) else from_json(Text, note) for note in preview.get("notes") or ())
 
 
 def parameters_text(parameters: Mapping[str, Any]) -> str:

@@ -205,10 +205,6 @@ class NotifiedIncident(NamedTuple):
     def day_keys(self) -> frozenset[tuple[str, date]]:
         return frozenset(day.key for day in self.days)
 
-    def differs_from(self, known: NotifiedIncident) -> bool:
-        """True if a route with `known` is notified of this one; the values of its days do not count."""
-        return self[:-1] != known[:-1] or self.day_keys != known.day_keys
-
 
 NOTHING_NOTIFIED = NotifiedIncident()
 

@@ -22,6 +22,7 @@ from console.domain.reason import (
     ResourceRecovered,
     WorksAgain,
 )
+from console.domain.stored import stored_value
 from console.timing.durations import format_duration
 
 ID_DIGITS = 8
@@ -66,12 +67,8 @@ class FailureSignature:
     @classmethod
     def from_json(cls, stored: str) -> FailureSignature | None:
         """Reads the result of `to_json`; None for an empty text, and for one of another form."""
-        try:
-            values = json.loads(stored or "[]")
-        except (ValueError, RecursionError):
-            return None
-        is_one = isinstance(values, list) and all(isinstance(value, str) for value in values)
-        return cls(*values) if is_one and len(values) == len(fields(cls)) else None
+        values = stored_value(tuple[str, ...], stored, ())
+        return cls(*values) if len(values) == len(fields(cls)) else None
 
 
 AT_SOURCE = "at its source"

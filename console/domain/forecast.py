@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from console.domain.history import EstimateBasis
+from console.domain.stored import from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,4 @@ class WhatIfView:
 
 def parse_what_if(data: Mapping[str, Any]) -> tuple[WhatIfView, ...]:
     """The engine's answer to "what if", {"services": […]}, as values."""
-    at = datetime.fromisoformat
-    views = []
-    for day in data["services"]:
-        ways = tuple(WhatIfOutcome(float(way["late"]), at(way["p50"]), at(way["p95"])) for way in day["ways"])
-        views.append(WhatIfView(str(day["service"]), str(day["title"]), at(day["deadline"]), ways))
-    return tuple(views)
+    return from_json(tuple[WhatIfView, ...], data["services"])

@@ -182,12 +182,9 @@ class EstimateBasis:
         is_history = self.kind is EstimateKind.HISTORY
         return f"history (at least {self.count} runs of each job)" if is_history else self.text
 
-    @classmethod
-    def from_json(cls, data: object) -> EstimateBasis:
-        """NO_ESTIMATE for data without a known kind; a malformed count is 0."""
-        values = data if isinstance(data, Mapping) else {}
-        count = values.get("count")
-        return cls(EstimateKind(str(values.get("kind"))), count if isinstance(count, int) else 0)
+    @staticmethod
+    def unknown(data: object) -> EstimateBasis:
+        return NO_ESTIMATE
 
 
 NO_ESTIMATE = EstimateBasis(EstimateKind.NONE)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from console.domain.alert import IncidentPhase, JobErrors, NotifiedDay, NotifiedIncident
+from console.domain.alert import NOTHING_NOTIFIED, IncidentPhase, NotifiedIncident
 from console.domain.failure import FailureSignature
 from console.domain.incident import FailureError
 from console.domain.service import UNMET_PROMISE
+from console.domain.stored import stored_text, stored_value
 
 
 class CauseKind(StrEnum):
@@ -105,24 +105,12 @@ class KnownFailure(NamedTuple):
 class IncidentFingerprint:
     """An incident, as its last notification has it."""
 
-    root: str = ""
-    services: frozenset[tuple[str, date]] = frozenset()
-    """Service name and business date of its affected days."""
-    closed: bool = False
-    in_shadow: tuple[str, ...] = ()
-    """Routes in shadow, sorted: they are notified once it ends."""
+    notified: NotifiedIncident = NOTHING_NOTIFIED
+    """Its days without their values, in order: a notified one stays until the incident closes."""
     quiet: str = ""
     """Suppressed by a maintenance: "new", if nothing was notified; "known", if only later changes were not."""
-    errors: tuple[JobErrors, ...] = ()
     failures: tuple[KnownFailure, ...] = ()
     """Failures of each job, different or after a success, oldest first: those notified, and the first that is not."""
-    causes: tuple[str, ...] = ()
-    """Jobs left to repair after the root, in the order in which they became the cause; at most
-    `correlation.MAX_ERRORS`."""
-    repaired: bool = False
-    """Its plan has repaired the cause, and goes on with all services safe."""
-    heals: bool = False
-    """It needed no repair so far: its next starts close it."""
     is_stop: bool = False
     """True if its target answered, and its scheduler started nothing."""
     left_by: str = ""
@@ -130,37 +118,15 @@ class IncidentFingerprint:
 
     @classmethod
     def from_json(cls, stored: str) -> IncidentFingerprint:
-        """Reads the result of `to_json`; empty for any other text."""
-        try:
-            values = json.loads(stored)
-            sequences = {
-                "services": frozenset((name, date.fromisoformat(day)) for name, day in values["services"]),
-                "in_shadow": tuple(values["in_shadow"]),
-                "errors": tuple(JobErrors(**error) for error in values["errors"]),
-                "failures": tuple(KnownFailure(**failure) for failure in values["failures"]),
-                "causes": tuple(values["causes"]),
-            }
-            return cls(**values | sequences)
-        except (ValueError, TypeError, KeyError):
-            return cls()
+        """Reads the result of `to_json`; empty for text of another form."""
+        return stored_value(cls, stored, cls())
 
     def to_json(self) -> str:
-        """As its incident stores it: its fields by name."""
-        sequences = {
-            "services": sorted((name, business_date.isoformat()) for name, business_date in self.services),
-            "errors": [error._asdict() for error in self.errors],
-            "failures": [failure._asdict() for failure in self.failures],
-        }
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps(values | sequences, separators=(",", ":"))
+        """As its incident stores it."""
+        return stored_text(self)
 
-    @property
-    def notified(self) -> NotifiedIncident:
-        """The incident as a technical notification has it, without the values of its days."""
-        phases = (
-            (IncidentPhase.CLOSED, self.closed), (IncidentPhase.REPAIRED, self.repaired),
-            (IncidentPhase.HEALS, self.heals), (IncidentPhase.UNREPAIRED, bool(self.left_by)),
-        )  # fmt: skip
-        phase = next((phase for phase, holds in phases if holds), IncidentPhase.OPEN)
-        days = tuple(NotifiedDay(*day, "") for day in sorted(self.services))
-        return NotifiedIncident(self.root, phase, self.errors, self.causes, days)
+    def not_repaired_by(self, policy: str) -> IncidentFingerprint:
+        """With the policy that did not repair it; that is its phase unless it is over or heals."""
+        phase = self.notified.phase
+        phase = IncidentPhase.UNREPAIRED if phase is IncidentPhase.OPEN else phase
+        return replace(self, notified=self.notified._replace(phase=phase), left_by=policy)

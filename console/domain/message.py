@@ -7,11 +7,12 @@ capitals; text from outside is behind a bar; a line of dashes begins the details
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
+
+from console.domain.stored import stored_text, stored_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +181,13 @@ class Message:
         return replace(self, title=_changed(self.title, change), blocks=_changed(self.blocks, change))
 
     def to_json(self) -> str:
-        """As an alert stores it: the name and the fields of each part."""
-        return json.dumps(_stored(self))
+        """As an alert stores it."""
+        return stored_text(self)
 
     @classmethod
     def from_json(cls, text: str) -> Message:
-        """The stored message; one of a form that this version cannot read is its own title."""
-        try:
-            message = json.loads(text, object_hook=_read)
-        except (ValueError, TypeError, KeyError):
-            message = None
-        return message if isinstance(message, Message) else Message((text,) if text else ())
+        """The stored message; a text of another form is its own title."""
+        return stored_value(cls, text, Message((text,) if text else ()))
 
 
 def filled_blocks(*blocks: Block) -> tuple[Block, ...]:
@@ -199,30 +196,6 @@ def filled_blocks(*blocks: Block) -> tuple[Block, ...]:
 
 
 NO_MESSAGE = Message()
-_PARTS = {
-    part.__name__: part
-    for part in (
-        Message, Countdown, Label, Reference, CommandRef, Link, ClockTime, Lines, Quote, Facts, Columns, Details,
-        Section,
-    )
-}  # fmt: skip
-
-
-def _stored(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(map(_stored, value))
-    if not is_dataclass(value):
-        return value
-    return {"part": type(value).__name__} | {field.name: _stored(getattr(value, field.name)) for field in fields(value)}
-
-
-def _read(stored: dict[str, Any]) -> Any:
-    """Raises KeyError for an unknown part, TypeError for an unknown field."""
-    return _PARTS[stored.pop("part")](**{name: _tuples(value) for name, value in stored.items()})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _changed(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -19,7 +19,8 @@ from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 from console.domain.request import RequestKind
 from console.domain.step_graph import StepGraph
-from console.domain.text import Text, text_from
+from console.domain.stored import from_json
+from console.domain.text import Text
 
 WAIT = "wait"
 """The verb of a step that sends nothing: its run is already running, or starts by itself, and must succeed before
@@ -261,28 +262,12 @@ class PlanDraft:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> PlanDraft:
-        steps = tuple(
-            DraftStep(**{**step, "basis": EstimateBasis.from_json(step["basis"]) if step.get("basis") else None,
-                    "why": text_from(step["why"]),
-                    "after": tuple(step["after"]),
-                    "first_tier": tuple(step.get("first_tier", ())),
-                    "saves": tuple(map(_saved_service, step["saves"]))})
-            for step in data["steps"]
-        )  # fmt: skip
-        excluded = tuple(ExcludedRun(**{**run, "why": text_from(run["why"])}) for run in data["excluded"])
-        notes = tuple(map(text_from, data["notes"]))
-        abandoned = tuple(map(_saved_service, data["abandoned"]))
-        return cls(data["kind"], data["title"], data["incident_id"], steps, excluded, notes, abandoned)
+        """The draft of a document. Raises ValueError."""
+        return from_json(cls, data)
 
 
 def _with_instant_keys(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return {name: instant_key(value) if isinstance(value, datetime) else value for name, value in items}
-
-
-def _saved_service(data: Mapping[str, Any]) -> SavedService:
-    expected = datetime.fromisoformat(data["expected"]) if data["expected"] else None
-    deadline, text = datetime.fromisoformat(data["deadline"]), text_from(data["text"])
-    return SavedService(**{**data, "deadline": deadline, "expected": expected, "text": text})
 
 
 _ACTION_STATE_TEXT = {

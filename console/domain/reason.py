@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
-from types import NoneType
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar
 
 from connectors.sdk.states import RunState
 from console.domain.history import timed_runs_text
 from console.domain.ids import incident_name, utc_minute
 from console.domain.probability import format_risk
+from console.domain.stored import as_json
 from console.domain.text import At, Clock, Text, filled, joined, render
 from console.timing.durations import rough_duration
 
@@ -44,6 +43,11 @@ class Reason:
 
     def __init_subclass__(cls) -> None:
         cls.kind = kind_name(cls)
+
+    @staticmethod
+    def unknown(data: object) -> Reason:
+        """The reason for data that this version cannot read."""
+        return UnknownReason(str(data.get("kind", "") if isinstance(data, Mapping) else data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -639,73 +643,5 @@ def stale_starts(reasons: Iterable[Reason]) -> list[NativeStart]:
 
 def reason_document(reason: Reason) -> dict[str, Any]:
     """The reason as data for a program: its fields, and its clause as `text`, times in UTC."""
-    return to_json(reason) | {"text": render(reason.text, utc_minute)}
-
-
-def to_json(reason: Reason) -> dict[str, Any]:
-    """Its kind, and its fields that are not at their default; instants as ISO texts in UTC, texts as lists of parts."""
-    known = {field.name: (getattr(reason, field.name), field.default) for field in fields(reason)}
-    stated = {name: _plain(value) for name, (value, default) in known.items() if value != default}
-    return {"kind": reason.kind} | stated
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return _iso(value)
-        case At():
-            return {"at": _iso(value.at)}
-        case tuple():
-            return [_plain(part) for part in value]
-    return value
-
-
-def from_json(stored: Mapping[str, Any]) -> Reason:
-    """The reason of that JSON; an UnknownReason for a kind or a value that this version cannot read."""
-    kind = str(stored.get("kind", ""))
-    try:
-        known, types = _kinds()[kind]
-        return known(**{name: _read(value, types[name]) for name, value in stored.items() if name in types})
-    except (KeyError, TypeError, ValueError):
-        return UnknownReason(kind)
-
-
-@cache
-def _kinds() -> Mapping[str, tuple[type[Reason], Mapping[str, Any]]]:
-    """Kind -> its class, and the types of its fields."""
-    classes = [known for known in Reason.__subclasses__() if known is not UnknownReason]
-    hints = {known: get_type_hints(known) for known in classes}
-    return {known.kind: (known, {field.name: hints[known][field.name] for field in fields(known)}) for known in classes}
-
-
-def _read(value: Any, hint: Any) -> Any:
-    """Raises ValueError for a value of another type."""
-    if hint == Text:
-        return tuple(At(_instant(part["at"])) if isinstance(part, dict) else str(part) for part in value)
-    if hint == tuple[str, ...]:
-        return tuple(map(str, value))
-    kinds = get_args(hint) or (hint,)
-    if value is None and NoneType in kinds:
-        return None
-    [kind] = [kind for kind in kinds if kind is not NoneType]
-    if kind is datetime:
-        return _instant(value)
-    if issubclass(kind, StrEnum):
-        return kind(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise ValueError(value)
-    return value
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _instant(text: str) -> datetime:
-    """Raises ValueError for anything but an ISO time with its offset."""
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(text)
-    return at
+    document: dict[str, Any] = as_json(reason)
+    return document | {"text": render(reason.text, utc_minute)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime
 from itertools import chain
 from string import Formatter
-from typing import Any
+
+from console.domain.stored import stored_text, stored_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,52 +120,17 @@ class Title:
 
     def to_json(self) -> str:
         """As an incident stores it, without its tense."""
-        return parts_json(self.parts)
+        return stored_text(self.parts)
 
     @classmethod
     def from_json(cls, text: str, *, is_past: bool = False) -> Title:
         """The stored title; a text of another form is its own title."""
-        try:
-            return Title(tuple(map(_part_of, json.loads(text))), is_past)
-        except (ValueError, TypeError, KeyError):
-            return Title((text,), is_past)
+        return Title(stored_value(tuple[Part, ...], text, (text,)), is_past)
 
 
 NO_TITLE = Title()
 
 
-def parts_json(parts: Iterable[Part]) -> str:
-    """The parts as the store has them."""
-    return json.dumps([_part_json(part) for part in parts], ensure_ascii=False)
-
-
 def text_of(stored: str) -> Text:
-    """The text that `parts_json` wrote; a text of another form is its own only part."""
-    try:
-        values = json.loads(stored)
-        return text_from(values) if isinstance(values, list) else (stored,)
-    except (ValueError, TypeError, KeyError):
-        return (stored,) if stored else ()
-
-
-def _part_json(part: Part) -> str | dict[str, Any]:
-    match part:
-        case At(at):
-            return {"at": at.isoformat()}
-        case Tense(present, past):
-            return {"present": present if isinstance(present, str) else [*map(_part_json, present)], "past": past}
-    return part
-
-
-def _part_of(value: str | dict[str, Any]) -> Part:
-    if isinstance(value, str):
-        return value
-    if "at" in value:
-        return At(datetime.fromisoformat(value["at"]))
-    present = value["present"]
-    return Tense(present if isinstance(present, str) else text_from(present), value["past"])
-
-
-def text_from(values: Iterable[Any]) -> Text:
-    """The text of these parts of a JSON document. Raises ValueError, TypeError or KeyError for another form."""
-    return tuple(part for part in map(_part_of, values) if not isinstance(part, Tense))
+    """The text of a column; one of another form is its own only part."""
+    return stored_value(Text, stored, (stored,) if stored else ())

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from console.domain.access import ActingRules, ActionSubject, PermissionRule, Person, Role
+from console.domain.stored import from_json, stored_text
 from console.store.db.session import Row, Session
 from console.store.errors import NotAllowed
 from console.store.meta import get_meta, set_meta
+from console.store.row_values import from_row
 
 ACTING_KEY = "acting"
 """Key in `meta` of `[acting]`, JSON."""
@@ -45,28 +46,19 @@ def write_permissions(session: Session, permissions: Sequence[PermissionRule], r
                 "INSERT INTO permission (id, who, role, systems, services, tiers) VALUES (?, ?, ?, ?, ?, ?)",
                 (number, *values),
             )
-    acting = json.dumps(asdict(rules), sort_keys=True)
+    acting = stored_text(rules)
     is_changed |= get_meta(session, ACTING_KEY) != acting
     set_meta(session, {ACTING_KEY: acting})
     return is_changed
 
 
 def load_permissions(session: Session) -> tuple[list[PermissionRule], ActingRules]:
-    permissions = [
-        PermissionRule(
-            row.who,
-            Role[row.role.upper()],
-            *(tuple(json.loads(names)) for names in (row.systems, row.services, row.tiers)),
-        )
-        for row in session.rows(_SELECT_PERMISSIONS)
-    ]
+    rows = session.rows(_SELECT_PERMISSIONS)
+    permissions = [from_row(PermissionRule, row, role=Role[row.role.upper()]) for row in rows]
     acting = get_meta(session, ACTING_KEY)
     if acting is None:
         return permissions, DEFAULT_RULES
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(acting).items()
-    }
-    return permissions, ActingRules(**values)
+    return permissions, from_json(ActingRules, json.loads(acting))
 
 
 def action_subject(session: Session, job_id: int) -> ActionSubject:

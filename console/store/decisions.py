@@ -12,7 +12,7 @@ from datetime import datetime
 
 from console.domain.decision import Decisions, ExpectedRun
 from console.domain.ids import micros
-from console.domain.text import parts_json
+from console.domain.stored import stored_text
 from console.failpoints import failpoint
 from console.store.alerts import NO_ROUTING, AlertRouting
 from console.store.db.database import Database
@@ -103,7 +103,7 @@ def _write_expected(
     for key, row in stored.items():
         run = by_key[key]
         day, name = run.business_date.isoformat(), encode_name(run.period_name)
-        values = (run.state.value, run.evidence.value, parts_json(run.why), True, day, name, run.period_kind.value)
+        values = (run.state.value, run.evidence.value, stored_text(run.why), True, day, name, run.period_kind.value)
         stored_values = (row.state, row.evidence, row.reason, row.expected, row.business_date, row.period_name)
         if row.attempts > 0:
             begun += [] if row.expected else [(row.id, True, seq())]
@@ -130,7 +130,7 @@ def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: i
         state=run.state.value,
         evidence=run.evidence.value,
         native_state="",
-        reason=parts_json(run.why),
+        reason=stored_text(run.why),
         attempts=0,
         attempt_id=None,
         first_started_us=None,

@@ -11,7 +11,8 @@ from console.domain.external_alert import ExternalAlert
 from console.domain.ids import incident_name, micros, optional_micros
 from console.domain.incident import EventView
 from console.domain.request import RequestKind
-from console.domain.text import Text, parts_json, text_of
+from console.domain.stored import stored_text
+from console.domain.text import Text, text_of
 from console.store import audit
 from console.store.db.session import Row, Session, WriteSession
 from console.store.errors import NotFound
@@ -36,7 +37,7 @@ def record_event(
     """Adds one event within the caller's transaction."""
     session.rows(
         "INSERT INTO event (at_us, kind, text, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (at_us, kind, text if isinstance(text, str) else parts_json(text), incident_id, job_id, system_id, actor),
+        (at_us, kind, text if isinstance(text, str) else stored_text(text), incident_id, job_id, system_id, actor),
     )
 
 

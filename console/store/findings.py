@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence, Set
-from dataclasses import asdict
 from datetime import date
 
 from console.domain.finding import (
@@ -16,11 +15,11 @@ from console.domain.finding import (
     StoredFinding,
 )
 from console.domain.ids import instant, micros
-from console.domain.text import parts_json, text_of
+from console.domain.stored import stored_text, stored_value
+from console.domain.text import text_of
 from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.meta import get_meta, set_meta
 from console.store.names import decode_name, encode_name
-from console.store.row_values import json_object
 
 _COLUMNS = ("run_id", "business_date", "since_us", "text", "evidence", "severity")
 _OPEN = (
@@ -105,15 +104,13 @@ def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_
 
 
 def _row(finding: Finding) -> Values:
-    evidence = json.dumps(asdict(finding.evidence))
     day, since = finding.business_date.isoformat(), micros(finding.since)
-    return finding.run_id, day, since, parts_json(finding.text), evidence, finding.severity.value
+    return finding.run_id, day, since, stored_text(finding.text), stored_text(finding.evidence), finding.severity.value
 
 
 def evidence_of(stored: str) -> FindingEvidence:
     """The evidence that `_row` stored; its texts are empty if unreadable."""
-    evidence = json_object(stored)
-    return FindingEvidence(str(evidence.get("threshold", "")), str(evidence.get("source", "")))
+    return stored_value(FindingEvidence, stored, FindingEvidence())
 
 
 def _stored_finding(row: Row) -> StoredFinding:

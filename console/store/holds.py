@@ -17,7 +17,8 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import RunFacts, TargetFacts
 from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import micros, optional_micros, utc_minute
-from console.domain.text import Text, mapped, parts_json, render
+from console.domain.stored import stored_text
+from console.domain.text import Text, mapped, render
 from console.store import access, alerts, audit
 from console.store.actions import ActionStep, move_action
 from console.store.alerts import AlertRouting, AttentionRequest
@@ -220,7 +221,7 @@ def _cleaned(text: Text) -> Text:
 
 
 def _stored(text: Text) -> str:
-    return parts_json(_cleaned(text))
+    return stored_text(_cleaned(text))
 
 
 AROUND = timedelta(days=2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from console.domain.alert import with_incident
@@ -20,9 +19,10 @@ from console.domain.decision import (
 from console.domain.failure import FailureSignature
 from console.domain.ids import incident_name, micros, optional_micros, utc_minute
 from console.domain.incident_record import RootRun
-from console.domain.reason import BadDelivery, SymptomOf, to_json
+from console.domain.reason import BadDelivery, SymptomOf
 from console.domain.service import MISSED, service_of_instance
-from console.domain.text import At, Text, joined, parts_json, render, text_of
+from console.domain.stored import stored_text
+from console.domain.text import At, Text, joined, render, text_of
 from console.store.alerts import NewAlert, insert_alert, send_as_group
 from console.store.db.session import Values, WriteSession
 from console.store.events import record_event
@@ -131,7 +131,7 @@ class IncidentWriter:
         before = [*map(text_of, json.loads(row.changes))]
         if before == list(decision.changes.lines):
             return
-        text = json.dumps([*map(parts_json, decision.changes.lines)], ensure_ascii=False)
+        text = json.dumps([*map(stored_text, decision.changes.lines)])
         query = "UPDATE incident SET changes = ?, changed_seq = ? WHERE id = ?"
         self._session.rows(query, (text, self._seq(), incident_id))
         new = [line for line in decision.changes.lines if line not in before]
@@ -216,7 +216,7 @@ class IncidentWriter:
             "title": decision.title.to_json(), "cause": cause.kind, "root_job_id": cause.job_id,
             "root_run_id": root_run_id, "root_target_id": cause.target_id,
             "root_period_key": encode_name(cause.root.period_key) if isinstance(cause.root, RootRun) else "",
-            "business_date": cause.business_date.isoformat(), "reason": parts_json(decision.reason),
+            "business_date": cause.business_date.isoformat(), "reason": stored_text(decision.reason),
             "owner": decision.owner.name, "runbook": decision.owner.runbook,
             "repetition": reason_json(decision.repeated),
             "failed_since_us": micros(decision.failed_since), "act_by_us": optional_micros(decision.act_by),
@@ -343,8 +343,8 @@ def _service(incident_id: int, service_id: int, service: AffectedServiceVerdict)
         green_by_us=optional_micros(service.green_by),
         expected_us=optional_micros(service.expected_at),
         timeliness=service.timeliness.value,
-        basis=json.dumps(asdict(service.basis)) if service.basis else "",
-        reasons=json.dumps([to_json(reason) for reason in service.reasons]),
+        basis=stored_text(service.basis) if service.basis else "",
+        reasons=stored_text(service.reasons),
         submission=service.submission,
         needs_restart=service.needs_restart,
     )

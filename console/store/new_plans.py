@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 
-from connectors.sdk.records import instant_key
 from connectors.sdk.states import Verb
 from console.domain.hold import seconds_until_hold
-from console.domain.ids import instant, utc_minute
+from console.domain.ids import instant
 from console.domain.plan import AWAITS_APPROVAL, STEERING, DraftStep, PlanDraft, requester_text
 from console.domain.request import RequestKind
-from console.domain.text import render
+from console.domain.stored import stored_text
 from console.store.db.session import Row, Session
 from console.store.events import record_event
 from console.store.names import encode_name
@@ -82,14 +81,6 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
     shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"run_state": step.state}
     is_hold = step.verb == Verb.HOLD
     wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
-    saves = [
-        {
-            **{name: getattr(save, name) for name in ("service", "business_date", "saved")},
-            "text": render(save.text, utc_minute),
-            "expected": "" if save.expected is None else instant_key(save.expected),
-        }
-        for save in step.saves
-    ]
     return (
         step.place,
         step.verb,
@@ -101,7 +92,7 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
         wait_s,
         step.safety,
         step.expected_s,
-        json.dumps(saves),
+        stored_text(step.saves),
         json.dumps(shown),
     )
 

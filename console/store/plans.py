@@ -17,6 +17,7 @@ from console.domain.plan import (
     ChangePlanState,
     EndStep,
     PlanProgress,
+    SavedService,
     StepProgress,
     may_await_approval,
     parse_places,
@@ -25,6 +26,7 @@ from console.domain.plan import (
     with_go_on,
 )
 from console.domain.request import RequestKind
+from console.domain.stored import stored_value
 from console.domain.text import Title, render, text_of
 from console.store import alerts, approvals, audit, new_plans, request_queue
 from console.store.alerts import AlertRouting, AttentionRequest
@@ -376,15 +378,16 @@ def _decision_facts(session: Session, number: int, plan: Row, why: str, now: dat
     """Reason of the plan unless `why`, the reason of its stop, has it; latest time to resume it, and the services that
     it saves; unknown ones are left out."""
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
-    saves = {(save["service"], save["business_date"]): save for step in steps for save in json.loads(step.saves)}
+    read = (stored_value(tuple[SavedService, ...], step.saves, ()) for step in steps)
+    saves = {save.day: save for of_step in read for save in of_step}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
     saved, act_by, zone = list[str](), "", ""
     for day in days:
         save = saves.get((day.name, day.business_date))
-        if save is None or save["saved"] is False:
+        if save is None or save.saved is False:
             continue
         zone = zone or day.zone  # one for the message
-        condition = "" if save["saved"] else f" ({save['text'].removeprefix('unknown: ')})"
+        condition = "" if save.saved else f" ({save.finish})"
         at = zoned_time(instant(day.deadline_us), zone, now)
         saved.append(f"{clean_line(day.title or day.name)} {at}{condition}")
         if day.act_by_us is not None:

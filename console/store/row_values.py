@@ -10,7 +10,8 @@ from typing import Any, TypeVar, cast
 
 from console.domain.ids import optional_instant
 from console.domain.message import Message
-from console.domain.reason import Reason, from_json, to_json
+from console.domain.reason import Reason
+from console.domain.stored import stored_text, stored_value
 from console.domain.text import Text, text_of
 from console.store.db.session import Row
 
@@ -54,23 +55,18 @@ def from_row(value_type: type[T], row: Row, /, **given: Any) -> T:
 
 
 def parse_reasons(stored: str) -> tuple[Reason, ...]:
-    """Empty for a text that is not a JSON list; without entries that are not objects."""
-    try:
-        values = [] if stored == "[]" else json.loads(stored)
-    except (ValueError, RecursionError):
-        return ()
-    objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-    return tuple(map(from_json, objects))
+    """Empty for a text that is not a JSON list."""
+    return stored_value(tuple[Reason, ...], stored, ())
 
 
 def reason_json(reason: Reason | None) -> str:
     """A reason as a column has it; empty without one."""
-    return "" if reason is None else json.dumps(to_json(reason))
+    return "" if reason is None else stored_text(reason)
 
 
 def stored_reason(stored: str) -> Reason | None:
     """The reason that `reason_json` wrote; None for an empty text. A text of another form is kept as an unknown one."""
-    return from_json(parse_object(stored) or {"kind": stored}) if stored else None
+    return stored_value(Reason, stored, Reason.unknown(stored)) if stored else None
 
 
 def run_reason(reason: str | None, attempts: int | None) -> Text:

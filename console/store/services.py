@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain, repeat
 from typing import Any
@@ -15,9 +15,10 @@ from console.domain.estate import LastVerdict
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
 from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros, utc_minute
-from console.domain.reason import reasons_text, to_json
+from console.domain.reason import reasons_text
 from console.domain.request import RequestKind
 from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, service_of_instance
+from console.domain.stored import as_json, stored_text
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values, WriteSession
@@ -181,7 +182,7 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
         "p80_us": optional_micros(day.p80_at), "p_late": day.p_late, "critical": json.dumps(day.critical),
         "nights": day.nights, "act_by_us": optional_micros(day.act_by), "green_by_us": optional_micros(day.green_by),
         "incident_id": incident_id, "cause": day.cause, "sources": json.dumps(list(_sources(day, names))),
-        "path": json.dumps(list(day.path)), "reasons": json.dumps([to_json(reason) for reason in day.reasons]),
+        "path": json.dumps(list(day.path)), "reasons": stored_text(day.reasons),
         "promised_us": micros(day.promised or day.deadline),
         "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": day.instance,
         "submission": day.submission, "awaits": json.dumps(day.awaits),
@@ -191,7 +192,7 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
 
 def _job_forecast(job: JobForecast) -> dict[str, object]:
     times = {f"{name}_us": optional_micros(getattr(job, name)) for name in ("p50", "p80", "p95", "act_by", "green_by")}
-    risk = {"late": job.late, "decides": job.decides, "slack_s": job.slack_s, "basis": asdict(job.basis)}
+    risk = {"late": job.late, "decides": job.decides, "slack_s": job.slack_s, "basis": as_json(job.basis)}
     return {"job": job.job_id, **risk, **times}
 
 

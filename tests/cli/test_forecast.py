@@ -15,7 +15,8 @@ from console.cli.forecast import job_forecast_table
 from console.cli.main import main
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.ids import micros
-from console.domain.reason import ScheduleChanged, to_json
+from console.domain.reason import ScheduleChanged
+from console.domain.stored import stored_text
 from console.timing.clock import real_now
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -199,7 +200,7 @@ def test_the_reasons_of_a_service_are_in_the_zone_of_the_command(
     with bench.store.write(None) as connection:
         connection.rows("UPDATE service SET zone = 'Asia/Tokyo'")
         start = ScheduleChanged("load", real_now().replace(hour=3, minute=30))
-        connection.rows("UPDATE service_day SET reasons = ?", (json.dumps([to_json(start)]),))
+        connection.rows("UPDATE service_day SET reasons = ?", (stored_text((start,)),))
     for arguments in ((), ("supply",)):
         text = forecast_output(bench, capsys, *arguments, "--utc")
         assert "load starts 03:30 UTC" in text, text

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.config.alert_urls import mail_url, pagerduty_url, receiver_kind, wrong_part
-from console.diagnosis.routes import url_fault
+from console.engine.notify.channels import Channels
 from tests.rows import each_row
 
 SECRET = "CANARY-hunter2"
@@ -43,7 +43,7 @@ SENDS = "from=headway@example.org&to=oncall@example.org"
     ],
 )
 def test_the_wrong_part_of_a_url_is_named_without_its_value(url: str, part: str) -> None:
-    fault = url_fault(url)
+    fault = Channels(None).of(url).problem()
     assert (True, False) == (fault.startswith(part), SECRET in fault), fault
 
 
@@ -58,7 +58,7 @@ def test_the_wrong_part_of_a_url_is_named_without_its_value(url: str, part: str)
     ],
 )
 def test_a_url_that_sends_has_no_wrong_part(url: str) -> None:
-    assert "" == url_fault(url)
+    assert "" == Channels(None).of(url).problem()
 
 
 @given(st.text())

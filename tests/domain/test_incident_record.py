@@ -6,16 +6,18 @@ import json
 
 import pytest
 
-from console.domain.alert import JobErrors
+from console.domain.alert import IncidentPhase, JobErrors, NotifiedDay, NotifiedIncident
 from console.domain.incident_record import IncidentFingerprint, KnownFailure
 from tests.factories import NIGHT
 from tests.rows import each_row
 
 FINGERPRINT = IncidentFingerprint(
-    "hosts/extract", frozenset({("plan", NIGHT), ("report", NIGHT)}), closed=True, in_shadow=("lead",), quiet="known",
-    errors=(JobErrors("hosts/extract", 2, after_success=True),),
-    failures=(KnownFailure("hosts/extract", "failed", 2, "no such table", ""),),
-    causes=("warehouse/load",), repaired=True, heals=True, is_stop=True,
+    NotifiedIncident(
+        "hosts/extract", IncidentPhase.HEALS, (JobErrors("hosts/extract", 2, after_success=True),), ("warehouse/load",),
+        (NotifiedDay("plan", NIGHT, ""), NotifiedDay("report", NIGHT, "")),
+    ),
+    quiet="known", failures=(KnownFailure("hosts/extract", "failed", 2, "no such table", ""),), is_stop=True,
+    left_by="nightly",
 )  # fmt: skip
 
 
@@ -31,8 +33,7 @@ STORED = json.loads(FINGERPRINT.to_json())
     "stored",
     [
         "", "hosts/extract", "null", "3", "[]", json.dumps(["hosts/extract", [["plan", "2026-11-26"]], False]), "{}",
-        json.dumps(STORED | {"of_tomorrow": True}), json.dumps(STORED | {"services": [["plan", "tonight"]]}),
-        json.dumps(STORED | {"services": ["plan"]}), json.dumps(STORED | {"errors": [["hosts/extract", 2, True]]}),
+        json.dumps(STORED | {"notified": ["hosts/extract"]}), json.dumps(STORED | {"failures": [["hosts/extract", 2]]}),
     ],
 )  # fmt: skip
 def test_a_fingerprint_of_another_form_is_empty(stored: str) -> None:

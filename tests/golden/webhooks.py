@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from console.domain.alert import AlertKind, with_incident
 from console.domain.ids import micros
 from console.domain.message import Message
-from console.engine.notify.outbox import _page
+from console.engine.notify.outbox import page_of
+from console.engine.notify.senders import Outgoing
 from console.engine.notify.webhook import WebhookNotification, incident_document, notification
 from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, PERSON, TEST
 from console.store.outbox import AlertedIncident, AlertedService, DueDelivery
@@ -73,7 +74,7 @@ def _notification(name: str, message: Message) -> WebhookNotification:
         incident_document(_incident(number, name, is_end), [_service(number, name)], "https://ops.example/{incident}")
         for number in range(1, count + 1)
     ]
-    return notification(delivery, message, _page(delivery), "night", documents)
+    return notification(Outgoing(delivery, message, page_of(delivery)), "night", documents)
 
 
 def _incident(number: int, name: str, is_end: bool) -> AlertedIncident:

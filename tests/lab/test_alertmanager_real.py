@@ -18,10 +18,13 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.alerts import RouteSettings
 from console.domain.job import Safety
+from console.domain.message import Message
 from console.domain.settings import JobSetting
 from console.engine.notify import outbox
-from console.engine.notify.alertmanager import AlertmanagerSender, alertmanager_fault, post_alerts
+from console.engine.notify.alertmanager import AlertmanagerChannel, alertmanager_fault, post_alerts
 from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.senders import Outgoing
+from console.store.outbox import DueDelivery
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import Daemon, ask, free_port, wait_until
@@ -209,17 +212,24 @@ def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanag
     assert [by_job["fake/extract"]["fingerprint"]] == by_job["fake/other"]["status"]["inhibitedBy"]
 
 
-def test_an_alert_that_is_not_refreshed_ends_and_a_test_needs_no_incident(alertmanager: Alertmanager) -> None:
-    sender = AlertmanagerSender(None)
-    lasts = timedelta(seconds=2)
-    assert sender.send(alertmanager.url, message_of("Store unusable", "disk full"), Page("own"), None, lasts).arrived
+def test_an_alert_that_is_not_refreshed_ends_and_a_test_needs_no_incident(
+    alertmanager: Alertmanager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = AlertmanagerChannel(alertmanager.url, None)
+
+    def send(message: Message, page: Page) -> bool | None:
+        return channel.send(Outgoing(DueDelivery(0, "", 0, message, page.key, 0, 0, False), message, page)).arrived
+
+    monkeypatch.setattr("console.engine.notify.alertmanager.REPORT_LASTS", timedelta(seconds=2))
+    assert send(message_of("Store unusable", "disk full"), Page("own"))
     [alert] = alertmanager.alerts().values()
     assert ("Headway", "disk full\n") == (alert["labels"]["alertname"], alert["annotations"]["description"])
     time.sleep(2)
     wait_until(lambda: not alertmanager.alerts(), "the alert ends")
-    assert sender.send(alertmanager.url, message_of("A test"), Page("test", PageAction.INFORM), None).arrived
+    monkeypatch.undo()
+    assert send(message_of("A test"), Page("test", PageAction.INFORM))
     assert 1 == len(alertmanager.alerts())
-    assert sender.send(alertmanager.url, message_of("A test"), Page("test", PageAction.RESOLVE), None).arrived
+    assert send(message_of("A test"), Page("test", PageAction.RESOLVE))
     assert {} == alertmanager.alerts()
 
 

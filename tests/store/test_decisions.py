@@ -37,7 +37,8 @@ from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJo
 from console.domain.message import DIVIDER, Message, body_text, title_text
 from console.domain.reason import BadDelivery, GreenAgain, LateBecause, Repetition
 from console.domain.service import Timeliness
-from console.domain.text import At, Title, parts_json
+from console.domain.stored import stored_text
+from console.domain.text import At, Title
 from console.store.actions import run_ref
 from console.store.db import lease
 from console.store.decisions import AppliedDecisions, apply_decisions
@@ -89,7 +90,7 @@ def incident(root: int = 1, **changes: Any) -> IncidentDecision:
                 basis=EstimateBasis(EstimateKind.DECLARED),
             ),
         ),
-        fingerprint=IncidentFingerprint("f1"),
+        fingerprint=IncidentFingerprint(NotifiedIncident("f1")),
         notices=(Notice(AlertKind.OPENED, "oncall", message_of("{incident} extract_orders failed", "see {incident}")),),
         event=("opened",),
     )
@@ -168,7 +169,7 @@ def test_a_failure_that_was_over_before_it_was_seen_is_in_the_timeline(served: E
             ),
         ),
     )
-    assert [(1, parts_json((line,)))] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'suppressed'")
+    assert [(1, stored_text((line,)))] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'suppressed'")
 
 
 def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
@@ -294,7 +295,7 @@ def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(serve
         "SELECT url_index, receiver, state, tries FROM delivery ORDER BY url_index"
     )
     assert [("opened", '["opened"]')] == served.rows("SELECT kind, text FROM event")
-    assert ("supply", "at_risk", '{"kind": "declared", "count": 0}') == served.fetch_one(
+    assert ("supply", "at_risk", '{"kind": "declared"}') == served.fetch_one(
         "SELECT s.name, x.timeliness, x.basis FROM incident_service x JOIN service s ON s.id = x.service_id"
     )
 
@@ -317,7 +318,7 @@ def test_a_deadline_that_passes_with_stale_data_is_not_called_undelivered(served
     missed = replace(incident().services[0], timeliness=Timeliness.BREACHED, reasons=(given,))
     decide(served, "05:31", incidents=(incident(services=(missed,)),))
     text = f"supply of {DATE}: not delivered with good data by its deadline, ", At(at("05:30"))
-    assert [(parts_json(text),)] == served.rows("SELECT text FROM event WHERE kind = 'breached'")
+    assert [(stored_text(text),)] == served.rows("SELECT text FROM event WHERE kind = 'breached'")
 
 
 def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_late_after_that(served: Estate) -> None:
@@ -331,7 +332,7 @@ def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_lat
             served, clock, incidents=(incident(incident=KnownIncident(1), notices=(), event=(), services=(missed,)),)
         )
     text = f"supply of {DATE}: not delivered by its deadline, ", At(at("05:30"))
-    assert [("breached", parts_json(text), micros(at("05:31")))] == served.rows(
+    assert [("breached", stored_text(text), micros(at("05:31")))] == served.rows(
         "SELECT kind, text, at_us FROM event WHERE kind <> 'opened'"
     )
 
@@ -342,7 +343,7 @@ def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
     update = incident(
         incident=KnownIncident(1),
         members=(MemberVerdict(1, "2026-11-20T03:10:00Z", "root", 1), MemberVerdict(2, "p", "red", None)),
-        fingerprint=IncidentFingerprint("f2"),
+        fingerprint=IncidentFingerprint(NotifiedIncident("f2")),
         notices=(Notice(AlertKind.UPDATED, "oncall", message_of("t", "b")),),
         event=("load_stock hit too",),
     )
@@ -598,7 +599,7 @@ def test_an_open_incident_comes_with_the_runs_it_affects(served: Estate) -> None
         1,
         frozenset({1}),
         frozenset({1}),
-        IncidentFingerprint("f1"),
+        IncidentFingerprint(NotifiedIncident("f1")),
         at("03:12"),
     ) == (
         incident_facts.id,

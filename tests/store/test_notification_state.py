@@ -90,7 +90,8 @@ class StoredNight:
         )
         incident_decision = incident(
             incident=self._incident(place), key=key, close_reason=GreenAgain() if does == "ends" else None,
-            fingerprint=IncidentFingerprint(f"f{self._step}"), merges={self.ids[text]: text for text in joins},
+            fingerprint=IncidentFingerprint(NotifiedIncident(f"f{self._step}")),
+            merges={self.ids[text]: text for text in joins},
             notices=tuple(
                 Notice(AlertKind.UPDATED, route, message_of("t", "b"), style=text, content=content, not_before=until)
                 for route, text in notices),

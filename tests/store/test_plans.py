@@ -16,6 +16,7 @@ from console.domain.estate import EvaluationSettings
 from console.domain.ids import derived_key, micros, new_action_key
 from console.domain.plan import ChangePlanState, DraftStep, EndStep, PlanDraft, PlanRefused, SavedService, parse_places
 from console.domain.request import RequestKind
+from console.domain.stored import stored_text
 from console.domain.text import At
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
@@ -178,10 +179,10 @@ def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft)
             f" SELECT 2, 'tokyo-report', 'Tokyo', {columns} FROM service"
         )
         session.rows("UPDATE service SET zone = 'Asia/Tokyo' WHERE id = 2")
-        saved = json.dumps(
-            [{"service": name, "business_date": "2026-11-19", "saved": True} for name in (SAVE.service, "tokyo-report")]
+        saves = tuple(
+            SavedService(name, "2026-11-19", at("06:30"), saved=True) for name in (SAVE.service, "tokyo-report")
         )
-        session.rows("UPDATE plan_step SET saves = ?", (saved,))
+        session.rows("UPDATE plan_step SET saves = ?", (stored_text(saves),))
         session.many(
             "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
             " timeliness, basis, reasons) VALUES (7, ?, '2026-11-19', '', ?, ?, '', '', '[]')",

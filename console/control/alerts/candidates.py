@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from console.control.alerts import service_stream, suppression
+from console.control.alerts import suppression
 from console.control.alerts.context import (
     AlertContext,
     AlertSubject,
@@ -20,6 +20,8 @@ from console.control.alerts.routing import (
     audience,
     on_call_route,
 )
+from console.control.alerts.service_stream import changed_days, is_worth_notifying, new_misses
+from console.control.incidents.news import Change, DayOver, Merged, NewDay, Overtaken, changes_of
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
 from console.domain.service import NOT_AT_RISK
 from console.timing.durations import format_duration
@@ -107,17 +109,18 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, style: 
         if not subject.decision.closed:
             return Notification(subject, route, style, AlertKind.OPENED)
         return _outlasting(context, subject, route, style)
-    if subject.decision.closed:
-        end = _end(subject, route, style, last)
-        return None if suppression.was_notified_resolved(context, end, last) else end
-    missed = service_stream.new_misses(context, subject, last)
-    is_news = bool(missed or earlier_act_by(context, subject, last))
-    now = subject.decision.fingerprint.notified
-    if is_news or now.differs_from(last.content) or _is_overtaken(context, subject, last):
-        is_error = not is_news and not now._replace(errors=(), causes=()).differs_from(
-            last.content._replace(errors=(), causes=())
-        )
-        return Notification(subject, route, style, AlertKind.UPDATED, last, errors_only=is_error, missed=missed)
+    decision = subject.decision
+    changes = (
+        *changes_of(last.content, decision.fingerprint, decision.merges),
+        *new_misses(context, subject, last),
+        *earlier_act_by(context, subject, last),
+        *_overtaken(context, subject, last),
+    )
+    if decision.closed:
+        is_known = suppression.was_notified_resolved(context, subject, last, changes)
+        return None if is_known else _end(subject, route, style, last)
+    if any(not isinstance(change, Merged) for change in changes):
+        return Notification(subject, route, style, AlertKind.UPDATED, last, changes=changes)
     again = repeat_reason(context, subject, last) if style != SHADOW and not subject.match.is_repaired else ""
     return Notification(subject, route, style, AlertKind.REPEATED, last, again) if again else None
 
@@ -126,27 +129,25 @@ def _owner_message(
     context: AlertContext, subject: AlertSubject, route: str, last: RouteNotification | None
 ) -> Notification | None:
     """The message to the owner of services, in business text, if a day of the route's services changed."""
-    changed = service_stream.changed_days(context, subject, route)
-    is_closed = subject.decision.closed
-    if is_closed:
-        is_news = bool(changed) or (last is not None and not suppression.is_sent(context, subject, last))
-    else:
-        is_news = bool(changed) or (last is not None and _is_overtaken(context, subject, last))
-    if not is_news and not (is_closed and last is None):
-        return None
+    changes, is_closed = changed_days(context, subject, route), subject.decision.closed
     affected = affected_services(context, subject, route)
     before = last or context.newest(route, BUSINESS, (day.key for day in affected))
-    if not is_news:
-        return _outlasting(context, subject, route, BUSINESS) if before is None else None
-    if is_closed:
+    if is_closed and (changes or (last is not None and not suppression.is_sent(context, subject, last))):
         return _end(subject, route, BUSINESS, before)
-    at_risk = [day for day in changed if day.timeliness not in NOT_AT_RISK]
-    if last is None and at_risk and not service_stream.is_worth_notifying(context, subject, route):
+    if is_closed:
+        return _outlasting(context, subject, route, BUSINESS) if before is None else None
+    if not changes and last is not None:
+        changes = _overtaken(context, subject, last)
+    if not changes:
         return None
-    if last is None and any(context.known_day(route, BUSINESS, day.key) is None for day in at_risk):
-        return Notification(subject, route, BUSINESS, AlertKind.OPENED)
+    if last is None and not all(isinstance(change, DayOver) for change in changes):
+        if not is_worth_notifying(context, subject, route):
+            return None
+        if any(isinstance(change, NewDay) for change in changes):
+            return Notification(subject, route, BUSINESS, AlertKind.OPENED)
     is_over = all(day.timeliness in NOT_AT_RISK for day in affected)
-    return Notification(subject, route, BUSINESS, AlertKind.RECOVERED if is_over else AlertKind.UPDATED, before)
+    kind = AlertKind.RECOVERED if is_over else AlertKind.UPDATED
+    return Notification(subject, route, BUSINESS, kind, before, changes=changes)
 
 
 def _end(subject: AlertSubject, route: str, style: str, before: RouteNotification | None) -> Notification:
@@ -162,14 +163,13 @@ def _outlasting(context: AlertContext, subject: AlertSubject, route: str, style:
     return Notification(subject, route, style, AlertKind.RECOVERED)
 
 
-def _is_overtaken(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """True if the route has not accepted its last notification, and an act-by or a deadline that it names has passed
-    meanwhile: it is sent with the present state instead."""
+def _overtaken(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> tuple[Change, ...]:
     if not last.is_undelivered or not last.left_by(context.now):
-        return False
+        return ()
     act_bys = [day.act_by for day in last.content.days]
     deadlines = [day.deadline for day in affected_services(context, subject, last.route)]
-    return any(at is not None and last.last_at < at <= context.now for at in (*act_bys, *deadlines))
+    is_passed = any(at is not None and last.last_at < at <= context.now for at in (*act_bys, *deadlines))
+    return (Overtaken(),) if is_passed else ()
 
 
 def _outlasted(context: AlertContext, subject: AlertSubject, fact: SuppressionFacts) -> bool:

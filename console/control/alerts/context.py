@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from console.control.incidents.causes.cause import ServiceDayKey
 from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.news import Change
 from console.control.incidents.run_effects import affected_runs
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
     BUSINESS,
     SHADOW,
-    TECHNICAL,
     AcknowledgementFacts,
     AlertingSettings,
     AlertKind,
@@ -29,8 +29,8 @@ from console.domain.alert import (
     RouteRule,
     SuppressionFacts,
 )
-from console.domain.decision import AffectedServiceVerdict, IncidentDecision, KnownIncident, ServiceDayVerdict
-from console.domain.service import MISSED, service_of_instance
+from console.domain.decision import IncidentDecision, KnownIncident, ServiceDayVerdict
+from console.domain.service import service_of_instance
 from console.domain.text import Clock
 from console.timing.formats import zoned_time
 from console.timing.maintenance import matches_any
@@ -70,13 +70,6 @@ class AlertSubject:
     def suppressed_for(self, route: str, text: str) -> SuppressionFacts | None:
         return next((fact for fact in self.suppressions if (fact.route, fact.style) == (route, text)), None)
 
-    @property
-    def notified_days(self) -> frozenset[ServiceDayKey]:
-        """Service days that any technical notification named."""
-        return frozenset(
-            day for notice in self.notified if notice.style == TECHNICAL for day in notice.content.day_keys
-        )
-
     def values(self, root: AlertRoot) -> dict[str, tuple[str, ...]]:
         """Values for each matcher but the route; of one root."""
         return {
@@ -99,10 +92,8 @@ class Notification:
     before: RouteNotification | None = None
     because: str = ""
     """Why it is sent again, or to another route."""
-    errors_only: bool = False
-    """True if its only news are errors of jobs that failed before, and that another job is the cause now."""
-    missed: tuple[str, ...] = ()
-    """Services whose passed deadline is news for the route."""
+    changes: tuple[Change, ...] = ()
+    """What the route does not know yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +258,3 @@ def resolved_since(context: AlertContext, subject: AlertSubject) -> datetime:
         return now
     runs = [*match.cause.roots(), *affected_runs(context.index, match.incident)]
     return min(now, max(run.ended_at or now for run in runs))
-
-
-def deadline_passed_since(
-    context: AlertContext, affected_service: AffectedServiceVerdict, before: RouteNotification
-) -> bool:
-    """True if its deadline passed after the route was last notified, without delivery."""
-    return affected_service.timeliness in MISSED and before.last_at <= affected_service.deadline <= context.now

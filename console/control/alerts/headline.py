@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of, deadline_passed_since
+from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of
 from console.control.alerts.joint_repair import (
     is_repaired_by_restart,
     joint_act_by,
@@ -132,10 +132,9 @@ def by_urgency(context: AlertContext, notification: Notification) -> list[Affect
     dates = [service.business_date for service in services if service.timeliness not in NOT_AT_RISK]
 
     def urgency(service: AffectedServiceVerdict) -> tuple[int, datetime]:
-        before = notification.before
-        if before is not None and deadline_passed_since(context, service, before):
+        before, is_late = notification.before, service.timeliness in MISSED
+        if before is not None and is_late and before.last_at <= service.deadline <= context.now:
             return 0, service.deadline
-        is_late = service.timeliness in MISSED
         act_by = joint_act_by(context, notification.subject, service)
         is_lost = act_by is not None and act_by < context.now
         is_later = service.business_date > min(dates, default=service.business_date)

@@ -11,6 +11,7 @@ from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.causes.cause import ServiceDayKey
 from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.news import EarlierActBy
 from console.control.incidents.restart import is_restartable, needs_restart, rerun_of
 from console.control.incidents.verdict.decision import Instruction, RepairStep, releases, restart_instruction
 from console.control.snapshot.estate_index import EstateIndex
@@ -74,11 +75,8 @@ def act_bys_of(context: AlertContext, subject: AlertSubject) -> dict[ServiceDayK
     return {day: act_by for day, act_by in act_bys if act_by is not None}
 
 
-def earlier_act_by(
-    context: AlertContext, subject: AlertSubject, last: RouteNotification
-) -> tuple[datetime, datetime] | None:
-    """The act-by that the route was notified of and that of now, once its own restart has to be sent materially
-    earlier. None after the act-by that it was notified of."""
+def earlier_act_by(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> tuple[EarlierActBy, ...]:
+    """Once its own restart has to be sent materially earlier; empty after the act-by that the route was notified of."""
     notified = {day.key: day.act_by for day in last.content.days if day.act_by is not None}
     own = {service.key: service.act_by for service in subject.decision.services}
     pairs = [
@@ -88,10 +86,10 @@ def earlier_act_by(
         and act_by == own[day]  # else another incident's restart comes first
     ]
     if not pairs:
-        return None
+        return ()
     before, act_by = min(before for before, _ in pairs), min(act_by for _, act_by in pairs)
     is_news = before - act_by >= max(LEAST_MOVE, (before - last.last_at) * MOVED_SHARE)
-    return (before, act_by) if is_news else None
+    return (EarlierActBy(was=before, act_by=act_by),) if is_news else ()
 
 
 def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:

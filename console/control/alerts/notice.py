@@ -8,15 +8,14 @@ from functools import partial
 
 from console.control.alerts import suppression
 from console.control.alerts.business_message import business_message
-from console.control.alerts.context import AlertContext, Notification, clock_of
+from console.control.alerts.context import AlertContext, Notification
 from console.control.alerts.headline import headline, most_urgent
-from console.control.alerts.joint_repair import earlier_act_by
 from console.control.alerts.service_stream import content_of
 from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_message, with_changes, with_earlier_repairs
 from console.control.incidents.changes import compare_runs
-from console.control.incidents.decisions import cause_text, event_text, list_names
-from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL
+from console.control.incidents.news import Change, EarlierActBy, Missed, NewDay, change_texts
+from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL
 from console.domain.decision import IncidentDecision, Notice
 from console.domain.estate import JobFacts
 from console.domain.failure import FailureMemory
@@ -44,7 +43,6 @@ def notice_of(context: AlertContext, notification: Notification, technical: Coll
         notification.route,
         message,
         plain,
-        urgent=notification.style == TECHNICAL and _is_urgent(context, notification),
         style=notification.style,
         content=content_of(context, notification),
     )
@@ -83,42 +81,23 @@ def with_memory(decision: IncidentDecision, memory: FailureMemory) -> IncidentDe
 
 def _changes(context: AlertContext, notification: Notification, title: str) -> str:
     """News for the route, or why it is notified again. `title`: that of the message."""
+    subject, first = notification.subject, most_urgent(context, notification)
     if notification.before is None or notification.because:
         return notification.because
-    before = notification.before.content
-    decision, match = notification.subject.decision, notification.subject.match
-    missed = _missed_deadlines(context, notification)
-    flapping = suppression.flapping_note(context, decision)
-    is_in_title = decision.closed or match.reopened
-    titles = partial(service_title, context.index)
-    news = () if is_in_title else event_text(decision, before, titles, title)
-    event = render(news, clock_of(decision, context.now))
-    causes = () if decision.closed else decision.fingerprint.causes[len(before.causes) :]
-    known = before.causes[-1] if before.causes else before.cause
-    moved = cause_text("the cause is now", causes[-1], known, title) if causes else ""
-    return "; ".join(filter(None, [event, moved, missed, _sooner(context, notification), flapping]))
+    is_new = subject.decision.closed or subject.match.reopened
+    titled, zone = first.service if first is not None else "", subject.decision.zone
+    changes = () if is_new else (_as_written(context, change, titled, zone) for change in notification.changes)
+    return "; ".join(
+        filter(None, [*change_texts(changes, title), suppression.flapping_note(context, subject.decision)])
+    )
 
 
-def _sooner(context: AlertContext, notification: Notification) -> str:
-    """ "act-by moved from 04:07 to 03:58"; empty unless it is earlier than the route was notified."""
-    subject, before = notification.subject, notification.before
-    act_bys = earlier_act_by(context, subject, before) if before is not None else None
-    if act_bys is None:
-        return ""
-    was, act_by = (local_time(at, subject.decision.zone, context.now) for at in act_bys)
-    return f"act-by moved from {was} to {act_by}{'' if act_bys[1] > context.now else ', which has passed'}"
-
-
-def _missed_deadlines(context: AlertContext, notification: Notification) -> str:
-    """The other services past their deadline, without that of the title; empty without one."""
-    first = most_urgent(context, notification)
-    missed = (name for name in notification.missed if first is None or name != first.service)
-    titles = [service_title(context.index, name) for name in missed]
-    return f"also past the deadline: {list_names(titles)}" if titles else ""
-
-
-def _is_urgent(context: AlertContext, notification: Notification) -> bool:
-    """First notification about a tier-1 service: no rate limit delays it."""
-    notified_days = notification.subject.notified_days
-    new = {service.service for service in notification.subject.decision.services if service.key not in notified_days}
-    return any(service.tier == 1 for service in context.index.estate.services if service.name in new)
+def _as_written(context: AlertContext, change: Change, titled: str, zone: str) -> Change:
+    """The change, its subject as the message has it: a service by its title, but for the one that is titled."""
+    if isinstance(change, EarlierActBy):
+        was, act_by = (local_time(at, zone, context.now) for at in (change.was, change.act_by))
+        passed = "" if change.act_by > context.now else ", which has passed"
+        return replace(change, subject=f"from {was} to {act_by}{passed}")
+    if not isinstance(change, NewDay | Missed):
+        return change
+    return replace(change, subject="" if change.subject == titled else service_title(context.index, change.subject))

@@ -194,15 +194,15 @@ def _suppression_reason(subject: AlertSubject, stage: str) -> str:
 
 
 def first_urgent(context: AlertContext, incidents: Sequence[IncidentDecision]) -> tuple[IncidentDecision, ...]:
-    """The incidents; of several that affect one tier-1 service on one day only the first is urgent, else each of a
-    flood would be."""
+    """The incidents; of several that affect one tier-1 service on one day the technical notices of the first are
+    urgent, which no rate limit delays: else each of a flood would be."""
     tier_1 = {service.name for service in context.index.estate.services if service.tier == 1}
-    notified_days = {day for subject in context.subjects for day in subject.notified_days}
+    sent = (last for subject in context.subjects for last in subject.notified if last.style == TECHNICAL)
+    known = {day for last in sent for day in last.content.day_keys}
     decisions = []
     for incident in incidents:
-        days = {service.key for service in incident.services if service.service in tier_1}
-        first = bool(days - notified_days) or not incident.notices
-        notified_days |= days if incident.notices else set()
-        calm = () if first else tuple(replace(notice, urgent=False) for notice in incident.notices)
-        decisions.append(incident if first else replace(incident, notices=calm))
+        days = {service.key for service in incident.services if service.service in tier_1 and incident.notices}
+        is_first, known = bool(days - known), known | days
+        notices = (replace(notice, urgent=notice.style == TECHNICAL) for notice in incident.notices)
+        decisions.append(replace(incident, notices=tuple(notices)) if is_first else incident)
     return tuple(decisions)

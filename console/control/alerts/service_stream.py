@@ -11,6 +11,7 @@ from datetime import timedelta
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.joint_repair import act_bys_of, joint_act_by
 from console.control.alerts.routing import affected_services, audience, services_on_route
+from console.control.incidents.news import Change, DayChange, DayOver, Missed, NewDay
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.alert import (
     BUSINESS,
@@ -42,9 +43,15 @@ _STEPS = {
 _SAFE, _MISSED, _OVER = 0, 3, 4
 
 
-def changed_days(context: AlertContext, subject: AlertSubject, route: str) -> list[AffectedServiceVerdict]:
-    """Services of the route whose day differs from what the route knows, without those already covered."""
-    return [day for day in affected_services(context, subject, route) if _is_news(context, subject, route, day)]
+def changed_days(context: AlertContext, subject: AlertSubject, route: str) -> tuple[Change, ...]:
+    """Changes of the route's services that it does not know yet, without those already covered."""
+    return tuple(
+        DayOver() if day.timeliness in NOT_AT_RISK
+        else NewDay() if (known := context.known_day(route, BUSINESS, day.key)) is None
+        else Missed() if _STEPS[day.timeliness] >= _MISSED > known_step(known)
+        else DayChange()
+        for day in affected_services(context, subject, route) if _is_news(context, subject, route, day)
+    )  # fmt: skip
 
 
 def _is_news(context: AlertContext, subject: AlertSubject, route: str, day: AffectedServiceVerdict) -> bool:
@@ -99,9 +106,9 @@ def is_worth_notifying(context: AlertContext, subject: AlertSubject, route: str)
     return bool(statuses - {Timeliness.AT_RISK}) or context.now >= target.failing_since + UNREACHABLE_FOR
 
 
-def new_misses(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> tuple[str, ...]:
-    """Names of the services whose deadline passed, which the route of the incident does not know and no owner receives
-    in business text. Empty for an incident about the promise itself."""
+def new_misses(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> list[Missed]:
+    """The services whose deadline passed, which the route of the incident does not know and no owner receives in
+    business text. Empty for an incident about the promise itself."""
     route, style = last.route, last.style
     missed = [
         day.service
@@ -112,14 +119,14 @@ def new_misses(context: AlertContext, subject: AlertSubject, last: RouteNotifica
         and not context.is_covered(route, style, day.key)
     ]
     if not missed or subject.decision.cause.kind == CauseKind.UNDELIVERED:
-        return ()
+        return []
     received = {
         name
         for owner, text in audience(context, subject)
         if text == BUSINESS
         for name in services_on_route(context, subject, owner)
     }
-    return tuple(name for name in missed if name not in received)
+    return [Missed(name) for name in missed if name not in received]
 
 
 def covered_days(context: AlertContext, notification: Notification) -> list[AffectedServiceVerdict]:

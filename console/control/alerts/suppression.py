@@ -23,13 +23,13 @@ from console.control.alerts.context import (
     Notification,
     Suppression,
     clock_of,
-    deadline_passed_since,
     matches_root,
     resolved_since,
 )
 from console.control.alerts.service_stream import covered_days, is_known_as_safe
 from console.control.incidents.decisions import STEADY_FOR
 from console.control.incidents.impact import runs_again
+from console.control.incidents.news import Change, Merged, Missed, NewDay, NewError, NextCause, Overtaken
 from console.control.incidents.restart import needs_restart
 from console.control.incidents.run_titles import is_cancelled
 from console.control.snapshot.deadlines import next_start, next_start_of_date
@@ -122,10 +122,14 @@ def _silence_of(context: AlertContext, subject: AlertSubject, root: AlertRoot, r
     return None
 
 
+_MINOR = NewError | NextCause | Merged | Overtaken
+
+
 def suppress_acknowledged(context: AlertContext, notification: Notification) -> Suppression | None:
     """Repeats, escalations and another error without a success in between; other news is still sent."""
     ack, is_again = notification.subject.ack, notification.kind in (AlertKind.REPEATED, AlertKind.ESCALATED)
-    if ack is None or not (is_again or notification.errors_only):
+    is_minor = notification.style != BUSINESS and all(isinstance(change, _MINOR) for change in notification.changes)
+    if ack is None or not (is_again or (notification.changes and is_minor)):
         return None
     until = zoned_time(ack.until, notification.subject.decision.zone, context.now)
     return Suppression("acknowledgement", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
@@ -298,17 +302,19 @@ def suppress_flapping(context: AlertContext, notification: Notification) -> Supp
         return None
     if before is None or not _returns(notification, before):
         return None
-    if _must_be_known(context, notification, before) or _endangers(context, notification, until):
+    if _affects_more(notification.changes) or _endangers(context, notification, until):
         return None
     often, steady = _times(context, flaps, decision.zone), format_duration(STEADY_FOR)
     return Suppression(FLAPPING_STAGE, f"flapping: {often}; notified again once stable for {steady}", until)
 
 
-def was_notified_resolved(context: AlertContext, end: Notification, last: RouteNotification) -> bool:
+def was_notified_resolved(
+    context: AlertContext, subject: AlertSubject, last: RouteNotification, changes: tuple[Change, ...]
+) -> bool:
     """True if the last notification of the route was the resolution, because the return was suppressed: a second one
     would be about a failure that the route does not know of."""
-    is_resolved = last.content.phase is IncidentPhase.CLOSED and is_sent(context, end.subject, last)
-    return is_resolved and not _must_be_known(context, end, last)
+    is_resolved = last.content.phase is IncidentPhase.CLOSED and is_sent(context, subject, last)
+    return is_resolved and not _affects_more(changes)
 
 
 def is_sent(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
@@ -352,12 +358,5 @@ def _endangers(context: AlertContext, notification: Notification, until: datetim
     )
 
 
-def _must_be_known(context: AlertContext, notification: Notification, before: RouteNotification) -> bool:
-    """True if a service is affected that the route was not notified of, or a deadline passed since its last
-    notification."""
-    route, is_business = notification.route, notification.style == BUSINESS
-    return any(
-        (context.known_day(route, BUSINESS, day.key) is None if is_business else day.key not in before.content.day_keys)
-        or deadline_passed_since(context, day, before)
-        for day in covered_days(context, notification)
-    )
+def _affects_more(changes: Sequence[Change]) -> bool:
+    return any(isinstance(change, NewDay | Missed) for change in changes)

@@ -8,7 +8,7 @@ maintenance nothing is notified: the incident is open, with the reason; if it ou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +27,7 @@ from console.control.incidents.correlation import (
     cause_finding,
 )
 from console.control.incidents.impact import RepairBudgets, last_starts, runs_again, tightest_budget
+from console.control.incidents.news import AFTER_SUCCESS, NewCause, NewError, NextCause, change_texts, changes_of
 from console.control.incidents.restart import repetition
 from console.control.incidents.run_effects import (
     affected_runs,
@@ -49,7 +50,7 @@ from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import endpoint_key
 from console.control.snapshot.runs import RunKey, is_of_same_work, red_since, run_key, run_time, success_spans
-from console.domain.alert import IncidentPhase, JobErrors, NotifiedIncident
+from console.domain.alert import IncidentPhase, JobErrors, NotifiedDay, NotifiedIncident
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
@@ -69,11 +70,10 @@ from console.domain.ids import incident_name
 from console.domain.incident import FailureError
 from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint, KnownFailure
 from console.domain.reason import BadDelivery, JobHeld
-from console.domain.service import SAFE, Timeliness, limit_instances
+from console.domain.service import SAFE, Timeliness
 from console.domain.text import Text, joined
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
-from console.text.lists import listed
 from console.timing.formats import zoned_time
 
 STEADY_FOR = timedelta(minutes=30)
@@ -98,25 +98,20 @@ def with_suppressions(
 ) -> tuple[IncidentDecision, Text]:
     """The decision, with the routes in shadow and the maintenance that covers its root; and its timeline entry. The
     resolution is notified if the incident was."""
-    before, now = match.before, replace(decision.fingerprint, in_shadow=tuple(sorted(in_shadow)))
+    before, now = match.before, decision.fingerprint
     suppressions, maintenance = replace(decision.suppressions, in_shadow=in_shadow), match.cause.maintenance(index)
-    shadowed = replace(decision, fingerprint=now, suppressions=suppressions)
+    shadowed = replace(decision, suppressions=suppressions)
     unheard = before is None or before.quiet == NEW
     if maintenance is None:
         is_late = before is not None and before.quiet and not (decision.closed and unheard)
         return shadowed, ("notified now: its maintenance has ended",) if is_late else ()
-    nothing_new = before is not None and _news(now) == _news(before)
-    if not unheard and (decision.closed or nothing_new):
+    if not unheard and decision.closed:
         return shadowed, ()
-    fingerprint = replace(now, quiet=NEW if unheard else HEARD)
+    is_new = before is None or bool(before.quiet) or any(changes_of(before.notified, now))
+    fingerprint = replace(now, quiet=NEW if unheard else HEARD if is_new else "")
     cover = MaintenanceCover(maintenance.text, maintenance.until)
-    event = ("suppressed: ", *cover.reason) if before is None or not before.quiet else ()
+    event = ("suppressed: ", *cover.reason) if fingerprint.quiet and (before is None or not before.quiet) else ()
     return replace(shadowed, fingerprint=fingerprint, suppressions=replace(suppressions, maintenance=cover)), event
-
-
-def _news(fingerprint: IncidentFingerprint) -> IncidentFingerprint:
-    """The part of a fingerprint whose change is notified."""
-    return replace(fingerprint, failures=(), is_stop=False)
 
 
 def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:
@@ -168,7 +163,7 @@ def decide_incident(
 ) -> IncidentDecision:
     """The incident to write, without its notifications. `threats`: of this match, by service day."""
     before = match.before
-    notified = frozenset(threats) | (before.services if before else frozenset())
+    notified = frozenset(threats) | (before.notified.day_keys if before else frozenset())
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match)
     days = sorted((day for day in notified if day in verdicts), key=lambda day: (verdicts[day].deadline, day))
     services = tuple(_affected_service(index, match, verdicts[day], threats.get(day)) for day in days)
@@ -176,17 +171,13 @@ def decide_incident(
     causes = _further_causes(index, match, cause)
     is_saved = match.awaited_plan is not None and bool(services) and is_safe
     is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
-    is_saved |= before is not None and before.repaired and not match.ended and not is_broken
+    is_saved |= before is not None and before.notified.phase is IncidentPhase.REPAIRED and not is_broken
+    phase = IncidentPhase.REPAIRED if is_saved else IncidentPhase.HEALS if _heals(index, match) else IncidentPhase.OPEN
+    phase = IncidentPhase.CLOSED if match.ended else phase
     is_over = bool(match.ended) or match.is_repaired
     content = IncidentFingerprint(
-        cause,
-        notified,
-        bool(match.ended),
-        errors=errors,
+        NotifiedIncident(cause, phase, errors, causes, tuple(NotifiedDay(*day, "") for day in sorted(notified))),
         failures=failures,
-        causes=causes,
-        repaired=is_saved,
-        heals=_heals(index, match),
         is_stop=before.is_stop if is_over and before is not None else match.cause.starts_nothing,
     )
     zone = _zone(index, services)
@@ -225,8 +216,9 @@ def decide_incident(
 def _incident(match: IncidentMatch, now: IncidentFingerprint) -> NewIncident | KnownIncident:
     if match.incident is None:
         return NewIncident(match.split_from)
-    kind = ReopenedIncident if match.reopened else KnownIncident
-    return kind(match.incident.id, _end_of_acknowledgement(match.incident.fingerprint, now, match.reopened))
+    if match.reopened:
+        return ReopenedIncident(match.incident.id, "reopened")
+    return KnownIncident(match.incident.id, _end_of_acknowledgement(match.incident.fingerprint.notified, now))
 
 
 def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str:
@@ -239,7 +231,7 @@ def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str
 def _further_causes(index: EstateIndex, match: IncidentMatch, root: str) -> tuple[str, ...]:
     """The known ones, and the job that has been the cause since the root was repaired, unless it starts again by itself
     and closes the incident."""
-    known = match.continued.causes if match.continued is not None else ()
+    known = match.continued.notified.causes if match.continued is not None else ()
     has_moved = not match.closing and match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
     name = cause_name(index, match)
     return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
@@ -249,55 +241,36 @@ def _heals(index: EstateIndex, match: IncidentMatch) -> bool:
     """True while its next starts close it, or run; once one did not help, it needs a repair until its end."""
     if match.continued is None:
         return bool(match.closing)
-    return match.continued.heals and (bool(match.closing) or runs_again(index, match))
+    is_known = match.continued.notified.phase is IncidentPhase.HEALS
+    return is_known and (bool(match.closing) or runs_again(index, match))
 
 
-def _end_of_acknowledgement(before: IncidentFingerprint, now: IncidentFingerprint, is_reopened: bool) -> str:
-    if now.closed:
+def _end_of_acknowledgement(before: NotifiedIncident, now: IncidentFingerprint) -> str:
+    phase = now.notified.phase
+    if phase is IncidentPhase.CLOSED:
         return "resolved"
-    if is_reopened:
-        return "reopened"
-    if before.repaired and not now.repaired:
+    if before.phase is IncidentPhase.REPAIRED is not phase:
         return "red again after its repair"
-    if before.heals and not now.heals:
+    if before.phase is IncidentPhase.HEALS and phase is IncidentPhase.OPEN:
         return "its next start did not repair it"
-    texts = {_ANOTHER_AFTER_SUCCESS: _FAILURE_TEXTS[_ANOTHER_AFTER_SUCCESS]}
-    return ", ".join(_news_of_cause(before.notified, now.notified, texts))
-
-
-_ANOTHER_AFTER_SUCCESS = (True, False, False)
-_FAILURE_TEXTS = {
-    _ANOTHER_AFTER_SUCCESS: "failed again after a success, with another error",
-    (True, True, False): "failed again after a success",
-    (False, False, False): "failed again, with another error",
-    (False, False, True): "failed as well, with an error of its own",
-}
-
-
-def _news_of_cause(
-    before: NotifiedIncident,
-    now: NotifiedIncident,
-    texts: Mapping[tuple[bool, bool, bool], str] = _FAILURE_TEXTS,
-    title: str = "",
-) -> list[str]:
-    """`texts`: by `JobErrors.kind`. `title`: that of the message."""
-    news = [cause_text("root cause is", now.cause, before.cause, title)] if now.cause != before.cause else []
-    for kind, text in texts.items():
-        jobs = [error.job for error in now.errors if error.kind == kind and error not in before.errors]
-        news += [f"{text}: {', '.join(jobs)}"] if jobs else []
-    return news
+    ends = (
+        change
+        for change in changes_of(before, now)
+        if type(change) is NewCause or (isinstance(change, NewError) and change.kind == AFTER_SUCCESS)
+    )
+    return ", ".join(change_texts(ends))
 
 
 def _failures(index: EstateIndex, match: IncidentMatch) -> tuple[tuple[KnownFailure, ...], tuple[JobErrors, ...]]:
     """Different failures of the red jobs, and the jobs notified of more than one, or of an error of their own. A known
     error is news only if a root fails with it again after a success."""
     if match.ended or match.cause.targets:
-        return (match.before.failures, match.before.errors) if match.before is not None else ((), ())
+        return (match.before.failures, match.before.notified.errors) if match.before is not None else ((), ())
     before = match.continued or IncidentFingerprint()
     failures: dict[str, list[KnownFailure]] = {}
     for known_failure in before.failures:
         failures.setdefault(known_failure.job, []).append(known_failure)
-    errors = {error.job: error for error in before.errors}
+    errors = {error.job: error for error in before.notified.errors}
     red = {run.job_id: run for run in [*match.cause.red, *match.cause.roots()] if index.is_red_now(run)}
     for run in red.values():
         name = index.name(run.job_id)
@@ -357,7 +330,9 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision) -> Text:
     if match.to_repair is None:
         return ()
     now, before = decision.fingerprint, incident.fingerprint
-    is_changed = decision.title != incident.title and now.root == before.root and not match.cause.rule
+    is_changed = (
+        decision.title != incident.title and now.notified.cause == before.notified.cause and not match.cause.rule
+    )
     texts = [cause_now] if is_changed else []
     counts, counts_before = (
         Counter(failure.job for failure in notification.failures) for notification in (now, before)
@@ -365,57 +340,6 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision) -> Text:
     jobs = [job for job, count in counts.items() if count > MAX_ERRORS >= counts_before[job]]
     texts += [(f"not notified of further errors of {job}: {MAX_ERRORS} were notified",) for job in jobs]
     return joined(texts, "; ")
-
-
-MAX_MERGED = 3
-"""Incidents named as symptoms."""
-
-
-def cause_text(change: str, cause: str, before: str, title: str) -> str:
-    """ "root cause is hosts/extract"; below a title that names it "the cause is no longer warehouse/load", empty
-    without an earlier one."""
-    if not is_named(cause, title):
-        return f"{change} {cause}"
-    return f"the cause is no longer {before}" if before else ""
-
-
-def is_named(name: str, text: str) -> bool:
-    """True if the text has the whole name."""
-    return any(f" {name}{end}" in f" {text} " for end in (" ", ", ", ": "))
-
-
-def _is_promised(service: str, text: str) -> bool:
-    """True if the text has the service with its deadline: "Daily revenue 07:30" is not one of "Daily"."""
-    return any(part[:1].isdigit() for part in f" {text}".split(f" {service} ")[1:])
-
-
-def event_text(
-    decision: IncidentDecision,
-    before: NotifiedIncident | None,
-    service_title: Callable[[str], str] = str,
-    title: str = "",
-) -> Text:
-    """Timeline entry of a change; empty if nothing new is notified. `service_title`: by the name of a
-    service. `title`: that of the message, which is not repeated."""
-    if before is None:
-        origin = decision.incident.split_from if isinstance(decision.incident, NewIncident) else None
-        split = (f"; split from {incident_name(origin)}",) if origin is not None else ()
-        return "opened: ", *decision.title.content, *split
-    if isinstance(decision.incident, ReopenedIncident):
-        return "reopened, red again: ", *decision.title.content
-    if decision.close_reason is not None:
-        return "closed: ", *decision.close_reason.text
-    now = decision.fingerprint.notified
-    changes = [change for change in _news_of_cause(before, now, title=title) if change]
-    if now.phase is IncidentPhase.UNREPAIRED is not before.phase:
-        changes.append(f"policy {decision.fingerprint.left_by} did not repair it")
-    new = sorted({day.service for day in now.days} - {day.service for day in before.days})
-    titles = [service for service in map(service_title, new) if not _is_promised(service, title)]
-    changes += [f"also affects {list_names(titles)}"] if titles else []
-    merged = [f"{incident_name(incident)} ({job})" for incident, job in decision.merges.items()]
-    have = "has" if len(merged) == 1 else "have"
-    changes += [f"{listed(merged, MAX_MERGED)} {have} the same cause"] if merged else []
-    return ("; ".join(changes),) if changes else ()
 
 
 def _root_name(index: EstateIndex, incident: IncidentFacts) -> str:
@@ -426,10 +350,23 @@ def _root_name(index: EstateIndex, incident: IncidentFacts) -> str:
     )
 
 
-def list_names(names: Iterable[str]) -> str:
-    """ "supply, onboarding #1, … and 12 more"."""
-    named = [f"{name} and {hidden} more" if hidden else name for name, hidden in limit_instances(names, str)]
-    return ", ".join(named)
+def event_text(decision: IncidentDecision, before: NotifiedIncident | None) -> Text:
+    """Timeline entry of a change; empty if nothing new is notified."""
+    if before is None:
+        origin = decision.incident.split_from if isinstance(decision.incident, NewIncident) else None
+        split = (f"; split from {incident_name(origin)}",) if origin is not None else ()
+        return "opened: ", *decision.title.content, *split
+    if isinstance(decision.incident, ReopenedIncident):
+        return "reopened, red again: ", *decision.title.content
+    if decision.close_reason is not None:
+        return "closed: ", *decision.close_reason.text
+    news = (
+        change
+        for change in changes_of(before, decision.fingerprint, decision.merges)
+        if not isinstance(change, NextCause)
+    )
+    texts = change_texts(news)
+    return ("; ".join(texts),) if texts else ()
 
 
 def _affected_service(

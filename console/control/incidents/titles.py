@@ -29,7 +29,7 @@ from console.text.cleaning import clean_line, one_line
 def cause_name(index: EstateIndex, match: IncidentMatch) -> str:
     """Cleaned name of the job to repair, or of the cause; as last notified once that is out of view."""
     name = index.name(match.unrepaired.job_id) if match.unrepaired is not None else match.cause.name(index)
-    return name or (before.root if (before := match.before) else "")
+    return name or (before.notified.cause if (before := match.before) else "")
 
 
 def blamed_name(index: EstateIndex, match: IncidentMatch) -> str:
@@ -44,7 +44,7 @@ def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:
         return f"{cause_name(index, match)}: {match.cause.rule_text}"
     is_same = cause_rule(match) or match.unrepaired is not None or match.stays_with_endpoint
     before = match.before if is_same else None
-    return before.root if before is not None else cause_name(index, match)
+    return before.notified.cause if before is not None else cause_name(index, match)
 
 
 def cause_rule(match: IncidentMatch) -> str:

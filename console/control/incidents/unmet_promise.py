@@ -91,7 +91,7 @@ def _made_late(
         if not index.estate.notifications.notified.get(match.incident.id):
             continue  # it was never notified
         for day in late:
-            if day.key not in before.services or day.key in affected:
+            if day.key not in before.notified.day_keys or day.key in affected:
                 continue
             affected.add(day.key)
             runs = [*match.cause.roots(), *affected_runs(index, match.incident)]
@@ -194,7 +194,7 @@ def _unexplained(
     ]
     notified += [(known, known.closed_at) for known in index.estate.closed]
     for day in lost:
-        related = (pair for pair in notified if day.key in pair[0].fingerprint.services)
+        related = (pair for pair in notified if day.key in pair[0].fingerprint.notified.day_keys)
         if day.key not in affected and not any(_is_known(index, day, *pair) for pair in related):
             yield day.key
 
@@ -239,7 +239,7 @@ def _close_with_days(index: EstateIndex, match: IncidentMatch, days: Sequence[Se
     before = match.before
     if not _is_own(match) or before is None or match.cause.rule:
         return
-    verdicts = [(day, service_verdict(index, day, ())) for day in days if day.key in before.services]
+    verdicts = [(day, service_verdict(index, day, ())) for day in days if day.key in before.notified.day_keys]
     is_unknown = any(verdict.timeliness is Timeliness.NO_ESTIMATE for _, verdict in verdicts)
     settled = joined(((f"{day_title(day)}: ", *_settled(verdict)) for day, verdict in verdicts), "; ")
     reason = DaysSettled(settled) if settled else OutOfView()

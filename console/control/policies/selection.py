@@ -92,7 +92,7 @@ class RepairSelection:
         if match.pending_repair != (match.incident.pending_repair if match.incident is not None else None):
             self.pending[decision.key] = match.pending_repair
         left_by = self._left_by(match, decision)
-        return replace(decision, fingerprint=replace(decision.fingerprint, left_by=left_by)) if left_by else decision
+        return replace(decision, fingerprint=decision.fingerprint.not_repaired_by(left_by)) if left_by else decision
 
     def _left_by(self, match: IncidentMatch, decision: IncidentDecision) -> str:
         """The policy whose repair, the newest, did not repair it; empty while another repair is to come."""

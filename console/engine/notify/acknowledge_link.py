@@ -22,9 +22,7 @@ from connectors.sdk.secrets import SecretRef, SecretStore
 from console.domain.access import UNKNOWN_PERSON
 from console.domain.ids import derived_key, incident_id, instant, micros
 from console.domain.message import CommandRef, Link, Message
-from console.engine.notify.alertmanager import is_alertmanager
-from console.engine.notify.paging import is_pager
-from console.engine.notify.webhook import is_webhook
+from console.engine.notify.senders import Traits
 from console.text.redact import sanitize
 
 log = structlog.get_logger("headway.outbox")
@@ -38,7 +36,6 @@ MIN_KEY = 32
 KEY_SECONDS = 60.0
 """Interval of reading the key again."""
 _SIGNATURE_BYTES = 24
-_PROGRAMS = ("json://", "jsons://", "xml://", "xmls://", "form://", "forms://")
 _MAX_LINK = 512
 
 
@@ -83,17 +80,12 @@ class AcknowledgeLinks:
         terms = LinkTerms(int(incident), int(delivery), person, instant(int(expires_us)))
         return terms if terms.expires <= now + VALID_FOR + MAX_AHEAD else None
 
-    def with_links(self, url: str, route: str, delivery_id: int, message: Message, now: datetime) -> Message:
-        """The message for this URL: each command that acknowledges an incident is a link. Unchanged for programs and
-        on-call services, which have acknowledgements of their own, and while the key is not available."""
-        if is_alertmanager(url) or is_webhook(url) or url.lower().startswith(_PROGRAMS):
+    def with_links(self, to: Traits, route: str, delivery_id: int, message: Message, now: datetime) -> Message:
+        """The message for this receiver: each command that acknowledges an incident is a link. Unchanged for one that
+        takes no links, and while the key is not available."""
+        if not to.takes_links:
             return message
-        import apprise  # noqa: PLC0415 - see senders.send_by_apprise
-
-        plugin: Any = apprise.Apprise.instantiate(url)
-        if plugin is None or is_pager(plugin):
-            return message
-        person = self._people.get(route) or _only_recipient(plugin) or UNKNOWN_PERSON
+        person = self._people.get(route) or to.reader or UNKNOWN_PERSON
         terms = partial(LinkTerms, delivery_id=delivery_id, person=person, expires=now + VALID_FOR)
 
         def linked(part: Any) -> Any:
@@ -115,13 +107,6 @@ class AcknowledgeLinks:
                 self._key = hmac.digest(key.encode(), b"Headway acknowledge link 1", "sha256")
                 self._key_until = time.monotonic() + KEY_SECONDS
             return hmac.digest(self._key, signed, "sha256")[:_SIGNATURE_BYTES]
-
-
-def _only_recipient(plugin: Any) -> str:
-    """Address of a mail to one reader; empty for another message."""
-    targets = getattr(plugin, "targets", None) or ()
-    is_mail = hasattr(plugin, "from_addr") and not (plugin.cc or plugin.bcc)
-    return next((str(address) for _, address in targets), "") if is_mail and len(targets) == 1 else ""
 
 
 def _encoded(data: bytes) -> str:

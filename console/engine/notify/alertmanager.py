@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -21,7 +21,8 @@ from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_id, incident_name
 from console.domain.message import Message, body_text, title_text
 from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
+from console.engine.notify.senders import Outgoing, SendResult, Traits, lost_answer, status_result, tls_context
+from console.store.alerts import TEST
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
 
@@ -39,10 +40,6 @@ LASTS = timedelta(minutes=4)
 """An alert that is not refreshed ends after this."""
 REPORT_LASTS = timedelta(hours=2)
 """The same for alerts about no incident: Headway's own trouble is repeated hourly."""
-
-
-def is_alertmanager(url: str) -> bool:
-    return url.partition("://")[0].lower() in SCHEMES
 
 
 def alertmanager_fault(url: str) -> str:
@@ -71,10 +68,7 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
         reply = _request(url, "POST", json=alerts)
     except httpx.HTTPError as error:
         return lost_answer(error)
-    if reply.is_success:
-        return SendResult(True)
-    reason = f"HTTP {reply.status_code}: {masked_head(reply.text, 200)}"
-    return SendResult(False, reason, for_good=reply.status_code in PERMANENT_STATUSES)
+    return status_result(reply.status_code, f": {masked_head(reply.text, 200)}")
 
 
 def active_alerts(url: str) -> list[dict[str, Any]] | None:
@@ -115,52 +109,59 @@ def _request(url: str, method: str, **content: Any) -> httpx.Response:
 class AlertMessage(NamedTuple):
     message: Message
     page: Page
-    incident_id: int | None
-    lasts: timedelta = LASTS
 
 
-class AlertmanagerSender:
-    """Sends messages as alerts. `store`: None where no message is about an incident. `link`: address of an incident,
-    with {incident}; empty: none."""
+class AlertmanagerChannel:
+    """An Alertmanager, which gets messages as alerts. `store`: None where no message is about an incident. `link`:
+    address of an incident, with {incident}; empty: none."""
 
-    def __init__(self, store: Database | None, link: str = "") -> None:
-        self._store, self._link = store, link
-        self._locks: dict[str, threading.Lock] = {}
-        """By URL: held from the reading of messages until they are sent."""
-        self._open: dict[str, dict[int | None, dict[str, Any]]] = {}
-        """URL -> incident -> its alert as sent last, until it ends."""
-        self._read_after: dict[str, float] = {}
-        """URL -> from when on the alerts of an engine before are read into `_open`; infinite once they were."""
+    traits = Traits(knows_copies=True, opens_pages=True)
 
-    def send(
-        self, url: str, message: Message, page: Page, incident_id: int | None, lasts: timedelta = LASTS
-    ) -> SendResult:
-        """The answer. A message about no incident is an alert under the digest of its key, which `lasts` so long.
-        Raises StoreError."""
-        with self._locks.setdefault(url, threading.Lock()):
-            return self._send(url, [AlertMessage(message, page, incident_id, lasts)], [incident_id])
+    def __init__(self, url: str, store: Database | None, link: str = "") -> None:
+        self._url, self._store, self._link = url, store, link
+        self._lock = threading.Lock()
+        """Held from the reading of messages about incidents until they are sent."""
+        self._open: dict[int, dict[str, Any]] = {}
+        """Incident -> its alert as sent last, until it ends."""
+        self._read_after = 0.0
+        """From when on the alerts of an engine before are read into `_open`; infinite once they were."""
 
-    def refresh(self, url: str, read: Callable[[], list[AlertMessage]]) -> SendResult:
-        """Sends the messages that `read` returns and ends the alerts of all other incidents. Nothing else is sent to
-        the URL meanwhile, so that no alert that was read as open is sent after its recovery. Raises StoreError."""
-        with self._locks.setdefault(url, threading.Lock()):
-            return self._send(url, read(), None)
+    def problem(self) -> str:
+        return alertmanager_fault(self._url)
 
-    def _send(self, url: str, messages: list[AlertMessage], ids: list[int | None] | None) -> SendResult:
+    def probe(self) -> str:
+        return ""
+
+    def send(self, outgoing: Outgoing) -> SendResult:
+        """A message about no incident is an alert under the digest of its key, and needs no store."""
+        message, delivery = AlertMessage(outgoing.message, outgoing.page), outgoing.delivery
+        if delivery.incident_id is None:
+            lasts = LASTS if delivery.kind == TEST else REPORT_LASTS
+            return post_alerts(self._url, [self._alert(message, None, None, lasts)])
+        with self._lock:
+            return self._send({delivery.incident_id: message}, [delivery.incident_id])
+
+    def refresh(self, read: Callable[[], Mapping[int, AlertMessage]]) -> SendResult:
+        """Sends the messages that `read` returns by incident and ends the alerts of all other incidents. No other
+        incident is sent meanwhile, so that no alert that was read as open is sent after its recovery. Raises
+        StoreError."""
+        with self._lock:
+            return self._send(read(), None)
+
+    def _send(self, messages: Mapping[int, AlertMessage], ids: Sequence[int] | None) -> SendResult:
         """`ids`: incidents whose alerts end unless they are sent again with the same labels; None: all."""
-        open_alerts = self._open_alerts(url)
+        open_alerts = self._open_alerts()
         ids = list(open_alerts) if ids is None else ids
-        incidents = self._incidents(message.incident_id for message in messages)
-        alerts = {}
-        for message in messages:
-            incident_id = message.incident_id
-            alerts[incident_id] = self._alert(message, incidents.get(incident_id), open_alerts.get(incident_id))
+        incidents = self._incidents(messages)
+        alerts = {
+            key: self._alert(message, incidents.get(key), open_alerts.get(key)) for key, message in messages.items()
+        }
         labels, now = [alert["labels"] for alert in alerts.values()], _text(datetime.now(UTC))
         before = {key: alert for key, alert in open_alerts.items() if key in ids}
         ended = [alert | {"endsAt": now} for alert in before.values() if alert["labels"] not in labels]
         if not alerts and not ended:
             return SendResult(True)
-        result = post_alerts(url, [*ended, *alerts.values()])
+        result = post_alerts(self._url, [*ended, *alerts.values()])
         if result.arrived:
             firing = {key: alert for key, alert in alerts.items() if alert["endsAt"] != alert["startsAt"]}
             for key in ids:
@@ -168,16 +169,16 @@ class AlertmanagerSender:
             open_alerts.update({key: alert for key, alert in firing.items() if key in incidents})
         return result
 
-    def _open_alerts(self, url: str) -> dict[int | None, dict[str, Any]]:
+    def _open_alerts(self) -> dict[int, dict[str, Any]]:
         """As sent last; at first those that an engine before has left there, until they could be read."""
-        own = self._open.setdefault(url, {})
-        if self._store is None or time.monotonic() < self._read_after.get(url, 0.0):
+        own = self._open
+        if self._store is None or time.monotonic() < self._read_after:
             return own
-        self._read_after[url] = time.monotonic() + REFRESH_SECONDS
-        if (active := active_alerts(url)) is None:
+        self._read_after = time.monotonic() + REFRESH_SECONDS
+        if (active := active_alerts(self._url)) is None:
             return own
-        self._read_after[url] = math.inf
-        incidents = self._incidents(map(_incident_of, active)).values()
+        self._read_after = math.inf
+        incidents = self._incidents(filter(None, map(_incident_of, active))).values()
         # another Headway may send there, whose incidents have the same names
         ids = {(incident.id, _text(incident.failed_since)): incident.id for incident in incidents}
         for alert in active:
@@ -186,14 +187,17 @@ class AlertmanagerSender:
                 own.setdefault(known, {key: alert[key] for key in ("labels", "annotations", "startsAt", "endsAt")})
         return own
 
-    def _incidents(self, ids: Iterable[int | None]) -> dict[int | None, AlertedIncident]:
-        incident_ids = sorted({incident_id for incident_id in ids if incident_id is not None})
-        if self._store is None or not incident_ids:
+    def _incidents(self, ids: Iterable[int]) -> dict[int, AlertedIncident]:
+        if self._store is None or not (incident_ids := sorted(set(ids))):
             return {}
         return {incident.id: incident for incident in alerted_incidents(self._store, incident_ids)}
 
     def _alert(
-        self, message: AlertMessage, incident: AlertedIncident | None, before: dict[str, Any] | None
+        self,
+        message: AlertMessage,
+        incident: AlertedIncident | None,
+        before: dict[str, Any] | None,
+        lasts: timedelta = LASTS,
     ) -> dict[str, Any]:
         """An end has the labels of the alert `before`: Alertmanager ends no other one."""
         now = datetime.now(UTC)
@@ -201,7 +205,7 @@ class AlertmanagerSender:
         lasting = message.message.without_countdown()
         annotations = {"summary": title_text(lasting.title), "description": body_text(lasting.blocks)}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
-        times = {"startsAt": _text(now), "endsAt": _text(now + message.lasts)}
+        times = {"startsAt": _text(now), "endsAt": _text(now + lasts)}
         alert: dict[str, Any] = {"labels": labels, "annotations": annotations, **times}
         is_end = message.page.action is PageAction.RESOLVE or (incident is not None and incident.is_closed)
         if is_end:

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from console.domain.incident import ACKNOWLEDGE_FOR
 from console.domain.message import Message, body_text, cell_text, table_rows, title_text
-from console.engine.notify.senders import SendResult, unencrypted_login
+from console.engine.notify.senders import (
+    AppriseChannel,
+    Outgoing,
+    SendResult,
+    Traits,
+    send_by_apprise,
+    unencrypted_login,
+    unreachable_reason,
+)
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
 from console.text.redact import NONE_KNOWN, sanitize
@@ -74,22 +82,41 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def is_mail(url: str) -> bool:
-    return url.lower().startswith(("mailto:", "mailtos:"))
+class MailChannel:
+    """A mail server. What only apprise can send leaves by it."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._by_apprise = url, AppriseChannel(url, send_by_apprise)
+
+    @property
+    def traits(self) -> Traits:
+        return self._by_apprise.traits
+
+    def problem(self) -> str:
+        return self._by_apprise.problem()
+
+    def probe(self) -> str:
+        return unreachable_reason(self._by_apprise.plugin)
+
+    def send(self, outgoing: Outgoing) -> SendResult:
+        delivery = outgoing.delivery
+        key = f"{delivery.dedup_key} {outgoing.occasion}" if outgoing.occasion else delivery.dedup_key
+        about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
+        thread = mail_thread(outgoing.store_id, key, delivery.route, delivery.id, *about)
+        sent = send_mail(self._url, outgoing.message, thread, outgoing.check_lease)
+        return sent or self._by_apprise.send(outgoing)
 
 
 def send_mail(
     url: str, message: Message, thread: MailThread, check_lease: Callable[[], None] = lambda: None
 ) -> SendResult | None:
-    """The server's reply; None for a URL that is not mail, or that only apprise can send.
+    """The server's reply; None for a URL by which only apprise can send.
 
     `check_lease` is called right before the end of the message, without which no server accepts it. It raises LeaseLost
     in an engine that was stopped meanwhile: the engine that took over has sent the mail again.
     """
     import apprise  # noqa: PLC0415 - see senders.send_by_apprise
 
-    if not is_mail(url):
-        return None
     plugin: Any = apprise.Apprise.instantiate(url)
     if plugin is not None and (fault := unencrypted_login(plugin)):
         return SendResult(False, fault, for_good=True)

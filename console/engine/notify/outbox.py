@@ -28,21 +28,13 @@ from console.domain.ids import micros
 from console.domain.message import Block, Lines, Message, Quote, title_text
 from console.domain.message_group import joined_message
 from console.engine.notify.acknowledge_link import AcknowledgeLinks
-from console.engine.notify.alertmanager import (
-    LASTS,
-    REFRESH_SECONDS,
-    REPORT_LASTS,
-    AlertmanagerSender,
-    AlertMessage,
-    is_alertmanager,
-)
+from console.engine.notify.alertmanager import REFRESH_SECONDS, AlertmanagerChannel, AlertMessage
 from console.engine.notify.backoff import after_failure
-from console.engine.notify.mail import MailThread, mail_thread
-from console.engine.notify.paging import Page, PageAction, is_pager_url
+from console.engine.notify.channels import Channels
+from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import AlertRouter
-from console.engine.notify.senders import Sender, SendResult, neutralise
+from console.engine.notify.senders import Outgoing, SendResult, neutralise
 from console.engine.notify.slack import SlackButtons
-from console.engine.notify.webhook import WebhookSender, is_webhook, notification, post_webhook
 from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store import alert_routing as routing_rows
@@ -86,24 +78,19 @@ class Outbox:
         routes: Mapping[str, RouteSettings],
         secrets: SecretStore,
         routing: AlertRouter,
-        send: Sender,
-        mail: Callable[[str, Message, MailThread, Callable[[], None]], SendResult | None] | None,
-        alertmanager: AlertmanagerSender,
-        webhook: WebhookSender,
+        channels: Channels,
         links: AcknowledgeLinks | None = None,
         slack: SlackButtons | None = None,
     ) -> None:
-        """`mail`: sends mail to a mail server; None: apprise sends it. `links`: None: messages name the command.
-        `slack`: None: messages have no buttons."""
+        """`links`: None: messages name the command. `slack`: None: messages have no buttons."""
         self._links, self._slack = links, slack
-        self._alertmanager, self._webhook = alertmanager, webhook
         self._store_id = ""
         self._refreshed_at = -math.inf
         self._refresh_failed = ""
         self._other_urls: set[str] = set()
         """References to URLs of other receivers."""
         self._store, self._clock, self._routes, self._secrets = store, clock, routes, secrets
-        self._routing, self._send, self._mail = routing, send, mail
+        self._routing, self._channels = routing, channels
         self._busy: dict[tuple[str, int], float] = {}
         """(route, index of the URL) -> start of the send in progress, by `time.monotonic`."""
         self._sending = 0
@@ -213,28 +200,27 @@ class Outbox:
             return
         delivery = self._as_of_now(delivery)
         message = self._message(delivery).below(*self._delay_blocks(delivery)).mapped(neutralise)
+        channel = self._channels.of(url)
         if self._links is not None:
-            message = self._links.with_links(url, delivery.route, delivery.id, message, self._clock.now())
-        sent: SendResult | None = None
+            to = (channel.traits, delivery.route, delivery.id)
+            message = self._links.with_links(*to, message, self._clock.now())
         # a problem of Headway itself may begin or end while no store can be read
-        page = replace(_page(delivery), store_id="" if delivery.origin == HEADWAY else self._store_id)
-        if self._mail is not None:
-            about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
-            thread = mail_thread(self._store_id, delivery.dedup_key, delivery.route, delivery.id, *about)
-            sent = self._mail(url, message, thread, lambda: self._check_lease(fence))
-        if is_alertmanager(url):
-            lasts = LASTS if delivery.kind == TEST or delivery.incident_id is not None else REPORT_LASTS
-            sent = self._alertmanager.send(url, message, page, delivery.incident_id, lasts)
-            self._refreshed_at = -math.inf if delivery.incident_id is None else self._refreshed_at
-        if is_webhook(url):
-            sent = self._webhook.send(url, delivery, message, page)
+        page = replace(page_of(delivery), store_id="" if delivery.origin == HEADWAY else self._store_id)
         if self._slack is not None and delivery.incident_id is not None and not delivery.is_resolved:
             page = replace(page, buttons=self._slack.attachment(delivery.incident_id))
-        sent = sent or self._send(url, message, page)
+        check_lease = partial(self._check_lease, fence)
+        sent = channel.send(Outgoing(delivery, message, page, self._store_id, check_lease=check_lease))
+        if delivery.incident_id is None:  # a digest may have incidents, which are alerts of their own in Alertmanager
+            self._refreshed_at = -math.inf
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         sent_us = self._now()
-        if delivery.kind == TEST and not delivery.is_resolved and sent.arrived is not False and is_pager_url(url):
+        if (
+            delivery.kind == TEST
+            and not delivery.is_resolved
+            and sent.arrived is not False
+            and channel.traits.opens_pages
+        ):
             self._write(lambda: self._queue_test_end(delivery, fence, sent_us))
         if sent.arrived:
             failpoint("record.before_commit")
@@ -266,40 +252,42 @@ class Outbox:
         if time.monotonic() < self._refreshed_at + REFRESH_SECONDS:
             return
         self._refreshed_at = time.monotonic()
-        urls = self._alertmanager_urls()
-        unique_urls = dict.fromkeys(urls.values())
-        results = [self._alertmanager.refresh(url, partial(self._open_messages, url, urls)) for url in unique_urls]
+        channels = self._alertmanagers()
+        unique = dict.fromkeys(channels.values())
+        results = [channel.refresh(partial(self._open_messages, channel, channels)) for channel in unique]
         failed = [sanitize(result.reason, self._secrets.mask) for result in results if not result.arrived]
         if (text := "; ".join(failed)) != self._refresh_failed:
             log.warning("alerts in Alertmanager are not refreshed", error=text or "resolved")
         self._refresh_failed = text
 
-    def _open_messages(self, url: str, urls: Mapping[tuple[str, str], str]) -> list[AlertMessage]:
-        """The last one about each open incident that the URL received."""
-        messages = []
+    def _open_messages(
+        self, channel: AlertmanagerChannel, channels: Mapping[tuple[str, str], AlertmanagerChannel]
+    ) -> dict[int, AlertMessage]:
+        """The last one about each open incident that it received, by incident."""
+        messages: dict[int, AlertMessage] = {}
         for delivery in rows.latest_of_open_incidents(self._store):
             is_reopened = delivery.is_resolved  # and nothing was sent since
-            if urls.get((delivery.route, delivery.receiver)) == url and not is_reopened:
-                message = self._message(delivery).mapped(neutralise)
-                messages.append(AlertMessage(message, _page(delivery), delivery.incident_id))
+            incident_id, is_own = delivery.incident_id, channels.get((delivery.route, delivery.receiver)) is channel
+            if is_own and incident_id is not None and not is_reopened:
+                messages[incident_id] = AlertMessage(self._message(delivery).mapped(neutralise), page_of(delivery))
         return messages
 
-    def _alertmanager_urls(self) -> dict[tuple[str, str], str]:
-        """(route, reference) -> URL of each Alertmanager. References to other URLs are resolved once."""
-        urls: dict[tuple[str, str], str] = {}
+    def _alertmanagers(self) -> dict[tuple[str, str], AlertmanagerChannel]:
+        """Each Alertmanager by route and reference. References to other URLs are resolved once."""
+        channels: dict[tuple[str, str], AlertmanagerChannel] = {}
         for name, route in self._routes.items():
             for reference in route.urls:
                 if reference.text in self._other_urls:
                     continue
                 try:
-                    url = self._secrets(reference)
+                    channel = self._channels.of(self._secrets(reference))
                 except ConnectorError:
                     continue  # its next delivery reports that
-                if is_alertmanager(url):
-                    urls[name, reference.text] = url
+                if isinstance(channel, AlertmanagerChannel):
+                    channels[name, reference.text] = channel
                 else:
                     self._other_urls.add(reference.text)
-        return urls
+        return channels
 
     def _check_lease(self, fence: int) -> None:
         """Raises LeaseLost if another engine has the lease; a store that cannot be read proves nothing."""
@@ -432,17 +420,7 @@ def _age(now_us: int, at_us: int) -> str:
     return rough_duration(timedelta(microseconds=now_us - at_us, seconds=30))
 
 
-def send_unstored(url: str, delivery: rows.DueDelivery, page: Page, estate: str, send: Sender) -> SendResult:
-    """Sends a message about no incident without the store. `send`: for all URLs but Alertmanager's and webhooks."""
-    message = delivery.message.mapped(neutralise)
-    if is_alertmanager(url):
-        return AlertmanagerSender(None).send(url, message, page, None, REPORT_LASTS)
-    if is_webhook(url):
-        return post_webhook(url, notification(delivery, message, page, estate))
-    return send(url, message, page)
-
-
-def _page(delivery: rows.DueDelivery) -> Page:
+def page_of(delivery: rows.DueDelivery) -> Page:
     action = PageAction.OPEN
     if delivery.is_resolved:
         action = PageAction.RESOLVE

@@ -75,13 +75,6 @@ def is_pager(plugin: Any) -> bool:
     return any(name in type(plugin).template_args for name in _KEYS)
 
 
-def is_pager_url(url: str) -> bool:
-    import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
-
-    plugin = apprise.Apprise.instantiate(url)
-    return plugin is not None and is_pager(plugin)
-
-
 def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
     """The apprise URL with the incident's key and the severity of its tier, unless it names its own. Alerts by alias
     are created each time: their service counts a known alias up."""

@@ -23,13 +23,11 @@ from console.domain.alert import KIND_LABELS, AlertKind
 from console.domain.ids import micros
 from console.domain.message import CommandRef, Facts, Lines
 from console.domain.switches import Modes
-from console.engine.notify.alertmanager import is_alertmanager
 from console.engine.notify.backoff import after_failure
-from console.engine.notify.mail import is_mail, mail_thread, send_mail
-from console.engine.notify.outbox import as_repeat, send_unstored
-from console.engine.notify.paging import Page, PageAction, is_pager_url
+from console.engine.notify.channels import Channels
+from console.engine.notify.outbox import as_repeat, page_of
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
-from console.engine.notify.senders import Sender, SendResult, neutralise, send_by_apprise
+from console.engine.notify.senders import Outgoing, SendResult, neutralise
 from console.engine.supervisor.settings import route_url_sources
 from console.engine.worker import STORE_LASTS_SECONDS
 from console.store import alert_routing as rows
@@ -69,7 +67,7 @@ class NotificationChannel(Protocol):
     config: Config
     store: Database
     secrets: SecretStore
-    send: Sender
+    channels: Channels
 
 
 @dataclass(slots=True)
@@ -281,18 +279,11 @@ class SelfMonitor:
         elif self._is_second(channel, unrecorded, place):
             message, is_repeat = as_repeat(message, SECOND), True
         try:
-            action = PageAction.RESOLVE if alert.version == HEADWAY_RESOLVED else PageAction.OPEN
-            page = Page(alert.dedup_key, action)
-            made_us, estate = micros(unrecorded.made), clean_line(channel.config.estate.name)
-            about = (alert.dedup_key, 0, 0, is_repeat, "", alert.kind)
+            about, made_us = (alert.dedup_key, 0, 0, is_repeat, "", alert.kind), micros(unrecorded.made)
             delivery = DueDelivery(0, alert.route, place, message, *about, origin=alert.kind, made_us=made_us)
-            url = channel.secrets(route.urls[place])
-            if channel.send is send_by_apprise:
-                key = f"{alert.dedup_key} {unrecorded.occasion}"
-                thread = mail_thread(self.store_id, key, alert.route, 0, False, True)
-                if (sent := send_mail(url, message.mapped(neutralise), thread)) is not None:
-                    return sent
-            return send_unstored(url, delivery, page, estate, channel.send)
+            delivery = replace(delivery, is_resolved=alert.version == HEADWAY_RESOLVED)
+            copy = (message.mapped(neutralise), page_of(delivery), self.store_id, unrecorded.occasion)
+            return channel.channels.of(channel.secrets(route.urls[place])).send(Outgoing(delivery, *copy))
         except ConnectorError as error:
             return SendResult(False, str(error))
         except Exception as error:
@@ -309,7 +300,7 @@ class SelfMonitor:
             url = channel.secrets(channel.config.routes[alert.route].urls[place])
         except ConnectorError:
             return True
-        return not (is_mail(url) or is_alertmanager(url) or is_pager_url(url))
+        return not channel.channels.of(url).traits.knows_copies
 
     def _write_notes(self, channel: NotificationChannel, fence: int) -> None:
         """Writes pending shadow report lines."""

@@ -12,14 +12,25 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.request import getproxies
 
 from connectors.sdk.transport.loopback import is_loopback
+from console.config.alert_urls import MAIL_SCHEMES, wrong_part
 from console.domain.message import Message, body_text, title_text
 from console.engine.notify.chat import DISCORD, SLACK, TEAMS, TELEGRAM, ChatMarkup, shortened_chat
-from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url, titled_details
+from console.engine.notify.paging import (
+    Page,
+    PageAction,
+    alias_status,
+    is_pager,
+    page_url,
+    silent_fault,
+    titled_details,
+)
+from console.engine.notify.responses import read_key_fault
+from console.store.outbox import DueDelivery
 from console.text.redact import is_secret_name
 
 if TYPE_CHECKING:
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
 """Receivers of the text unchanged: programs and mail readers. All others are chats, which may read markup in it."""
+PROGRAMS = DATA_SCHEMES - {*MAIL_SCHEMES}
 CHATS = {"slack": SLACK, "discord": DISCORD, "workflow": TEAMS, "workflows": TEAMS, "tgram": TELEGRAM}
 """Chats whose own markup is written; all others get plain text."""
 PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422})
@@ -86,6 +98,105 @@ def tls_context() -> ssl.SSLContext:
 
 class Sender(Protocol):
     def __call__(self, url: str, message: Message, page: Page) -> SendResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that leaves by one URL."""
+
+    delivery: DueDelivery
+    message: Message
+    """Of the delivery, as of now and for this URL."""
+    page: Page
+    store_id: str = ""
+    occasion: str = ""
+    """Of an alert that no store has: distinguishes it from earlier ones with its key."""
+    check_lease: Callable[[], None] = lambda: None
+    """Raises LeaseLost in an engine that was stopped meanwhile: the engine that took over has sent it again."""
+
+
+class Traits(NamedTuple):
+    """The facts about a receiver that decide what it is sent."""
+
+    knows_copies: bool = False
+    """It recognizes a second copy of a message."""
+    opens_pages: bool = False
+    """A message opens an alert there, which is resolved by another one."""
+    takes_links: bool = False
+    """People read it who have no other way to acknowledge."""
+    reader: str = ""
+    """The address of its only reader, where that is known."""
+    risk: str = ""
+    """A danger of its URL, with the fix."""
+
+
+class Channel(Protocol):
+    """A URL of a route. One class per kind of receiver."""
+
+    @property
+    def traits(self) -> Traits: ...
+
+    def problem(self) -> str:
+        """Why nothing can be sent by the URL, with the fix and without secrets; empty if it can."""
+
+    def probe(self) -> str:
+        """Why its server cannot be reached; empty if it can, or if only a message would prove that."""
+
+    def send(self, outgoing: Outgoing) -> SendResult:
+        """Sends it once. Raises LeaseLost, StoreError."""
+
+
+class AppriseChannel:
+    """A URL that apprise reads: a chat, an on-call service, or a program."""
+
+    def __init__(self, url: str, send: Sender) -> None:
+        self._url, self._send = url, send
+        self._scheme = url.partition(":")[0].lower()
+
+    @cached_property
+    def plugin(self) -> Any:
+        """None for an unreadable URL."""
+        import apprise  # noqa: PLC0415 - see send_by_apprise
+
+        return apprise.Apprise.instantiate(self._url)
+
+    @cached_property
+    def traits(self) -> Traits:
+        is_mail = self._scheme in MAIL_SCHEMES
+        if self.plugin is None:
+            return Traits(knows_copies=is_mail)
+        pages = is_pager(self.plugin)
+        takes_links = not pages and self._scheme not in PROGRAMS
+        return Traits(
+            is_mail or pages, pages, takes_links, _only_recipient(self.plugin), unverified_server(self.plugin)
+        )
+
+    def problem(self) -> str:
+        # apprise silently drops a wrong recipient
+        is_doubtful = self.plugin is None or self._scheme in MAIL_SCHEMES
+        fault = wrong_part(self._url, _known_plugins().schemas()) if is_doubtful else ""
+        fault = fault or url_fault(self._url, self.plugin) or no_listener(self.plugin)
+        return fault or silent_fault(self._url, self.plugin) or read_key_fault(self._url)
+
+    def probe(self) -> str:
+        return ""
+
+    def send(self, outgoing: Outgoing) -> SendResult:
+        return self._send(self._url, outgoing.message, outgoing.page)
+
+
+def _only_recipient(plugin: Any) -> str:
+    """Address of a mail to one reader; empty for another message."""
+    targets = getattr(plugin, "targets", None) or ()
+    is_mail = hasattr(plugin, "from_addr") and not (plugin.cc or plugin.bcc)
+    return next((str(address) for _, address in targets), "") if is_mail and len(targets) == 1 else ""
+
+
+def _known_plugins() -> Any:
+    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - see send_by_apprise
+
+    manager: Any = NotificationManager
+    return manager()
 
 
 class _AppriseLog(logging.Handler):
@@ -242,6 +353,11 @@ def lost_answer(error: httpx.HTTPError) -> SendResult:
     return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
 
 
+def status_result(status: int, details: str = "") -> SendResult:
+    """By an HTTP status."""
+    return SendResult(200 <= status < 300, f"HTTP {status}{details}", for_good=status in PERMANENT_STATUSES)
+
+
 def _schemes(plugin: Any) -> list[str]:
     """All URL schemes of the plugin, which also reads some https:// addresses of its service."""
     names = [plugin.protocol or (), plugin.secure_protocol or ()]
@@ -269,9 +385,7 @@ def _alias_result(plugin: Any, key: str, action: PageAction, text: str) -> SendR
         status = alias_status(plugin, key, action, text)
     except httpx.HTTPError as error:
         return lost_answer(error)
-    if 200 <= status < 300:
-        return SendResult(True)
-    return SendResult(False, f"HTTP {status}", for_good=status in PERMANENT_STATUSES)
+    return status_result(status)
 
 
 def _notify(plugin: Any, title: str, body: str, action: PageAction, markup: ChatMarkup | None = None) -> SendResult:
@@ -317,13 +431,9 @@ def url_fault(url: str, plugin: Any) -> str:
 
 def unreadable_url(url: str, plugin: Any) -> str:
     """Why apprise makes no plugin of this URL; empty if it does."""
-    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - see send_by_apprise
-
     if plugin is not None:
         return ""
-    scheme = url.partition(":")[0].lower()
-    manager: Any = NotificationManager
-    known = manager()
+    scheme, known = url.partition(":")[0].lower(), _known_plugins()
     if scheme in known and not known[scheme].enabled:
         needs = known[scheme].requirements
         packages = needs.get("packages_required") or []

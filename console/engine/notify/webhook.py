@@ -18,13 +18,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.domain.ids import incident_name, instant
-from console.domain.message import Message, body_text, title_text
+from console.domain.message import body_text, title_text
 from console.domain.service import RepairCase, Timeliness
-from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
+from console.engine.notify.paging import PageAction
+from console.engine.notify.senders import Outgoing, SendResult, Traits, lost_answer, status_result, tls_context
 from console.store.alerts import FALLBACK
 from console.store.db.database import Database
-from console.store.outbox import AlertedIncident, AlertedService, DueDelivery, incidents_of_alert
+from console.store.outbox import AlertedIncident, AlertedService, incidents_of_alert
 from console.timing.clock import real_now
 
 SCHEMES = {"webhook": "http", "webhooks": "https"}
@@ -108,10 +108,6 @@ class WebhookNotification(_Document):
     """Empty for tests, reports and Headway's own trouble; several for digests and groups."""
 
 
-def is_webhook(url: str) -> bool:
-    return url.partition("://")[0].lower() in SCHEMES
-
-
 def webhook_fault(url: str) -> str:
     """Why nothing can be sent by this URL; empty if it can. Names no part of it."""
     import httpx  # noqa: PLC0415 - only where such a URL is configured
@@ -180,26 +176,34 @@ def post_webhook(url: str, notification: WebhookNotification) -> SendResult:
         return lost_answer(error)
     if 300 <= status < 400:
         return SendResult(False, f"HTTP {status}: redirects are refused. Fix: name the final address", for_good=True)
-    return SendResult(200 <= status < 300, f"HTTP {status}", for_good=status in PERMANENT_STATUSES)
+    return status_result(status)
 
 
-class WebhookSender:
-    """Sends deliveries as webhooks. `link`: address of an incident, with {incident}; empty: none."""
+class WebhookChannel:
+    """A webhook. `link`: address of an incident, with {incident}; empty: none. `store`: None where no message is about
+    an incident."""
 
-    def __init__(self, store: Database, estate: str, link: str = "") -> None:
-        self._store, self._estate, self._link = store, estate, link
+    traits = Traits()
 
-    def send(self, url: str, delivery: DueDelivery, message: Message, page: Page) -> SendResult:
-        """The answer. Raises StoreError."""
-        incidents = incidents_of_alert(self._store, delivery.origin_id)
+    def __init__(self, url: str, store: Database | None, estate: str, link: str) -> None:
+        self._url, self._store, self._estate, self._link = url, store, estate, link
+
+    def problem(self) -> str:
+        return webhook_fault(self._url)
+
+    def probe(self) -> str:
+        return ""
+
+    def send(self, outgoing: Outgoing) -> SendResult:
+        alert_id = outgoing.delivery.origin_id
+        incidents = incidents_of_alert(self._store, alert_id) if self._store is not None and alert_id else ()
         documents = [incident_document(incident, services, self._link) for incident, services in incidents]
-        return post_webhook(url, notification(delivery, message, page, self._estate, documents))
+        return post_webhook(self._url, notification(outgoing, self._estate, documents))
 
 
-def notification(
-    delivery: DueDelivery, message: Message, page: Page, estate: str, incidents: Sequence[WebhookIncident] = ()
-) -> WebhookNotification:
-    *resolves, (key, action) = page.steps
+def notification(outgoing: Outgoing, estate: str, incidents: Sequence[WebhookIncident] = ()) -> WebhookNotification:
+    delivery, message = outgoing.delivery, outgoing.message
+    *resolves, (key, action) = outgoing.page.steps
     identity = (delivery.dedup_key, delivery.kind, delivery.route, str(delivery.made_us))
     digest = hashlib.sha256("\0".join(identity).encode("utf-8", "surrogatepass")).hexdigest()
     return WebhookNotification(

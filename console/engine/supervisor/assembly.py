@@ -25,15 +25,13 @@ from console.engine.endpoints import EndpointWorker
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.metrics import MetricsEndpoint
-from console.engine.notify.alertmanager import AlertmanagerSender
-from console.engine.notify.mail import send_mail
+from console.engine.notify.channels import Channels
 from console.engine.notify.on_call import RotaReader
 from console.engine.notify.outbox import Outbox
 from console.engine.notify.responses import OnCallResponses
 from console.engine.notify.routing import AlertRouter
 from console.engine.notify.senders import Sender, send_by_apprise
 from console.engine.notify.slack import SlackButtons
-from console.engine.notify.webhook import WebhookSender
 from console.engine.plans import proposals
 from console.engine.plans.executor import PlanExecutor
 from console.engine.polling.inbound import InboundListeners
@@ -68,7 +66,7 @@ class EngineAssembly:
     """All workers of one store and one config."""
 
     def __init__(self, config: Config, store: Database, secrets: SecretStore, send: Sender = send_by_apprise) -> None:
-        self.send = send
+        self.channels = Channels(store, clean_line(config.estate.name), config.alerts.link, send)
         self.config = config
         self.store = store
         self.secrets = secrets
@@ -86,7 +84,7 @@ class EngineAssembly:
 
     def anew(self) -> EngineAssembly:
         """A new assembly with the same config."""
-        made = EngineAssembly(self.config, self.store, self.secrets, self.send)
+        made = EngineAssembly(self.config, self.store, self.secrets, self.channels.send)
         made.follow(self)
         return made
 
@@ -146,16 +144,13 @@ class EngineAssembly:
         alerts, audience = config.alerts, plain.audience(config)
         routes = config.routes, alerts.default_route, alerts.shadow_route
         self.routing = AlertRouter(store, clock, *routes, config.zone, alerts.link)
-        mail = send_mail if self.send is send_by_apprise else None
-        webhook = WebhookSender(store, clean_line(config.estate.name), alerts.link)
-        senders = (self.send, mail, AlertmanagerSender(store, alerts.link), webhook)
         links = plain.acknowledge_links(config, secrets)
         if problem := unusable_links(config):
             log.warning("links to acknowledge cannot be used", error=problem)
         self.slack = None
         if config.slack is not None:
             self.slack = SlackButtons(store.url, clock, config.slack, secrets, config.zone, alerts.link)
-        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders, links, self.slack)
+        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, self.channels, links, self.slack)
         decision_settings = plain.decision_settings(config)
         evaluator = self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set)
         self.outbox.is_evaluated = lambda: evaluator.seen is not None

@@ -29,6 +29,7 @@ from console.domain.incident_record import CauseKind
 from console.domain.reason import EarlierRun, Reason, Repetition
 from console.domain.run import CLOCK_SKEW
 from console.domain.service import instance_name
+from console.domain.stored import stored_value
 from console.domain.system import RESTORED_FIRST
 from console.domain.text import Title
 from console.store.db.session import Row
@@ -39,7 +40,7 @@ from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, clean_name, run_visibility
 from console.store.queries.failures import FailureQueries
 from console.store.queries.findings import FindingQueries
-from console.store.row_values import from_row, parse_object, parse_reasons, run_reason, stored_reason
+from console.store.row_values import from_row, parse_reasons, run_reason, stored_reason
 from console.store.run_periods import covers_period
 from console.store.subjects import ROOT_JOINS, ROOT_NAME
 from console.text.normalize import error_line as log_error_line
@@ -430,7 +431,7 @@ class IncidentQueries(ContextQueries):
 
 
 def _affected(row: Row, title: str) -> AffectedServiceView:
-    basis = EstimateBasis.from_json(parse_object(row.basis)) if row.basis else None
+    basis = stored_value(EstimateBasis, row.basis, None)
     return from_row(AffectedServiceView, row, title=title, basis=basis, reasons=parse_reasons(row.reasons))
 
 

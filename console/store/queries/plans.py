@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from connectors.sdk.states import RED_STATES
 from console.domain.incident import error_line
-from console.domain.plan import PlanStepView, PlanView
+from console.domain.plan import PlanStepView, PlanView, SavedService
+from console.domain.stored import stored_value
 from console.store.db.session import Row
 from console.store.errors import PlanNotFound
 from console.store.names import decode_name
@@ -91,7 +90,7 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
 
 
 def _step(row: Row, evaluated: int) -> PlanStepView:
-    saved = _saved_days(row.saves)
+    saves = [save for save in stored_value(tuple[SavedService, ...], row.saves, ()) if save.saved is not False]
     has_failed = row.state == "failed" and row.run_state in RED_STATES
     return from_row(
         PlanStepView,
@@ -101,26 +100,9 @@ def _step(row: Row, evaluated: int) -> PlanStepView:
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
         is_judged=row.changed_seq is not None and row.changed_seq <= evaluated,
-        saves_by=max((at for _, at, _ in saved if at is not None), default=None),
-        saves=tuple(day for day, _, is_certain in saved if is_certain),
-        may_save=tuple(day for day, _, is_certain in saved if not is_certain),
+        saves_by=max((save.expected for save in saves if save.expected is not None), default=None),
+        saves=tuple(save.day for save in saves if save.saved),
+        may_save=tuple(save.day for save in saves if save.saved is None),
         read_stale=bool(row.stale_read),
         error=error_line(row.exit_code, row.message or "") if has_failed else "",
     )
-
-
-def _saved_days(stored: str) -> list[tuple[tuple[str, str], datetime | None, bool]]:
-    """The service days that the step saves, with their expected finishes and whether it is certain to save them;
-    entries of another form are left out."""
-    try:
-        saves = [save for save in json.loads(stored) if save["saved"] is not False]
-        return [
-            (
-                (str(save["service"]), str(save["business_date"])),
-                datetime.fromisoformat(save["expected"]) if save.get("expected") else None,
-                save["saved"] is not None,
-            )
-            for save in saves
-        ]
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        return []

@@ -23,6 +23,7 @@ from console.domain.promise import (
     attainment,
 )
 from console.domain.service import MAX_LEAD, ServiceView, Timeliness, instance_name
+from console.domain.stored import from_json
 from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -137,7 +138,7 @@ class ServiceDayQueries(ContextQueries):
                         slack_s=None if has_failed else job["slack_s"],
                         act_by=optional_instant(job["act_by_us"]),
                         green_by=optional_instant(job["green_by_us"]),
-                        basis=EstimateBasis.from_json(job.get("basis")),
+                        basis=from_json(EstimateBasis, job.get("basis")),
                         has_failed=has_failed,
                     )
                 )

@@ -333,7 +333,9 @@ def test_a_step_that_ended_since_the_preview_is_not_cancelled() -> None:
     with pytest.raises(NotSupported, match="has ended: EMR reports COMPLETED; nothing was sent"):
         connector.act(preview, new_key(), 10)
     assert "CancelSteps" not in [name for name, _ in fake.calls]
-    assert "has ended: EMR reports COMPLETED" in str(connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 10).refused)
+    assert "has ended: EMR reports COMPLETED" in str(
+        connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 10).refused
+    )
 
 
 @pytest.mark.parametrize("verb", [Verb.RERUN, Verb.HOLD])

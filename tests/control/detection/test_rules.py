@@ -18,6 +18,7 @@ from console.control.incidents.causes import Evidence, RuleFinding
 from console.control.incidents.correlation import cause_finding, match_incidents
 from console.control.recovery.proposal import propose_recovery
 from console.control.snapshot.estate_index import EstateIndex
+from console.domain.alert import NotifiedIncident
 from console.domain.calendar import MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, PlanFacts, PlannedRun, RunFacts
@@ -645,7 +646,7 @@ def test_the_notified_finding_of_an_incident_remains_when_a_second_rule_finds_so
                      FindingSeverity.ALERT)  # fmt: skip
     incident = IncidentFacts(
         7, "rule:x", CauseRecord("rule", finding.business_date, RootRun(LOAD.id, ""), finding.rule.value), frozenset(),
-        since, since, IncidentFingerprint("x"),
+        since, since, IncidentFingerprint(NotifiedIncident("x")),
     )  # fmt: skip
     index = EstateIndex(replace(ledger.estate, incidents=(incident,)), at("05:00"), (), ())
     [match] = match_incidents(index, RuleFinding.find(Evidence(index, [second, finding], ()), []))

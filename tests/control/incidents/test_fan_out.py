@@ -35,7 +35,7 @@ def test_a_partition_that_fails_again_has_not_failed_after_the_success_of_anothe
     since = ledger.incident().failed_since
     report(ledger, of_region(2, "us", "03:10", RunState.SUCCEEDED), of_region(3, "eu", "03:20", RunState.FAILED))
     ledger.evaluate("03:25")
-    assert (since, ()) == (ledger.incident().failed_since, ledger.incident().fingerprint.errors)
+    assert (since, ()) == (ledger.incident().failed_since, ledger.incident().fingerprint.notified.errors)
     assert not any("after a success" in written(notice).body for notice in ledger.incident().notices)
     assert since < at("03:10")
 

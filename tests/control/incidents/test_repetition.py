@@ -16,7 +16,8 @@ from console.control.recovery.proposal import propose_recovery
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.reason import Repetition, from_json, to_json
+from console.domain.reason import Repetition
+from console.domain.stored import as_json, from_json
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, job, minutes, service
 from tests.messages import written
@@ -179,4 +180,4 @@ def test_a_start_that_has_passed_is_not_named(failures: int) -> None:
 
 def test_it_is_stored_as_json() -> None:
     for known in (Repetition("hosts/load", NOW, 7), Repetition("hosts/load", None, 2), Repetition("hosts/load", NOW)):
-        assert known == from_json(to_json(known))
+        assert known == from_json(Repetition, as_json(known))

@@ -299,7 +299,7 @@ def test_an_incident_of_a_job_that_is_watched_no_more_is_closed() -> None:
     ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, jobs={OTHER.id: OTHER})
     ledger.evaluate("03:15")
-    assert (True, "hosts/extract") == (ledger.incident().closed, ledger.incident().fingerprint.root)
+    assert (True, "hosts/extract") == (ledger.incident().closed, ledger.incident().fingerprint.notified.cause)
 
 
 def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() -> None:

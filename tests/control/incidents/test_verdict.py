@@ -35,8 +35,9 @@ from console.domain.incident import (
     open_reason,
 )
 from console.domain.message import title_text
-from console.domain.reason import NativeStart, NoRunToRepeat, StartEffect, StepsUnderWay, from_json, to_json
+from console.domain.reason import NativeStart, NoRunToRepeat, Reason, StartEffect, StepsUnderWay
 from console.domain.service import RepairCase
+from console.domain.stored import as_json, from_json
 from console.engine.api.documents import json_text, verdict_document
 from tests.rows import each_row
 from tests.tui.fake_reads import draft, incident, plan_of
@@ -197,7 +198,7 @@ def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() ->
     start = NativeStart("load", NOW + HOUR, StartEffect.RERUN_AFTER, reads_stale=True)
     assert next_start_text([start], NOW, clock) == " before 04:13 (next start of load)"
     assert next_start_text([replace(start, is_last=True)], NOW, clock) == " before 04:13 (last start of load in time)"
-    assert from_json(to_json(replace(start, is_last=True))) == replace(start, is_last=True)
+    assert from_json(Reason, as_json(replace(start, is_last=True))) == replace(start, is_last=True)
 
 
 def test_a_verdict_for_programs_has_its_fields_beside_its_text() -> None:

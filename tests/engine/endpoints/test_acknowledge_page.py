@@ -22,6 +22,7 @@ from console.domain.access import PermissionRule, Role
 from console.domain.ids import micros
 from console.domain.message import body_text
 from console.engine.notify.acknowledge_link import AcknowledgeLinks, LinkTerms
+from console.engine.notify.channels import Channels
 from console.engine.notify.senders import send_by_apprise
 from console.store.alert_responses import acknowledge, acknowledged_until, end_acknowledgement
 from console.store.audit import ChangeOrigin
@@ -143,7 +144,7 @@ def test_a_link_does_not_shorten_a_longer_acknowledgement(mailed: str, bench: Be
 
 
 def with_links(links: AcknowledgeLinks, url: str, route: str) -> str:
-    return body_text(links.with_links(url, route, 7, message_of("t", BODY), NOW).blocks)
+    return body_text(links.with_links(Channels(None).of(url).traits, route, 7, message_of("t", BODY), NOW).blocks)
 
 
 @pytest.mark.parametrize(

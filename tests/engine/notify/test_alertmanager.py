@@ -18,12 +18,14 @@ import pytest
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.alerts import RouteSettings
-from console.diagnosis.routes import send_test_message, url_fault
+from console.diagnosis.routes import send_test_message
 from console.engine.notify import alertmanager, outbox
-from console.engine.notify.alertmanager import AlertmanagerSender, AlertMessage, is_alertmanager, post_alerts
+from console.engine.notify.alertmanager import AlertmanagerChannel, AlertMessage, post_alerts
+from console.engine.notify.channels import Channels
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.self_monitoring import PROBLEM_TITLES, STORE, SelfMonitor
-from console.engine.notify.senders import SendResult
+from console.engine.notify.senders import Outgoing, SendResult
+from console.store.outbox import DueDelivery
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
@@ -45,8 +47,7 @@ from tests.rows import each_row
     ],
 )
 def test_check_names_the_wrong_part_without_the_password(url: str, fault: str) -> None:
-    assert is_alertmanager(url)
-    result = url_fault(url)
+    result = Channels(None).of(url).problem()
     assert fault in result
     assert bool(fault) == bool(result)
     assert "CANARY" not in result
@@ -125,6 +126,13 @@ def change(bench: Bench, statement: str) -> None:
         session.rows(statement)
 
 
+def about_incident(title: str, action: PageAction) -> Outgoing:
+    message = message_of(title)
+    return Outgoing(
+        DueDelivery(1, "oncall", 0, message, "key", 0, 0, False, incident_id=1), message, Page("key", action)
+    )
+
+
 def test_a_reopened_incident_is_not_refreshed_with_its_recovery(bench: Bench, sinks: tuple[HttpSink, HttpSink]) -> None:
     fail(bench)
     assert 1 == len(refresh(bench, sinks[0]))
@@ -138,7 +146,7 @@ def test_a_late_message_about_a_closed_incident_ends_its_alert(bench: Bench, sin
     fail(bench)
     change(bench, "UPDATE incident SET closed_us = 1")
     url = f"alertmanager://127.0.0.1:{sinks[0].port}"
-    assert AlertmanagerSender(bench.store).send(url, message_of("Update"), Page("key", PageAction.UPDATE), 1).arrived
+    assert AlertmanagerChannel(url, bench.store).send(about_incident("Update", PageAction.UPDATE)).arrived
     [alert] = sinks[0].posts[-1].data
     assert ("INC-0001", alert["startsAt"]) == (alert["labels"]["incident"], alert["endsAt"])
 
@@ -208,17 +216,15 @@ def test_open_incidents_are_read_before_each_post_of_a_refresh(
 
 
 def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks: tuple[HttpSink, HttpSink]) -> None:
-    sender, url = AlertmanagerSender(None), f"alertmanager://127.0.0.1:{sinks[0].port}"
-    recovery = threading.Thread(
-        target=sender.send, args=(url, message_of("Resolved"), Page("key", PageAction.RESOLVE), None)
-    )
+    channel = AlertmanagerChannel(f"alertmanager://127.0.0.1:{sinks[0].port}", None)
+    recovery = threading.Thread(target=channel.send, args=(about_incident("Resolved", PageAction.RESOLVE),))
 
-    def read() -> list[AlertMessage]:
+    def read() -> dict[int, AlertMessage]:
         recovery.start()
         recovery.join(0.3)
-        return [AlertMessage(message_of("Open"), Page("key"), None)]
+        return {1: AlertMessage(message_of("Open"), Page("key"))}
 
-    assert sender.refresh(url, read).arrived
+    assert channel.refresh(read).arrived
     recovery.join()
     assert ["Open", "Resolved"] == [post.data[0]["annotations"]["summary"] for post in sinks[0].posts]
 

@@ -269,12 +269,12 @@ def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(be
         bench.sink(url, message, page)
         raise ZeroDivisionError
 
-    bench.parts.outbox._send = broken
+    bench.parts.channels.send = broken
     fail_and_notify(bench, SendResult(True))
     with bench.reads() as reads:
         (delivery,) = reads.incidents.incident(1).deliveries
     assert ("pending", 1, 1) == (delivery.state, delivery.tries, delivery.repeats)
-    bench.parts.outbox._send = bench.sink
+    bench.parts.channels.send = bench.sink
     send_again(bench, SendResult(True))
     assert [False, True] == [body.startswith(REPEAT.rows[0]) for _, _, body in bench.sink.got]
 
@@ -316,7 +316,7 @@ def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monk
     config = estate_config(tmp_path, scheduler)
     route = RouteSettings(urls=tuple(SecretRef(env=name) for name in names))
     with running_bench(tmp_path, scheduler, replace(config, routes={"oncall": route})) as bench:
-        bench.parts.outbox._send = send
+        bench.parts.channels.send = send
         bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
         bench.poller.poll_once(bench.fence)
         bench.parts.evaluator.step(bench.fence)

@@ -15,10 +15,12 @@ import requests
 
 from console.domain.message import DIVIDER, RULE, body_text
 from console.domain.message_group import group_message
+from console.engine.notify.channels import Channels
 from console.engine.notify.chat import CHAT_DIVIDER, DISCORD, TELEGRAM, as_chat
-from console.engine.notify.mail import as_html, mail_thread, send_mail
+from console.engine.notify.mail import as_html
 from console.engine.notify.paging import Page
-from console.engine.notify.senders import neutralise, send_by_apprise, unencrypted_login, without_markup
+from console.engine.notify.senders import Outgoing, neutralise, send_by_apprise, unencrypted_login, without_markup
+from console.store.outbox import DueDelivery
 from tests.messages import message_of
 from tests.rows import each_row
 
@@ -194,9 +196,9 @@ def test_the_text_of_a_chat_stays_readable() -> None:
     ],
 )
 def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) -> None:
-    sent = send_mail(url, message_of("t", "x"), mail_thread("s", "k", "r", 1, False, begins=True)) or send_by_apprise(
-        url, message_of("t", "x"), Page("incident")
-    )
+    message = message_of("t", "x")
+    delivery = DueDelivery(1, "r", 0, message, "k", 0, 0, False)
+    sent = Channels(None).of(url).send(Outgoing(delivery, message, Page("incident")))
     assert (False, True) == (sent.arrived, sent.for_good)
     assert f"the password would cross the network unencrypted: not sent. Fix: write {fix}:// for TLS" in sent.reason
 

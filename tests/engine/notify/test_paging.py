@@ -129,7 +129,7 @@ def test_the_page_of_a_job_with_a_long_traceback_reaches_pagerduty(
     internet.status = 202
     monkeypatch.setenv("ROUTE_PAGER", PAGERS["pagerduty"])
     with bench_of(tmp_path, oncall=route("PAGER")) as bench:
-        bench.parts.outbox._send = send_by_apprise
+        bench.parts.channels.send = send_by_apprise
         bench.scheduler.logs["extract-1"] = "\n".join([*TRACEBACK, "OSError: no space left on device"])
         fail(bench, "extract")
         later(bench)

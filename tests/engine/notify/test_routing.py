@@ -68,7 +68,7 @@ def bench_of(folder: Path, jobs: Sequence[str] = ("extract", "load"), **routes: 
     with running_bench(folder, scheduler, config) as bench:
         post = Post()
         bench.sink = post  # type: ignore[assignment]
-        bench.parts.send = bench.parts.outbox._send = post
+        bench.parts.channels.send = post
         yield bench
 
 
@@ -169,7 +169,7 @@ def test_a_parked_delivery_is_sent_on_request(tmp_path: Path) -> None:
 def restarted(bench: Bench, config: Config) -> None:
     bench.config = config
     bench.restart()
-    bench.parts.send = bench.parts.outbox._send = post_of(bench)
+    bench.parts.channels.send = post_of(bench)
     bench.parts.routing._check_at = 0.0
 
 

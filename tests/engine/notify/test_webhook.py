@@ -20,7 +20,8 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.alerts import RouteSettings
-from console.diagnosis.routes import send_test_message, url_fault
+from console.diagnosis.routes import send_test_message
+from console.engine.notify.channels import Channels
 from console.engine.notify.self_monitoring import STORE, SelfMonitor
 from console.engine.notify.webhook import WebhookNotification
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -194,7 +195,7 @@ def test_headways_own_trouble_is_sent_from_memory_under_the_id_that_the_store_wo
     ],
 )
 def test_check_names_the_wrong_part_and_none_of_its_text(url: str, fault: str) -> None:
-    result = url_fault(url)
+    result = Channels(None).of(url).problem()
     assert fault in result
     assert bool(fault) == bool(result)
     assert KEY not in result

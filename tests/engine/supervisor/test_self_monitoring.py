@@ -164,7 +164,7 @@ def test_two_engines_notify_of_one_outage_with_one_message_id(tmp_path: Path, mo
     server.start()
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         monkeypatch.setenv("ROUTE_ONE", server.url())
-        bench.parts.send = send_by_apprise
+        bench.parts.channels.send = send_by_apprise
         for store, outage in (("a", "03:00"), ("a", "03:00"), ("a", "04:00"), ("b", "03:00")):
             engine = at_once()
             engine.store_id, engine.lease_since = store, at(outage)
