@@ -233,7 +233,7 @@ class ReopenedIncident(KnownIncident):
 
 @dataclass(frozen=True, slots=True)
 class IncidentOwner:
-    """Who repairs an incident, and the runbook for it; empty where the config names none."""
+    """The owner of an incident and its runbook; empty where the config names none."""
 
     name: str = ""
     runbook: str = ""

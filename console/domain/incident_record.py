@@ -126,7 +126,7 @@ class IncidentFingerprint:
         return stored_text(self)
 
     def not_repaired_by(self, policy: str) -> IncidentFingerprint:
-        """With the policy that did not repair it; that is its phase unless it is over or heals."""
+        """With the policy that did not repair it; that is its phase unless it has ended or heals."""
         phase = self.notified.phase
         phase = IncidentPhase.UNREPAIRED if phase is IncidentPhase.OPEN else phase
         return replace(self, notified=self.notified._replace(phase=phase), left_by=policy)

@@ -76,7 +76,7 @@ def _defaults(cls: Any) -> Mapping[str, Any]:
 def _reader(form: Any) -> Reader:
     origin, arguments = get_origin(form), get_args(form)
     if origin is UnionType:
-        return partial(_first_read, [*map(_reader, sorted(arguments, key=lambda one: one is not NoneType))])
+        return partial(_first_read, [*map(_reader, sorted(arguments, key=lambda member: member is not NoneType))])
     if origin is tuple and arguments[-1] is not ...:
         readers = [*map(_reader, arguments)]
         return lambda data: tuple(read(part) for read, part in zip(readers, _checked(list, data), strict=True))

@@ -31,11 +31,12 @@ MUTE = ("silence", "add", "--for", "1h", "--why", "x")
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """An unacknowledged incident is notified again every minute."""
+    """An unacknowledged incident is notified again at each turn."""
     monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
     scheduler = FakeScheduler()
     config = estate_config(tmp_path, scheduler)
-    declared = Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", repeat_every=timedelta(seconds=0.1)),)))
+    again = RouteRule("oncall", repeat_every=timedelta(microseconds=1))
+    declared = Declared(alerting=AlertingSettings(routes=(again,)))
     with running_bench(tmp_path, scheduler, replace(config, declared=declared)) as made:
         yield made
 

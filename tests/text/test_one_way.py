@@ -37,7 +37,7 @@ NAMES_CLEANED = {
     "checks/scheduler.py": 1,
     "evaluation/forecaster.py": 1,
     "notify/mail.py": 1,
-    "notify/self_monitoring.py": 2,
+    "notify/self_monitoring.py": 1,
     "supervisor/assembly.py": 2,
     "supervisor/health.py": 1,
 }

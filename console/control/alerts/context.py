@@ -93,7 +93,7 @@ class Notification:
     because: str = ""
     """Why it is sent again, or to another route."""
     changes: tuple[Change, ...] = ()
-    """What the route does not know yet."""
+    """Changes that the route does not know yet."""
 
 
 @dataclass(frozen=True, slots=True)

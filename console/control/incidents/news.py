@@ -1,4 +1,4 @@
-"""News of an incident: what a receiver does not know yet, as one class for each kind of change.
+"""News of an incident: one class for each kind of change that a receiver does not know yet.
 
 The values are made once. Candidates and suppression stages ask for their classes; the texts are rendered last.
 """

@@ -83,7 +83,7 @@ def _digest(*parts: str) -> str:
 
 
 class MailChannel:
-    """A mail server. What only apprise can send leaves by it."""
+    """A mail server. A message that it cannot send leaves by apprise."""
 
     def __init__(self, url: str) -> None:
         self._url, self._by_apprise = url, AppriseChannel(url, send_by_apprise)

@@ -123,7 +123,7 @@ class Traits(NamedTuple):
     opens_pages: bool = False
     """A message opens an alert there, which is resolved by another one."""
     takes_links: bool = False
-    """People read it who have no other way to acknowledge."""
+    """Its readers can acknowledge by a link alone."""
     reader: str = ""
     """The address of its only reader, where that is known."""
     risk: str = ""

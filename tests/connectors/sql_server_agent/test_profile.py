@@ -38,7 +38,7 @@ from connectors.sql import drivers
 from console.cli.connectors import trial_lines, try_target
 from tests.connectors.polls import read_at_once
 from tests.connectors.sql.spoiled import spoiled
-from tests.fakes.sql_server import LOAD, MART, ZONE, FakeSqlServer, failure
+from tests.fakes.sql_server import LOAD, MART, ZONE, FakeSqlServer, failure, local
 from tests.fakes.unsent import UNSENT_BY_A_DRIVER
 from tests.rows import each_row
 
@@ -192,7 +192,12 @@ def test_a_run_is_its_outcome_and_keeps_its_identity_from_start_to_end(fake: Fak
     fake.activity[LOAD] = began = fake.now
     running, cursor = read_at_once(connector, cursor)
     [(key, run)] = running.items()
-    assert (RunState.RUNNING, began, None) == (run.state, run.started_at, run.ended_at)
+    assert run.started_at is not None
+    assert (RunState.RUNNING, local(began), None) == (
+        run.state,
+        local(run.started_at),
+        run.ended_at,
+    )  # times have no zone
     fake.tick()
     ended, _ = read_at_once(connector, cursor)
     assert {key: RunState.SUCCEEDED} == {name: run.state for name, run in ended.items()}
