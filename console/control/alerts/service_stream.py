@@ -11,7 +11,7 @@ from datetime import timedelta
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.joint_repair import act_bys_of, joint_act_by
 from console.control.alerts.routing import affected_services, audience, services_on_route
-from console.control.incidents.news import Change, DayChange, DayOver, Missed, NewDay
+from console.control.incidents.news import Change, DayChange, DayOver, DeliveredLate, Missed, NewDay
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.alert import (
     BUSINESS,
@@ -46,7 +46,8 @@ _SAFE, _MISSED, _OVER = 0, 3, 4
 def changed_days(context: AlertContext, subject: AlertSubject, route: str) -> tuple[Change, ...]:
     """Changes of the route's services that it does not know yet, without those already covered."""
     return tuple(
-        DayOver() if day.timeliness in NOT_AT_RISK
+        DeliveredLate() if _STEPS[day.timeliness] == _OVER
+        else DayOver() if day.timeliness in NOT_AT_RISK
         else NewDay() if (known := context.known_day(route, BUSINESS, day.key)) is None
         else Missed() if _STEPS[day.timeliness] >= _MISSED > known_step(known)
         else DayChange()

@@ -29,7 +29,7 @@ from console.control.alerts.context import (
 from console.control.alerts.service_stream import covered_days, is_known_as_safe
 from console.control.incidents.decisions import STEADY_FOR
 from console.control.incidents.impact import runs_again
-from console.control.incidents.news import Change, Merged, Missed, NewDay, NewError, NextCause, Overtaken
+from console.control.incidents.news import Change, DeliveredLate, Merged, Missed, NewDay, NewError, NextCause, Overtaken
 from console.control.incidents.restart import needs_restart
 from console.control.incidents.run_titles import is_cancelled
 from console.control.snapshot.deadlines import next_start, next_start_of_date
@@ -359,4 +359,4 @@ def _endangers(context: AlertContext, notification: Notification, until: datetim
 
 
 def _affects_more(changes: Sequence[Change]) -> bool:
-    return any(isinstance(change, NewDay | Missed) for change in changes)
+    return any(isinstance(change, NewDay | Missed | DeliveredLate) for change in changes)

@@ -71,7 +71,11 @@ class DayChange(Change):
 
 
 class DayOver(Change):
-    """A service day is safe again, or delivered late."""
+    """A service day is safe again, or delivered."""
+
+
+class DeliveredLate(DayOver):
+    """A service day was delivered after its deadline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,7 @@ def changes_of(
     for service, _ in sorted(now.day_keys - before.day_keys):
         yield NewDay("" if service in services else service)
     yield from (Merged(f"{incident_name(incident)} ({job})") for incident, job in (merges or {}).items())
-    if len(now.causes) > len(before.causes):
+    if now.causes and now.causes[-1:] != before.causes[-1:]:
         yield NextCause(now.causes[-1], before.causes[-1] if before.causes else before.cause)
 
 
