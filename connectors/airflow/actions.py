@@ -47,7 +47,7 @@ class AirflowActions(ActionRouter):
             return answer
         if how in self._holder.plans:
             self._holder.tidy(preview.plan, key)
-        elif how == "clear_below":
+        elif how in self._rerunner.plans:
             self._rerunner.tidy(preview.plan, key)
         return answer
 
@@ -318,7 +318,7 @@ class AirflowApprovals:
             existing = self.look_up(plan, key)
             if isinstance(existing, ActionFound):
                 return Receipt(existing.native_ref, existing.message)
-            raise ActionRefused(f"Airflow: {place[2]} has another answer now")
+            raise NotSupported(f"Airflow: {place[2]} has another answer now; nothing was done")
         accepted(reply)
         return Receipt(
             parse.task_ref(place[:3], plan["try"], place[3]), f"answered {plan['body']['chosen_options'][0]}"

@@ -23,7 +23,7 @@ from pydantic import AwareDatetime
 from connectors.airflow.client import ALL_RUNS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
 from connectors.airflow.parse import parse_reference
 from connectors.sdk import fields
-from connectors.sdk.errors import InvalidAnswer, RateLimited, SystemUnreachable
+from connectors.sdk.errors import RateLimited, SystemUnreachable
 from connectors.sdk.records import RunRef, TargetClock
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpReply
@@ -74,7 +74,7 @@ def read_changes(client: AirflowClient, path: str, name: str, mark: AirflowCurso
         reply = client.changed(path, collected.mark.since, collected.mark.page, began)
         if reply.status == 400:
             return _abandoned_walk(collected, f"{name}: the server no longer knows its own page cursor")
-        rows = required_rows(reply, name)
+        rows = reply.rows(name)
         collected.clock = collected.clock or reply.clock
         begun = collected.mark.until or (reply.clock.target if reply.clock else datetime.now(UTC)) - OVERLAP
         following = _next_page_cursor(reply.table(), rows, collected.mark.page)
@@ -141,7 +141,7 @@ class AirflowPages:
             reply = self._fetch(self._offset)
             if reply.status in self._missing:
                 return AirflowRows(self._rows, False, self._clock, is_missing=True)
-            page, table = required_rows(reply, self._name), reply.table()
+            page, table = reply.rows(self._name), reply.table()
             if reply.body == self._last:
                 break
             self._rows = self._rows + page
@@ -159,14 +159,6 @@ def rows_by_offset(
 ) -> AirflowRows:
     """The first pages of a list, as `AirflowPages` reads it, in one call."""
     return AirflowPages(fetch, name, max_pages, missing).read()
-
-
-def required_rows(reply: HttpReply, name: str) -> list[Any]:
-    """A required list: a missing one is not an empty one. Raises InvalidAnswer."""
-    rows = reply.table().get(name)
-    if not isinstance(rows, list):
-        raise InvalidAnswer(f"{reply.place} has no list {name!r}; is this Airflow?")
-    return rows
 
 
 def _next_offset(table: fields.Row, rows: list[Any], at: int, shared: int = 0) -> int | None:

@@ -7,13 +7,16 @@ Measured on Airflow 3.3; see docs/connectors/airflow.md. Airflow 2 has the same 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.airflow.auth import is_stale_token, public_headers
+from connectors.airflow.parse import note_text
 from connectors.sdk import fields
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.send_outcome import or_put_back, raise_if_refused
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, path_segment, refusal
 
@@ -205,6 +208,21 @@ class AirflowClient(SignedClient):
     def set_note(self, dag: str, run: str, note: str) -> HttpReply:
         """Replaces the note of a run ("" takes it away); harmless when repeated, and does not move `updated_at`."""
         return self._send("PATCH", run_path(dag, run), {"note": note}, accept={404}, once=False)
+
+    @contextmanager
+    def noted(self, dag: str, run: str, note: str, before: str) -> Iterator[None]:
+        """The note of a run is written before what follows, and put back where that is refused."""
+        try:
+            raise_if_refused(self.set_note(dag, run, note))
+        except SystemUnreachable as error:
+            raise OutcomeUnknown(f"{error}. Whether the mark was written is looked up.") from None
+
+        def put_back() -> None:
+            if note_text(self.run(dag, run).table()) == note:
+                raise_if_refused(self.set_note(dag, run, before))
+
+        with or_put_back(put_back):
+            yield
 
     def preview_backfill(self, body: Mapping[str, Any]) -> HttpReply:
         return self._send("POST", "/backfills/dry_run", body, accept={404, 409, 422}, once=False)

@@ -33,9 +33,9 @@ from connectors.airflow.client import (
     task_path,
 )
 from connectors.sdk import fields
-from connectors.sdk.errors import ConnectorError, OutcomeUnknown, RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import ConnectorError, RecordUnreadable, SystemUnreachable
 from connectors.sdk.fields import Row
-from connectors.sdk.send_outcome import sent_response
+from connectors.sdk.send_outcome import accepted, send_each, sent_response
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 FILTER_NAMES = {"logical_date_gte": "execution_date_gte", "logical_date_lte": "execution_date_lte"}
@@ -227,7 +227,7 @@ class AirflowClientV2(AirflowClient):
 
     def trigger(self, dag: str, body: Mapping[str, Any]) -> HttpReply:
         reply = super().trigger(dag, trigger_body(body))
-        return _translated_reply(reply, translate_run(reply.table())) if reply.status == 200 else reply
+        return _translated_reply(reply, translate_run(sent_response(reply))) if reply.status == 200 else reply
 
     def patch_run(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:
         """The state, then the note: a note without its state would be wrong."""
@@ -249,17 +249,17 @@ class AirflowClientV2(AirflowClient):
         """One call for each mapped instance, then the notes. Raises OutcomeUnknown where some were set and one not."""
         sent = {"dry_run": False, "new_state": body["new_state"]}
         rows = fields.rows(self.preview_mark_task(dag, run, task, body).table().get("task_instances"))
-        reply = _local_reply(409, {"detail": f"{task} is {body['new_state']} already"})
         indexes = [row.get("map_index", -1) for row in rows]
-        for number, index in enumerate(indexes):
-            reply = self._send("PATCH", _instance_path(dag, run, task, index), sent, accept={400, 404, 409})
-            if reply.status >= 300 and number:
-                raise OutcomeUnknown(f"{reply.place} is a refusal: {reply.error}; {number} instances were set before")
-            if reply.status >= 300:
-                return reply
+        if not indexes:
+            return _local_reply(409, {"detail": f"{task} is {body['new_state']} already"})
+
+        def mark(index: int) -> None:
+            accepted(self._send("PATCH", _instance_path(dag, run, task, index), sent, accept={400, 404, 409}))
+
+        send_each((f"instance {index} was set", partial(mark, index)) for index in indexes)
         for index in indexes[:MAX_NOTED_TASKS]:
             self._note_task(dag, run, task, index, str(body["note"]))
-        return reply
+        return _local_reply(200, {})
 
     def _note_task(self, dag: str, run: str, task: str, index: int, note: str) -> None:
         with suppress(ConnectorError):

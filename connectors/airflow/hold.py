@@ -21,13 +21,7 @@ from connectors.airflow.client import AirflowClient, dag_path, run_path
 from connectors.airflow.parse import is_periodic, note_text, note_with_hold
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, PreviewNote
-from connectors.sdk.errors import (
-    ActionRefused,
-    ConnectorError,
-    InvalidAnswer,
-    OutcomeUnknown,
-    SystemUnreachable,
-)
+from connectors.sdk.errors import ActionRefused, ConnectorError, InvalidAnswer, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, mark_of, without_hold
 from connectors.sdk.send_outcome import accepted, raise_if_refused
 
@@ -115,19 +109,8 @@ class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
         marked = note_with_hold(note, mark) if reply.status == 200 else None
         if marked is None:
             raise ActionRefused(f"Airflow: the run {run} of {dag} is gone, or its note has no room by now")
-        try:
-            raise_if_refused(self._client.set_note(dag, run, marked))
-        except SystemUnreachable as error:
-            raise OutcomeUnknown(f"{error}. Whether the mark was written is looked up.") from None
-        try:
+        with self._client.noted(dag, run, marked, note):
             raise_if_refused(self._client.patch_dag(dag, {"is_paused": True}))
-        except OutcomeUnknown:
-            raise
-        except ConnectorError:
-            with suppress(ConnectorError):
-                if note_text(self._client.run(dag, run).table()) == marked:
-                    self._client.set_note(dag, run, note)
-            raise
 
     def write_release(self, pause: AirflowDagPause, now: PauseState, plan: Mapping[str, Any]) -> None:
         """The resume, then the removal of the mark; after a resume the look-up removes it if that fails."""

@@ -301,7 +301,7 @@ def active_runs_note(client: AirflowClient, dag: str, run: str = "") -> str | No
 
 
 def run_rows(reply: HttpReply) -> list[fields.Row]:
-    return fields.tables(reply.table().get("dag_runs")) if reply.status == 200 else []
+    return fields.tables(reply.rows("dag_runs")) if reply.status == 200 else []
 
 
 def paused_note(client: AirflowClient, dag: str, row: fields.Row | None = None) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ from connectors.airflow.start import AirflowStarter
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ActionRefused, ConnectorError, NotSupported, OutcomeUnknown
-from connectors.sdk.send_outcome import accepted, raise_if_refused
+from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import RunState
+from connectors.sdk.transport.http import HttpReply
 
 OPEN_RUN_STATES = ("running", "queued")
 SCOPES = ("failed", "downstream", "all")
@@ -207,17 +208,16 @@ class AirflowRerunner:
 
     def _clear_run(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
-        previous_note = parse.note_text(current)
-        body = {**clear_run_body(plan), "note": parse.note_with_mark(action_mark(key, was), previous_note)}
-        reply = self._client.clear_run(dag, run, body)
+        note, body = parse.note_text(current), clear_run_body(plan)
+        marked = parse.note_with_mark(action_mark(key, was), note)
+        reply = self._client.clear_run(dag, run, {**body, "note": marked})
         if reply.status == 422 and "note" in reply.error:  # before 3.3 a clear takes no note: it is written first
-            self._client.set_note(dag, run, str(body.pop("note")))
-            reply = self._client.clear_run(dag, run, body)
-        now = accepted(reply).get("queued_at")
-        if not isinstance(now, str) or now == plan["queued_at"]:
-            raise NotSupported(f"Airflow: {dag} {run} has nothing to clear any more; nothing was done")
+            with self._client.noted(dag, run, marked, note):
+                now = _queued_again(plan, self._client.clear_run(dag, run, body))
+        else:
+            now = _queued_again(plan, reply)
         with contextlib.suppress(ConnectorError):  # without it the first note still identifies the clear
-            self._client.set_note(dag, run, parse.note_with_mark(action_mark(key, was, now), previous_note))
+            self._client.set_note(dag, run, parse.note_with_mark(action_mark(key, was, now), note))
         return Receipt(
             run_ref(dag, run), f"cleared; {f'queued again at {now}' if now else 'it runs again when a slot is free'}"
         )
@@ -227,15 +227,8 @@ class AirflowRerunner:
         first, and an unmoved queued_at proves that the clear did not arrive."""
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
         note = parse.note_text(current)
-        raise_if_refused(self._client.set_note(dag, run, parse.note_with_mark(action_mark(key, was), note)))
-        try:
+        with self._client.noted(dag, run, parse.note_with_mark(action_mark(key, was), note), note):
             count = self._clear_tasks(plan, key)
-        except OutcomeUnknown:
-            raise
-        except ConnectorError:
-            with contextlib.suppress(ConnectorError):
-                self._client.set_note(dag, run, note)
-            raise
         with contextlib.suppress(ConnectorError):  # without its second half the mark still finds the clear
             now = str(self._client.run(dag, run).table().get("queued_at") or "")
             mark = action_mark(key, was, now if now != was else "")
@@ -244,8 +237,10 @@ class AirflowRerunner:
 
     def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> int:
         """The number of task instances that were cleared."""
-        answer = accepted(self._client.clear_tasks(plan["dag"], {**clear_tasks_body(plan), "note": action_mark(key)}))
-        cleared = fields.rows(answer.get("task_instances"))
+        reply = self._client.clear_tasks(plan["dag"], {**clear_tasks_body(plan), "note": action_mark(key)})
+        cleared = accepted(reply).get("task_instances")
+        if not isinstance(cleared, list):
+            raise OutcomeUnknown(f"{reply.place} names no tasks. It was sent; it is looked up.")
         if not cleared:
             what = f"{plan['dag']} {plan['run']} has no such task to clear any more"
             raise NotSupported(f"Airflow: {what}; nothing was done")
@@ -272,6 +267,18 @@ class AirflowRerunner:
         row = self._client.run(dag, run).table()
         moved = row.get("queued_at") != plan["queued_at"]
         return ActionUnknown("the run was cleared since, and no task carries our key") if moved else ActionAbsent()
+
+
+def _queued_again(plan: Mapping[str, Any], reply: HttpReply) -> str:
+    """When a run that was cleared was queued again. Raises NotSupported where nothing was cleared."""
+    row = accepted(reply)
+    now = row.get("queued_at")
+    if "queued_at" in row and now == plan["queued_at"]:
+        where = f"{plan['dag']} {plan['run']}"
+        raise NotSupported(f"Airflow: {where} has nothing to clear any more; nothing was done")
+    if not isinstance(now, str):
+        raise OutcomeUnknown(f"{reply.place} names no attempt. It was sent; it is looked up.")
+    return now
 
 
 def _rerun_plan(kind: str, at: AirflowRunReference, row: fields.Row) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.airflow import inventory
-from connectors.airflow.changes import required_rows, rows_by_offset
+from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient, dag_path
 from connectors.airflow.hold import active_hold
 from connectors.airflow.parse import action_mark, interval_before, run_id_for_key, run_ref
@@ -153,7 +153,12 @@ class AirflowStarter:
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         dag, run = str(plan.get("dag")), run_id_for_key(key)
         reply = self._client.run(dag, run)
-        return ActionAbsent() if reply.status == 404 else ActionFound(run_ref(dag, run), "triggered under our key")
+        row = reply.table()  # a proxy's 404 is no JSON
+        if reply.status == 404:
+            return ActionAbsent()
+        if row.get("dag_run_id") != run:
+            return ActionUnknown(f"{reply.place} is about another run")
+        return ActionFound(run_ref(dag, run), "triggered under our key")
 
 
 def interval_start(row: fields.Row, at: datetime) -> datetime | None:
@@ -251,7 +256,7 @@ class AirflowBackfiller:
 
     def _rows(self, dag: str) -> list[Any]:
         """The newest backfills of a DAG, which are enough: it has one at a time."""
-        return required_rows(self._client.backfills(dag), "backfills")
+        return self._client.backfills(dag).rows("backfills")
 
     def _active_backfills(self, dag: str) -> Iterator[NativeBackfill]:
         for row in fields.tables(self._rows(dag)):
@@ -281,7 +286,7 @@ class AirflowBackfiller:
         reply = self._client.preview_backfill(create_backfill_body(plan))
         if reply.status != 200:
             raise ActionRefused(f"Airflow refuses: {reply.error}")
-        rows = required_rows(reply, "backfills")
+        rows = reply.rows("backfills")
         periods = [str(row.get("logical_date")) for row in fields.tables(rows)]
         if not periods:
             raise ActionRefused("nothing to do: Airflow would make no run in that time")

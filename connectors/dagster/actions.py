@@ -135,7 +135,7 @@ class DagsterLauncher:
     def _run_with_key(self, plan: Mapping[str, Any], key: str) -> str:
         value = parse.key_tag(key, str(plan.get("run") or ""))
         rows = self._client.runs_tagged(parse.KEY_TAG, value)
-        keys = fields.readable(rows, lambda row: (parse.action_key(fields.table(row)), fields.text(row, "runId")))
+        keys = [(parse.action_key(fields.table(row)), fields.text(row, "runId")) for row in rows]
         return next((run_id for action_key, run_id in keys if action_key == key), "")
 
 

@@ -13,14 +13,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.sdk import fields
 from connectors.sdk.contract import HoldMark, NativeHold, PreviewNote
-from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.errors import ConnectorError, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in
+from connectors.sdk.send_outcome import or_put_back, send_each
 from connectors.sdk.settle import wait_seconds
 
 HOLD_ASSET_PREFIX = ("headway", "holds")  # where the catalogue has our assets; behind it the parts of the job's id
@@ -123,13 +125,8 @@ class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
             timers = [timer for timer in row.timers if timer.runs]
             names = ", ".join(f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in timers)
             self._client.observe(_hold_asset_key(str(plan["job"])), f"{mark.text}\nStopped for it: {names}")
-        try:
+        with or_put_back(lambda: self.remove_mark_left(plan, mark.id)):
             self._stop(str(plan["job"]), timers)
-        except OutcomeUnknown:
-            raise
-        except ConnectorError:
-            self.put_back(plan, mark.id)
-            raise
 
     def _stop(self, job: str, timers: Sequence[DagsterSchedule]) -> None:
         """Stops them, again if that did not last: after a tick, and once an hour, the daemon writes back the status
@@ -149,13 +146,14 @@ class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
                 return
 
     def write_release(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any]) -> None:
-        by_code = stopped_schedules(row.note)
+        by_code, steps = stopped_schedules(row.note), list[tuple[str, Callable[[], None]]]()
         for timer in row.stopped_timers() if plan["how"] == "release" else ():
             if not timer.runs:  # by a start, since a reset alone would make up for every time that passed
-                self._client.start_schedule(timer.selector)
+                steps.append((f"{timer.name} was started", partial(self._client.start_schedule, timer.selector)))
             if by_code[timer.name] and timer.default_runs and not timer.by_code:
-                self._client.reset_schedule(timer.selector)
-        self._client.observe(_hold_asset_key(str(plan["job"])), f"headway: released, it was {plan['hold']}")
+                steps.append((f"{timer.name} was reset", partial(self._client.reset_schedule, timer.selector)))
+        asset, note = _hold_asset_key(str(plan["job"])), f"headway: released, it was {plan['hold']}"
+        send_each([*steps, ("its mark was removed", partial(self._client.observe, asset, note))])
 
     def put_back(self, plan: Mapping[str, Any], key: str) -> None:
         """Undoes an incomplete hold as far as possible."""

@@ -172,6 +172,7 @@ class DatabricksRepairer:
 
 class DatabricksCanceller(RunCanceller):
     source, notes = "Databricks", ("all tasks of the run; finished tasks are not undone",)
+    shows_cancel = False  # TERMINATING, as at each end
 
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client

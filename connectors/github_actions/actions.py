@@ -121,7 +121,7 @@ class GitHubDispatcher:
         first, last = (f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "" for at in arrival_window(plan))
         created = f"{first}..{last}" if last else f">={first}"
         reply = self._client.runs_of(int(plan["workflow"]), event="workflow_dispatch", created=created)
-        return fields.tables(reply.table().get("workflow_runs"))
+        return fields.tables(reply.rows("workflow_runs"))
 
 
 def _run_with_key(listed: list[fields.Row], key: str) -> int:
@@ -236,7 +236,7 @@ class GitHubRerunner:
 
 
 class GitHubCanceller(RunCanceller):
-    source = "GitHub"
+    source, shows_cancel = "GitHub", False  # it is in progress until its jobs have ended
     notes = (
         "all jobs of the run; steps with if: always() still run",
         "finished steps of its jobs are not undone",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from connectors.github_actions import parse
@@ -16,9 +17,9 @@ from connectors.github_actions.client import VARIABLES_LIMIT, GitHubClient
 from connectors.github_actions.inventory import ACTIVE_STATE, PAUSE_REASONS, find_workflow, read_workflows
 from connectors.sdk import fields
 from connectors.sdk.contract import HoldMark, NativeHold
-from connectors.sdk.errors import AccessRefused, ActionRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, ActionRefused, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, native_holds
-from connectors.sdk.send_outcome import raise_if_refused
+from connectors.sdk.send_outcome import or_put_back, raise_if_refused, send_each
 
 VARIABLE_PREFIX = "HEADWAY_HOLD_"
 HOLD_VARIABLE = re.compile(rf"{VARIABLE_PREFIX}(\d{{1,18}})")
@@ -70,24 +71,23 @@ class GitHubHolder(MarkedPauseHolder[fields.Row]):
         return *enable, f"DELETE /actions/variables/{VARIABLE_PREFIX}{row['id']}"
 
     def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        workflow, name = int(plan["workflow"]), f"{VARIABLE_PREFIX}{plan['workflow']}"
+        workflow = int(plan["workflow"])
         if now.marks != (mark,):
             if now.marks:  # bare: its hold was undone by hand
-                raise_if_refused(self._client.delete_variable(name))
-            raise_if_refused(self._client.set_variable(name, mark.text))
-        try:
-            raise_if_refused(self._client.enable(workflow, False))
-        except (NotSupported, AccessRefused, SystemUnreachable):  # not disabled: the mark would be a lie
-            try:
-                raise_if_refused(self._client.delete_variable(name))
-            except (NotSupported, AccessRefused, SystemUnreachable) as error:
-                raise OutcomeUnknown(f"GitHub: not disabled, and the mark {name} is left: {error}") from None
-            raise
+                self._unmark(workflow)
+            raise_if_refused(self._client.set_variable(f"{VARIABLE_PREFIX}{workflow}", mark.text))
+        with or_put_back(lambda: self._unmark(workflow)):
+            self._enable(workflow, False)
 
     def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
-        workflow = int(plan["workflow"])
-        if plan["how"] == "release" and now.is_paused:
-            raise_if_refused(self._client.enable(workflow, True))
+        workflow, resumes = int(plan["workflow"]), plan["how"] == "release" and now.is_paused
+        enable = [("it was enabled", partial(self._enable, workflow, True))] if resumes else []
+        send_each([*enable, ("its mark was removed", partial(self._unmark, workflow))])
+
+    def _enable(self, workflow: int, on: bool) -> None:
+        raise_if_refused(self._client.enable(workflow, on))
+
+    def _unmark(self, workflow: int) -> None:
         raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:

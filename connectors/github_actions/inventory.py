@@ -39,9 +39,7 @@ def read_workflows(client: GitHubClient) -> tuple[list[Any], TargetClock | None,
     clock = None
     for page in range(1, MAX_PAGES + 1):
         reply = client.workflows(page)
-        workflows, clock = reply.table().get("workflows"), reply.clock
-        if not isinstance(workflows, list):
-            raise SystemUnreachable(f"{reply.place} has no list of workflows; is the url that of GitHub's API?")
+        workflows, clock = reply.rows("workflows"), reply.clock
         rows += workflows
         if len(workflows) < PAGE_LIMIT:
             return rows, clock, True
@@ -186,6 +184,6 @@ def find_workflow(client: GitHubClient, job: str) -> fields.Row:
 
 
 def active_runs_note(client: GitHubClient, workflow: int, but: int = 0) -> str | None:
-    rows = fields.tables(client.runs_of(workflow, status="in_progress").table().get("workflow_runs"))
+    rows = fields.tables(client.runs_of(workflow, status="in_progress").rows("workflow_runs"))
     names = [f"#{row.get('run_number')} ({row.get('status')})" for row in rows if row["id"] != but]
     return fields.clean(f"other runs are active: {', '.join(names[:5])}") if names else None

@@ -70,7 +70,7 @@ class GitHubPoller:
             if self._attempts.may_request(run) and (reply := self._client.run(run)).status != 404:
                 self._add_requested(reply.table(), run, now, seen, result)
         if mark.until is None:
-            following = self._follow(mark, now, run_rows(newest), run_count(newest), take)
+            following = self._follow(mark, now, newest.rows("workflow_runs"), run_count(newest), take)
         else:  # history continues once the pending attempts fit into a poll
             following = (
                 mark if len(self._attempts.pending) > MAX_JOB_REQUESTS else read_history(self._client, mark, take)
@@ -98,11 +98,11 @@ class GitHubPoller:
                 break
             if page > NEWEST_PAGES:
                 return GitHubCursor(since, now)
-            rows = run_rows(self._client.runs(page))
-        take(run_rows(self._client.runs(1, keep=True, status="in_progress")))
+            rows = self._client.runs(page).rows("workflow_runs")
+        take(self._client.runs(1, keep=True, status="in_progress").rows("workflow_runs"))
         if total <= PAGE_LIMIT:
             return GitHubCursor(max(now, mark.at))
-        older = run_rows(self._client.runs(mark.older, keep=True))
+        older = self._client.runs(mark.older, keep=True).rows("workflow_runs")
         take(older)
         ends = mark.older >= OLDER_PAGES or not _continues_before(older, now - RERUN_PERIOD)
         return GitHubCursor(max(now, mark.at), older=2 if ends else mark.older + 1)
@@ -206,7 +206,7 @@ def read_history(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[
         if mark.at >= mark.until:
             return GitHubCursor(mark.until)
         if mark.page:
-            take(run_rows(_request_page(client, mark, mark.page))[::-1])
+            take(_request_page(client, mark, mark.page).rows("workflow_runs")[::-1])
             mark = replace(mark, page=mark.page - 1) if mark.page > 1 else _next_window(mark)
         else:
             mark = _read_window(client, mark, take)
@@ -218,7 +218,7 @@ def read_history(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[
 def _read_window(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[Any]], None]) -> GitHubCursor:
     """Reads a window's newest page and decides: complete, how many pages to read, or a narrower window."""
     reply = _request_page(client, mark, 1)
-    total, rows = run_count(reply), run_rows(reply)
+    total, rows = run_count(reply), reply.rows("workflow_runs")
     if total > MAX_RESULTS:
         if mark.seconds <= 1:
             raise SystemUnreachable(
@@ -243,26 +243,19 @@ def _next_window(mark: GitHubCursor, *, wider: bool = False) -> GitHubCursor:
 def _request_page(client: GitHubClient, mark: GitHubCursor, page: int) -> HttpReply:
     since, until = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (mark.at, mark.window_end))
     reply = client.runs(page, created=f"{since}..{until}")
-    for row in run_rows(reply)[:1]:
+    for row in reply.rows("workflow_runs")[:1]:
         at, second = created_at(row), timedelta(seconds=1)
         if at is not None and not mark.at - second < at < mark.window_end + second:
             raise SystemUnreachable(f"{reply.place} lists runs from outside of {since}..{until}: it ignores `created`")
     return reply
 
 
-def run_rows(reply: HttpReply) -> list[Any]:
-    rows = reply.table().get("workflow_runs")
-    if not isinstance(rows, list):
-        raise SystemUnreachable(f"{reply.place} has no list of workflow_runs; is the url that of GitHub's API?")
-    return rows
-
-
 def run_count(reply: HttpReply) -> int:
     """Total number of matching runs; the number received if the reply has no total."""
     try:
-        return fields.number(reply.table(), "total_count", len(run_rows(reply)))
+        return fields.number(reply.table(), "total_count", len(reply.rows("workflow_runs")))
     except RecordUnreadable:
-        return len(run_rows(reply))
+        return len(reply.rows("workflow_runs"))
 
 
 def created_at(row: Any) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from connectors.http.client import HttpApiClient
@@ -11,6 +12,7 @@ from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.field_mapping import Row, text_at
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER
 from connectors.sdk.mapped_hold import MappedHolder, PauseChange
+from connectors.sdk.send_outcome import send_each
 
 
 class HttpHolder(MappedHolder):
@@ -44,8 +46,10 @@ class HttpHolder(MappedHolder):
             return isinstance(row, dict) and text_at(row, self._fields.id) != ""
 
     def write(self, change: PauseChange, key: str) -> None:
-        for call, values in self._calls(change, key):
-            self._api.write(call, values)
+        send_each(
+            (f"{call.method} {call.path} was done", partial(self._api.write, call, values))
+            for call, values in self._calls(change, key)
+        )
 
     def shown(self, change: PauseChange) -> tuple[str, ...]:
         calls = self._calls(change, KEY_PLACEHOLDER)

@@ -135,7 +135,7 @@ class KubernetesStarter:
         reply = self._client.events(where)
         if reply.status != 200:
             return ActionUnknown(f"no Job {made} exists, and events, which would show a deleted one, cannot be read")
-        events = fields.tables(reply.table().get("items"))
+        events = fields.tables(reply.rows("items"))
         about = (fields.subtable(event, "involvedObject") for event in events)
         uid = next((str(subject.get("uid")) for subject in about if subject.get("name") == made), "")
         if uid:

@@ -28,7 +28,16 @@ from connectors.pg_cron.client import (
     stopped_by,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
-from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
+from connectors.sdk.contract import (
+    ACTION_KEY,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    HoldMark,
+    LookUpResult,
+    Preview,
+    Receipt,
+)
 from connectors.sdk.errors import ActionRefused, ConnectorError, NotSupported
 from connectors.sdk.job_agent import Plan, Row, absent_unless, native_ids, number_in, running_note
 from connectors.sdk.marked_pause import MarkedPause, PauseState
@@ -206,12 +215,13 @@ class PgCronCancels:
         return Receipt(str(runid), f"the process of run {runid} was sent a cancel request")
 
     def look_up(self, plan: Plan, key: str) -> LookUpResult:
-        """By the run's row: a cancelled run says so, without a user; one that goes on, or succeeded, was not
-        cancelled."""
+        """By the run's row: a cancelled run shows it in its message, without a user; one that goes on, or succeeded,
+        was not cancelled."""
         trace = self.client.run_left(int(plan["runid"]), key)
         row = trace.row
         if row is not None and row["status"] == "failed":
-            return ActionFound(str(row["runid"]), f"run {row['runid']}: {str(row['message'] or '').strip()}")
+            text = f"run {row['runid']}: {str(row['message'] or '').strip()}"
+            return ActionFound(str(row["runid"]), text) if CANCELLED_BY_USER in text else ActionUnknown(text)
         deleted = f"run {plan['runid']} has no row in cron.job_run_details any more"
         return absent_unless(trace.sessions, "" if row is not None else hidden_jobs_text(trace.access) or deleted)
 
@@ -229,6 +239,8 @@ def _cancel_refusal(trace: ActionTrace, runid: int, job: str) -> str | None:
     return None
 
 
+CANCELLED_BY_USER = "due to user request"
+"""Of PostgreSQL; other languages of lc_messages have other texts."""
 HOLD_NOTES = (
     "hold it before it is due: a start in the very moment of the hold is called failed and runs on",
     "scheduling the job again under its name overwrites the mark and leaves the job inactive",

@@ -20,7 +20,7 @@ from connectors.sdk.action_router import period_of
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ActionRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
-from connectors.sdk.records import instant_key
+from connectors.sdk.records import SkippedRecord, instant_key
 from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
@@ -65,7 +65,8 @@ class PrefectStarter:
         reply = self._client.create_run(str(plan["deployment"]), create_run_body(plan, key))
         row = accepted(reply)
         if row.get("idempotency_key") != key:
-            raise NotSupported(f"{reply.place} is about another run: {fields.masked_head(str(row.get('id')), 60)!r}")
+            other = fields.masked_head(str(row.get("id")), 60)
+            raise OutcomeUnknown(f"{reply.place} is about another run: {other!r}. It was sent; it is looked up.")
         outcome = "was created under this key before" if reply.status == 200 else f"created as {row.get('name')}"
         return Receipt(parse.run_ref(str(row.get("id"))), fields.clean(outcome))
 
@@ -169,14 +170,17 @@ class PrefectStateSetter:
         raise OutcomeUnknown(f"{reply.place} holds no status that is known. It is looked up.")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        history = self._history(str(plan.get("run")))
+        unreadable: list[SkippedRecord] = []
+        history = self._history(str(plan.get("run")), unreadable)
         for state in history:
             if state.action and state.action[0] == key:
                 return ActionFound(_plan_ref(plan), f"state {state.name} of {state.at:%H:%M:%S} UTC has our key")
+        if unreadable:
+            return ActionUnknown(f"a state of the run cannot be read: {unreadable[0].reason}")
         return ActionAbsent() if history else ActionUnknown("Prefect no longer has this run")
 
-    def _history(self, run: str) -> list[parse.PrefectRunState]:
-        return parse.run_history(list_rows(self._client.states(run)))
+    def _history(self, run: str, unreadable: list[SkippedRecord] | None = None) -> list[parse.PrefectRunState]:
+        return parse.run_history(list_rows(self._client.states(run)), unreadable)
 
 
 def _preview_cancel(spec: ActionSpec, at: PrefectRunReference, row: fields.Row) -> Preview:

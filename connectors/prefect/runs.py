@@ -230,14 +230,11 @@ def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) 
         result.warn(f"Prefect's events cannot be read ({reply.status}): their start and end are read instead")
         return _without_events(client, at, result), None
     for page in range(EVENT_PAGES_PER_POLL):
-        table = reply.table()
-        rows = table.get("events")
-        if not isinstance(rows, list):
-            raise SystemUnreachable(f"{reply.place} has no list of events; is the url that of Prefect's API?")
+        rows = reply.rows("events")
         events = fields.readable(rows, _parse_event, "events", result.skipped)
         result.complete = result.complete and len(events) == len(rows)
         changed |= {run for run, _ in events}
-        following = page_token(table.get("next_page"))
+        following = page_token(reply.table().get("next_page"))
         if not following or not rows:
             break
         if page == EVENT_PAGES_PER_POLL - 1 or client.deadline.is_below(0.5):

@@ -39,8 +39,8 @@ class MappedLiveness(StrictOptions):
 
     def permission(self, row: Any) -> SourcePermission | None:
         """Held where the scheduler starts jobs; None for a value that proves nothing."""
-        values = {**dict.fromkeys(self.starts, ""), **self.stopped}
-        reason = matched(text_at(row, self.value, MAX_VALUE_CHARACTERS), values)
+        value = text_at(row, self.value, MAX_VALUE_CHARACTERS)
+        reason = matched(value, {**dict.fromkeys(self.starts, ""), **self.stopped}) if value else None
         if reason is None:
             return None
         return SourcePermission.checked("jobs start here", not reason, reason, self.fix, is_grantable=False)

@@ -43,6 +43,8 @@ class RunCanceller:
     unit: ClassVar[str] = "run"
     """The object of `verb`: "job", "step"."""
     notes: ClassVar[tuple[str, ...]]
+    shows_cancel: ClassVar[bool] = True
+    """Whether a run shows that it is being cancelled: else an open one does not prove that the cancel never arrived."""
 
     def reference(self, run: RunRef) -> dict[str, Any]:
         """The fields of a plan by which the run is read; empty where the source has no such run."""
@@ -89,7 +91,7 @@ class RunCanceller:
         if run.state in (RunState.CANCELLED, RunState.CANCELLING):
             return ActionFound(run.ref, f"{self.source} reports {run.native}, and not who did it")
         if run.state.is_open:
-            return ActionAbsent()
+            return ActionAbsent() if self.shows_cancel else ActionUnknown(f"the {self.unit} is still {run.native}")
         return ActionUnknown(f"the {self.unit} is {run.native} now: it ended on its own, or before the cancel arrived")
 
     def _open_run(self, plan: Plan) -> RunNow:

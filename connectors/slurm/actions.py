@@ -14,7 +14,7 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.settle import host_window
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.states import Capability, RunState, Verb
 from connectors.slurm import parse
 from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, sent, situation
 from connectors.slurm.inventory import SlurmInventory
@@ -251,7 +251,10 @@ class SlurmCanceller:
             )
         if any(part.state.is_open for part in now.parts):
             return ActionAbsent()
-        return ActionFound(base, f"job {base} is {now.parts[0].native_state}")
+        if (cancelled := next((part for part in now.parts if part.state is RunState.CANCELLED), None)) is not None:
+            return ActionFound(base, f"job {base} is {cancelled.native_state}")
+        ended = f"job {base} is {now.parts[0].native_state} now"
+        return ActionUnknown(f"{ended}: it ended on its own, or before the cancel arrived")
 
 
 MISSING = {

@@ -74,9 +74,11 @@ class StepFunctionsActions(ActionRouter):
         """Redrives the execution, or starts another with its input. The receipt of a redrive names the attempt that
         polls will report: a redriven execution carries no key of ours."""
         if plan["how"] == "redrive":
-            number = int(plan["redrives"]) + 1
-            self._client.redrive(str(plan["arn"]), key)
-            return Receipt(f"{plan['arn']}#{number}", f"redriven, attempt {number + 1}")
+            arn, number = str(plan["arn"]), int(plan["redrives"]) + 1
+            if int(self._client.execution(arn).get("redriveCount") or 0) >= number:
+                raise ActionRefused(f"{arn} was redriven since the preview")
+            self._client.redrive(arn, key)
+            return Receipt(f"{arn}#{number}", f"redriven, attempt {number + 1}")
         source = str(plan["source"])
         given = _rerun_input(self._client.execution(source, with_data=True))
         if given is None:

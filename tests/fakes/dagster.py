@@ -63,6 +63,8 @@ class FakeDagster:
         self.observed: dict[tuple[str, ...], list[str]] = {}
         """Of assets what was observed, oldest first."""
         self.refuse: set[str] = set()
+        self.refuse_after: dict[str, set[str]] = {}
+        """What is refused once a call was done."""
         """Mutations that this account may not send."""
         self.stop_before = ""
         """The name of a mutation that is answered by nobody: the server went away before it."""
@@ -167,6 +169,7 @@ class FakeDagster:
         if self.stop_before == name:
             raise httpx.ReadError("the line broke", request=request)
         status, data = self._resolve(name, variables, query)
+        self.refuse |= self.refuse_after.get(name, set())
         if self.lose_answer_of == name:
             self.lose_answer_of = ""
             raise httpx.ReadError("the line broke", request=request)

@@ -67,7 +67,7 @@ def test_a_question_is_reported_and_approved_once(airflow: AirflowServer, connec
     connector.act(step, key, CALL_SECONDS)
     assert isinstance(connector.look_up(step, key, CALL_SECONDS), ActionFound)
     assert connector.act(step, key, CALL_SECONDS).message.startswith("answered Approve by ")
-    with pytest.raises(NotSupported, match="has another answer now; nothing was sent"):
+    with pytest.raises(NotSupported, match="has another answer now; nothing was done"):
         connector.act(other, new_key(), CALL_SECONDS)
     airflow.wait_for("figures", run, "success")
     assert RunState.SUCCEEDED == attempt(connector, "figures.publish", run).state

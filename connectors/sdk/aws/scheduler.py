@@ -30,8 +30,9 @@ from connectors.sdk.contract import (
     PreviewNote,
     SourcePermission,
 )
-from connectors.sdk.errors import ActionRefused, ConnectorError, NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.errors import ActionRefused, RecordUnreadable
 from connectors.sdk.marked_pause import KEY_PLACEHOLDER, MarkedPause, MarkedPauseHolder, PauseState, mark_of
+from connectors.sdk.send_outcome import send_each
 
 SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 SETTLED = timedelta(minutes=1)
@@ -172,7 +173,7 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
         return HOLD_NOTE, *alone, *_rate_note(_running(row))
 
     def write_hold(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        """Raises NotSupported where a schedule changed since the preview: then none is written."""
+        """Raises ActionRefused where a schedule changed since the preview: then none is written."""
         by_place = {schedules.place(item): item for item in row}
         changed = []
         for group, name, seen in plan["schedules"]:
@@ -194,26 +195,22 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
         marked = _marked(row, str(plan["hold"]))
         for item in marked:
             if unknown := schedules.unknown_fields(item):
-                raise NotSupported(f"schedule {full_name(item)} has fields that would be lost: {', '.join(unknown)}")
+                raise ActionRefused(f"schedule {full_name(item)} has fields that would be lost: {', '.join(unknown)}")
         enables = plan["how"] == "release"
         self._write([schedules.without_mark(item, enables) for item in marked], str(plan["key"]))
 
     def _write(self, changed: Sequence[AwsReply], key: str) -> None:
-        for number, item in enumerate(changed):
-            try:
-                self._client.update_schedule(item, f"{key}-{number}")
-            except ConnectorError as error:
-                if number and not isinstance(error, OutcomeUnknown):
-                    names = ", ".join(map(full_name, changed[:number]))
-                    raise OutcomeUnknown(f"{names} was written, then: {error}") from None
-                raise
+        send_each(
+            (f"{full_name(item)} was written", partial(self._client.update_schedule, item, f"{key}-{number}"))
+            for number, item in enumerate(changed)
+        )
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         row = self.read_again(plan)
         if not row:
             return ActionAbsent()
-        marked = [full_name(item) for item in _marked(row, key)]
-        if plan["how"] == "hold" and 0 < len(marked) < len(row):
+        marked = [full_name(item) for item in _marked(row, key if plan["how"] == "hold" else str(plan["hold"]))]
+        if 0 < len(marked) < len(row):
             names = ", ".join(map(full_name, row))
             return ActionUnknown(f"only {', '.join(marked)} of {names} bears the hold mark")
         return self.marking.look_up(self.state(row), plan, key)

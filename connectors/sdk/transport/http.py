@@ -233,6 +233,13 @@ class HttpReply:
             raise InvalidAnswer(f"{self.place} is a JSON {type(result).__name__}, not an object")
         return result
 
+    def rows(self, name: str) -> list[Any]:
+        """The list of that name: a missing one is not an empty one. Raises as `table`, and InvalidAnswer without it."""
+        rows = self.table().get(name)
+        if not isinstance(rows, list):
+            raise InvalidAnswer(f"{self.place} has no list {name!r}; is this {self.source}?")
+        return rows
+
     @property
     def content_type(self) -> str:
         """ "text/plain", without its parameters; "" without one."""

@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from connectors.airflow import hold as airflow_hold
 from connectors.airflow.connector import AirflowConnector
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, HoldMark
-from connectors.sdk.errors import AccessRefused, AnswerLost, NotSupported, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, AnswerLost, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import allowed, night, opened
@@ -276,3 +277,31 @@ def test_the_mark_alone_goes_and_a_later_pause_stays_the_persons(paused_again: b
     assert isinstance(connector.look_up(preview, new_key(), 5), ActionFound)
     with pytest.raises(NotSupported, match="no longer records this hold"):
         connector.act(preview, new_key(), 5)
+
+
+def test_a_refused_pause_whose_mark_stays_is_unknown() -> None:
+    fake, connector = quiet_night()
+    preview = allowed(connector, hold())
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "PATCH" and request.url.path.endswith("/dags/stock_count"):
+            fake.forbidden = "/dagRuns/"
+            return httpx.Response(403, json={"detail": "Forbidden"})
+        return fake.handle(request)
+
+    with pytest.raises(OutcomeUnknown, match="what was done before is left: "):
+        opened(fake, httpx.MockTransport(handle)).act(preview, new_key(), 5)
+    assert "headway-hold" in fake.runs[0]["note"]
+
+
+def test_a_list_of_runs_that_cannot_be_read_does_not_prove_that_the_mark_is_gone() -> None:
+    fake, connector, key = held_night()
+    preview = allowed(connector, replace(release(key), parameters={"hold": key, "enable": "no"}))
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        is_list = request.url.path.endswith("/dagRuns")
+        return httpx.Response(200, json={"total_entries": 1}) if is_list else fake.handle(request)
+
+    answer = opened(fake, httpx.MockTransport(handle)).look_up(preview, new_key(), 5)
+    assert isinstance(answer, ActionUnknown)
+    assert "has no list 'dag_runs'" in answer.why

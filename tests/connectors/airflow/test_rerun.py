@@ -24,7 +24,7 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
-from tests.connectors.airflow.support import URL, latest, night, opened
+from tests.connectors.airflow.support import URL, latest, latest_records, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 from tests.rows import each_row
@@ -313,7 +313,10 @@ def test_a_missed_run_that_cannot_be_triggered_says_why(ask: ActionSpec, text: s
 
 def changed(fake: FakeAirflow, path: str, reply: httpx.Response | dict[str, Any]) -> AirflowConnector:
     """A connector on the fake, but for what is answered at paths that end so: another reply, or changed fields."""
+    return opened(fake, changed_transport(fake, path, reply))
 
+
+def changed_transport(fake: FakeAirflow, path: str, reply: httpx.Response | dict[str, Any]) -> httpx.MockTransport:
     def handle(request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith(path):
             return fake.handle(request)
@@ -321,8 +324,7 @@ def changed(fake: FakeAirflow, path: str, reply: httpx.Response | dict[str, Any]
             return reply
         return httpx.Response(200, json=fake.handle(request).json() | reply)
 
-    chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
-    return AirflowConnector(AirflowOptions.model_validate(chosen), lambda _: "right", httpx.MockTransport(handle))
+    return httpx.MockTransport(handle)
 
 
 def test_a_run_with_a_data_interval_is_left_to_airflows_backfill() -> None:
@@ -387,3 +389,83 @@ def test_a_version_that_there_is_not_is_refused() -> None:
     of_2 = opened(fake, FakeAirflow2(fake).transport)
     latest_of_2 = ActionSpec(Verb.RERUN, ref(run), run.state, {"version": "latest"})
     assert "Airflow 2 keeps one version only" in str(of_2.preview(latest_of_2, 5).refused)
+
+
+@pytest.mark.parametrize("body", [{}, {"queued_at": 7}])
+def test_a_clear_whose_answer_names_no_attempt_is_unknown(body: dict[str, Any]) -> None:
+    fake, connector, run = failed_night()
+    preview = connector.preview(rerun_spec(run), 5)
+    with pytest.raises(OutcomeUnknown):
+        changed(fake, "/clear", httpx.Response(200, json=body)).act(preview, new_key(), 5)
+    preview = connector.preview(rerun_spec(latest(connector, "load_orders.load")), 5)
+    with pytest.raises(OutcomeUnknown):
+        changed(fake, "/clearTaskInstances", httpx.Response(200, json=body)).act(preview, new_key(), 5)
+
+
+@pytest.mark.parametrize("status", [409, 429])
+def test_a_clear_that_is_refused_after_its_note_leaves_the_note_as_it_was(status: int) -> None:
+    """A mark that stays would claim the next clear, whoever sends that."""
+    fake, connector, run = failed_night()
+    fake.refuse_note = True
+    preview, refusal = connector.preview(rerun_spec(run), 5), httpx.Response(status, json={"detail": "busy"})
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        is_bare = request.url.path.endswith("/clear") and b"note" not in request.content
+        return refusal if is_bare else fake.handle(request)
+
+    with pytest.raises((NotSupported, SystemUnreachable)):
+        opened(fake, httpx.MockTransport(handle)).act(preview, new_key(), 5)
+    assert not fake.runs[0]["note"]
+
+
+@each_row(
+    "reply, expected",
+    [
+        (httpx.Response(404, html="default backend - 404"), None),
+        (httpx.Response(200, json={}), ActionUnknown),
+        (httpx.Response(404, json={"detail": "The DagRun was not found"}), ActionAbsent),
+    ],
+)
+def test_only_an_answer_about_a_run_proves_that_it_is_there_or_not(reply: httpx.Response, expected: Any) -> None:
+    fake, connector, _ = failed_night()
+    preview, key = connector.preview(missed(), 5), new_key()
+    odd = opened(fake, changed_transport(fake, f"headway__{key[8:]}", reply))
+    if expected is not None:
+        assert isinstance(odd.look_up(preview, key, 5), expected)
+        return
+    with pytest.raises((AccessRefused, SystemUnreachable)):
+        odd.look_up(preview, key, 5)
+
+
+def test_airflow_2_answers_a_trigger_with_a_page_and_its_outcome_is_unknown() -> None:
+    fake, _, _ = failed_night()
+    of_2 = FakeAirflow2(fake)
+    preview = opened(fake, of_2.transport).preview(missed(), 5)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        reply = of_2.handle(request)
+        return httpx.Response(200, html="<html>Sign in</html>") if request.method == "POST" else reply
+
+    with pytest.raises(OutcomeUnknown):
+        opened(fake, httpx.MockTransport(handle)).act(preview, new_key(), 5)
+    assert 1 == len([row for row in fake.runs if row["dag_id"] == "stock_count"])
+
+
+@pytest.mark.parametrize("status", [403, 409, 429])
+def test_a_refusal_after_the_first_of_several_instances_is_unknown_in_airflow_2(status: int) -> None:
+    fake, _, _ = failed_night()
+    of_2, refused = FakeAirflow2(fake), httpx.Response(status, json={"detail": "not now"})
+    task = fake.tasks_of("load_orders", RUN)[1]
+    task["map_index"] = 0
+    fake.instances.append({**task, "map_index": 1})
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method != "PATCH":
+            return of_2.handle(request)
+        return refused if request.url.path.endswith("/load/1") else httpx.Response(200, json={})
+
+    connector = opened(fake, httpx.MockTransport(handle))
+    run = next(run for run in latest_records(connector)[0].values() if run.job == "load_orders.load")
+    preview = connector.preview(ActionSpec(Verb.MARK_OK, ref(run), run.state), 5)
+    with pytest.raises(OutcomeUnknown, match="instance 0 was set, then: "):
+        connector.act(preview, new_key(), 5)

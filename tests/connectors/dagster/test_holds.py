@@ -207,3 +207,24 @@ def test_a_job_that_is_not_watched_has_no_holds_here() -> None:
     fake = dagster("nightly")
     hold(opened(fake))
     assert [] == marks(opened(fake, jobs=("other/*",)))
+
+
+def test_a_release_that_is_refused_after_its_start_is_unknown() -> None:
+    fake = dagster("nightly")
+    connector = opened(fake)
+    key = hold(connector)
+    preview = allowed(connector, release_ask(JOB, key))
+    fake.refuse = {"reportRunlessAssetEvents"}
+    with pytest.raises(OutcomeUnknown, match="nightly was started, then: "):
+        connector.act(preview, new_key(), 5)
+    assert {"nightly": "RUNNING"} == mark_states(fake)
+
+
+def test_a_stop_that_is_refused_and_whose_mark_stays_is_unknown() -> None:
+    fake = dagster("nightly")
+    connector = opened(fake)
+    preview = allowed(connector, hold_ask(JOB))
+    fake.refuse_after = {"reportRunlessAssetEvents": {"stopRunningSchedule", "reportRunlessAssetEvents"}}
+    with pytest.raises(OutcomeUnknown, match="what was done before is left: "):
+        connector.act(preview, new_key(), 5)
+    assert [True] == [is_bare for _, is_bare in marks(connector)]

@@ -256,3 +256,40 @@ def test_a_log_that_github_deleted_is_empty_and_one_of_several_jobs_is_read_thro
     assert ("0" * 5 + "1" * 10, True) == ((tail := connector.log(ref(run), None, 15, 10)).text, tail.cut)
     fake.logs.clear()
     assert "" == connector.log(ref(run), None, 100, 10).text
+
+
+def test_a_release_whose_mark_cannot_be_removed_is_not_called_refused() -> None:
+    """The workflow is enabled by then."""
+    fake = repository()
+    connector, key = opened(fake), new_key()
+    connector.act(hold(connector), key, 10)
+    ask = ActionSpec(Verb.RELEASE, RunRef(job(STOCK), "", "", ""), RunState.HELD, {"hold": key})
+    preview = connector.preview(ask, 10)
+    fake.forbidden = "DELETE"
+    with pytest.raises(OutcomeUnknown, match="it was enabled, then: "):
+        connector.act(preview, new_key(), 10)
+    assert "active" == fake.state.get(STOCK, "active")
+
+
+def test_a_list_of_runs_that_cannot_be_read_proves_no_absence() -> None:
+    fake = repository()
+    preview = start(opened(fake), STOCK)
+
+    def garbled(request: httpx.Request) -> httpx.Response:
+        is_list = request.url.path.endswith("/runs")
+        return httpx.Response(200, json={"total_count": 0}) if is_list else fake.handle(request)
+
+    with pytest.raises(SystemUnreachable, match="has no list 'workflow_runs'"):
+        opened(fake, httpx.MockTransport(garbled)).look_up(preview, new_key(), 10)
+
+
+def test_a_run_that_still_runs_does_not_prove_that_its_cancel_never_arrived() -> None:
+    """GitHub shows it as in progress until its jobs have ended, which takes up to five minutes."""
+    fake = repository()
+    fake.outcome[ORDERS] = "hang"
+    run = fake.start(ORDERS, "workflow_dispatch")
+    fake.tick()
+    connector = opened(fake)
+    record = latest_records(connector)[0][ORDERS, f"{run['id']}.1"]
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(record), record.state), 10)
+    assert isinstance(connector.look_up(preview, new_key(), 10), ActionUnknown)

@@ -18,6 +18,7 @@ from connectors.sdk.conformance import Holds
 from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import HOOKS, new_key
 from connectors.sdk.contract import ActionAbsent, Connector
+from connectors.sdk.errors import OutcomeUnknown
 from tests.connectors.http.test_mapped import settings
 from tests.fakes.homegrown import HomeGrown
 from tests.rows import each_row
@@ -60,6 +61,8 @@ class Pausing(HomeGrown):
         """Fields of a job that its list leaves out."""
         self.keys = dict[str, str]()
         """Key -> the request that it came with."""
+        self.refused = ""
+        """A method whose calls are refused."""
         self.jobs = [{**job, "note": "Call Ann first", "suspension": None} for job in self.jobs]
 
     def handle(self, request: httpx.Request) -> httpx.Response:
@@ -351,3 +354,30 @@ def test_a_header_of_every_request_fills_in_no_name(term: str) -> None:
     assert "Idempotency-Key" in error["loc"]
     assert term[term.index("{") :] in error["msg"]
     assert "Fix: name it in the headers of its call, as verbs.rerun.headers" in error["msg"]
+
+
+@pytest.mark.parametrize("status", [403, 404, 429])
+def test_a_second_call_that_is_refused_leaves_the_outcome_unknown(status: int) -> None:
+    """The first was done: "nothing was done" would be wrong, and a repeat of it."""
+    fake = Pausing()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if fake.refused and request.method == fake.refused and request.url.path.startswith("/api/jobs/load"):
+            return httpx.Response(status, json={"message": "not now"})
+        return fake.handle(request)
+
+    profile = profile_with(BY_CALLS)
+    options = profile.system_options().model_validate({"url": "https://batch.internal"})
+    connector, key = profile.open_target(options, "api", lambda _: "", httpx.MockTransport(handle)), new_key()
+    preview = connector.preview(hold_ask("load"), 5)
+    fake.refused = "POST"
+    with pytest.raises(OutcomeUnknown, match=r"PUT /api/jobs/\{job\} was done, then: .* not now"):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    fake.refused = ""
+    connector.act(preview, key, 5)
+    preview = connector.preview(release_ask("load", key), 5)
+    fake.refused = "PUT"
+    with pytest.raises(OutcomeUnknown):
+        connector.act(preview, new_key(), 5)
+    assert True is fake.jobs[0]["on"]

@@ -12,7 +12,7 @@ import pytest
 from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.kubernetes.support import ORDERS, cluster, latest_records, opened
@@ -212,3 +212,14 @@ def test_job_that_something_else_owns_is_not_copied(fake: FakeKubernetes) -> Non
 def test_start_of_a_job_that_has_no_template_any_more_is_refused(fake: FakeKubernetes) -> None:
     ask = ActionSpec(Verb.START, RunRef("etl/gone", "2026-11-20T03:00:00Z", "", ""), RunState.PLANNED)
     assert opened(fake).preview(ask, 10).refused == "etl has no CronJob gone: nothing is left to make a Job from"
+
+
+def test_events_that_cannot_be_read_prove_no_absence(fake: FakeKubernetes) -> None:
+    connector = opened(fake)
+    preview = rerun(connector)
+
+    def garbled(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={}) if request.url.path.endswith("/events") else fake.handle(request)
+
+    with pytest.raises(SystemUnreachable, match="has no list 'items'"):
+        opened(fake, httpx.MockTransport(garbled)).look_up(preview, new_key(), 10)

@@ -252,3 +252,15 @@ def test_the_role_of_the_grants_may_be_the_login(fake: FakePgCron) -> None:
     [right] = [right for right in connector_on(fake).probe(5).rights if right.held is False]
     run = f"as a superuser, headway connector grants pg_cron --login headway_act | psql {fake.access['database']}"
     assert ("headway_act", run) == (fake.access["role"], right.fix)
+
+
+@pytest.mark.parametrize(
+    "message, expected",
+    [("ERROR:  division by zero\n", ActionUnknown), ("ERROR:  canceling statement due to user request\n", ActionFound)],
+)
+def test_a_run_that_failed_on_its_own_does_not_prove_its_cancel(fake: FakePgCron, message: str, expected: type) -> None:
+    connector = connector_on(fake)
+    preview = allowed(connector, cancel_ask(fake))
+    row = next(row for row in fake.runs if row["runid"] == preview.plan["runid"])
+    row |= {"status": "failed", "message": message, "ended": fake.access["clock"]}
+    assert isinstance(connector.look_up(preview, KEY, 5), expected)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from connectors.sdk.action_router import ActionRouter
 from connectors.sdk.conformance.world import new_key, ref
-from connectors.sdk.contract import ActionFound, ActionSpec
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown
 from connectors.sdk.errors import AccessRefused, ActionRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
@@ -161,3 +162,29 @@ def test_what_a_proxy_refuses_is_named_by_the_probe_and_nothing_is_done() -> Non
     with pytest.raises(AccessRefused, match="403"):
         connector.act(preview, new_key(), 5)
     assert "FAILED" == fake.runs[0]["state_type"]
+
+
+@pytest.mark.parametrize("body", [{}, {"id": "a run of another", "idempotency_key": "headway-0000000000"}])
+def test_an_answer_about_another_run_does_not_prove_a_refusal(body: dict[str, str]) -> None:
+    fake = FakePrefect(STOCK)
+    preview = opened(fake).preview(ActionSpec(Verb.START, RunRef(STOCK, "", "", ""), RunState.PLANNED), 5)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        reply = fake.answer(request)
+        is_start = request.url.path.endswith("/create_flow_run")
+        return httpx.Response(201, json=body) if is_start else reply
+
+    with pytest.raises(OutcomeUnknown):
+        opened(fake, httpx.MockTransport(handle)).act(preview, new_key(), 5)
+    assert 1 == len(fake.runs)
+
+
+def test_a_state_that_cannot_be_read_may_be_ours() -> None:
+    fake, run = failed()
+    connector, key = opened(fake), new_key()
+    first = latest_records(connector)[0][run]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 5)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    connector.act(preview, key, 5)
+    fake.history[run][-1]["timestamp"] = None
+    assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)

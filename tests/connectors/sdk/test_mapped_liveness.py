@@ -32,6 +32,12 @@ def test_a_value_that_is_not_named_proves_nothing(row: Any, held: bool | None) -
     assert held == (None if permission is None else permission.held)
 
 
+@each_row("row", [{}, {"mode": None}, {"mode": ""}, [], None])
+def test_no_value_is_not_every_other_one(row: Any) -> None:
+    every_other = {**MODE, "stopped": {"*": "the scheduler drains"}}
+    assert None is MappedLiveness.model_validate(every_other).permission(row)
+
+
 def test_a_stopped_scheduler_has_the_reason_of_its_value_and_the_fix() -> None:
     permission = MappedLiveness.model_validate(MODE).permission({"mode": "drained"})
     assert permission is not None

@@ -106,6 +106,15 @@ def test_a_lost_reply_is_found_by_the_state_of_the_run(state: RunState, expected
     assert expected == opened(canceller).look_up(preview, KEY, 5)
 
 
+def test_an_open_run_of_a_source_that_shows_no_cancel_proves_nothing() -> None:
+    class Silent(Canceller):
+        shows_cancel = False
+
+    canceller = Silent(RunState.RUNNING)
+    preview = opened(canceller).preview(spec(), 5)
+    assert ActionUnknown("the run is still RUNNING") == opened(canceller).look_up(preview, KEY, 5)
+
+
 def test_a_run_that_its_source_never_had_is_not_cancelled() -> None:
     with pytest.raises(NotSupported, match="Example has no run of load, to cancel it"):
         opened(Canceller(RunState.RUNNING)).preview(spec(""), 5)

@@ -305,3 +305,20 @@ def test_a_schedule_that_would_end_under_the_hold_is_refused(fake: FakeStates) -
     refused = fake.connector().preview(hold_ask("mart"), 20).refused
     assert refused is not None
     assert "schedule default/nightly ends while it would be held" in refused
+
+
+def test_a_partial_release_of_two_schedules_is_unknown(fake: FakeStates) -> None:
+    fake.schedule("noon")
+    connector = fake.connector()
+    connector.act(connector.preview(hold_ask("mart"), 20), KEY, 20)
+    preview = connector.preview(release_ask("mart", KEY), 20)
+
+    def first_then_refuse(request: httpx.Request) -> httpx.Response:
+        fake.fault_at["UpdateSchedule"] = json_error(403, "AccessDeniedException")
+        return answer(200, fake._UpdateSchedule(fake.calls[-1][1]))
+
+    fake.fault_at["UpdateSchedule"] = first_then_refuse
+    with pytest.raises(OutcomeUnknown, match="default/nightly was written, then"):
+        connector.act(preview, new_key(), 20)
+    expected = "only default/noon of default/nightly, default/noon bears the hold mark"
+    assert ActionUnknown(expected) == connector.look_up(preview, new_key(), 20)

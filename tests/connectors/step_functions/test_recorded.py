@@ -21,6 +21,7 @@ from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import (
     AccessRefused,
+    ActionRefused,
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
@@ -481,8 +482,9 @@ def test_a_redrive_is_well_formed_for_aws(fake: FakeStates) -> None:
         stub.add_response("describe_execution", described, {"executionArn": EXECUTION, "includedData": "ALL_DATA"})
         running = {"stateMachineArn": MACHINE, "maxResults": 10, "statusFilter": "RUNNING"}
         stub.add_response("list_executions", {"executions": []}, running)
-        stub.add_response("redrive_execution", {"redriveDate": at}, {"executionArn": EXECUTION, "clientToken": key})
         meta = {"executionArn": EXECUTION, "includedData": "METADATA_ONLY"}
+        stub.add_response("describe_execution", described, meta)
+        stub.add_response("redrive_execution", {"redriveDate": at}, {"executionArn": EXECUTION, "clientToken": key})
         stub.add_response("describe_execution", described | {"redriveCount": 1, "redriveDate": at}, meta)
         native = json.dumps({"arn": EXECUTION, "machine": MACHINE, "redrives": 0})
         run = RunRecord(
@@ -521,3 +523,14 @@ def test_the_inventory_says_which_machines_the_options_ask_for(fake: FakeStates)
 def test_the_options_choose_by_name_or_arn() -> None:
     assert ("*",) == OPTIONS.state_machines
     assert ["eu-central-1"] == CONNECTOR.targets(OPTIONS)
+
+
+def test_an_execution_that_was_redriven_since_the_preview_is_not_redriven_again(fake: FakeStates) -> None:
+    fake.executions[-2] |= {"redriveStatus": "REDRIVABLE", "redriveCount": 0}
+    connector = fake.connector()
+    run = failed(connector)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
+    fake.executions[-2] |= {"redriveCount": 1}
+    with pytest.raises(ActionRefused, match="was redriven since the preview; nothing was sent"):
+        connector.act(preview, new_key(), 20)
+    assert "RedriveExecution" not in {call for call, _ in fake.calls}
