@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,15 +37,6 @@ if TYPE_CHECKING:
     from console.domain.external_alert import ExternalAlertView
 from console.domain.finding import FindingView
 
-_VARIABLE_PARTS = re.compile(
-    r"(\b(?:exit|code|status|errno|signal)\W{0,3}\d+\b|\berror: \d{3,5}\b|\bORA-\d+"
-    r"|(?P<quote>['\"])[a-z_.]{1,64}(?P=quote))"
-    r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
-    r"|\b(?:0x|(?=[a-f]{0,63}\d))[0-9a-f]{7,64}\b|\d+|'[^']*'|\"[^\"]*\"|/\S+",
-    re.IGNORECASE,
-)
-"""Ids, numbers, values and paths; codes of errors and quoted names without a digit, the group, are kept."""
-_MESSAGE_LIMIT = 200
 ACKNOWLEDGE_FOR = "1h"
 """How long an incident is acknowledged, where the person names no time."""
 
@@ -85,11 +75,6 @@ class FailureError(NamedTuple):
     exit_code: int | None
     message: str
     """Empty if it reported none."""
-
-    @classmethod
-    def of(cls, exit_code: int | None, message: str) -> FailureError:
-        first_line = _VARIABLE_PARTS.sub(lambda match: match[1] or "", message.partition("\n")[0])
-        return cls(exit_code, " ".join(first_line.split()).rstrip(" :.,")[:_MESSAGE_LIMIT])
 
     def differs_from(self, error: FailureError) -> bool:
         """True if the exit codes differ, or the messages; a value that one of them lacks is not compared."""

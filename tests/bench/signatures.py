@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import groupby
 
 from connectors.sdk.states import RunState
 from console.control.snapshot.failures import failure_signature
@@ -52,19 +51,16 @@ def _groups(failures: Iterable[FailureLog], key: Callable[[FailureLog], Hashable
 def measure(quick: Scale) -> list[Figure]:
     failures = failure_logs(SEED)
     failures = failures[:: quick.of(1, 1, 4)]
-    by_half = groupby(sorted(failures, key=lambda failure: failure.half), key=lambda failure: failure.half)
+    parts = {"whole": failures, **{half.replace(" ", "_"): of_half(failures, half) for half in ("held out", "tuning")}}
     return [
-        Figure(
-            f"{name}_{half.replace(' ', '_')}",
-            judge(of_half, signature),
-            "share",
-            "exit code",
-            judge(of_half, exit_code),
-        )
-        for half, found in by_half
-        for of_half in [list(found)]
+        Figure(f"{name}_{part}", judge(chosen, signature), "share", "exit code", judge(chosen, exit_code))
+        for part, chosen in parts.items()
         for name, judge in (("purity", purity), ("split", split))
     ]
+
+
+def of_half(failures: Iterable[FailureLog], half: str) -> list[FailureLog]:
+    return [failure for failure in failures if failure.half == half]
 
 
 if __name__ == "__main__":

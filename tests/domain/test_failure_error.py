@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from console.domain.incident import FailureError
+from console.text.normalize import constant_part
 from tests.rows import each_row
+
+
+def of(exit_code: int | None, message: str) -> FailureError:
+    return FailureError(exit_code, constant_part(message))
 
 
 @each_row(
@@ -31,4 +36,4 @@ from tests.rows import each_row
 def test_the_same_failure_has_the_same_exit_code_and_message(
     pair: tuple[int | None, str], other: tuple[int | None, str], is_same: bool
 ) -> None:
-    assert is_same is FailureError.of(*pair).is_same_as(FailureError.of(*other))
+    assert is_same is of(*pair).is_same_as(of(*other))

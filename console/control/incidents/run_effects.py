@@ -16,6 +16,7 @@ from console.domain.estate import IncidentFacts, JobFacts, RunFacts
 from console.domain.failure import FailureSignature
 from console.domain.incident import FailureError
 from console.domain.incident_record import RootRun
+from console.text.normalize import constant_part
 
 MAX_THREATENED = 500
 """Members per incident that have not started yet; beyond these only the services are listed."""
@@ -103,9 +104,11 @@ def failed_tasks(index: EstateIndex, run: RunFacts) -> list[JobFacts]:
 def run_error(index: EstateIndex, run: RunFacts) -> FailureError:
     """Its own error, else that of its first failed task."""
     if run.message or run.exit_code is not None or not (tasks := failed_tasks(index, run)):
-        return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
+        return FailureError(
+            run.exit_code, constant_part(run.message or run.state.value * (run.state is not RunState.FAILED))
+        )
     task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
-    return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
+    return FailureError(task.exit_code, constant_part(f"task {tasks[0].native_id}: {task.message}"))
 
 
 def run_failure(index: EstateIndex, run: RunFacts) -> FailureSignature:

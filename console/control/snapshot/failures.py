@@ -14,10 +14,9 @@ from functools import lru_cache
 from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, RunFacts, group_runs
 from console.domain.failure import FailureSignature
-from console.domain.incident import FailureError
 from console.domain.incident_record import CauseKind
 from console.text.cleaning import clean, clean_line
-from console.text.normalize import PLACEHOLDER, error_line, is_consequence, normalize_line
+from console.text.normalize import PLACEHOLDER, constant_part, error_line, is_consequence, normalize_line
 
 LINES = 60
 """Last lines of a message or log that are searched."""
@@ -53,7 +52,7 @@ def failure_signature(
     """The signature of a failed run. `log`: the end of its log, or its message; `host`: its target, whose name in log
     and task is left out, so that the hosts of one system are equal."""
     line = error_line(clean(log))
-    error = "" if is_consequence(line) else FailureError.of(None, without_host(host, line)).message
+    error = "" if is_consequence(line) else constant_part(without_host(host, line))
     code = exit_code or 0
     if 0 < (signal := code - 128 if code > 0 else -code) <= SIGNALS:
         error_class = f"{state.value}, signal {signal}"

@@ -43,6 +43,7 @@ from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row, parse_reasons, run_reason, stored_reason
 from console.store.run_periods import covers_period
 from console.store.subjects import ROOT_JOINS, ROOT_NAME
+from console.text.normalize import constant_part
 from console.text.normalize import error_line as log_error_line
 
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
@@ -226,7 +227,9 @@ class IncidentQueries(ContextQueries):
     def _repairs(self, incident_id: int) -> tuple[PastRepair, ...]:
         """Past failures of its root's job with their repairs, newest first."""
         failure = self.link.first(_ROOT_FAILURE, (incident_id,))
-        error = FailureError.of(failure.exit_code, failure.message) if failure is not None else FailureError(None, "")
+        error = FailureError(None, "")
+        if failure is not None:
+            error = FailureError(failure.exit_code, constant_part(failure.message))
         repairs = [_repair(row, error) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
         notes: dict[int | None, str] = dict(
             self.link.by_keys(
@@ -472,7 +475,7 @@ def _repair(row: Row, error_now: FailureError) -> PastRepair:
         how=how if succeeded else "",
         took_s=(ended - failed) / 1e6 if succeeded and ended and failed else None,
         by=by if succeeded else "",
-        same_error=FailureError.of(row.exit_code, row.message).is_same_as(error_now),
+        same_error=FailureError(row.exit_code, constant_part(row.message)).is_same_as(error_now),
     )
 
 

@@ -14,13 +14,12 @@ from console.control.snapshot.failures import without_host
 from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.failure import FailureSignature
 from console.domain.finding import Finding
-from console.domain.incident import FailureError
 from console.domain.incident_record import CauseKind, CauseRecord, RootRun, RootTarget
 from console.domain.reason import Reason
 from console.domain.text import Part, Text
 from console.forecast.finish_times import ForecastNode, ServiceForecast
 from console.text.cleaning import clean, clean_line
-from console.text.normalize import normalize_line
+from console.text.normalize import constant_part, normalize_line
 from console.timing.maintenance import ActiveMaintenance, maintenance_of_job
 
 ServiceDayKey = tuple[str, date]
@@ -145,7 +144,7 @@ class Cause(ABC):
         job = index.job(self.root.job_id) if self.root is not None else None
         target = index.estate.targets.get(job.target_id) if job is not None else None
         host = target.name if target is not None else ""
-        error = FailureError.of(None, without_host(host, clean(self.error))).message
+        error = constant_part(without_host(host, clean(self.error)))
         task = normalize_line(clean_line(without_host(host, job.native_id))) if job is not None else ""
         kind = job.kind if job is not None else ""
         return FailureSignature(self.kind, kind, "", error or self.rule_text or clean_line(self.subject), task)

@@ -29,7 +29,6 @@ from console.control.snapshot.reachability import (
 from console.control.snapshot.runs import red_since
 from console.domain.estate import Estate, IncidentFacts, RunFacts, TargetFacts
 from console.domain.failure import FailureSignature
-from console.domain.incident import FailureError
 from console.domain.incident_record import CauseKind
 from console.domain.reason import NoLongerWatched, WorksAgain
 from console.domain.system import with_fix
@@ -37,6 +36,7 @@ from console.domain.text import Part, Tense, Text
 from console.forecast.finish_times import ForecastNode, ServiceForecast
 from console.text.cleaning import clean, clean_line, one_line
 from console.text.lists import listed
+from console.text.normalize import constant_part
 from console.timing.business_dates import business_date_of
 from console.timing.durations import TICK
 from console.timing.maintenance import ActiveMaintenance, maintenance_of_targets
@@ -131,7 +131,7 @@ class TargetDown(Cause):
             return None
         target = self.failing[0]
         kind = next((job.kind for job in index.estate.jobs.values() if job.target_id == target.id), "")
-        error = FailureError.of(None, without_host(target.name, clean(target.error))).message
+        error = constant_part(without_host(target.name, clean(target.error)))
         return FailureSignature(self.kind, kind, target.error_kind, error, "")
 
     def reason(self, index: EstateIndex) -> Text:
