@@ -193,6 +193,8 @@ COMMANDS: dict[str, Command] = {
         "headway failure show 3f9a02c1"),
     "policy": Command("policies", "List policies with what each would have repaired, or show one",
         "headway policy report retry-refused --since 30d"),
+    "policy test": Command("policies", "Replay a policy over past failures; exit code 1 if too many repairs are wrong",
+        "headway policy test retry-refused --since 60d"),
     "policy suggest": Command("policies", "Propose policies for failures that people repaired often by a rerun",
         "headway policy suggest"),
     "policy pause": Command("policies", "Pause a policy: it repairs nothing until it is resumed",

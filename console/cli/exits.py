@@ -38,6 +38,7 @@ MEANING = {
     "`service review`: a gap of level high; `oncall NAME`: the rota has a gap; "
     "`datacheck NAME`: the check did not pass; "
     "an action failed, a plan stopped or was aborted; "
+    "`policy test`: more repairs would have been wrong than the budget has; "
     "`recover`: the incident has no step to send; `plan backfill`: a date has no known period; "
     "`alert test`: a URL accepted nothing, or its read key was refused; `audit verify`: the chain is broken, or "
     "the database no longer protects it; `store backup`: the audit log of the store is broken (the copy stays); "

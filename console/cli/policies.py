@@ -7,9 +7,11 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from console.cli.arguments import whole_number
 from console.cli.clock_format import time_ago, timestamp
 from console.cli.commands import JSON, Handler, option
-from console.cli.output import PLAIN, Part, ValueColumn, print_page, print_result, table
+from console.cli.exits import CommandError, Exit
+from console.cli.output import PLAIN, Part, ValueColumn, counted, print_page, print_result, table
 from console.cli.reader import fresh_store_reader
 from console.cli.requests import request_answer
 from console.domain.ids import incident_name
@@ -30,8 +32,7 @@ def run_policies(arguments: argparse.Namespace) -> int:
     if arguments.policy is not None:
         report = next((report for report in reports if report.policy == arguments.policy), None)
         if report is None:
-            near = get_close_matches(arguments.policy, [report.policy for report in reports], n=1)
-            raise NotFound(arguments.policy, tuple(near), "headway policy list")
+            raise _not_found(arguments.policy, [report.policy for report in reports])
         stop = [report.stop] if report.stop else []
         lines = [f"policy {report.policy}: {report.text}", *stop, "", *map(_repair_line, report.repairs)]
         return print_page(arguments, _document(report), lines)
@@ -73,6 +74,42 @@ def _document(report: PolicyReport) -> dict[str, Any]:
         "text": report.text, "sent": report.counts(sent=True), **counts,
         "saved_s": report.saved.total_seconds(), "repairs": report.repairs,
     }  # fmt: skip
+
+
+def run_policy_test(arguments: argparse.Namespace) -> int:
+    """Exit code 1 if more repairs would have been wrong than the budget has."""
+    from console.control.policies.replay import replay
+
+    with fresh_store_reader(arguments) as reads:
+        since, policies = time_ago(arguments.since, reads.now()), reads.declared().policies
+        policy = next((policy for policy in policies if policy.name == arguments.policy), None)
+        if policy is None:
+            raise _not_found(arguments.policy, [policy.name for policy in policies])
+        failures = reads.policies.kept_failures(since)
+        jobs = reads.jobs.repaired_jobs(failure.reported.job for failure in failures)
+    if not failures:
+        text = f"no failed run of a watched job is kept since {timestamp(since)}; a longer --since may have some"
+        raise CommandError(Exit.NOT_FOUND, text)
+    budget = policy.breaker - 1 if arguments.budget is None else arguments.budget
+    result = replay(policy, policies, failures, jobs, budget)
+    lines = [
+        f"policy {policy.name}: {result.text}",
+        f"{counted(len(failures), 'failure')} since {timestamp(since)}; budget: {budget} wrong",
+        "",
+        *map(_repair_line, result.report.repairs),
+    ]
+    counts = {kind.value: number for kind, number in result.report.counts(sent=False).items()}
+    document = {
+        "policy": policy.name, "since": since, "failures": len(failures), "text": result.text, **counts,
+        "saved_s": result.report.saved.total_seconds(), "stopped": result.stopped, "budget": budget,
+        "is_over_budget": result.is_over, "repairs": result.report.repairs,
+    }  # fmt: skip
+    print_page(arguments, document, lines)
+    return Exit.PROBLEM if result.is_over else Exit.OK
+
+
+def _not_found(policy: str, known: list[str]) -> NotFound:
+    return NotFound(policy, tuple(get_close_matches(policy, known, n=1)), "headway policy list")
 
 
 def run_policy_suggest(arguments: argparse.Namespace) -> int:
@@ -131,6 +168,14 @@ HANDLERS = {
         run_policies,
         option("policy", "show one policy with its repairs; default: list all", "POLICY", nargs="?"),
         option("--since", "how far to look back (60d)", "TIME", default="60d"),
+        PLAIN,
+        JSON,
+    ),
+    "policy test": Handler(
+        run_policy_test,
+        option("policy", "name of the policy in the config", "POLICY"),
+        option("--since", "how far to look back (60d)", "TIME", default="60d"),
+        option("--budget", "most wrong repairs (fewer than its breaker)", "N", type=whole_number),
         PLAIN,
         JSON,
     ),

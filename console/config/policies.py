@@ -16,7 +16,7 @@ from console.domain.policy import Policy, PolicyCondition, PolicyLimits, PolicyM
 from console.timing.maintenance import matches_any
 
 Signature = Annotated[str, formatted_like(r"[0-9a-f]{8}", "3f9a02c1")]
-COMMANDS = ("close", "list", "pause", "report", "resume", "suggest")
+COMMANDS = ("close", "list", "pause", "report", "resume", "suggest", "test")
 """Words after `headway policy` that cannot be names."""
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Count = Annotated[int, Field(ge=1, le=1000, strict=True)]

@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from console.domain.failure import FailureSignature
 from console.domain.policy import Policy, PolicyRepair
 from console.domain.switches import Modes
 from console.timing.durations import format_duration
+
+if TYPE_CHECKING:
+    from console.domain.estate import JobFacts, RunFacts
 
 
 class RepairResult(StrEnum):
@@ -46,6 +51,23 @@ class ReportedRepair:
         if self.result is not RepairResult.RIGHT or self.sent is None or self.repair.action is not None:
             return timedelta(0)
         return self.sent - self.repair.at
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFailure:
+    """A failed attempt of a run, as the store keeps it, for the replay of a policy."""
+
+    signature: FailureSignature
+    job: JobFacts
+    """As it is now."""
+    run: RunFacts
+    """As it was once the attempt had failed."""
+    reported: ReportedRepair
+    """A repair in shadow at the time of the failure, with what came of it."""
+    repeated: datetime | None
+    """When the next attempt of the run was requested through Headway, or started; None without one."""
+    ended: datetime | None
+    """When that one ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli import commands
+from console.cli.exits import Exit
 from console.config import policies
 from console.config.loading import load_config
 from console.config.sections import Config
@@ -69,6 +70,38 @@ def test_the_report_says_what_a_policy_would_have_repaired_wrongly_and_needlessl
     assert "is longer than" in headway(bench.url, "policy", "--since", "800000d").err
     assert '"0d" is not before now; write 14d' in headway(bench.url, "policy", "--since", "0d").err
     assert "not found; did you mean full?" in headway(bench.url, "policy", "fulll").err
+
+
+def test_a_policy_is_replayed_over_kept_failures(bench: Bench) -> None:
+    assert "no failed run of a watched job is kept since" in headway(bench.url, "policy", "test", "full").err
+    for night, state in enumerate((RunState.SUCCEEDED, RunState.FAILED)):
+        now = fail(bench, night, FILE)
+        at(bench, now + DELAY)
+        rerun(bench, night + 1, now + DELAY, state)
+    now = fail(bench, 2, FILE)
+    at(bench, now + RAN)
+    bench.scheduler.attempt("extract", "own-retry", RunState.SUCCEEDED, now, ended_at=now + RAN)
+    bench.turn()
+
+    first, failures, _, *lines = headway(bench.url, "policy", "test", "full", "--since", "30d").out.splitlines()
+    text = "would have repaired 1 of 3, saved 10m, 1 wrong, 1 needless; 1 stopped by its limits"
+    assert f"policy full: {text}" == first
+    assert failures.startswith("4 failures since ")
+    assert failures.endswith("; budget: 2 wrong")
+    assert [
+        "INC-0003  fake/extract: rerun of attempt 1, needless",
+        "INC-0002  fake/extract: rerun of attempt 1, wrong; rerun by mara after 10m",
+        "INC-0001  fake/extract: rerun of attempt 1, right; rerun by mara after 10m",
+    ] == [line.partition("UTC  ")[2] for line in lines]
+    tight = headway(bench.url, "policy", "test", "full", "--budget", "0", "--json")
+    assert (Exit.PROBLEM, True, 1, 1) == (
+        tight.code,
+        *(tight.data[name] for name in ("is_over_budget", "right", "wrong")),
+    )
+    assert Exit.OK == headway(bench.url, "policy", "test", "full", "--budget", "1").code
+    assert "did you mean full?" in headway(bench.url, "policy", "test", "fulll").err
+    assert '"0d" is not before now' in headway(bench.url, "policy", "test", "full", "--since", "0d").err
+    assert '--since: "soon" ' in headway(bench.url, "policy", "test", "full", "--since", "soon").err
 
 
 def test_a_policy_that_the_config_has_no_longer_keeps_its_report(bench: Bench) -> None:

@@ -1,11 +1,11 @@
 """Nights with repairs of every kind: no policy acts beyond a limit, on a job that a person decides about, after its
-breaker has opened, or twice on an attempt."""
+breaker has opened, or twice on an attempt; and no service is later than without policies."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
@@ -13,14 +13,14 @@ import pytest
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.alert import AcknowledgementFacts
-from console.domain.estate import Estate, RunFacts
+from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.policy import Policy, PolicyLimits, PolicyMatch, PolicyRepair, RepairAction
 from console.domain.settings import Declared
 from console.domain.switches import SwitchState
 from tests.control.ledger import Ledger
-from tests.deep import few
-from tests.factories import at, estate, job, minutes
+from tests.deep import few, some
+from tests.factories import at, estate, feeds, job, minutes, service
 
 SAFE = [job(number, f"hosts/safe{number}", rerun=Safety.SAFE) for number in range(1, 7)]
 GUARDED = [job(7, "hosts/ask", rerun=Safety.ASK), job(8, "hosts/never", rerun=Safety.NEVER)]
@@ -214,3 +214,242 @@ def test_no_policy_acts_beyond_what_it_is_permitted(seed: int) -> None:
     assert len(scheduler.sent) >= 20
     assert {*POLICIES} == {*opened}, "each breaker opened at least once"
     assert any(repair.attempt > 1 for repair in scheduler.sent), "some runs were repaired again"
+
+
+STEP = minutes(5)
+FEEDS = {2: 1, 4: 3, 6: 5}
+"""Job -> its upstream: it starts when that has succeeded."""
+SERVICES = {"orders": (2, 4), "stock": (6, 7), "books": (8,)}
+MESSAGES = {
+    "transient": "ERROR: Connection refused",
+    "poisoned": "ValueError: invalid amount in row 17",
+    "disk": "ERROR: No space left on device",
+    "deploy": "ModuleNotFoundError: No module named 'pricing'",
+    "flap": "ERROR: deadlock detected",
+    "lie": "ERROR: Broken pipe",
+    "lost": "ERROR: Connection timed out",
+}
+"""The kinds of failure. Poisoned input, a full disk and a wrong deploy last until a person has repaired them."""
+LASTING = {"poisoned", "disk", "deploy"}
+
+
+@dataclass
+class Work:
+    """A job in one night."""
+
+    job: JobFacts
+    kind: str
+    """Empty: it succeeds."""
+    delay: timedelta
+    """A person repairs it so long after it failed."""
+    state: RunState = RunState.PLANNED
+    attempt: int = 0
+    started: datetime | None = None
+    since: datetime | None = None
+    """When it came into its state."""
+    results: dict[int, tuple[RunState, datetime]] = field(default_factory=dict)
+    """Attempt -> how it ended first, and when."""
+    red_since: datetime | None = None
+    is_fixed: bool = False
+    by_policy: bool = False
+
+    def start(self, now: datetime, *, by_policy: bool = False) -> None:
+        self.state, self.started, self.since = RunState.RUNNING, now, now
+        self.attempt, self.by_policy = self.attempt + 1, by_policy
+
+    @property
+    def ends_well(self) -> bool:
+        return not self.kind or (self.is_fixed if self.kind in LASTING else self.attempt > 1)
+
+    def advance(self, now: datetime) -> None:
+        """Ends its attempt; a success that flaps fails again later."""
+        assert self.since is not None
+        ran = now - self.since
+        length = (3 if self.kind == "deploy" else 2) * STEP
+        if self.state is RunState.RUNNING and ran >= length:
+            self.state, self.since = RunState.SUCCEEDED if self.ends_well else RunState.FAILED, now
+            self.results[self.attempt] = self.state, now
+        elif self.state is RunState.SUCCEEDED and self.kind == "flap" and self.attempt == 2 and ran >= 2 * STEP:
+            self.state, self.since = RunState.FAILED, now
+        if self.state is RunState.FAILED:
+            self.red_since = self.red_since or now
+        elif self.state is RunState.SUCCEEDED:
+            self.red_since = None
+
+
+@dataclass
+class ServiceNight:
+    """The same failures with and without policies: jobs that follow each other, and a person who repairs them late."""
+
+    seed: int
+    with_policies: bool
+    works: dict[int, Work] = field(default_factory=dict)
+    sent: list[PolicyRepair] = field(default_factory=list)
+    waiting: list[PolicyRepair] = field(default_factory=list)
+    waited: dict[int, timedelta] = field(default_factory=dict)
+    """Job -> how long the person waited for the end of a policy's run."""
+    read: dict[int, datetime | None] = field(default_factory=dict)
+    """Job -> the success of its upstream that it has read."""
+    replies: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    """Key of a sent action -> the attempt that it would start, and when it was sent."""
+
+    def __post_init__(self) -> None:
+        random = Random(self.seed)
+        full_disk = random.random() < 0.15
+        for known in (*SAFE, *GUARDED):
+            kind = random.choice((*MESSAGES, "", "", "")) if not full_disk else "disk"
+            self.works[known.id] = Work(known, kind, random.randrange(3, 20) * STEP)
+        self.random = Random(self.seed)
+        services = [
+            service(name, "03:00", *(self.works[number].job for number in jobs)) for name, jobs in SERVICES.items()
+        ]
+        fed = [
+            dependency for down, up in FEEDS.items() for dependency in feeds(self.works[up].job, self.works[down].job)
+        ]
+        self.ledger = Ledger(estate(*SAFE, *GUARDED, runs=[], feeds=fed, services=services))
+        self.ledger.estate = replace(self.ledger.estate, declared=Declared(policies=(FIRST, REST)))
+
+    def play(self) -> dict[str, datetime]:
+        """When each service was delivered."""
+        begin = now = at("00:10")
+        for work in self.works.values():
+            if work.job.id not in FEEDS:
+                work.start(now)
+        while not self._is_over():
+            now += STEP
+            assert now < begin + timedelta(days=2)
+            for work in self.works.values():
+                if work.attempt:
+                    work.advance(now)
+            self._people(now)
+            self._followers(now)
+            if self.with_policies:
+                self._policies(now)
+        ends = {number: work.since for number, work in self.works.items() if work.since is not None}
+        return {name: max(ends[number] for number in jobs) for name, jobs in SERVICES.items()}
+
+    def _is_over(self) -> bool:
+        return all(
+            work.state is RunState.SUCCEEDED and (work.kind != "flap" or work.attempt > 2)
+            for work in self.works.values()
+        )
+
+    def _people(self, now: datetime) -> None:
+        for number, work in self.works.items():
+            if work.red_since is None or now < work.red_since + work.delay:
+                continue
+            if work.state is RunState.FAILED:
+                work.is_fixed = True
+                work.start(now)
+            elif work.by_policy:
+                self.waited[number] = self.waited.get(number, timedelta(0)) + STEP
+
+    def _followers(self, now: datetime) -> None:
+        """Starts what has read nothing yet, or what was bad since."""
+        for down, up in FEEDS.items():
+            work, source = self.works[down], self.works[up]
+            read = self.read.get(down)
+            if source.state is RunState.SUCCEEDED and read != source.since and work.state is not RunState.RUNNING:
+                self.read[down] = source.since
+                work.start(now)
+
+    def _policies(self, now: datetime) -> None:
+        ledger = self.ledger
+        self._report(now)
+        if not any(work.red_since for work in self.works.values()):
+            return
+        ledger.poll(now)
+        whole = ledger.estate
+        decisions = evaluate(whole, now)
+        ledger.keep(decisions, now)
+        withdrawn = {*decisions.withdrawn_repairs}
+        waiting, self.waiting = self.waiting, []
+        for repair in waiting:
+            assert repair.action is not None
+            if repair.action.key in withdrawn:
+                self._move(repair, "refused", now)
+            else:
+                assert_not_stopped(repair, whole, None, now)
+                self._send(repair, now)
+        at_once = Counter[str]()
+        for repair in decisions.policy_repairs.values():
+            assert_permitted(repair, self.sent, whole, None, at_once[repair.policy])
+            at_once[repair.policy] += 1
+            self.sent.append(repair)
+            if self.random.random() < 0.3:
+                self.waiting.append(repair)
+            else:
+                self._send(repair, now)
+        breakers = dict(whole.modes.breakers)
+        breakers |= {name: SwitchState("open", "headway", at=now) for name in decisions.opened_breakers}
+        ledger.estate = replace(ledger.estate, modes=replace(ledger.estate.modes, breakers=breakers))
+
+    def _report(self, now: datetime) -> None:
+        """The state of each run, and of each repair that was sent."""
+        for work in self.works.values():
+            if work.since == now:
+                self._report_run(work, now)
+        for repair in self.ledger.estate.policy_repairs:
+            if repair.action is not None and repair.action.key in self.replies and repair.action.in_flight:
+                state = self._reply(self.works[repair.job_id], *self.replies[repair.action.key], now)
+                if state != repair.action.state:
+                    self._move(repair, state, now)
+
+    def _report_run(self, work: Work, now: datetime) -> None:
+        ended = None if work.state.is_open else now
+        message = MESSAGES[work.kind] if work.state.is_red else ""
+        self.ledger.run_at(work.job, at("00:08"), work.state, started_at=work.started, ended_at=ended, message=message)
+
+    def _reply(self, work: Work, attempt: int, sent: datetime, now: datetime) -> str:
+        if work.kind == "lie":
+            return "verified"
+        if work.kind == "lost":
+            return "unknown" if now - sent < 8 * STEP else "failed"
+        if attempt not in work.results:
+            return "sent" if attempt == work.attempt else "refused"
+        return "verified" if work.results[attempt][0] is RunState.SUCCEEDED else "failed"
+
+    def _send(self, repair: PolicyRepair, now: datetime) -> None:
+        """Starts the next attempt, unless the scheduler lies or does not answer."""
+        work = self.works[repair.job_id]
+        assert repair.action is not None
+        assert work.state is RunState.FAILED
+        self.replies[repair.action.key] = work.attempt + 1, now
+        if work.kind not in ("lie", "lost"):
+            work.start(now, by_policy=True)
+            self._report_run(work, now)
+
+    def _move(self, repair: PolicyRepair, state: str, now: datetime) -> None:
+        assert repair.action is not None
+        ended = None if state in ("sent", "unknown") else now
+        action = RepairAction(repair.action.key, state, ended_at=ended)
+        key = repair.action.key
+        repairs = self.ledger.estate.policy_repairs
+        changed = tuple(
+            replace(known, action=action) if known.action is not None and known.action.key == key else known
+            for known in repairs
+        )
+        self.ledger.estate = replace(self.ledger.estate, policy_repairs=changed)
+
+
+def jobs_of(service_name: str) -> set[int]:
+    return {number for terminal in SERVICES[service_name] for number in (terminal, FEEDS.get(terminal, terminal))}
+
+
+@pytest.mark.parametrize(
+    "nights", some([range(2), range(2, 250), range(250, 500), range(500, 750), range(750, 1000)], range(2))
+)
+def test_no_service_is_later_than_without_policies(nights: range) -> None:
+    """By more than the runs of a policy for whose end a person waited."""
+    repaired, earlier = Counter[str](), 0
+    for seed in nights:
+        alone, together = ServiceNight(seed, with_policies=False), ServiceNight(seed, with_policies=True)
+        without, with_policies = alone.play(), together.play()
+        repaired.update(together.works[repair.job_id].kind for repair in together.sent)
+        for name, delivered in with_policies.items():
+            waited = sum((together.waited.get(number, timedelta(0)) for number in jobs_of(name)), timedelta(0))
+            assert delivered <= without[name] + waited, (seed, name)
+            earlier += delivered < without[name]
+    assert earlier
+    if len(nights) > 2:
+        assert {*MESSAGES} == {*repaired}
