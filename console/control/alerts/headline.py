@@ -9,13 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of
-from console.control.alerts.joint_repair import (
-    is_repaired_by_restart,
-    joint_act_by,
-    joint_instruction,
-    other_repairs,
-    running_plan,
-)
+from console.control.alerts.joint_repair import joint_act_by, joint_instruction, other_repairs
 from console.control.alerts.services_table import (
     NOT_YET,
     case_of,
@@ -28,25 +22,22 @@ from console.control.alerts.services_table import (
 )
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
-from console.control.incidents.restart import rerun_of
+from console.control.incidents.restart import job_step, repair_in_progress
 from console.control.incidents.run_effects import affected_runs
 from console.control.incidents.titles import cause_name, plain_title
-from console.control.incidents.verdict.decision import job_label, overrunning
+from console.control.incidents.verdict.decision import Overrunning, Rerunning, ResumePlan, job_label
 from console.control.incidents.verdict.text import (
     closing_text,
     fix_text,
+    in_progress_text,
     instruction_text,
+    job_step_text,
     late_text,
-    overrun_text,
     passed_text,
-    policy_text,
-    rerun_text,
-    unfinished_text,
     until_parts,
 )
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.holds import held_by_stopped_plan
-from console.control.snapshot.runs import has_started, run_time
+from console.control.snapshot.runs import run_time
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
     CLOSED_LABEL,
@@ -59,9 +50,7 @@ from console.domain.alert import (
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import PlanFacts
 from console.domain.message import Headline, Label, Reference
-from console.domain.plan import RESUME
 from console.domain.service import LOST, MISSED, NOT_AT_RISK, SAFE, Timeliness
-from console.domain.text import Clock
 from console.text.cleaning import CUT, clean_line
 from console.text.lists import listed
 from console.timing.durations import rough_duration
@@ -181,72 +170,31 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
     instruction = joint_instruction(context, subject, service)
     if service.timeliness in LOST:
         late = late_text(service.expected_at, service.deadline, now, clock, case_of(context, service))
-    plan = running_plan(index, match)
-    if instruction is not None and plan is not None and not other_repairs(context, subject, [service]):
-        return (f"{plan.progress}{late}",)
-    repair = match.pending_repair
-    if instruction is not None and repair is not None and not other_repairs(context, subject, [service]):
-        return (f"{policy_text(cause_label(index, match), repair, now, clock)}{late}",)
     if instruction is not None:
+        repair = repair_in_progress(index, match)
+        if repair is not None and not other_repairs(context, subject, [service]):
+            return (f"{in_progress_text(repair, now, clock)}{late}",)
         return fix_text(instruction_text(instruction), act_by, now, clock, late, service.reasons)
     if match.closing:
         last = match.closing[-1]
         return (clean_line(closing_text(index.job(last.job_id).name, run_time(last), now, clock)),)
-    if text := "".join(_rerun_text(index, match, clock)):
-        return (f"{text}, service{late[1:]}" if late else text,)
+    step, problem = job_step(index, match), "".join(_problem(index, match, decision, plain))
+    if isinstance(step, Overrunning | Rerunning):
+        return (f"{problem}, service{late[1:]}" if late else problem,)
     until = until_parts(act_by, now, clock)
-    problem = "".join(_problem(index, match, decision, plain))
-    if resumed_plan(index, match):
+    if isinstance(step, ResumePlan):
         return problem, *(until or (" now",))
     return problem, *((", fix", *until) if until else (late or passed_text(act_by, now, clock),))
-
-
-def _awaited_job(match: IncidentMatch) -> int | None:
-    """The job that has not finished, of an incident without a failure."""
-    if not (match.awaits or match.cause.awaits):
-        return None
-    if match.cause.lost_by is not None:
-        return match.cause.lost_by
-    return match.to_repair.job_id if match.to_repair is not None else None
-
-
-def resumed_plan(index: EstateIndex, match: IncidentMatch) -> int | None:
-    """The plan that holds the job that has not finished, and that must be resumed; None without one."""
-    job_id = _awaited_job(match)
-    return held_by_stopped_plan(index.estate, job_id) if job_id is not None else None
 
 
 def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> tuple[str, str]:
     """The problem, then its detail: "load is held by plan 1", ": headway plan resume 1"."""
     if match.awaited_plan is not None:
         return match.awaited_plan.progress, ""
-    if match.awaits or match.cause.awaits:
-        waits_for = _awaited_job(match)
-        if waits_for is None:
-            return unfinished_text("a job", has_started=True), ""
-        if plan := held_by_stopped_plan(index.estate, waits_for):
-            return clean_line(f"{job_label(index.job(waits_for).name)} is held by plan {plan}"), f": {RESUME} {plan}"
-        is_started = any(map(has_started, index.of_day(waits_for, match.cause.business_date)))
-        return clean_line(unfinished_text(index.job(waits_for).name, is_started)), ""
-    if rerun := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
-        return rerun
+    if (step := job_step(index, match)) is not None:
+        return job_step_text(step, index.now, lambda at: local_time(at, decision.zone, index.now))
     named = match.cause.problem(index) if match.unrepaired is None and not plain else ""
     return (named, "") if named else plain_title(index, match)
-
-
-def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> tuple[str, str] | tuple[()]:
-    """ "extract runs again since 03:15, done about 03:35", then what to do about it; empty unless its run is
-    repeated."""
-    run = match.to_repair
-    rerun = rerun_of(index, run) if run is not None and is_repaired_by_restart(index, match) else None
-    if run is None or rerun is None:
-        return ()
-    usual = index.estimate(run.job_id).p50
-    usual_s = usual.total_seconds() if usual is not None else None
-    job = index.job(run.job_id)
-    if step := overrunning(job.name, rerun.started, usual_s, index.now, can_rerun=not job.cannot_rerun):
-        return overrun_text(step, clock)
-    return rerun_text(cause_label(index, match), rerun, usual_s, index.now, clock)
 
 
 def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> Headline:

@@ -7,31 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.causes.cause import ServiceDayKey
-from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.news import EarlierActBy
-from console.control.incidents.restart import is_restartable, needs_restart, rerun_of
+from console.control.incidents.restart import is_repaired_by_restart, needs_restart, repair_step
 from console.control.incidents.verdict.decision import Instruction, RepairStep, releases, restart_instruction
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import target_to_restore
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.estate import PlanFacts
-from console.text.cleaning import clean_line
 
 LEAST_MOVE = timedelta(minutes=5)
 MOVED_SHARE = 1 / 8
 """An act-by that moves forward by less than this part of the time that was left waits for the next notification."""
-
-
-def running_plan(index: EstateIndex, match: IncidentMatch) -> PlanFacts | None:
-    """The running plan of its incident; None without one, or if the plan is about to stop because of its run."""
-    plan = match.plan(index)
-    planned = index.estate.plans_by_run.get(match.to_repair.id) if match.to_repair is not None else None
-    is_stopping = planned is not None and not planned.is_requested
-    return plan if plan is not None and plan.state == "running" and not is_stopping else None
 
 
 def other_repairs(
@@ -92,32 +79,9 @@ def earlier_act_by(context: AlertContext, subject: AlertSubject, last: RouteNoti
     return (EarlierActBy(was=before, act_by=act_by),) if is_news else ()
 
 
-def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:
-    """True if it needs a restart, or its run is repeated already."""
-    run, cause = match.to_repair, match.cause
-    is_other_cause = cause.root is None or cause.rule or match.is_repaired
-    return is_restartable(index, match) or (run is not None and not is_other_cause and rerun_of(index, run) is not None)
-
-
 def _day_step(index: EstateIndex, subject: AlertSubject, service: AffectedServiceVerdict) -> RepairStep:
     act_bys = (day.act_by for day in subject.decision.services if day.key == service.key and day.act_by is not None)
     return replace(repair_step(index, subject.match), act_by=min(act_bys, default=None))
-
-
-def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
-    """The restart of an incident that `is_repaired_by_restart`."""
-    assert match.to_repair is not None
-    run = match.to_repair
-    job, target = index.job(run.job_id), target_to_restore(index.estate, run.job_id, index.now)
-    return RepairStep(
-        clean_line(job.name),
-        not job.cannot_rerun,
-        run.state is RunState.MISSED,
-        clean_line(f"{target.system}/{target.name}") if target is not None else "",
-        is_running=rerun_of(index, run) is not None,
-        awaits_approval=run.id in index.estate.approvals,
-        is_moved=job.is_moved,
-    )
 
 
 def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:

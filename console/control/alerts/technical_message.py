@@ -14,22 +14,23 @@ from operator import attrgetter
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of
-from console.control.alerts.headline import by_urgency, most_urgent, recovered_at, resumed_plan
-from console.control.alerts.joint_repair import (
-    is_repaired_by_restart,
-    other_repairs,
-    repair_step,
-    running_plan,
-)
+from console.control.alerts.headline import by_urgency, most_urgent, recovered_at
+from console.control.alerts.joint_repair import other_repairs
 from console.control.alerts.services_table import clock_time, service_title, services_table
 from console.control.incidents.causes.shared_resource import has_own_error
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, repairing_policy, requested_repair, resolved_at
-from console.control.incidents.restart import needs_restart
+from console.control.incidents.restart import (
+    is_repaired_by_restart,
+    job_step,
+    needs_restart,
+    repair_in_progress,
+    repair_step,
+)
 from console.control.incidents.run_effects import failed_tasks
 from console.control.incidents.run_titles import failure_text, finding_text
 from console.control.incidents.titles import cause_name
-from console.control.incidents.verdict.decision import releases
+from console.control.incidents.verdict.decision import PlanUnderWay, RepairByPolicy, ResumePlan, Unfinished, releases
 from console.control.incidents.verdict.text import MAX_STEPS, repetition_text, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import target_to_restore
@@ -220,9 +221,9 @@ def _repair_rows(context: AlertContext, subject: AlertSubject) -> Iterator[tuple
             yield from _send(index, f"headway hold release {shlex.quote(step.job)}")
     if match.awaited_plan is not None:
         yield from _do(f"headway plan {match.awaited_plan.id}")
-    elif (held := resumed_plan(index, match)) is not None:
-        yield from _send(index, *resume_commands(held, ()))
-    elif (match.awaits or match.cause.awaits) and decision.services:
+    elif isinstance(awaited := job_step(index, match), ResumePlan):
+        yield from _send(index, *resume_commands(awaited.plan, ()))
+    elif isinstance(awaited, Unfinished) and decision.services:
         yield from _do(f"headway why {shlex.quote(clean_line(decision.services[0].service))}")
 
 
@@ -259,14 +260,14 @@ def _own_repairs(index: EstateIndex, subject: AlertSubject, incident: str) -> li
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
         return _send(index, f"headway action approve {approval.action_key}")
-    if (repair := subject.match.pending_repair) is not None:
-        return [("Stop", CommandRef(f"headway policy pause {repair.policy}"))]
+    match repair_in_progress(index, subject.match):
+        case PlanUnderWay(plan=plan):
+            return _do(f"headway plan {plan}")
+        case RepairByPolicy(policy=policy):
+            return [("Stop", CommandRef(f"headway policy pause {policy}"))]
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
-    plan = running_plan(index, subject.match)
     if run is not None and planned is not None and planned.is_done:
         return _send(index, f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}")
-    if plan is not None:
-        return _do(f"headway plan {plan.id}")
     if run is None or planned is None:
         at_its_system = _repair_at_its_system(index.job(run.job_id), run) if run is not None else []
         return at_its_system or _send(index, f"headway recover {incident}")

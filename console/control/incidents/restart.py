@@ -8,14 +8,26 @@ from itertools import islice
 from connectors.sdk.states import RunState
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.run_titles import cancelled_by
-from console.control.incidents.verdict.decision import Rerun
+from console.control.incidents.verdict.decision import (
+    Overrunning,
+    PlanUnderWay,
+    RepairByPolicy,
+    RepairStep,
+    Rerun,
+    Rerunning,
+    ResumePlan,
+    Unfinished,
+    overrunning,
+)
 from console.control.snapshot.deadlines import next_start_of_date
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.holds import held_start_of
+from console.control.snapshot.holds import held_by_stopped_plan, held_start_of
+from console.control.snapshot.reachability import target_to_restore
 from console.control.snapshot.runs import covers_period, has_started, is_repeated, run_time
 from console.domain.estate import RunFacts
 from console.domain.reason import Repetition
+from console.text.cleaning import clean_line
 
 
 def rerun_of(index: EstateIndex, run: RunFacts) -> Rerun | None:
@@ -42,6 +54,62 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
 def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if it needs a restart and its run was not cancelled through Headway."""
     return needs_restart(index, match) and match.to_repair is not None and not cancelled_by(index, match.to_repair)
+
+
+def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:
+    """True if it needs a restart, or its run is repeated already."""
+    run, cause = match.to_repair, match.cause
+    is_other_cause = cause.root is None or cause.rule or match.is_repaired
+    return is_restartable(index, match) or (run is not None and not is_other_cause and rerun_of(index, run) is not None)
+
+
+def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
+    """The restart of an incident that `is_repaired_by_restart`."""
+    run = match.to_repair
+    assert run is not None
+    job, target = index.job(run.job_id), target_to_restore(index.estate, run.job_id, index.now)
+    return RepairStep(
+        clean_line(job.name),
+        not job.cannot_rerun,
+        run.state is RunState.MISSED,
+        clean_line(f"{target.system}/{target.name}") if target is not None else "",
+        is_running=rerun_of(index, run) is not None,
+        awaits_approval=run.id in index.estate.approvals,
+        is_moved=job.is_moved,
+    )
+
+
+def job_step(index: EstateIndex, match: IncidentMatch) -> Unfinished | ResumePlan | Overrunning | Rerunning | None:
+    """What its job does: it is awaited without a failure, a stopped plan holds it, or its run is repeated. None for any
+    other."""
+    run = match.to_repair
+    if match.awaits or match.cause.awaits:
+        job_id = match.cause.lost_by if match.cause.lost_by is not None or run is None else run.job_id
+        if job_id is None:
+            return Unfinished("a job", has_started=True)
+        name = clean_line(index.job(job_id).name)
+        if plan := held_by_stopped_plan(index.estate, job_id):
+            return ResumePlan(name, plan)
+        return Unfinished(name, any(map(has_started, index.of_day(job_id, match.cause.business_date))))
+    rerun = rerun_of(index, run) if run is not None and is_repaired_by_restart(index, match) else None
+    if run is None or rerun is None:
+        return None
+    job, usual = index.job(run.job_id), index.estimate(run.job_id).p50
+    name, usual_s = clean_line(job.name), usual.total_seconds() if usual is not None else None
+    step = overrunning(name, rerun.started, usual_s, index.now, can_rerun=not job.cannot_rerun)
+    return step or Rerunning(name, rerun, usual_s)
+
+
+def repair_in_progress(index: EstateIndex, match: IncidentMatch) -> PlanUnderWay | RepairByPolicy | None:
+    """The plan or the policy that restarts its run; None if a person has to: without both, while the restart awaits
+    approval, and if the plan is about to stop because of the run."""
+    run, plan, repair = match.to_repair, match.plan(index), match.pending_repair
+    if run is None or run.id in index.estate.approvals:
+        return None
+    planned = index.estate.plans_by_run.get(run.id)
+    if plan is not None and plan.state == "running" and (planned is None or planned.is_requested):
+        return PlanUnderWay(plan.id, plan.done, plan.total)
+    return RepairByPolicy(clean_line(index.name(run.job_id)), repair.policy, repair.at) if repair is not None else None
 
 
 def repetition(index: EstateIndex, match: IncidentMatch, until: datetime | None = None) -> Repetition | None:

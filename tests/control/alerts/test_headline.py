@@ -8,10 +8,9 @@ from datetime import timedelta
 from connectors.sdk.states import RunState, Verb
 from console.control.alerts.context import Notification, alert_context_of
 from console.control.alerts.headline import by_urgency
-from console.control.alerts.joint_repair import repair_step
 from console.control.incidents.causes import find_causes
 from console.control.incidents.correlation import match_incidents
-from console.control.incidents.restart import is_restartable
+from console.control.incidents.restart import is_restartable, repair_step
 from console.control.incidents.verdict.text import step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import PUSH_LENGTH, TECHNICAL, AlertKind

@@ -343,6 +343,24 @@ def test_a_rerun_that_awaits_approval_is_to_be_approved() -> None:
     assert "headway recover" not in written(notice).body
 
 
+def test_a_plan_whose_next_rerun_awaits_approval_is_to_be_approved_in_the_title_and_in_the_steps() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
+    ledger.evaluate("03:40")
+    approval, [incident] = ApprovalFacts(EXTRACT.id, "3f0a91c2"), ledger.estate.incidents
+    ledger.estate = replace(
+        ledger.estate,
+        approvals={ledger.state(EXTRACT, "03:10").id: approval},
+        plans_by_incident={incident.id: PlanFacts(7, "running", 0, 2)},
+    )
+    slower(ledger, LOAD, 60)
+    ledger.evaluate("04:00")
+    [notice] = [notice for notice in ledger.incident().notices if notice.style == "technical"]
+    assert written(notice).title.startswith("Update: Supply plan 06:30 at risk: approve the rerun of extract by 05:10 ")
+    assert "\nDo           headway action approve 3f0a91c2\n" in written(notice).body
+
+
 def test_an_act_by_of_a_later_service_is_no_news_while_the_first_stays() -> None:
     ledger = night()
     report = job(4, "bi/report", expected=minutes(10), target_id=2)

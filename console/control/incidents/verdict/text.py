@@ -47,7 +47,6 @@ from console.control.incidents.verdict.decision import (
 from console.domain.incident import IncidentView
 from console.domain.message import Countdown, Headline
 from console.domain.plan import RESUME, PlanView
-from console.domain.policy import PendingRepair
 from console.domain.reason import Reason, Repetition
 from console.domain.service import RepairCase, timeliness_label
 from console.domain.text import Clock, render
@@ -204,21 +203,19 @@ def _step_text(step: Step, now: datetime, clock: Clock) -> str:
             return f"fix {cause_label(name)}"
         case StartOffered(job):
             return f"start {job_label(job)} now: headway job start {shlex.quote(job)}"
-        case Unfinished(job, has_started):
-            return f"{unfinished_text(job, has_started)}, nothing to restart"
-        case ResumePlan(job, plan):
-            return f"{job_label(job)} is held by plan {plan}: {RESUME} {plan}"
+        case Unfinished():
+            return f"{''.join(job_step_text(step, now, clock))}, nothing to restart"
+        case ResumePlan() | Overrunning():
+            return "".join(job_step_text(step, now, clock))
         case Queued(job, state):
             return f"{job_label(job)} is {state}"
         case StillRunning(job, since):
             return f"{job_label(job)} is still running since {clock(since)}"
-        case Rerunning(job, rerun, usual_s):
-            text = "".join(rerun_text(job_label(job), rerun, usual_s, now, clock))
+        case Rerunning(rerun=rerun):
+            text = "".join(job_step_text(step, now, clock))
             return text if rerun.started is not None else _capital(text)
-        case Overrunning():
-            return "".join(overrun_text(step, clock))
-        case RepairByPolicy(job, policy, at):
-            return policy_text(job_label(job), PendingRepair(policy, at), now, clock)
+        case RepairByPolicy():
+            return in_progress_text(step, now, clock)
         case ClosesItself(job, at):
             return f"{_capital(closing_text(job, at, now, clock))}: nothing to restart"
         case Blocked(why):
@@ -298,7 +295,26 @@ def saved_text(services: Sequence[str], at_most: int = 2, *, verb: str = "saves"
     return f"{verb} {listed(services, at_most)}" if services else ""
 
 
-def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, clock: Clock) -> tuple[str, str]:
+def job_step_text(
+    step: Unfinished | ResumePlan | Overrunning | Rerunning, now: datetime, clock: Clock
+) -> tuple[str, str]:
+    """ "extract runs again since 03:15, done about 03:35", "load has not finished", "load is held by plan 1"; then what
+    to do about it."""
+    label = job_label(step.job)
+    match step:
+        case Unfinished(has_started=has_started):
+            return f"{label} has not {'finished' if has_started else 'started'}", ""
+        case ResumePlan(plan=plan):
+            return f"{label} is held by plan {plan}", f": {RESUME} {plan}"
+        case Overrunning():
+            repair = "cancel and restart it" if step.can_rerun else "cancel it"
+            expected = format_duration(step.usual_s)
+            return f"{label} runs since {clock(step.since)}, {expected} expected", f": if it hangs, {repair}"
+        case Rerunning(rerun=rerun, usual_s=usual_s):
+            return _rerun_text(label, rerun, usual_s, now, clock)
+
+
+def _rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, clock: Clock) -> tuple[str, str]:
     """ "extract runs again since 03:15, done about 03:35"; "rerun of extract sent 03:14" before it is seen to run; then
     what to do about it."""
     if rerun.started is None and rerun.unknown:
@@ -312,17 +328,13 @@ def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, c
     return f"{label} runs again since {clock(rerun.started)}{by}{finish}", ""
 
 
-def overrun_text(step: Overrunning, clock: Clock) -> tuple[str, str]:
-    """ "extract runs since 03:15, 20m expected", then what to do about it."""
-    expected = format_duration(step.usual_s)
-    repair = "cancel and restart it" if step.can_rerun else "cancel it"
-    return f"{job_label(step.job)} runs since {clock(step.since)}, {expected} expected", f": if it hangs, {repair}"
-
-
-def policy_text(label: str, repair: PendingRepair, now: datetime, clock: Clock) -> str:
-    """ "policy retry-refused reruns extract at 03:40"; without the time once that has come."""
-    when = f" at {clock(repair.at)}" if repair.at > now else ""
-    return f"policy {repair.policy} reruns {label}{when}"
+def in_progress_text(step: PlanUnderWay | RepairByPolicy, now: datetime, clock: Clock) -> str:
+    """ "policy retry-refused reruns extract at 03:40"; without the time once that has come. "plan 1 is at 4 of 7
+    steps"."""
+    if isinstance(step, PlanUnderWay):
+        return f"plan {step.plan} is at {step.done} of {step.steps} steps"
+    when = f" at {clock(step.at)}" if step.at > now else ""
+    return f"policy {step.policy} reruns {job_label(step.job)}{when}"
 
 
 def closing_text(job: str, at: datetime, now: datetime, clock: Clock) -> str:
@@ -341,11 +353,6 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
 
 def _done_text(end: datetime, clock: Clock) -> str:
     return f"services done about {clock(end)}"
-
-
-def unfinished_text(job: str, has_started: bool) -> str:
-    """ "load has not finished", "load has not started"."""
-    return f"{job_label(job)} has not {'finished' if has_started else 'started'}"
 
 
 def until_text(act_by: datetime | None, now: datetime, clock: Clock, *, countdown: bool = True) -> str:
