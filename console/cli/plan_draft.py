@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.cli.clock_format import clock_text, clocked, in_display_zone, period
+from console.cli.clock_format import clock_text, clocked, in_display_zone, stamp
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Part, Table, TableColumn, counted, print_message, print_page, print_parts, set_document
@@ -31,7 +31,18 @@ from console.cli.requests import (
 from console.domain.ids import incident_name, new_action_key
 from console.domain.incident import open_reason
 from console.domain.job import Safety
-from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService, StepKey, after_text
+from console.domain.plan import (
+    WAIT,
+    DraftStep,
+    PlanDraft,
+    PlanRefused,
+    PlanView,
+    SavedService,
+    StepKey,
+    after_text,
+    repeated_jobs,
+    step_name,
+)
 from console.domain.plan_change import PLAN_CHANGED, VALID_SECONDS, is_same_plan
 from console.domain.probability import format_probability
 from console.domain.text import Clock, render
@@ -94,7 +105,9 @@ def _step_number(draft: PlanDraft, name: str) -> int:
         raise CommandError(Exit.USAGE, f"there is no step {name}; the plan has {len(draft.steps)}; nothing was sent")
     places = [step.place for step in draft.steps if name in (str(step.place), step.job, step.job.rpartition("/")[2])]
     if len(places) != 1:
-        steps = ", ".join(f"{step.place} {step.job}" for step in draft.steps) or "no step"
+        repeated = repeated_jobs(draft.steps)
+        names = (f"{step.place} {render(step_name(step, repeated), stamp)}" for step in draft.steps)
+        steps = ", ".join(names) or "no step"
         problem = f'"{name}" matches {len(places) or "no"} steps; the plan has: {steps}; nothing was sent'
         raise CommandError(Exit.USAGE, problem)
     return places[0]
@@ -194,7 +207,7 @@ def _step_lines(step: DraftStep, clock: Clock) -> list[str]:
         ("safety", step.safety + safety_source_text(preview) if step.verb in ("rerun", "start") else ""),
         *((saved.label, f"{saved.shown_title}: {render(saved.text, clock)}") for saved in step.saves),
     ]
-    first = f"{step.place:>3} {verb}: {step.job}{run}  {period(step.period_key)} ({step.state}){after}"
+    first = f"{step.place:>3} {verb}: {step.job}{run}  {render(step.period.text, stamp)} ({step.state}){after}"
     texts = [(label, text) for label, text in rows if text]
     calls = [("sends", call) for call in preview.get("native_calls", ())]
     return [first, *(f"      {label:<9}{text}" for label, text in (*texts, *calls))]
@@ -207,10 +220,12 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
     while True:
         with store_reader(arguments) as reads:
             plan = reads.plans.plan(number)
+        repeated = repeated_jobs(plan.steps)
         for step in plan.steps:
             if states.get(step.place, "planned") != step.status:
                 states[step.place] = step.status
-                print_message(f"{step.place} {step.job}: {step.status}{': ' * bool(step.text)}{step.text}")
+                name = render(step_name(step, repeated), stamp)
+                print_message(f"{step.place} {name}: {step.status}{': ' * bool(step.text)}{step.text}")
         if plan.state in PLAN_EXITS:
             _print_unresolved(arguments, plan)
             if not arguments.json:
@@ -250,12 +265,14 @@ def follow_up_text(arguments: argparse.Namespace, plan: PlanView) -> list[str]:
 
 def progress_text(plan: PlanView) -> str:
     """The progress of the plan in one line: running steps, else the first that waits."""
+    repeated = repeated_jobs(plan.steps)
+    names = {step.place: f"{step.place} {render(step_name(step, repeated), stamp)}" for step in plan.steps}
     running = [
-        f"{step.place} {step.job} is {step.status}{f': {why}' if (why := plan.waits_for(step)) else ''}"
+        f"{names[step.place]} is {step.status}{f': {why}' if (why := plan.waits_for(step)) else ''}"
         for step in plan.steps
         if step.state == "requested"
     ]
-    waiting = [f"{step.place} {step.job} {why}" for step in plan.steps if (why := plan.waits_for(step))][:1]
+    waiting = [f"{names[step.place]} {why}" for step in plan.steps if (why := plan.waits_for(step))][:1]
     return "; ".join(
         filter(None, [f"{plan.status}, {plan.done} of {len(plan.steps)} steps done", ", ".join(running or waiting)])
     )

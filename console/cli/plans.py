@@ -10,7 +10,7 @@ from connectors.sdk import registry
 from connectors.sdk.states import Verb
 from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
-from console.cli.clock_format import clock_text, period, share_service_zone, stamp, timestamp
+from console.cli.clock_format import clock_text, share_service_zone, stamp, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.incidents import incident_number
@@ -170,7 +170,7 @@ def _plan_step_lines(plan: PlanView, step: PlanStepView) -> list[str]:
     wait = f"  waits {format_duration(step.wait_s)}" if step.wait_s else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     verb = step.verb.replace("_", " ")
-    line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {period(step.period_key)}{after}{wait}"
+    line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {render(step.period.text, stamp)}{after}{wait}"
     until = f"waits until {timestamp(step.due)}" if step.due and step.state == "planned" else ""
     may_start = plan.state == "aborted" and step.may_still_start
     sent = f"it was sent at {timestamp(step.started)} and may still start" if may_start else ""

@@ -193,7 +193,7 @@ class Suppressions:
     in_shadow: tuple[str, ...] = ()
     """Routes not notified because of shadow mode."""
     maintenance: MaintenanceCover | None = None
-    """None also if all that is new was notified before it began."""
+    """None also for the end of an incident that its routes know."""
     superseded: tuple[Text, ...] = ()
     """Lines for the timeline: failures repaired before they were seen."""
 

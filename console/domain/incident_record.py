@@ -101,14 +101,25 @@ class KnownFailure(NamedTuple):
         return self.state != failure.state or self.error.differs_from(failure.error)
 
 
+class Withheld(StrEnum):
+    """What the routes of an incident do not know, because a maintenance covers it."""
+
+    NO = ""
+    """No maintenance covers it."""
+    NOTHING = "nothing"
+    """The routes know it as it is."""
+    CHANGES = "known"
+    """The routes know the incident, but not its later changes."""
+    ALL = "new"
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentFingerprint:
     """An incident, as its last notification has it."""
 
     notified: NotifiedIncident = NOTHING_NOTIFIED
     """Its days without their values, in order: a notified one stays until the incident closes."""
-    quiet: str = ""
-    """Suppressed by a maintenance: "new", if nothing was notified; "known", if only later changes were not."""
+    quiet: Withheld = Withheld.NO
     failures: tuple[KnownFailure, ...] = ()
     """Failures of each job, different or after a success, oldest first: those notified, and the first that is not."""
     is_stop: bool = False

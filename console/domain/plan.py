@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from console.domain.job import Safety
 from console.domain.request import RequestKind
 from console.domain.step_graph import StepGraph
 from console.domain.stored import from_json
-from console.domain.text import Text
+from console.domain.text import Text, joined, key_text
 
 WAIT = "wait"
 """The verb of a step that sends nothing: its run is already running, or starts by itself, and must succeed before
@@ -92,6 +93,21 @@ its place."""
 
 
 @dataclass(frozen=True, slots=True)
+class StepPeriod:
+    """The period that the run of a step works on."""
+
+    key: str = ""
+    """Empty for a hold or release."""
+    name: str = ""
+    """The partition or region, as its source names it; empty without one."""
+
+    @property
+    def text(self) -> Text:
+        """ "2026-11-29 04:00 EU": its key, and its name where that is another text."""
+        return joined(filter(None, (key_text(self.key), (self.name,) * (self.name not in ("", self.key)))), " ")
+
+
+@dataclass(frozen=True, slots=True)
 class SavedService:
     """A service day that steps help. It is the same for each of them."""
 
@@ -147,7 +163,7 @@ class DraftStep:
     system: str
     run_id: int | None
     """None for a period without a run."""
-    period_key: str
+    period: StepPeriod
     state: str
     """Of the run, now."""
     why: Text
@@ -172,7 +188,7 @@ class DraftStep:
 
     @property
     def key(self) -> StepKey:
-        return self.job_id, self.verb if self.verb in HOLD_VERBS else self.period_key
+        return self.job_id, self.verb if self.verb in HOLD_VERBS else self.period.key
 
     @property
     def refusal(self) -> str:
@@ -316,7 +332,7 @@ class PlanStepView(StartedStep):
     """One step of a started plan, as people see it."""
 
     job_id: int | None
-    period_key: str
+    period: StepPeriod
     safety: str
     expected_s: float | None
     started: datetime | None
@@ -369,6 +385,18 @@ class PlanStepView(StartedStep):
         if self.is_needless:
             return "not needed"
         return (self.action_state or self.state) if self.state == "requested" else self.state
+
+
+def repeated_jobs(steps: Iterable[DraftStep | PlanStepView]) -> frozenset[str]:
+    """The jobs that several of these steps run, each for another period."""
+    times = Counter(job for job, key in {(step.job, step.period.key) for step in steps} if key)
+    return frozenset(job for job, many in times.items() if many > 1)
+
+
+def step_name(step: DraftStep | PlanStepView, repeated: Collection[str]) -> Text:
+    """ "dwh/load 2026-11-29 04:00 EU": its job, with its period if that has a name or the job is `repeated`."""
+    is_one_of_several = bool(step.period.name) or step.job in repeated
+    return (step.job, " ", *step.period.text) if step.period.key and is_one_of_several else (step.job,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def _effect(step: DraftStep, keys: Mapping[int, StepKey]) -> tuple[object, ...]:
     """Its request, predecessors, safety and services; without its place and times."""
     after = sorted(keys[place] for place in step.after if place in keys)
     services = [save.service for save in step.saves]
-    return step.job_id, step.verb, step.period_key, after, step.safety, step.refusal, services
+    return step.job_id, step.verb, step.period, after, step.safety, step.refusal, services
 
 
 @dataclass(frozen=True, slots=True)

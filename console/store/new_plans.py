@@ -86,7 +86,7 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
         step.verb,
         step.job_id,
         step.run_id,
-        encode_name(step.period_key),
+        encode_name(step.period.key),
         json.dumps(dict(step.parameters)),
         json.dumps(list(step.after)),
         wait_s,

@@ -57,6 +57,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import Enum
 from heapq import merge
 from itertools import groupby
 from typing import ClassVar, Self
@@ -89,12 +90,22 @@ class NoSuchDay(ValueError):
         super().__init__("never runs: no month of it has that day")
 
 
+class StartQueue(Enum):
+    """What a scheduler does with the starts of a job that come due while a run of it is open."""
+
+    NONE = 0
+    """It drops them, or starts another run beside it."""
+    ONE = 1
+    """Once the run has ended it starts one for all of them."""
+    EACH = 2
+    """Once the run has ended it starts one after the other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DialectClock:
     """A schedule that can be stepped, by the rules of one dialect."""
 
-    queues_starts: ClassVar[bool] = False
-    """True if it starts a job that is due while a run of it is open once that run has ended."""
+    queue: ClassVar[StartQueue] = StartQueue.NONE
     zone: tzinfo
     fields: str = ""
     """The expression in five fields for people; empty where there are none."""
@@ -197,7 +208,7 @@ class DbtCloud(CronsimClock):
 
 
 class PgCron(EveryReading, CronsimClock):
-    queues_starts = True
+    queue = StartQueue.EACH
     _SECONDS = re.compile(r"\s*\+?(\d{1,9})\s*seconds?\s*", re.ASCII | re.IGNORECASE)
     _NUMBER = r"(?:[0-9]+|[a-z]{3})(?![0-9a-z])"
     _ITEM = rf"(?:(?:\*|{_NUMBER}-{_NUMBER})(?:/[0-9]+(?![0-9a-z])|(?!/))|{_NUMBER}(?![-/]))"
@@ -407,7 +418,7 @@ class Quartz(DialectClock):
 class Systemd(DialectClock):
     """It is stepped in the zone of its expressions, in UTC where they have several."""
 
-    queues_starts = True
+    queue = StartQueue.ONE
     events: tuple[tuple[tzinfo, CalendarEvents], ...]
 
     @classmethod
@@ -435,14 +446,14 @@ class Systemd(DialectClock):
 
 
 class MySQLEvents(Systemd):
-    queues_starts = False
+    queue = StartQueue.NONE
 
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return (instant_at(local, self.zone),)
 
 
 class PgAgent(Systemd):
-    queues_starts = False
+    queue = StartQueue.NONE
 
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return local_readings(local, self.zone)[-1:]

@@ -24,7 +24,7 @@ from cronsim import CronSim, CronSimError
 from cronsim.explain import Expression
 
 from connectors.sdk.records import Schedule
-from console.timing.dialects import DIALECTS, DialectClock, NoSuchDay
+from console.timing.dialects import DIALECTS, DialectClock, NoSuchDay, StartQueue
 from console.timing.durations import TICK, format_duration
 from console.timing.zones import UTC_NAMES, instant_at, zone_of
 
@@ -155,10 +155,9 @@ def is_interval(schedule: Schedule) -> bool:
     return isinstance(rule, DialectClock) and rule.every > 0
 
 
-def queues_starts(schedule: Schedule) -> bool:
-    """True where its scheduler starts a job that is due while a run of it is open once that run has ended."""
+def start_queue(schedule: Schedule) -> StartQueue:
     rule = _rule(schedule)
-    return isinstance(rule, DialectClock) and rule.queues_starts
+    return rule.queue if isinstance(rule, DialectClock) else StartQueue.NONE
 
 
 def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from console.domain.alert import IncidentPhase, JobErrors, NotifiedDay, NotifiedIncident
-from console.domain.incident_record import IncidentFingerprint, KnownFailure
+from console.domain.incident_record import IncidentFingerprint, KnownFailure, Withheld
 from tests.factories import NIGHT
 from tests.rows import each_row
 
@@ -16,7 +16,7 @@ FINGERPRINT = IncidentFingerprint(
         "hosts/extract", IncidentPhase.HEALS, (JobErrors("hosts/extract", 2, after_success=True),), ("warehouse/load",),
         (NotifiedDay("plan", NIGHT, ""), NotifiedDay("report", NIGHT, "")),
     ),
-    quiet="known", failures=(KnownFailure("hosts/extract", "failed", 2, "no such table", ""),), is_stop=True,
+    quiet=Withheld.CHANGES, failures=(KnownFailure("hosts/extract", "failed", 2, "no such table", ""),), is_stop=True,
     left_by="nightly",
 )  # fmt: skip
 

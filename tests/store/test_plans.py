@@ -14,7 +14,16 @@ from sqlalchemy import text
 from connectors.sdk.states import RunState, Verb
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import derived_key, micros, new_action_key
-from console.domain.plan import ChangePlanState, DraftStep, EndStep, PlanDraft, PlanRefused, SavedService, parse_places
+from console.domain.plan import (
+    ChangePlanState,
+    DraftStep,
+    EndStep,
+    PlanDraft,
+    PlanRefused,
+    SavedService,
+    StepPeriod,
+    parse_places,
+)
 from console.domain.request import RequestKind
 from console.domain.stored import stored_text
 from console.domain.text import At
@@ -51,7 +60,7 @@ def draft(served: Estate) -> PlanDraft:
     results = rows(served, "SELECT r.id, r.job_id, r.period_key, j.name FROM run r JOIN job j ON j.id = r.job_id"
                          " WHERE r.state = 'failed' ORDER BY r.sort_us")  # fmt: skip
     steps = tuple(
-        DraftStep(place, "rerun", job_id, name, "etl-hosts", run_id, period, "failed", ("it ended failed",),
+        DraftStep(place, "rerun", job_id, name, "etl-hosts", run_id, StepPeriod(period), "failed", ("it ended failed",),
              after=(1,) if place == 2 else (), expected_s=600.0, saves=(SAVE,),
              preview={"verb": "run once", "plan": {"line": 4}})
         for place, (run_id, job_id, period, name) in enumerate(results, 1)
@@ -297,7 +306,8 @@ def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: PlanDraft) ->
 
 
 def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: PlanDraft) -> None:
-    first = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, "2026-11-20T05:10:00Z",
+    first = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None,
+                      StepPeriod("2026-11-20T05:10:00Z"),
                  "planned", ("it has not run",), {"period_at": "2026-11-20T05:10:00Z"})  # fmt: skip
     start(served, PlanDraft("backfill", "backfill", None, (first,)))
     [plan] = plans.active_plans(served.store, {})
@@ -330,7 +340,9 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
     served: Estate, draft: PlanDraft
 ) -> None:
     step = draft.steps[0]
-    waits = DraftStep(1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", ("it starts by itself",))
+    waits = DraftStep(
+        1, "wait", step.job_id, step.job, "etl-hosts", None, StepPeriod(), "planned", ("it starts by itself",)
+    )
     start(served, PlanDraft("recovery", "repair", None, (waits,)))
     with served.store.write(None) as connection:
         connection.rows("UPDATE plan SET requested_us = ?", (micros(at("04:30")),))
@@ -343,8 +355,8 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
 def test_the_run_of_a_wait_without_a_period_decides_alike_wherever_it_is_read(served: Estate, draft: PlanDraft) -> None:
     """The mail said to abort the plan and recover, the verdict to resume it."""
     first, second = draft.steps
-    wait = DraftStep(2, "wait", second.job_id, second.job, "etl-hosts", None, "", "planned", ("its clock starts it",),
-                     after=(1,))  # fmt: skip
+    wait = DraftStep(2, "wait", second.job_id, second.job, "etl-hosts", None, StepPeriod(), "planned",
+                     ("its clock starts it",), after=(1,))  # fmt: skip
     decide(served, incidents=(incident(),))
     number = start(served, replace(draft, incident_id=1, steps=(first, wait)))
     with served.store.write(None) as session:
@@ -420,8 +432,8 @@ def test_only_a_plan_that_waits_for_a_bad_run_has_its_steps_parsed(
 def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: PlanDraft) -> None:
     """The source reports only that it started now: by its schedule that would be today's run."""
     past = "2026-11-12T03:10:00Z"
-    step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", (), {
-        "period_at": past})  # fmt: skip
+    step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, StepPeriod(past),
+                     "planned", (), {"period_at": past})  # fmt: skip
     start(served, PlanDraft("backfill", "backfill", None, (step,)))
     [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("05:30"))
@@ -435,7 +447,9 @@ def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Es
 def test_the_release_of_a_plan_knows_its_hold_also_one_requested_again(served: Estate, draft: PlanDraft) -> None:
     until = {"until": "2026-11-20T10:00:00Z", "by": "mara"}
     [first, second] = draft.steps
-    hold = replace(second, place=1, verb="hold", run_id=None, period_key="", parameters=until, after=(), wait_s=60.0)
+    hold = replace(
+        second, place=1, verb="hold", run_id=None, period=StepPeriod(), parameters=until, after=(), wait_s=60.0
+    )
     again = replace(first, place=2)
     release = replace(hold, place=3, verb="release", parameters={}, after=(1, 2), wait_s=0.0)
     other = replace(release, place=4, job_id=first.job_id, after=())

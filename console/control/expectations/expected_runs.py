@@ -1,7 +1,7 @@
 """Expected runs: the starts that accepted schedules demand and that have not come.
 
-They are PLANNED, HELD, MISSED or unreachable; SKIPPED, if a job was held over several instants and the start after it
-replaces all of them.
+They are PLANNED, HELD, MISSED or unreachable; SKIPPED, if a job was held or ran over several instants and the start
+after it replaces all of them.
 
 Range: back to the beginning of the lookback, or to where the schedule was accepted; ahead to the horizon, at most
 AHEAD runs. For a job that runs more often than hourly only the part that can still be judged (its grace, a few polls
@@ -38,6 +38,7 @@ from console.domain.text import At, Text, joined
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of, period_name_at, start_window
 from console.timing.calendars import is_start_expected
+from console.timing.dialects import StartQueue
 from console.timing.durations import TICK, format_duration
 from console.timing.maintenance import maintenance_of_job, starts_later
 from console.timing.schedule import (
@@ -46,8 +47,8 @@ from console.timing.schedule import (
     last_instant,
     learn_cadence,
     next_instant,
-    queues_starts,
     seen_instant,
+    start_queue,
 )
 
 LATEST, FEWEST = 20, 5
@@ -80,7 +81,7 @@ def grace_end(
     if latest > job.schedule.window:
         latest = max(job.schedule.window, min(latest, start_window(job.schedule, due)))
     moved = seen_instant(job.schedule, job.seen_schedule, due) or due
-    turn = _turn(estate, job, due, business_date, runs) if queues_starts(job.schedule) else None
+    turn = _turn(estate, job, due, business_date, runs)
     plain = max(due + latest, moved, turn.at if turn is not None else due) + job.grace + behind
     usual_text = _delay_text(estate, job, latest, behind)
     if (starts := clock_start(job, due)) > due + latest:
@@ -110,21 +111,39 @@ class _Turn:
 
 
 def _turn(estate: Estate, job: JobFacts, due: datetime, business_date: date, runs: Iterable[RunFacts]) -> _Turn | None:
-    """After the job's last run, if that was open at `due`, as its source proves. At the latest when the next start is
-    due or the run takes too long by the longest of its past ones; at once for a start of another business date."""
-    last = max(filter(has_started, runs), key=run_time, default=None)
-    if last is None or last.evidence is not RunEvidence.NATIVE or run_time(last) >= due:
+    """After the job's run before it, if its scheduler queues starts behind that. At the latest when the run takes too
+    long by the longest of its past ones, or, where each start has its own run, when the next start is due; at once for
+    a start of another business date."""
+    queue, last = start_queue(job.schedule), _open_run(due, runs)
+    if queue is StartQueue.NONE or last is None:
         return None
-    ended = None if is_under_way(last) else last.ended_at or due
-    if ended is not None and ended <= due:
-        return None
+    ended = None if is_under_way(last) else last.ended_at
     until, takes = due, estate.history.get(job.id, NO_HISTORY).takes
     if last.business_date == business_date and last.started_at is not None:
         longest = max(takes, default=job.expected.total_seconds() if job.expected is not None else 0.0)
         too_long = timedelta(seconds=max(longest * TOO_LONG_FACTOR, longest + TOO_LONG_FLOOR))
-        until = max(due, min(ended or NEVER, due + start_window(job.schedule, due), last.started_at + too_long))
+        next_due = due + start_window(job.schedule, due) if queue is StartQueue.EACH else NEVER
+        until = max(due, min(ended or NEVER, next_due, last.started_at + too_long))
     is_over: Text = (" is open",) if ended is None else (" ended at ", At(ended))
     return _Turn(until, ("its run of ", At(run_time(last)), *is_over))
+
+
+def _open_run(due: datetime, runs: Iterable[RunFacts]) -> RunFacts | None:
+    """The last run before a start that is due then, if that was still open, as its source proves."""
+    last = max((run for run in runs if run.started_at is not None and run_time(run) < due), key=run_time, default=None)
+    if last is None or last.evidence is not RunEvidence.NATIVE:
+        return None
+    is_open = is_under_way(last) or (last.ended_at is not None and last.ended_at > due)
+    return last if is_open else None
+
+
+def _replacing(job: JobFacts, due: datetime, runs: Iterable[RunFacts]) -> RunFacts | None:
+    """The run that its scheduler started for this start and later ones, which came due during one run."""
+    before = _open_run(due, runs) if start_queue(job.schedule) is StartQueue.ONE else None
+    if before is None or before.ended_at is None:
+        return None
+    after = min((run for run in runs if run.started_at is not None and run_time(run) > due), key=run_time, default=None)
+    return after if after is not None and run_time(after) <= before.ended_at else None
 
 
 def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
@@ -396,6 +415,7 @@ class _Demand:
         grace_ends = [self._grace_end(job, due, existing.values()) for due in dues]
         verdicts = (
             _held_verdict(job, due, held)
+            or _replaced_verdict(job, due, existing.values())
             or _verdict(estate, ours.as_ours(job), due, put_off, _as_proved(target, existing.get(due.key)), now, ours)
             for due, put_off in zip(dues, grace_ends, strict=True)
             for held in [ours.of(due.at, due.key, now)]
@@ -570,6 +590,14 @@ def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, Text] | None) 
         return None
     state, why = held
     return _expected_run(job, due, state, RunEvidence.INFERRED, why)
+
+
+def _replaced_verdict(job: JobFacts, due: _Due, runs: Iterable[RunFacts]) -> ExpectedRun | None:
+    run = _replacing(job, due.at, runs)
+    if run is None:
+        return None
+    why: Text = ("came due during the run before: the start of ", At(run_time(run)), " replaces it")
+    return _expected_run(job, due, RunState.SKIPPED, RunEvidence.INFERRED, why)
 
 
 def _missed_text(job: JobFacts, missed_at: datetime, overdue: Text) -> list[Text]:

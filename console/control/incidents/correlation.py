@@ -353,7 +353,6 @@ def _age(match: IncidentMatch) -> tuple[bool, datetime, int]:
     return False, match.incident.opened_at, match.incident.id
 
 
-NEW, HEARD = "new", "known"
 MAX_ERRORS = 3
 """Different errors of one job, and further causes, that an incident notifies of: more are not news, else messages that
 always differ would notify without end."""

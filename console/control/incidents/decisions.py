@@ -18,14 +18,7 @@ from connectors.sdk.states import RunState
 from console.control.incidents.causes.cause import ServiceDayKey
 from console.control.incidents.causes.shared_resource import has_own_error
 from console.control.incidents.changes import MAX_ROOTS
-from console.control.incidents.correlation import (
-    HEARD,
-    MAX_ERRORS,
-    MOVE_WAIT,
-    NEW,
-    IncidentMatch,
-    cause_finding,
-)
+from console.control.incidents.correlation import MAX_ERRORS, MOVE_WAIT, IncidentMatch, cause_finding
 from console.control.incidents.impact import RepairBudgets, last_starts, runs_again, tightest_budget
 from console.control.incidents.news import AFTER_SUCCESS, NewCause, NewError, NextCause, change_texts, changes_of
 from console.control.incidents.restart import repetition
@@ -68,7 +61,7 @@ from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
-from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint, KnownFailure
+from console.domain.incident_record import CauseRecord, Flaps, IncidentFingerprint, KnownFailure, Withheld
 from console.domain.reason import BadDelivery, JobHeld
 from console.domain.service import SAFE, Timeliness
 from console.domain.text import Text, joined
@@ -101,17 +94,20 @@ def with_suppressions(
     before, now = match.before, decision.fingerprint
     suppressions, maintenance = replace(decision.suppressions, in_shadow=in_shadow), match.cause.maintenance(index)
     shadowed = replace(decision, suppressions=suppressions)
-    unheard = before is None or before.quiet == NEW
+    known = before.quiet if before is not None else Withheld.ALL
     if maintenance is None:
-        is_late = before is not None and before.quiet and not (decision.closed and unheard)
-        return shadowed, ("notified now: its maintenance has ended",) if is_late else ()
-    if not unheard and decision.closed:
+        if before is None or not known or (decision.closed and known is Withheld.ALL):
+            return shadowed, ()
+        outcome = "nothing to notify" if known is Withheld.NOTHING else "notified now"
+        return shadowed, (f"{outcome}: its maintenance has ended",)
+    if decision.closed and known is not Withheld.ALL:
         return shadowed, ()
-    is_new = before is None or bool(before.quiet) or any(changes_of(before.notified, now))
-    fingerprint = replace(now, quiet=NEW if unheard else HEARD if is_new else "")
-    cover = MaintenanceCover(maintenance.text, maintenance.until)
-    event = ("suppressed: ", *cover.reason) if fingerprint.quiet and (before is None or not before.quiet) else ()
-    return replace(shadowed, fingerprint=fingerprint, suppressions=replace(suppressions, maintenance=cover)), event
+    withheld, cover = known or Withheld.NOTHING, MaintenanceCover(maintenance.text, maintenance.until)
+    if withheld is Withheld.NOTHING and before is not None and any(changes_of(before.notified, now)):
+        withheld = Withheld.CHANGES
+    held = replace(suppressions, maintenance=cover)
+    event = () if before is not None and known else ("suppressed: ", *cover.reason)
+    return replace(shadowed, fingerprint=replace(now, quiet=withheld), suppressions=held), event
 
 
 def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:

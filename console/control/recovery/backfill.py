@@ -8,11 +8,11 @@ from datetime import date, datetime
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import Capability, RunState, Verb
-from console.control.recovery.selection import CanAct
+from console.control.recovery.selection import CanAct, step_period
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started, run_time
 from console.domain.estate import Estate, JobFacts, RunFacts
-from console.domain.plan import DraftStep, ExcludedRun, PlanDraft
+from console.domain.plan import DraftStep, ExcludedRun, PlanDraft, StepPeriod
 from console.domain.text import At, Text, key_text
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
@@ -156,7 +156,7 @@ def _period_step(
         job=clean_line(job.name),
         system=job.system,
         run_id=run.id or None if run is not None else None,
-        period_key=key,
+        period=StepPeriod(key, step_period(run).name if run is not None else ""),
         state=run.state.value if run is not None else RunState.PLANNED.value,
         why=(f"it is {run.state}" if run is not None else "it has not run",),
         parameters=parameters,

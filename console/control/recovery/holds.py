@@ -22,7 +22,7 @@ from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import JobFacts
 from console.domain.hold import DEFAULT_HOLD, HOLD_LEAD
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VALUE, WAIT, DraftStep
+from console.domain.plan import HOLD_VALUE, WAIT, DraftStep, StepPeriod
 from console.domain.step_graph import StepGraph
 from console.domain.text import At, Text
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
@@ -132,16 +132,16 @@ def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockColli
     """The steps with two more for each that is held: the hold before all others, the release right before it, once what
     it must read is good."""
     held = [
-        (step, clash.to_hold[step.job_id, step.period_key])
+        (step, clash.to_hold[step.job_id, step.period.key])
         for step in steps
-        if step.verb == WAIT and (step.job_id, step.period_key) in clash.to_hold
+        if step.verb == WAIT and (step.job_id, step.period.key) in clash.to_hold
     ]
     order: list[DraftStep] = [_hold(index, step, due) for step, due in held]
     first = {step.place: place for place, (step, _) in enumerate(held, 1)}
     graph = StepGraph.of(steps)
     moved: dict[int, int] = {}
     for step in steps:
-        suffices = clash.suffices.get((step.job_id, step.period_key))
+        suffices = clash.suffices.get((step.job_id, step.period.key))
         awaited = step.after
         if suffices is not None:
             jobs = {step.job_id, *suffices}
@@ -172,6 +172,6 @@ def _release(step: DraftStep) -> DraftStep:
 
 def _hold_step(step: DraftStep, verb: Verb, why: Text) -> DraftStep:
     return replace(
-        step, verb=verb.value, run_id=None, period_key="", why=why, safety=Safety.SAFE.value,
+        step, verb=verb.value, run_id=None, period=StepPeriod(), why=why, safety=Safety.SAFE.value,
         expected_s=0.0, basis=None, saves=(),
     )  # fmt: skip

@@ -32,6 +32,7 @@ from console.control.recovery.selection import (
     needed_runs,
     representative_runs,
     step_dependencies,
+    step_period,
     superseded_notes,
     without_blocked,
 )
@@ -237,7 +238,7 @@ def _step(
         job=clean_line(job.name),
         system=job.system,
         run_id=run.id or None,
-        period_key=run.period_key,
+        period=step_period(run),
         state=run.state.value,
         why=scope.why,
         parameters=period if chosen is Verb.START else {},

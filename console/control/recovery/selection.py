@@ -16,12 +16,12 @@ from console.control.snapshot.deadlines import start_before
 from console.control.snapshot.downstream import reads_of_other_periods
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_of
-from console.control.snapshot.runs import RunKey, has_started, run_key, run_time
+from console.control.snapshot.runs import RunKey, has_started, known_period_name, run_key, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.incident import rerun_key
-from console.domain.plan import WAIT, ExcludedRun, SavedService
+from console.domain.plan import WAIT, ExcludedRun, SavedService, StepPeriod
 from console.domain.text import At, Text, joined
 from console.forecast.finish_times import ForecastNode, NodeState
 from console.text.cleaning import clean_line
@@ -45,6 +45,11 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
         if known is None or run_time(known) < run_time(run):
             newest[key] = run
     return {key: newest[repeated] for key, repeated in keys.items()}
+
+
+def step_period(run: RunFacts) -> StepPeriod:
+    """The period of the step that repeats or awaits the run."""
+    return StepPeriod(run.period_key, clean_line(known_period_name(run)))
 
 
 def superseded_notes(

@@ -135,7 +135,7 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
         for row in new_plans.steps_to_come(session)
     }
     for step in draft.steps:
-        plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
+        plan_id = planned.get((step.job_id, encode_name(step.period.key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
             plan, choices = _open_plan_text(session, new_plans.open_plan(session, plan_id), now_us)
             raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}", choices)

@@ -153,7 +153,7 @@ class PlanProposer:
         native = actions.job_ref(self._store, step.job_id) if run_id is None else actions.run_ref(self._store, run_id)
         if native is None or native.target_id not in self._connectors.places:
             return None
-        ref = native.ref if run_id is not None else replace(native.ref, period_key=step.period_key)
+        ref = native.ref if run_id is not None else replace(native.ref, period_key=step.period.key)
         request = ActionSpec(Verb(step.verb), ref, RunState(native.state), dict(step.parameters))
         return native.target_id, request
 

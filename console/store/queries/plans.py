@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 
 from connectors.sdk.states import RED_STATES
 from console.domain.incident import error_line
-from console.domain.plan import PlanStepView, PlanView, SavedService
+from console.domain.plan import PlanStepView, PlanView, SavedService, StepPeriod
 from console.domain.stored import stored_value
 from console.store.db.session import Row
 from console.store.errors import PlanNotFound
 from console.store.names import decode_name
 from console.store.plan_steps import OTHER_HOLD, RUN_OF_STEP, format_other_hold, known_places
-from console.store.queries.base import ContextQueries
+from console.store.queries.base import ContextQueries, clean_name
 from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -26,7 +26,7 @@ _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
     " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
     " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state,"
-    " r.changed_seq, r.exit_code, r.message, r.stale_read, j.target_id,"
+    " r.period_name, r.changed_seq, r.exit_code, r.message, r.stale_read, j.target_id,"
     " CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' || t.name END AS failing,"
     " CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o"
     " WHERE o.run_id = r.id AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1)"
@@ -95,7 +95,7 @@ def _step(row: Row, evaluated: int) -> PlanStepView:
     return from_row(
         PlanStepView,
         row,
-        period_key=decode_name(row.period_key),
+        period=StepPeriod(decode_name(row.period_key), clean_name(row.period_name or "")),
         after=known_places(row.after),
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),

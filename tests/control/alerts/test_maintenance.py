@@ -153,6 +153,18 @@ def test_routes_notified_before_a_maintenance_are_notified_of_the_end_within_it(
     assert [AlertKind.RECOVERED] == [notice.kind for notice in night.evaluate("03:45").incidents[0].notices]
 
 
+def test_the_timeline_of_a_notified_incident_has_the_maintenance_that_begins_and_that_nothing_was_new() -> None:
+    night = ledger(Declared())
+    night.evaluate("03:15")
+    night.estate = replace(night.estate, declared=until_four())
+    covered = night.evaluate("03:20").incidents[0]
+    assert ((), "suppressed: in maintenance until 04:00 UTC: kernel patches") == (covered.notices, zoned(covered.event))
+    assert "" == zoned(night.evaluate("03:40").incidents[0].event)
+    after = night.evaluate("04:01").incidents[0]
+    assert ((), "nothing to notify: its maintenance has ended") == (after.notices, zoned(after.event))
+    assert "" == zoned(night.evaluate("04:02").incidents[0].event)
+
+
 CLOSE = PlannedException(
     "quarter close", dates=(NIGHT,), services=("supply",), jobs=("etl-hosts/*",),
     more_time=minutes(90), starts_later=minutes(30), takes_longer=minutes(20),

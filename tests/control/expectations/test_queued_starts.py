@@ -117,6 +117,39 @@ def test_a_run_that_hangs_delays_no_start_beyond_the_next_one_or_the_longest_run
     assert MISSED is verdict(night(last(), of=hourly(), now="11:30", takes=takes), "11:30", "11:00")[0]
 
 
+def late_start(**changes: Any) -> RunFacts:
+    """Of the start of 06:00."""
+    return last(period="06:00", first_started_at=at("06:20"), started_at=at("06:20"), **changes)
+
+
+@each_row(
+    "dialect, states",
+    [
+        ("systemd", [RunState.SKIPPED, RunState.SKIPPED]),
+        ("pg_cron", [MISSED, MISSED]),  # its runs cannot be told apart yet
+        ("debian-cron", [MISSED, MISSED]),
+    ],
+)
+def test_of_several_starts_during_a_run_systemd_starts_the_last(dialect: str, states: list[RunState]) -> None:
+    before = last(RunState.SUCCEEDED, ended_at=at("06:20"))
+    whole = night(before, late_start(), of=hourly(dialect), now="06:30", takes=300)
+    assert states == [verdict(whole, "06:30", due)[0] for due in ("04:00", "05:00")]
+
+
+@each_row("now, expected", [("06:19", PLANNED), ("06:34", PLANNED), ("06:36", MISSED)])
+def test_several_starts_wait_for_the_run_and_are_missed_where_none_follows(now: str, expected: RunState) -> None:
+    is_open = now < "06:20"
+    before = last() if is_open else last(RunState.SUCCEEDED, ended_at=at("06:20"))
+    whole = night(before, of=hourly("systemd"), now=now, takes=300)
+    assert [expected] * 2 == [verdict(whole, now, due)[0] for due in ("04:00", "05:00")]
+
+
+def test_a_start_after_the_run_before_has_ended_replaces_none() -> None:
+    before = last(RunState.SUCCEEDED, ended_at=at("05:20"))
+    whole = night(before, late_start(), of=hourly("systemd"), now="06:30", takes=300)
+    assert MISSED is verdict(whole, "06:30", "05:00")[0]
+
+
 def test_why_it_is_not_running_names_the_run_and_the_end_of_the_wait() -> None:
     whole = night(last(RunState.SUCCEEDED, ended_at=at("04:20")), of=hourly(), now="04:25")
     index = EstateIndex(whole, at("04:25"), expect_runs(whole, at("04:25")).runs)

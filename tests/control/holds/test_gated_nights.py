@@ -235,4 +235,4 @@ def test_a_plan_repairs_an_intraday_loop_in_the_order_of_its_periods() -> None:
     assert plan is not None
     assert [("dwh/load", "04:00", ()), ("dwh/publish", "04:20", (1,)), ("dwh/load", "05:00", (2,)),
             ("dwh/publish", "05:20", (3,))] == [
-        (step.job, step.period_key[11:16], step.after) for step in plan.steps]  # fmt: skip
+        (step.job, step.period.key[11:16], step.after) for step in plan.steps]  # fmt: skip

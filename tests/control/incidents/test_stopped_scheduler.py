@@ -13,6 +13,7 @@ from console.domain.alert import AlertKind
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
 from console.domain.estate import JobFacts, ServiceFacts
+from console.domain.incident_record import Withheld
 from console.domain.reason import RepairNeeded
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
@@ -265,7 +266,7 @@ def test_a_stop_whose_host_no_longer_answers_in_a_maintenance_is_no_news_after_i
     ledger.target(1, failing_since=at("03:01"), error="no route to host", error_kind="unreachable")
     ledger.evaluate("03:05")
     outage = ledger.incident().fingerprint
-    assert (False, "") == (outage.is_stop, outage.quiet)
+    assert (False, Withheld.NOTHING) == (outage.is_stop, outage.quiet)
 
 
 def test_a_start_missed_after_the_scheduler_works_again_is_notified() -> None:

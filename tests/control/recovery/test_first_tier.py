@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from console.control.recovery.proposal import with_tier_1_services
-from console.domain.plan import WAIT, DraftStep, PlanDraft
+from console.domain.plan import WAIT, DraftStep, PlanDraft, StepPeriod
 from tests.factories import estate, feeds, job, service
 
 EXTRACT = job(1, "hosts/extract", "03:10")
@@ -17,7 +17,7 @@ DAILY = service("daily", "06:30", LOAD, title="Daily revenue")
 
 def _step(place: int, job_id: int, verb: str = "rerun") -> DraftStep:
     return DraftStep(
-        place, verb, job_id, f"job {job_id}", "hosts", job_id, "2026-11-19", "failed", ("it ended failed",)
+        place, verb, job_id, f"job {job_id}", "hosts", job_id, StepPeriod("2026-11-19"), "failed", ("it ended failed",)
     )
 
 

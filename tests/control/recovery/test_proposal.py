@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import Capability, RunEvidence, RunState, Verb
+from connectors.sdk.states import Capability, PeriodKind, RunEvidence, RunState, Verb
 from console.control.recovery.backfill import backfill_periods, propose_backfill
 from console.control.recovery.exclusion import without_steps
 from console.control.recovery.proposal import propose_bulk, propose_recovery
@@ -24,7 +24,7 @@ from console.domain.estate import DependencyFacts, JobFacts, RunFacts, ServiceFa
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState
 from console.domain.job import Safety
-from console.domain.plan import WAIT, DraftStep, PlanDraft
+from console.domain.plan import WAIT, DraftStep, PlanDraft, StepPeriod, repeated_jobs, step_name
 from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, gate, job, minutes, run, service, target
@@ -221,7 +221,7 @@ def test_what_starts_by_itself_between_two_steps_is_waited_for() -> None:
     assert expected == shown(plan)
     assert (None, "", "its own scheduler starts it") == (
         plan.steps[1].run_id,
-        plan.steps[1].period_key,
+        plan.steps[1].period.key,
         zoned(plan.steps[1].why),
     )
 
@@ -609,10 +609,29 @@ def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> Non
     plan = propose_backfill(estate(EXTRACT), 1, instants, runs, 3, at("05:00"), can_start)
     assert [("start", None), ("rerun", 2), ("start", None)] == [(step.verb, step.run_id) for step in plan.steps]
     assert ["2026-11-16T03:10:00Z", "2026-11-18T03:10:00Z", "2026-11-19T03:10:00Z"] == [
-        step.period_key for step in plan.steps
+        step.period.key for step in plan.steps
     ]
     assert ["2026-11-17 03:10 UTC succeeded", "2026-11-20 03:10 UTC is beyond the limit"] == [
         dated(exclusion.why) for exclusion in plan.excluded
+    ]
+
+
+def test_a_step_has_the_partition_and_the_instant_of_the_run_that_it_repeats() -> None:
+    named: dict[str, Any] = {"period_kind": PeriodKind.NAME}
+    runs = [
+        run(1, EXTRACT, "03:10", RunState.FAILED, own_period="EU", **named),
+        run(2, EXTRACT, "03:11", RunState.FAILED, period_key="US", period_at=None, **named),
+        run(3, LOAD, "03:10", RunState.FAILED),
+    ]
+    plan = propose_bulk(estate(EXTRACT, LOAD, runs=runs), [1, 2, 3], Verb.RERUN, at("05:20"), can)
+    repeated = repeated_jobs(plan.steps)
+    assert [f"{EXTRACT.name} 2026-11-20 03:10 UTC EU", f"{EXTRACT.name} US", LOAD.name] == [
+        dated(step_name(step, repeated)) for step in plan.steps
+    ]
+    assert [f"{EXTRACT.name} 2026-11-20 03:10 UTC EU"] == [dated(step_name(step, ())) for step in plan.steps[:1]]
+    backfill = propose_backfill(estate(EXTRACT), 1, [], runs[:2], None, at("05:00"), can_start)
+    assert [("2026-11-20T03:10:00Z", "EU"), ("US", "US")] == [
+        (step.period.key, step.period.name) for step in backfill.steps
     ]
 
 
@@ -627,13 +646,13 @@ def test_a_backfill_starts_no_period_again_that_ran_by_a_schedule_not_accepted()
     assert [
         ("start", "2026-11-16T03:10:00Z"), ("rerun", "2026-11-17T05:00:00Z"),
         ("rerun", "2026-11-18T05:00:00Z"), ("start", "2026-11-19T03:10:00Z"),
-    ] == [(step.verb, step.period_key) for step in plan.steps]  # fmt: skip
+    ] == [(step.verb, step.period.key) for step in plan.steps]  # fmt: skip
 
 
 def test_a_backfill_omits_future_and_unknown_dates() -> None:
     ahead = [run(1, EXTRACT, "06:10", RunState.PLANNED), run(2, EXTRACT, "04:59", RunState.PLANNED)]
     plan = propose_backfill(estate(EXTRACT), 1, DAYS[2:], ahead, None, at("05:00"), can_start, since=at("12:00", -1))
-    assert ["2026-11-19T03:10:00Z", "2026-11-20T03:10:00Z"] == [step.period_key for step in plan.steps]
+    assert ["2026-11-19T03:10:00Z", "2026-11-20T03:10:00Z"] == [step.period.key for step in plan.steps]
     assert [
         "2026-11-20 04:59 UTC is planned and not proved missed yet",
         "2026-11-20 06:10 UTC is not due yet: its schedule starts it",
@@ -691,7 +710,7 @@ def test_a_backfill_without_a_period_says_why(schedule: str, text: str) -> None:
 def plan_of(edges: list[tuple[int, int]], size: int) -> PlanDraft:
     """A draft of `size` steps; (1, 2): 2 waits for 1."""
     steps = tuple(
-        DraftStep(place, "rerun", place, f"s/j{place}", "s", place, "p", "failed", (),
+        DraftStep(place, "rerun", place, f"s/j{place}", "s", place, StepPeriod("p"), "failed", (),
              after=tuple(sorted(a for a, b in edges if b == place)))
         for place in range(1, size + 1)
     )  # fmt: skip

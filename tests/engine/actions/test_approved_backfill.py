@@ -109,7 +109,7 @@ def later(bench: Bench, hours: int) -> None:
 def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench: Bench) -> None:
     turn(bench)
     [approval] = waiting(bench)
-    periods = [step.period_key for step in view(bench).steps]
+    periods = [step.period.key for step in view(bench).steps]
     assert periods == [*approval.periods]
     assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in approval.details
     assert [] == bench.scheduler.acted

@@ -25,7 +25,7 @@ from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import new_action_key
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
-from console.domain.plan import MCP, ON_TIME, PlanDraft, PlanRefused, PlanView
+from console.domain.plan import MCP, ON_TIME, PlanDraft, PlanRefused, PlanView, StepPeriod
 from console.domain.request import RequestKind
 from console.domain.settings import JobSetting
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
@@ -483,7 +483,10 @@ def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def many(draft: PlanDraft, count: int) -> PlanDraft:
     """So many steps, of each of the draft's jobs in turn, all of periods of their own."""
-    made = (replace(draft.steps[n % len(draft.steps)], place=n + 1, period_key=f"p{n}", after=()) for n in range(count))
+    made = (
+        replace(draft.steps[n % len(draft.steps)], place=n + 1, period=StepPeriod(f"p{n}"), after=())
+        for n in range(count)
+    )
     return replace(draft, steps=tuple(made))
 
 
@@ -655,7 +658,7 @@ def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: 
         assert ["done", "verified", "verified", "verified"] == states(bench, number)
         keys = rows(bench, "SELECT r.period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'nightly'"
                            " AND r.state = 'succeeded' ORDER BY r.sort_us")  # fmt: skip
-        assert [(step.period_key,) for step in draft.steps] == keys
+        assert [(step.period.key,) for step in draft.steps] == keys
         assert [("start", "nightly")] * 3 == bench.scheduler.done
 
 
@@ -710,7 +713,7 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         draft = answer(bench, requests(bench).ask(backfill_of(job_id, *dates, 47, unseen=True)))
         assert (47, 1) == (len(draft.steps), len(draft.excluded))
         assert {"native start"} == {step.preview.get("verb") for step in draft.steps}
-        assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.specs}
+        assert {step.period.key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.specs}
         draft = answer(bench, requests(bench).ask(backfill_of(job_id, *dates)))
         assert (0, True) == (len(draft.steps), dated(draft.notes[0]).startswith("not known: "))
 

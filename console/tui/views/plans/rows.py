@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from connectors.sdk.states import Verb
 from console.control.incidents.verdict.decision import services_in_time
@@ -26,6 +26,8 @@ from console.domain.plan import (
     PlanView,
     SavedService,
     after_text,
+    repeated_jobs,
+    step_name,
 )
 from console.domain.plan_change import PLAN_CHANGED, UNCHANGED, PlanChange
 from console.domain.probability import format_probability
@@ -62,7 +64,8 @@ def draft_rows(
     draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, change: PlanChange = UNCHANGED
 ) -> list[TableRow]:
     deep = StepGraph.of(draft.steps).depths()
-    rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
+    repeated = repeated_jobs((*draft.steps, *out))
+    rows = [_draft_row(step, repeated, deep[step.place], ctx, change) for step in draft.steps]
     if change.removed:
         rows.append(heading("removed", f"REMOVED {len(change.removed)}"))
         texts = (f"   removed  {_removed_text(step, draft, ctx)}" for step in change.removed)
@@ -70,7 +73,7 @@ def draft_rows(
     runs = _excluded_runs(draft, out)
     if out or runs:
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
-    rows += [_out_row(step) for step in out]
+    rows += [_out_row(step, repeated, ctx) for step in out]
     rows += [
         joined_segments(("out", number), [(f"   excluded  {run.job}  {render(run.why, ctx.zoned)}", "dim")])
         for number, run in enumerate(runs)
@@ -86,8 +89,11 @@ def draft_rows(
 
 def _removed_text(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> str:
     """ "rerun dwh/refresh_revenue", with its period where the plan still has a step of that job."""
-    period = f" {ctx.period(step.period_key)}" if step.job_id in {planned.job_id for planned in draft.steps} else ""
-    return f"{verb_label(step.verb)} {step.job}{period}"
+    return f"{verb_label(step.verb)} {_name(step, {planned.job for planned in draft.steps}, ctx)}"
+
+
+def _name(step: DraftStep | PlanStepView, repeated: Collection[str], ctx: RenderContext) -> str:
+    return render(step_name(step, repeated), ctx.stamp)
 
 
 def draft_columns(draft: PlanDraft) -> tuple[Column, ...]:
@@ -102,7 +108,9 @@ def _after(step: DraftStep) -> str:
     return ",".join(map(str, step.after)) + (f" +{format_duration(step.wait_s)}" if step.wait_s else "")
 
 
-def _draft_row(step: DraftStep, depth: int, ctx: RenderContext, change: PlanChange) -> TableRow:
+def _draft_row(
+    step: DraftStep, repeated: Collection[str], depth: int, ctx: RenderContext, change: PlanChange
+) -> TableRow:
     mark, label, style = ctx.mark("safety", step.safety)
     refused = bool(step.refusal or step.preview.get("refused"))
     safety: Segment = ("", "dim") if step.verb == WAIT else (f"{mark} {label}", style)
@@ -114,7 +122,7 @@ def _draft_row(step: DraftStep, depth: int, ctx: RenderContext, change: PlanChan
         step.key,
         (str(step.place), "mark" if step.key in change.steps else "dim"),
         ("wait" if step.verb == WAIT else verb_label(step.verb), "bad" if refused else "strong"),
-        (name_at(step.job, depth, ctx), "plain"),
+        (name_at(_name(step, repeated, ctx), depth, ctx), "plain"),
         (_after(step), "dim"),
         safety,
         (_duration_cell(step, ctx), "plain" if step.expected_s is not None else "dim"),
@@ -135,8 +143,8 @@ def _saved_text(saves: Sequence[SavedService]) -> Segment:
     return "; ".join(f"{label} {', '.join(names)}".lstrip() for label, names in groups if names), style
 
 
-def _out_row(step: DraftStep) -> TableRow:
-    text = f"   excluded  {verb_label(step.verb)} {step.job}  Space includes it again"
+def _out_row(step: DraftStep, repeated: Collection[str], ctx: RenderContext) -> TableRow:
+    text = f"   excluded  {verb_label(step.verb)} {_name(step, repeated, ctx)}  Space includes it again"
     return joined_segments(step.key, [(text, "dim")], pick=True)
 
 
@@ -160,20 +168,22 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: 
     if what := change.steps.get(step.key):
         lines.append([(f"{what} since the plan was shown", "mark")])
     side = ", ".join(map(str, StepGraph.of(draft.steps).parallel(step.place))) if step in draft.steps else ""
+    repeated = repeated_jobs(draft.steps)
     waits = [
-        f"step {number}, {upstream.job}"
+        f"step {number}, {_name(upstream, repeated, ctx)}"
         for number in step.after
         for upstream in draft.steps
         if upstream.place == number
     ]
     takes = f"{_duration_cell(step, ctx)} · {step.basis.text}" if step.basis else ""
+    period = render(step.period.text, ctx.stamp)
     rows: list[tuple[str, str, str]] = [
         ("why", render(step.why, ctx.zoned) if summary else "", "plain"),
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),
         ("problem", step.problem, "warn"),
         ("overlap", str(shown.get("overlap") or ""), "warn"),
         ("safety", step.safety + safety_text(shown, ctx) if shown.get("safety_said") else "", "plain"),
-        ("scope", ctx.localized(str(shown.get("scope") or "")) or ctx.period(step.period_key), "plain"),
+        ("scope", ctx.localized(str(shown.get("scope") or "")) or period, "plain"),
         ("after", "; ".join(waits), "plain"),
         ("parallel", side and f"step {side}", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
@@ -224,11 +234,16 @@ def _promise(day: SavedService, ctx: RenderContext) -> str:
 
 def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:
     """Each step that is new, changed or removed since the plan was shown."""
-    change = PlanChange.between(before, after)
+    change, repeated = PlanChange.between(before, after), repeated_jobs(after.steps)
     lines: SegmentLines = []
     for step in after.steps:
         if what := change.steps.get(step.key):
-            lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
+            lines.append(
+                [
+                    (f"{what:<8}", "mark"),
+                    (f" {step.place} {verb_label(step.verb)} {_name(step, repeated, ctx)}", "strong"),
+                ]
+            )
     lines += [[(f"{'removed':<8}", "mark"), (f" {_removed_text(step, after, ctx)}", "dim")] for step in change.removed]
     if not lines:
         every_step = ctx.key("preview", "details")
@@ -239,8 +254,9 @@ def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> Se
 def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     """All that the user confirms: each step in its order, what is left out and why, and services that are not saved."""
     lines: SegmentLines = []
+    repeated = repeated_jobs(draft.steps)
     for step in draft.steps:
-        lines += _start_lines(step, ctx)
+        lines += _start_lines(step, repeated, ctx)
     for title, rows in (
         (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
         (
@@ -258,13 +274,14 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     return lines
 
 
-def _start_lines(step: DraftStep, ctx: RenderContext) -> SegmentLines:
+def _start_lines(step: DraftStep, repeated: Collection[str], ctx: RenderContext) -> SegmentLines:
     verb = "wait for" if step.verb == WAIT else str(step.preview.get("verb") or verb_label(step.verb))
     mark, label, style = ctx.mark("safety", step.safety)
     after = f"  {after_text(step.after)}" if step.after else ""
     wait = f"  waits {format_duration(step.wait_s)} first" if step.wait_s else ""
     safety = f"  {mark} rerun: {label}{safety_text(step.preview, ctx)}" if step.verb != WAIT else ""
-    first: list[Segment] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style)]
+    name: Segment = (_name(step, repeated, ctx), "plain")
+    first: list[Segment] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), name, (safety, style)]
     further = [(str(step.preview.get("overlap") or ""), "warn"), (step.problem, "warn")]
     return [
         [*first, (after, "dim"), (wait, "warn")],
@@ -358,7 +375,9 @@ PROGRESS_COLUMNS = (
 def progress_columns(plan: PlanView, ctx: RenderContext, width: int) -> tuple[Column, ...]:
     """The column of the jobs is as wide as its longest name: the rest is for what the steps say."""
     deep = _progress_depths(plan, width)
-    longest = max((length_of([(name_at(step.job, deep[step.place], ctx), "")]) for step in plan.steps), default=0)
+    repeated = repeated_jobs(plan.steps)
+    names = (name_at(_name(step, repeated, ctx), deep[step.place], ctx) for step in plan.steps)
+    longest = max((length_of([(name, "")]) for name in names), default=0)
     return tuple(
         column._replace(width=min(column.width, longest), most=min(column.most, longest))
         if column.title == "job"
@@ -379,8 +398,8 @@ def _progress_depths(plan: PlanView, width: int) -> dict[int, int]:
 
 
 def plan_rows(plan: PlanView, ctx: RenderContext, width: int) -> list[TableRow]:
-    deep = _progress_depths(plan, width)
-    return [_plan_row(plan, step, deep[step.place], ctx) for step in plan.steps]
+    deep, repeated = _progress_depths(plan, width), repeated_jobs(plan.steps)
+    return [_plan_row(plan, step, _name(step, repeated, ctx), deep[step.place], ctx) for step in plan.steps]
 
 
 PROGRESS_CELLS = 10
@@ -468,7 +487,7 @@ def _service_line(service: AffectedServiceView, ctx: RenderContext) -> list[Segm
     return [(f"   {mark} ", style), (service.title or service.name, "strong"), (due, "plain"), (label, style)]
 
 
-def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext) -> TableRow:
+def _plan_row(plan: PlanView, step: PlanStepView, name: str, depth: int, ctx: RenderContext) -> TableRow:
     mark, label, style = step_mark(step, ctx)
     return cells_row(
         step.place,
@@ -476,7 +495,7 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
         (mark, style),
         (label, style),
         (verb_label(step.verb), "dim"),
-        (name_at(step.job, depth, ctx), "plain"),
+        (name_at(name, depth, ctx), "plain"),
         (",".join(map(str, step.after)), "dim"),
         (_step_note(plan, step, ctx), "dim"),
     )
@@ -519,7 +538,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
             ("error", step.error, "bad"),
             ("message", ctx.localized(step.text), "plain"),
             ("now", why if (why := plan.waits_for(step)) != step.text else "", "plain"),
-            ("period", ctx.period(step.period_key), "plain"),
+            ("period", render(step.period.text, ctx.stamp), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),
             ("waits", f"until {ctx.hm(step.due)}" if step.due and not _is_overdue(plan, step, ctx) else "", "plain"),

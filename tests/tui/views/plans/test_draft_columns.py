@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 
-from console.domain.plan import ExcludedRun, unpolled_warning
-from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
+from console.domain.plan import ExcludedRun, StepPeriod, unpolled_warning
+from console.tui.views.plans.rows import (
+    DRAFT_COLUMNS,
+    changed_lines,
+    draft_columns,
+    draft_detail,
+    draft_rows,
+    plan_rows,
+    recap_text,
+    start_lines,
+    summary_lines,
+)
 from tests.control.recovery.test_proposal import FAILED, night
 from tests.tui.fake_reads import draft, incident, plan_of
 from tests.tui.views.runs.test_durations import render_context
@@ -45,9 +55,23 @@ def test_an_excluded_run_of_a_planned_job_is_not_denied_and_a_removed_one_has_it
     excluded = (ExcludedRun(first.job, 7, ("superseded",)), ExcludedRun("etl-airflow/other", 8, ("left out by hand",)))
     lines = summary_lines(replace(plan, excluded=excluded), render_context())
     assert "excluded other: left out by hand" == "".join(text for text, _ in lines[-1])
-    earlier = replace(plan, steps=(replace(first, period_key="2026-11-19T03:14:00Z"), *plan.steps[1:]))
+    earlier = replace(plan, steps=(replace(first, period=StepPeriod("2026-11-19T03:14:00Z")), *plan.steps[1:]))
     shown = "\n".join("".join(text for text, _ in line) for line in changed_lines(earlier, plan, render_context()))
     assert f"removed  rerun {first.job} 2026-11-19 04:14" in shown
+
+
+def test_steps_of_two_partitions_of_a_job_read_otherwise_before_and_after_the_start() -> None:
+    first, second, *_ = draft().steps
+    eu, us = StepPeriod("2026-11-19T03:14:00Z", "EU"), StepPeriod("US", "US")
+    plan = replace(draft(), steps=(replace(first, period=eu), replace(second, job=first.job, period=us)))
+    context, names = render_context(), (f"{first.job} 2026-11-19 04:14 EU", f"{first.job} US")
+    pages = (
+        [row.cells for row in draft_rows(plan, (), context)],
+        [row.cells for row in plan_rows(plan_of(plan), context, 160)],
+        ["".join(text for text, _ in line) for line in start_lines(plan, context)],
+        ["".join(text for text, _ in line) for line in draft_detail(plan.steps[1], plan, context)],
+    )
+    assert [names, names, names, names[:1]] == [tuple(name for name in names if name in str(page)) for page in pages]
 
 
 def test_a_recap_counts_a_service_without_estimate_apart_from_late_ones() -> None:
