@@ -187,7 +187,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     has_repair = any(repair.how for repair in view.repairs) or bool(view.memory and view.memory.repairs)
     past = "past repairs" if has_repair or not view.repairs else "past failures"
     suppressed = [
-        f"  {notice.kind:<10} {notice.route}: suppressed: {notice.ended_why or notice.why}"
+        f"  {notice.kind:<10} {notice.route}: suppressed by {notice.stage}: {notice.reason}"
         for notice in view.suppressed
         if notice.is_listed
     ]

@@ -39,6 +39,7 @@ from console.cli.prompts import prompt, prompt_or
 from console.cli.reader import load_valid_config, stored, valid_config
 from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
 from console.domain.service import ReportedDeadline
+from console.domain.system import problem_and_fix
 from console.onboarding.answers import KEY, dsn_address, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
@@ -54,7 +55,6 @@ from console.onboarding.config_writer import (
 from console.onboarding.discovery import discover
 from console.onboarding.first_service import JobHistory, ServiceProposal, propose, propose_reported, with_deadline
 from console.onboarding.schedulers import (
-    VERBATIM,
     DetectedScheduler,
     Machine,
     WatchReadiness,
@@ -377,8 +377,8 @@ def _print_findings(findings: Sequence[DetectedScheduler]) -> None:
 
 
 def _print_faults(text: str, lead: str) -> None:
-    for line in map(clean_line, fault_lines(text)):
-        print_lines([f"{lead}{line}"], wrapped=not line.startswith(VERBATIM))
+    for line, is_verbatim in fault_lines(text):
+        print_lines([f"{lead}{line}"], wrapped=not is_verbatim)
 
 
 def _ask_selection(
@@ -444,7 +444,7 @@ def probe_selection(
             is_grantable = any(right["is_grantable"] for right in missing)
             grants_help = is_grantable if result.rights else result.grants_help and not has_unknown_name(finding)
             commands = list(setup_commands(finding)) if grants_help else []
-            notes = [text for text in result.notes if ". Fix: " in text]
+            notes = [text for text in result.notes if problem_and_fix(text)[1]]
             granted = [text for text in notes if _without_fix(text, commands) != text]
             for text in (*result.text, *(granted if commands else notes)):
                 _print_faults(_without_fix(text, commands), "    ")
@@ -454,13 +454,13 @@ def probe_selection(
             print_parts(["  This does not grant:"] if left_out else [])
             for text in left_out:
                 _print_faults(text, "    ")
-            if "url" in finding.settings and not any("Fix: " in text for text in result.text):
+            if "url" in finding.settings and not any(problem_and_fix(text)[1] for text in result.text):
                 print_parts(
                     ["    Fix: start it, or correct the URL: the one that opens it in a browser on this machine"]
                 )
         else:
             for text in result.notes:
-                _print_faults(text if ". Fix: " in text else "", "    ")
+                _print_faults(text if problem_and_fix(text)[1] else "", "    ")
         if result.verdict not in watchable:
             why_not[finding.key] = "\n".join([result.verdict, *result.text])
     return why_not
@@ -469,10 +469,10 @@ def probe_selection(
 def _without_fix(text: str, commands: Sequence[str]) -> str:
     """The text without a fix that is among the commands, or runs the script of one of them."""
     home = f"{Path.home()}/"  # a config's paths are expanded
-    problem, _, fix = text.partition(". Fix: ")
+    problem, fix = problem_and_fix(text)
     script = re.search(r"headway connector grants \w+", fix)
     same = [command for command in commands if fix == command.replace("~/", home) or (script and script[0] in command)]
-    return f"{problem}." if same else text
+    return problem if same else text
 
 
 def configured_systems(path: Path) -> dict[str, Any]:

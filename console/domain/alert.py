@@ -380,6 +380,11 @@ class SuppressionView:
         """True while it is suppressed, and for one that was dropped."""
         return self.ended is None or self.ended_why not in ("", "notified")
 
+    @property
+    def reason(self) -> str:
+        """Why it is suppressed, or was dropped."""
+        return self.ended_why or self.why
+
 
 @dataclass(frozen=True, slots=True)
 class RotaView:

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-from console.onboarding.schedulers import VERBATIM, DetectedScheduler, fault_lines, unique_name
+from console.onboarding.schedulers import DetectedScheduler, fault_lines, unique_name
 from console.text.cleaning import clean_line
 
 WIDEST = 110
@@ -125,8 +125,8 @@ def commented(text: str) -> Iterator[str]:
     """Any text as TOML comment lines; verbatim lines are not folded."""
     from textwrap import wrap  # noqa: PLC0415 - local: start-up time
 
-    for line in map(clean_line, fault_lines(text)):
-        folded = [line] if line.startswith(VERBATIM) else wrap(line, WIDEST, break_on_hyphens=False)
+    for line, is_verbatim in fault_lines(text):
+        folded = [line] if is_verbatim else wrap(line, WIDEST, break_on_hyphens=False)
         yield from (f"# {part}" for part in folded)
 
 

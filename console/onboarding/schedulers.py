@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from console.domain.system import problem_and_fix
+from console.text.cleaning import clean_line
 
 
 class WatchReadiness(StrEnum):
@@ -162,23 +165,26 @@ def with_zones(schedulers: Iterable[DetectedScheduler], zones: Mapping[str, str]
         yield replace(scheduler, settings={**scheduler.settings, "timezone": known}) if zone else scheduler
 
 
-VERBATIM = "    "
-"""Begins a line to be copied, which is never folded."""
+class FaultLine(NamedTuple):
+    """A line of a problem; one to be copied is never folded."""
+
+    text: str
+    is_verbatim: bool = False
 
 
-def fault_lines(text: str) -> Iterator[str]:
+def fault_lines(text: str) -> Iterator[FaultLine]:
     """The text line by line; of "problem. Fix: fix" the fix, a command or a line of a file, on a line to be copied."""
     for fault in text.splitlines():
-        problem, _, fix = fault.partition(". Fix: ")
+        problem, fix = problem_and_fix(fault)
         if not fix:
-            yield fault
+            yield FaultLine(clean_line(fault))
             continue
         step, _, alternative = fix.partition("; or ")
         lead, colon, line = step.rpartition("sudoers: ")
-        yield f"{problem}. Fix: {lead}{colon}".rstrip()
-        yield f"{VERBATIM}{line}"
+        yield FaultLine(clean_line(f"{problem} Fix: {lead}{colon}".rstrip()))
+        yield FaultLine(clean_line(f"    {line}"), is_verbatim=True)
         if alternative:
-            yield f"or {alternative}"
+            yield FaultLine(clean_line(f"or {alternative}"))
 
 
 def text_of(path: Path) -> str:

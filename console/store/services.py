@@ -273,6 +273,6 @@ def extend_deadline(
         detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
         change.audit(session, verb, service, detail)
         if day.incident_id is not None:
-            text = f"{verb} {service} for {business_date}: {change.why}".removesuffix(": ")
+            text = f"{verb} {service} for {business_date}{change.why and f': {change.why}'}"
             record_event(session, change.now_us, "extended", text, incident_id=day.incident_id, actor=change.by)
     return ""

@@ -73,6 +73,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "blast": ((JOB,), ("fake/none",)),
     "failure": ((), ("list",), ("odd",)),
     "policy": ((), ("list",), ("odd",)),
+    "policy test": (("odd",), ()),
     "policy suggest": ((),),
     **{f"policy {verb}": (("odd",), ()) for verb in ("pause", "resume", "close")},
     "incident list": ((), ("--all",)),

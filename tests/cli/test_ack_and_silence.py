@@ -66,7 +66,7 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     assert [FAILED] == notifications(bench)
     shown = headway(bench.url, "incident", "1").out
     assert "acknowledged by ann until" in shown
-    assert "repeated   oncall: suppressed: acknowledged by ann until" in shown
+    assert "repeated   oncall: suppressed by acknowledgement: acknowledged by ann until" in shown
     assert ["ann"] == [
         incident["acknowledged_by"] for incident in headway(bench.url, "incident", "list", "--json").data
     ]
@@ -153,7 +153,7 @@ def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench:
     assert (0, True) == (done.code, "silence 1: system=fake until" in done.out), done.err
     fails(bench)
     assert [] == notifications(bench)
-    assert "suppressed: silence 1 of ann: disk swap" in headway(bench.url, "incident", "1").out
+    assert "suppressed by silence: silence 1 of ann: disk swap" in headway(bench.url, "incident", "1").out
     assert [{"system": "fake"}] == [silence["matchers"] for silence in headway(bench.url, "silence", "--json").data]
     assert 0 == say(bench, "silence", "expire", "1").code
     assert [] == headway(bench.url, "silence", "--json").data

@@ -221,7 +221,10 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
     "plan resume": (("plan resume 99", "99"),),
     "plan abort": (("plan abort 99", "99"),),
     "policy": (("policy report nope", "headway policy list"),),
-    **{f"policy {verb}": ((f"policy {verb} nope", "headway policy list"),) for verb in ("pause", "resume", "close")},
+    **{
+        f"policy {verb}": ((f"policy {verb} nope", "headway policy list"),)
+        for verb in ("test", "pause", "resume", "close")
+    },
     "failure": (("failure nope", "headway failure"), ("failure show 3f9a02c1", "headway failure list")),
     "action": (("action nope", "headway action"), ("action headway-0123456789", "headway action")),
     "action approve": (("action approve nope", "headway action approvals"),),

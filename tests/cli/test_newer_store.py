@@ -50,6 +50,7 @@ WITHOUT_STORE = {
     ("system pause", "fake", "--for", "odd"),
     ("system drift accept",),
     ("alert retry",),
+    ("policy test",),
     ("policy pause",),
     ("policy resume",),
     ("policy close",),

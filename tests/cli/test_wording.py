@@ -31,7 +31,7 @@ from console.domain.finding import FindingView
 from console.domain.header import lease_holder_text
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.incident import AffectedServiceView, EventView, IncidentRow, IncidentView
-from console.domain.plan import DraftStep
+from console.domain.plan import DraftStep, StepPeriod
 from console.domain.reason import WorksAgain
 from console.domain.service import Timeliness
 from console.domain.system import DriftView
@@ -397,7 +397,7 @@ def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
 
 
 def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> None:
-    step = DraftStep(1, "hold", 1, "etl/a", "etl", None, "", "", ("its own clock",), expected_s=0.0)
+    step = DraftStep(1, "hold", 1, "etl/a", "etl", None, StepPeriod(), "", ("its own clock",), expected_s=0.0)
     assert "      duration 0s" in plan_draft._step_lines(step, timestamp)
     assert "      duration 0s · declared duration" in plan_draft._step_lines(
         replace(step, basis=EstimateBasis(EstimateKind.DECLARED)), timestamp

@@ -41,6 +41,7 @@ from console.domain.plan import (
     PlanView,
     SavedService,
     StepKey,
+    StepPeriod,
 )
 from console.domain.reason import EarlierRun, GreenAgain, LateBecause
 from console.domain.report import MonthFigures
@@ -531,7 +532,7 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
         job=job,
         system=job.partition("/")[0],
         run_id=job_id,
-        period_key=f"2026-11-20T02:1{job_id}:00Z",
+        period=StepPeriod(f"2026-11-20T02:1{job_id}:00Z"),
         state="failed",
         why=("it ended failed",),
         after=(place - 1,) if place > 1 else (),
@@ -576,7 +577,7 @@ def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
             system="",
             job_id=step.job_id,
             run_id=step.run_id,
-            period_key=step.period_key,
+            period=step.period,
             after=step.after,
             wait_s=step.wait_s,
             due=None,

@@ -54,6 +54,8 @@ class AccessRefusal:
     """True if only a reason is missing."""
     code: str = ""
     """`Modes.block_code`; empty for other refusals."""
+    reason_for_others: str = ""
+    """The reason where it names the person, for readers who are not that person; empty: `reason`."""
 
     @property
     def audit_detail(self) -> dict[str, str]:
@@ -78,7 +80,7 @@ def authorize(
         return _policy(operation, subject, rules.policy_per_hour)
     held = role_of(person, subject, permissions)
     if held < needed:
-        return AccessRefusal(_denied(person, needed, held, subject, permissions))
+        return _denied(person, needed, held, subject, permissions)
     if operation is RequestKind.APPROVE and is_same_person(person.name, subject.requested_by):
         return AccessRefusal(f"{subject.requested_by} requested it: another person must approve it")
     is_own = not subject.requested_by or is_same_person(person.name, subject.requested_by)
@@ -151,15 +153,19 @@ def _too_many(subject: str, count: int, key: str) -> str:
 
 def _denied(
     person: Person, needed: Role, held: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]
-) -> str:
+) -> AccessRefusal:
     place = subject.system or "the whole estate"
     what = f"{place} ({_affected(subject)})" if subject.services else place
-    has = f"have {held.text}" if held else "have no role there"
+    role = held.text if held else "no role there"
     able = _able(needed, subject, permissions)
     if able and not any(_is_named(rule, person) for rule in permissions):
         able = "an admin"  # without any role a person may not see the list of people
     ask = f"ask {able}" if able else "no user has it: add it under [[permissions]] in the config"
-    return f"needs role {needed.text} on {what}; you ({person.name}) {has}; {ask}"
+    own, others = (
+        f"needs role {needed.text} on {what}; {has} {role}; {ask}"
+        for has in (f"you ({person.name}) have", f"{person.name} has")
+    )
+    return AccessRefusal(own, reason_for_others=others)
 
 
 def _able(needed: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
@@ -178,11 +184,6 @@ def approvers(subject: ActionSubject, permissions: Sequence[PermissionRule]) -> 
     if is_open or not permissions:
         return "another person"
     return _able(needed, subject, rules) or "another person, once [[permissions]] gives one the role approve"
-
-
-def refusal_for_other(reason: str, person: Person) -> str:
-    """A refusal addressed to another person."""
-    return reason.replace(f"you ({person.name}) have", f"{person.name} has")
 
 
 def _affected(subject: ActionSubject) -> str:

@@ -305,7 +305,7 @@ def suppress_flapping(context: AlertContext, notification: Notification) -> Supp
     if _affects_more(notification.changes) or _endangers(context, notification, until):
         return None
     often, steady = _times(context, flaps, decision.zone), format_duration(STEADY_FOR)
-    return Suppression(FLAPPING_STAGE, f"flapping: {often}; notified again once stable for {steady}", until)
+    return Suppression(FLAPPING_STAGE, f"{often}; notified again once stable for {steady}", until)
 
 
 def was_notified_resolved(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.sdk.states import RunState, Verb
-from console.control.access.authorization import AccessGranted, AccessRefusal, refusal_for_other
+from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.control.recovery.execution import why_obsolete
 from console.domain.access import EXPIRY, REPAIR_EXPIRY
 from console.domain.hold import hold_expired_reason
@@ -189,7 +189,7 @@ def _resumer_refusal(session: Session, rights: AccessRights, by: str, job_id: in
     answer = rights.may(resumer, RequestKind.RESUME_PLAN, job_id)
     if isinstance(answer, AccessGranted):
         return ""
-    return f"its plan was resumed by {by}, who does not have the right: {refusal_for_other(answer.reason, resumer)}"
+    return f"its plan was resumed by {by}, who does not have the right: {answer.reason_for_others or answer.reason}"
 
 
 def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool) -> SendPermission:
@@ -200,7 +200,7 @@ def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us:
     if isinstance(answer, AccessGranted):
         used_us = max(action.approved_us, approvals.approval_last_used(session, action.key))
         return SendPermission(approvals.expired_reason(used_us, now_us))
-    why = refusal_for_other(answer.reason, approver)
+    why = answer.reason_for_others or answer.reason
     return SendPermission(f"approved by {action.approved_by}, who no longer has the right: {why}")
 
 

@@ -44,9 +44,13 @@ class ConfigWatcher:
         self._asked = False
         self.config = load_config(path)
         self._profiles = self.config.profiles
-        self.trouble = ""
-        """Why the present files are not in use; empty if they are."""
+        self._refusal, self._refused_at = "", datetime.now(UTC)
         self._pulse = Pulse()
+
+    @property
+    def trouble(self) -> str:
+        """Why the present files are not in use, and since when; empty if they are."""
+        return self._refusal and f"{self._refusal} (since {self._refused_at:%Y-%m-%d %H:%M:%S}Z)"
 
     def ask(self) -> None:
         """Reads the files again at the next check even if unchanged; safe in a signal handler."""
@@ -104,20 +108,20 @@ class ConfigWatcher:
         return [ConfigFault(file, line, ".".join(key), text)]
 
     def _accept(self, config: Config) -> None:
-        if self.trouble:
+        if self._refusal:
             log.info("the config can be used again")
-        self.trouble = ""
+        self._refusal = ""
         if config.digest != self.config.digest:
             log.info("the config has changed", was=self.config.digest[:12], now=config.digest[:12])
             self.config = config
 
     def _refuse(self, text: str) -> None:
-        trouble = sanitize(
+        refusal = sanitize(
             f"the changed config is invalid, the previous one stays in use: {text}", self._mask, on_one_line=True
         )
-        if trouble != self.trouble.partition(" (since ")[0]:
-            log.warning("the config cannot be used", error=trouble)
-            self.trouble = f"{trouble} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"
+        if refusal != self._refusal:
+            log.warning("the config cannot be used", error=refusal)
+            self._refusal, self._refused_at = refusal, datetime.now(UTC)
 
 
 def file_states(path: Path, profiles: Iterable[Path] = ()) -> FileStates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from textual.geometry import Size
 from textual.screen import Screen
@@ -39,6 +39,14 @@ READING = "reading the store"
 Sides = tuple[list[Segment], list[Segment]]
 
 
+class HeaderSides(NamedTuple):
+    """Both sides of the header, and the actions that show what its right side counts; empty for one without any."""
+
+    left: list[Segment]
+    right: list[Segment]
+    actions: tuple[str, ...] = ()
+
+
 def header_segments(
     view: HeaderView | None,
     ctx: RenderContext,
@@ -47,12 +55,13 @@ def header_segments(
     visitor: str = "",
     unread: str = READING,
     clock_waits: bool = False,
-) -> Sides:
+) -> HeaderSides:
     """Estate and clock on the left; problems on the right: services late or at risk, incidents, unreachable targets.
     `visitor` is the user at a browser; `unread` is shown before the first read, `clock_waits` for a stopped demo."""
     clock = f"{ctx.clock.hms(ctx.now)} {ctx.clock.label(ctx.now)}"
     if view is None:
-        return [(" Headway", "strong"), (f" {ctx.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
+        start: list[Segment] = [(" Headway", "strong"), (f" {ctx.sign('dot')} {clock}", "plain")]
+        return HeaderSides(start, [(f"{unread} ", "dim")])
     dot: Segment = (f" {ctx.sign('dot')} ", "dim")
     replay = " REPLAY PAUSED " if clock_waits else " REPLAY "
     here: list[Segment] = [(replay, "mark"), (" ", "plain")] if view.replay else []
@@ -61,24 +70,37 @@ def header_segments(
     here.append((clock, "plain"))
     name: list[Segment] = [(f" Headway {view.estate}".rstrip(), "strong"), dot]
     whole, bare = [*name, *here], [(" ", "plain"), *here]
-    right = _problems(view, ctx, width - length_of(whole) - 2, approvals)
-    while len(right) > 2 and length_of(right) >= width - length_of(bare):  # a blank stays between both sides
-        right = [*right[:-3], right[-1]]
-    return (whole if length_of(whole) + length_of(right) < width else bare), right
+    counts = _problems(view, ctx, width - length_of(whole) - 2, approvals)
+    right = _joined(counts, dot)
+    while len(counts) > 1 and length_of(right) >= width - length_of(bare):  # a blank stays between both sides
+        counts.pop()
+        right = _joined(counts, dot)
+    left = whole if length_of(whole) + length_of(right) < width else bare
+    return HeaderSides(left, right, tuple(action for _, action in counts))
 
 
-def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -> list[Segment]:
-    parts: list[Segment] = [(f"A {approvals} to approve", "mark")] if approvals else []
+def _joined(counts: Sequence[tuple[Segment, str]], dot: Segment) -> list[Segment]:
+    runs = [run for part, _ in counts for run in (part, dot)]
+    return [*runs[:-1], (" ", "dim")]
+
+
+def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -> list[tuple[Segment, str]]:
+    """Each count or problem, with the action that shows it."""
+    parts: list[tuple[Segment, str]] = []
+    if approvals:
+        parts.append(((f"A {approvals} to approve", "mark"), "approvals"))
     if stopped := view.stopped_plans:
-        parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
+        text = f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped"
+        parts.append(((text, "bad"), ""))
     for number, label in view.dangers:
         if number or (view.engine.alive and not view.at_risk):
-            parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
+            parts.append(((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"), "services"))
     if paused_plans := view.paused_plans:
         first = f"plan {paused_plans[0].id} paused"
-        parts.append((f"{len(paused_plans)} plans paused" if len(paused_plans) > 1 else first, "warn"))
+        parts.append(((f"{len(paused_plans)} plans paused" if len(paused_plans) > 1 else first, "warn"), ""))
     if view.open_incidents or view.engine.alive:
-        parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
+        style = "bad" if view.open_incidents else "dim"
+        parts.append(((counted(view.open_incidents, "incident"), style), "incidents"))
     paused = {pause.system for pause in view.paused}
     unseen = [
         target if view.engine.alive and target.name.partition("/")[0] not in paused
@@ -90,15 +112,11 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
         text, statuses = f"{target.name} {target.status}{age}", {further.status for further in unseen[number:]}
         status = statuses.pop() if len(statuses) == 1 else "not seen"
         reserve = len(f"+9 {status} · ") if number + 1 < len(unseen) else 0
-        if sum(len(part[0]) + 3 for part in parts) + len(text) + reserve > room:  # the clock is never what is cut
-            parts.append((f"{'+' * bool(number)}{len(unseen) - number} {status}", "warn"))
+        if sum(len(part[0]) + 3 for part, _ in parts) + len(text) + reserve > room:  # the clock is never what is cut
+            parts.append(((f"{'+' * bool(number)}{len(unseen) - number} {status}", "warn"), "systems"))
             break
-        parts.append((text, "warn"))
-    dot = (f" {ctx.sign('dot')} ", "dim")
-    joined: list[Segment] = []
-    for part in parts:
-        joined += [dot, part] if joined else [part]
-    return [*joined, (" ", "dim")]
+        parts.append(((text, "warn"), "systems"))
+    return parts
 
 
 def banner_text(
@@ -238,17 +256,15 @@ def act_at(sides: Sides, acts: Sequence[key_table.KeyAction], width: int, x: int
 
 
 _DANGERS = {"breached": "bad", "will miss": "bad"}
-_SERVICES = (" breached", " will miss", " at risk", " no estimate")
-_COUNTED = {" to approve": "approvals", **dict.fromkeys(_SERVICES, "services"), " incident": "incidents"}
-"""Counts of the header -> the action that shows them; everything else there is an unreachable system."""
 
 
-def counted_at(right: Sequence[Segment], width: int, x: int) -> str:
-    start = width - length_of(right)
-    for run in right:
-        size, text = length_of([run]), run[0]
-        if start <= x < start + size and len(text.strip()) > 1 and not text.endswith((" stopped", " paused")):
-            return next((act for label, act in _COUNTED.items() if label in text), "systems")
+def counted_at(header: HeaderSides, width: int, x: int) -> str:
+    """The action of the count at that column; empty where none is."""
+    start = width - length_of(header.right)
+    for number, run in enumerate(header.right):  # a dot after each count
+        size = length_of([run])
+        if start <= x < start + size:
+            return "".join(header.actions[number // 2 : number // 2 + 1]) if number % 2 == 0 else ""
         start += size
     return ""
 
@@ -266,7 +282,7 @@ def small_status(
     size: Size, view: HeaderView | None, services: Sequence[ServiceView], ctx: RenderContext, warning: str = ""
 ) -> list[list[Segment]]:
     alone = 10 * size.width  # the lines below replace its right side
-    lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, ctx, alone)[0]]
+    lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, ctx, alone).left]
     room = size.height - 3
     urgent = ordered(services, ctx.now)
     shown = urgent if len(urgent) <= room else urgent[: max(0, room - 1)]

@@ -246,14 +246,14 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
 
     def paint_top(self) -> None:
         board = self.board
-        head, right = self._head()
+        head, right, _ = self._head()
         lines: list[BarLine] = [(tuple(head), tuple(right), "panel")]
         colors = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
         lines += header_footer.banner_lines(header_footer.banner_of(board, self.ctx), self.size.width, *colors)
         title, right_of_title = self.title_runs()
         self.bar("top").show_lines([*lines, (tuple(title), tuple(right_of_title), "")])
 
-    def _head(self) -> header_footer.Sides:
+    def _head(self) -> header_footer.HeaderSides:
         board = self.board
         unread = "store not read" if board.store_error else header_footer.READING
         unread = "no store yet" if board.beginning.starting else unread
@@ -304,7 +304,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     def on_bar_pressed(self, event: Bar.Pressed) -> None:
         """Keys of the footer and counts of the header are buttons; a click on a notice closes it."""
         if event.bar.id == "top" and event.y == 0:
-            if name := header_footer.counted_at(self._head()[1], self.size.width, event.x):
+            if name := header_footer.counted_at(self._head(), self.size.width, event.x):
                 self.run_command(name)
         elif event.bar.id == "foot" and self._notice[0]:
             self.notice("")

@@ -111,7 +111,7 @@ def fit_middle(text: str, width: int) -> str:
     text = one_line(text)
     if cell_len(text) <= width:
         return text
-    ends = (text[text.rindex(mark) :] for mark in "/:" if mark in text)
+    ends = (text[at:] for mark in "/:" if (at := text.rfind(mark)) >= 0)
     whole = next((size for end in ends if (size := cell_len(end)) < width - 1), 0)
     tail = max(0, (width - 1) // 2, whole)
     end = text[-tail:] if tail else ""

@@ -91,7 +91,7 @@ def flapping(*routes: RouteRule, **more: Any) -> Night:
 
 def test_the_first_return_is_notified_and_the_second_suppressed_with_the_reason() -> None:
     night = flapping()
-    why = "flapping: red 3 times since 03:00 UTC; notified again once stable for 30m"
+    why = "red 3 times since 03:00 UTC; notified again once stable for 30m"
     assert [("flapping", why, at("04:10"))] == night.held()
     assert at("04:10") >= (night.ledger.decisions.next_at or at("11:00"))
 
@@ -103,7 +103,7 @@ def test_what_flaps_since_before_midnight_says_since_which_day() -> None:
         night.green(green)
     assert [] == night.red("00:20")
     [(_, why, _)] = night.held()
-    assert why.startswith("flapping: red 3 times since 19 Nov 23:30 UTC; notified again")
+    assert why.startswith("red 3 times since 19 Nov 23:30 UTC; notified again")
 
 
 def test_a_route_notified_of_the_end_and_not_of_the_return_is_not_notified_a_second_time() -> None:

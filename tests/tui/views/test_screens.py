@@ -13,7 +13,7 @@ from console.domain.job import JobRow
 from console.domain.reason import LateBecause
 from console.domain.text import Title
 from console.store.errors import StoreMissing
-from console.tui.frame.header_footer import header_segments
+from console.tui.frame.header_footer import counted_at, header_segments
 from console.tui.widgets.paint import length_of
 from tests.rows import each_row
 from tests.tui.driving import Night, on_the_night
@@ -354,14 +354,30 @@ def test_the_header_counts_a_stop_from_its_start_and_not_from_the_last_poll() ->
     """A scheduler that stopped is polled all the time."""
     polled, failing = NOW - timedelta(seconds=11), NOW - timedelta(minutes=4)
     targets = UnseenTarget("db07", polled, "stopped", failing), UnseenTarget("db08", failing, "unreachable", polled)
-    _, right = header_segments(header(unseen_targets=targets), render_context(), 160)
+    right = header_segments(header(unseen_targets=targets), render_context(), 160).right
     assert {"db07 stopped 4m", "db08 unreachable 4m"} <= {text for text, _ in right}
 
 
 @each_row("width", range(62, 100))
 def test_a_blank_stays_between_both_sides_of_the_header(width: int) -> None:
-    left, right = header_segments(header(late=1, lost=1, at_risk=3), render_context(), width)
+    left, right, _ = header_segments(header(late=1, lost=1, at_risk=3), render_context(), width)
     assert length_of(left) + length_of(right) < width or len(right) <= 2
+
+
+def test_a_click_on_an_unreachable_target_opens_the_systems_whatever_its_name() -> None:
+    """Its name may have the label of a count, and its status is one of a plan's."""
+    targets = tuple(
+        UnseenTarget(name, NOW, status) for name, status in (("dw at risk", "unreachable"), ("db08", "stopped"))
+    )
+    shown = header_segments(header(unseen_targets=targets, stopped_plans=(7,)), render_context(), 160, approvals=1)
+    start, clicked = 160 - length_of(shown.right), dict[str, str]()
+    for run in shown.right:
+        clicked[run[0]] = counted_at(shown, 160, start)
+        start += length_of([run])
+    assert clicked == {
+        "A 1 to approve": "approvals", "plan 7 stopped": "", "2 at risk": "services", "1 incident": "incidents",
+        "dw at risk unreachable 0s": "systems", "db08 stopped 0s": "systems", " · ": "", " ": "",
+    }  # fmt: skip
 
 
 @on_the_night()

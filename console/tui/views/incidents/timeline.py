@@ -86,7 +86,7 @@ def delivery_cells(delivery: DeliveryView, ctx: RenderContext) -> list[Segment]:
 
 
 def suppressed_cells(suppression: SuppressionView) -> list[Segment]:
-    route, reason = clean_line(suppression.route), clean_line(_suppression_reason(suppression))
+    route, reason = clean_line(suppression.route), clean_line(suppression.reason)
     return [(suppression.kind, "dim"), (route, "plain"), (f"suppressed: {suppression.stage}", "warn"), (reason, "dim")]
 
 
@@ -96,12 +96,7 @@ def _short_outcome(delivery: DeliveryView, ctx: RenderContext) -> Segment:
 
 
 def suppressed_text(suppression: SuppressionView) -> str:
-    reason = _suppression_reason(suppression)
-    return f"{suppression.kind} to {suppression.route} suppressed by {suppression.stage}: {reason}"
-
-
-def _suppression_reason(suppression: SuppressionView) -> str:
-    return (suppression.ended_why or suppression.why).removeprefix(f"{suppression.stage}: ")
+    return f"{suppression.kind} to {suppression.route} suppressed by {suppression.stage}: {suppression.reason}"
 
 
 def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
@@ -111,7 +106,7 @@ def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
     if row.suppression is None:
         return "red again, not notified yet"
     until = f" until {ctx.hm(row.suppression.until)}" if row.suppression.until is not None else ""
-    return f"red again, suppressed{until} ({row.suppression.stage}: {_suppression_reason(row.suppression)})"
+    return f"red again, suppressed{until} ({row.suppression.stage}: {row.suppression.reason})"
 
 
 def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:

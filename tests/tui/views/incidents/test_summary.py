@@ -90,7 +90,7 @@ def test_what_worked_before_is_what_worked() -> None:
 
 
 ALL_CLEAR = DeliveryView("oncall", "recovered", "file /etc/headway/oncall-mail", "sent", 1, 0, NOW, "", NOW)
-AGAIN = SuppressionView(412, "oncall", "technical", "opened", "flapping", "flapping: red 3 times since 02:10Z", NOW,
+AGAIN = SuppressionView(412, "oncall", "technical", "opened", "flapping", "red 3 times since 02:10Z", NOW,
                  NOW + timedelta(minutes=30), None, "")  # fmt: skip
 
 

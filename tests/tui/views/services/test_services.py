@@ -155,14 +155,14 @@ def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> 
     text = all_well_text(many(3), both, "", CONTEXT)
     assert text is not None
     assert "but 1 target is refused, 1 target is not polled (paused by mara until" in text[0]
-    _, right = header_segments(both, CONTEXT, 200)
+    right = header_segments(both, CONTEXT, 200).right
     assert {f"{name} not polled", "other/x refused"} < {text for text, _ in right}
 
 
 def test_without_an_engine_a_target_is_not_polled_rather_than_unreachable() -> None:
     name = header().unseen_targets[0].name
     dead = header()._replace(engine=header().engine._replace(alive=False))
-    texts = [{text for text, _ in header_segments(head, CONTEXT, 200)[1]} for head in (header(), dead)]
+    texts = [{text for text, _ in header_segments(head, CONTEXT, 200).right} for head in (header(), dead)]
     assert [False, True] == [f"{name} not polled" in shown for shown in texts]
 
 
