@@ -17,7 +17,7 @@ from connectors.sdk.contract import (
     Receipt,
     check_action_key,
 )
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.records import RunRef
 from connectors.sdk.settle import host_window, unless_in_flight
@@ -125,7 +125,9 @@ class DbtActions:
         why = {
             "late": "the request came too late and nothing was done. Send it again",
             "runs": "dbt runs there meanwhile. Send it again when it has ended",
-        }.get(kind, f"unknown answer {masked_head(kind, 40)}")
+        }.get(kind)
+        if why is None:
+            raise OutcomeUnknown(f"dbt on {self._target}: unknown answer {masked_head(kind, 40)}. {unknown}")
         raise NotSupported(f"dbt was not started: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:

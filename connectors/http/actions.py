@@ -15,7 +15,7 @@ from connectors.http.options import HttpActionListCall, HttpVerbCall, HttpVerbs
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import ActionRefused, InvalidAnswer, NotSupported, RecordUnreadable
+from connectors.sdk.errors import ActionRefused, InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MARKS, MappedActions
@@ -75,7 +75,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if "attempt" not in plan:
             self._check_mark(plan)
             if self._client.has_queued(key):
-                raise NotSupported("it was sent already, and waits in the queue of its source")
+                return Receipt(key, "was sent before, and waits in the queue of its source")
             self._check_group(plan)
             return super().act_call(plan, key)
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun

@@ -299,14 +299,14 @@ class MappedActions(Generic[Call]):
         return self._required_holder().act(plan, key) if "how" in plan else self.act_call(plan, key)
 
     def act_call(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """Sends it once. The same key again is refused where its run is there already."""
+        """Sends it once. A key whose run is there already is not sent again."""
         verb = Verb(str(plan["verb"]))
         call = self._verbs.calls.get(verb)
         if call is None:
             raise NotSupported(f"the config names no {self.what} for {verb} any more")
         run = None if verb in RESULTS else self.run_with_key(key, plan)[0]
         if run is not None:
-            raise NotSupported(f"it was sent already, and is run {run}")
+            return Receipt(run, f"was sent before, and is run {run}")
         return Receipt(key, self.send(call, {**plan, "key": key}))
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:

@@ -249,6 +249,8 @@ class SlurmCanceller:
             return ActionUnknown(
                 f"slurmctld does not know job {base} any more: it has ended, and the cause is not recorded"
             )
+        if (ending := next((part for part in now.parts if part.native_state == "COMPLETING"), None)) is not None:
+            return ActionUnknown(f"job {ending.part} is COMPLETING: it ends on its own, or by the cancel")
         if any(part.state.is_open for part in now.parts):
             return ActionAbsent()
         if (cancelled := next((part for part in now.parts if part.state is RunState.CANCELLED), None)) is not None:

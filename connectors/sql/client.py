@@ -158,18 +158,23 @@ class SqlClient:
     def run_with_key(self, key: str) -> tuple[str | None, str]:
         """The id of the run that shows our key; without one, why its absence is not proved ("" where it is)."""
         runs = self.options.runs
-        alive = self.database.senders(session_name(key), self.deadline.left)
+        alive = self.senders(key)
         query = self._runs(FIRST[runs.cursor_is], 1, "key", key=key)
         _, _, [rows] = self._read(query)
         if rows:
             return text_at(rows[0], runs.id), ""
         if alive:
-            return None, f"{alive} session of ours that sends it is still alive"
+            return None, alive
         try:
             rows = self.database.all_rows(query, self.deadline.left)
         except PermissionMissing as error:
             return None, f"row security may hide its run: {error}"
         return text_at(rows[0], runs.id) if rows else None, ""
+
+    def senders(self, key: str) -> str:
+        """Why an action may still arrive; "" where no session of ours that sends it is alive. Read before its trace."""
+        alive = self.database.senders(session_name(key), self.deadline.left)
+        return f"{alive} session of ours that sends it is still alive" if alive else ""
 
     def check(self, verb: SqlVerbQuery) -> None:
         """Raises PermissionMissing for a permission that the role lacks, and NotSupported for a statement that the

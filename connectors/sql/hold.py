@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.mapped_hold import MappedHolder, PauseChange
 from connectors.sql.client import MAX_JOBS, SqlClient
@@ -25,9 +26,14 @@ class SqlHolder(MappedHolder):
         return result.rows
 
     def write(self, change: PauseChange, key: str) -> None:
-        del key
-        values = {"job": change.job, "enabled": int(change.is_enabled), "note": change.text, "key": "hold"}
+        values = {"job": change.job, "enabled": int(change.is_enabled), "note": change.text, "key": key}
         self._client.send(self._call, values)
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """Whether it arrived; nothing is absent while a session of ours still sends it."""
+        alive = self._client.senders(key)
+        result = super().look_up(plan, key)
+        return ActionUnknown(alive) if alive and isinstance(result, ActionAbsent) else result
 
     def shown(self, change: PauseChange) -> tuple[str, ...]:
         values = f"job = {change.job!r}, enabled = {int(change.is_enabled)}, note = {change.text!r}"

@@ -16,10 +16,11 @@ from connectors.sdk.aws import schedules
 from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
 from connectors.sdk.aws.scheduler import ScheduleHolder
 from connectors.sdk.aws.values import AwsReply, instant
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.records import RunRef
 from connectors.sdk.run_canceller import RunCanceller, RunNow
+from connectors.sdk.settle import arrival_window, sent_at
 from connectors.sdk.states import Capability, RunState, Verb
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
@@ -104,11 +105,15 @@ class StepFunctionsActions(ActionRouter):
             return ActionAbsent()
 
     def _look_up_rerun(self, plan: Plan, key: str) -> LookUpResult:
-        """A redrive by the count of redrives, which does not show their user."""
+        """A redrive by the count of redrives and the date of the last one, which do not show their user."""
         if plan["how"] == "start":
             return self._look_up_start(plan, key)
         arn, before = str(plan["arn"]), int(plan["redrives"])
-        now = int(self._client.execution(arn).get("redriveCount") or 0)
+        execution = self._client.execution(arn)
+        now, at = int(execution.get("redriveCount") or 0), instant(execution.get("redriveDate"))
+        since, until = arrival_window(plan)
+        if now > before and sent_at(plan) is not None and (at is None or at < since or (until and at > until)):
+            return ActionUnknown(f"{arn} was redriven at {at}, and not when this was sent")
         text = f"redriven {now} time(s), {before} before; AWS does not record the user"
         return ActionFound(f"{arn}#{before + 1}", text) if now > before else ActionAbsent()
 

@@ -14,7 +14,7 @@ from connectors.sdk.contract import (
     Receipt,
     check_action_key,
 )
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.records import RunRef
 from connectors.sdk.settle import host_window, unless_in_flight
@@ -88,9 +88,9 @@ class SystemdActions:
         answer = sent_once(lambda: self._client.act(values)[0], unknown)
         if answer.kind in ("DONE", "EXISTS"):
             return Receipt(key, f"systemctl {verb} {unit} was accepted on {self._target}")
-        raise self._error(answer, unit)
+        raise self._error(answer, unit, unknown)
 
-    def _error(self, section: ScriptSection, unit: str) -> AccessRefused | NotSupported:
+    def _error(self, section: ScriptSection, unit: str, unknown: str) -> ConnectorError:
         if section.kind == "REFUSED":
             return AccessRefused(f"{masked_head(section.rest, 200)}: {sudo_fix(self._client.where, unit)}")
         why = {
@@ -99,7 +99,9 @@ class SystemdActions:
             "OVER": "it does not run any more",
             "OTHER": "another run of it runs now",
             "NOMARK": "its mark could not be written to the journal (systemd-cat), so nothing was sent to systemd",
-        }.get(section.kind, f"unknown answer {masked_head(section.kind, 40)}")
+        }.get(section.kind)
+        if why is None:
+            return OutcomeUnknown(f"{unit}: unknown answer {masked_head(section.kind, 40)}. {unknown}")
         return NotSupported(f"{unit} on {self._target}: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:

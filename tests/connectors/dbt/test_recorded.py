@@ -34,7 +34,7 @@ from connectors.sdk.conformance.faults import (
 )
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
-from connectors.sdk.errors import AccessRefused
+from connectors.sdk.errors import AccessRefused, OutcomeUnknown
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from tests.fakes.dbt import DbtHost, Spoiled
@@ -504,3 +504,13 @@ def test_a_host_without_python_is_reported_with_the_fix(etl01: DbtHost) -> None:
     connector = etl01.connected(python="/no/such/python3")
     with pytest.raises(AccessRefused, match='no "/no/such/python3" there: set python to the path'):
         connector.poll("", (), 20)
+
+
+def test_an_answer_of_an_unknown_kind_is_an_unknown_outcome(etl01: DbtHost) -> None:
+    connector = etl01.connected()
+    preview = connector.preview(ActionSpec(Verb.START, RunRef("etl01:shop", "", "", ""), RunState.PLANNED), 20)
+    session = connector._host.session
+    assert isinstance(session, Spoiled)
+    session.spoil = lambda stdout: stdout.replace(b'"done"', b'"half"')
+    with pytest.raises(OutcomeUnknown, match="unknown answer half"):
+        connector.act(preview, new_key(), 20)

@@ -137,7 +137,9 @@ def test_a_reference_that_is_none_of_ours_reaches_no_command(hpc: SlurmHost, tex
     assert [] == [row for row in json.loads(hpc.world.file.read_text())["rows"] if row["comment"]]
 
 
-@pytest.mark.parametrize("state, expected", [("COMPLETED", ActionUnknown), ("CANCELLED by 7100", ActionFound)])
+@pytest.mark.parametrize(
+    "state, expected", [("COMPLETED", ActionUnknown), ("COMPLETING", ActionUnknown), ("CANCELLED by 7100", ActionFound)]
+)
 def test_a_job_that_ended_on_its_own_does_not_prove_its_cancel(hpc: SlurmHost, state: str, expected: type) -> None:
     job = hpc.submit("long", "hang")
     connector = connect(hpc)

@@ -25,7 +25,7 @@ from connectors.sdk.conformance.faults import (
     NOT_UTF8,
     TWICE,
 )
-from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.contract import ActionAbsent, ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.log_chunks import chunk_of
@@ -33,9 +33,10 @@ from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import PostgresSession
-from connectors.sql.client import PAGE_ROWS, SqlClient, SqlRows
+from connectors.sql.client import PAGE_ROWS, BoundQuery, SqlClient, SqlRows
 from connectors.sql.connector import CONNECTOR, SqlConnector, SqlCursor
-from connectors.sql.options import SqlOptions
+from connectors.sql.hold import SqlHolder
+from connectors.sql.options import SqlHoldQuery, SqlOptions
 from connectors.sql.postgres import PostgresDatabase
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 from tests.present import present
@@ -319,6 +320,24 @@ def test_jobs_are_read_as_the_config_says() -> None:
     assert ("pg_cron", ProofLevel.FULL) == (item.schedule.dialect, item.proof)
     assert item.schedule.expression
     assert item.definition
+
+
+def test_a_hold_whose_session_is_alive_is_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session of a hold bears its key: a statement that waits may still arrive."""
+    tables, sessions, key = FakeTables(), list[str](), "headway-0123456789abcdef"
+
+    def send(query: BoundQuery, timeout_seconds: float, name: str) -> str:
+        sessions.append(name)
+        return ""
+
+    monkeypatch.setattr(tables.database, "send", send)
+    monkeypatch.setattr(tables.database, "senders", lambda name, timeout_seconds: sessions.count(name))
+    call = SqlHoldQuery(query="UPDATE job SET note = {note}, active = {enabled} WHERE id = {job}", note="note")
+    holder = SqlHolder(tables, call)
+    plan = {"how": "hold", "job": "lab.load_orders", "by": "alice", "until": "2027-11-20T06:30:00Z"}
+    assert isinstance(holder.look_up(plan, key), ActionAbsent)
+    holder.act(plan, key)
+    assert ActionUnknown("1 session of ours that sends it is still alive") == holder.look_up(plan, key)
 
 
 def test_an_unconfigured_action_is_refused_with_the_fix() -> None:

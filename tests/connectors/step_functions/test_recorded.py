@@ -534,3 +534,16 @@ def test_an_execution_that_was_redriven_since_the_preview_is_not_redriven_again(
     with pytest.raises(ActionRefused, match="was redriven since the preview; nothing was sent"):
         connector.act(preview, new_key(), 20)
     assert "RedriveExecution" not in {call for call, _ in fake.calls}
+
+
+def test_a_redrive_at_another_time_does_not_prove_ours(fake: FakeStates) -> None:
+    fake.executions[-2] |= {"redriveStatus": "REDRIVABLE", "redriveCount": 0}
+    connector, key = fake.connector(), new_key()
+    run = failed(connector)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
+    sent = datetime.fromtimestamp(fake.now, UTC)
+    plan = {**preview.plan, SENT_AT: instant_key(sent)}
+    fake.executions[-2] |= {"redriveCount": 1, "redriveDate": fake.now + 60}
+    assert isinstance(connector.look_up(replace(preview, plan=plan), key, 20), ActionFound)
+    fake.executions[-2] |= {"redriveDate": fake.now + 7200}
+    assert isinstance(connector.look_up(replace(preview, plan=plan), key, 20), ActionUnknown)

@@ -24,10 +24,10 @@ from connectors.sdk.conformance.faults import (
     TWICE,
 )
 from connectors.sdk.conformance.world import new_key
-from connectors.sdk.contract import ActionFound, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
-from connectors.sdk.records import Poll, RunRecord
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from connectors.systemd.connector import CONNECTOR, SystemdConnector
 from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
@@ -418,3 +418,12 @@ def test_a_run_of_before_the_history_that_may_be_a_success_is_no_first_try(db07:
     db07.ran("backup", 15 * 86_400)
     again = db07.world.restart("backup.service", time.time() - 60, "well")
     assert [(again, "", RunState.SUCCEEDED)] == attempts(polled(db07))
+
+
+def test_an_answer_of_an_unknown_kind_is_an_unknown_outcome(db07: SystemdHost) -> None:
+    connector = connect(db07)
+    job = RunRef("db07:backup.service", "", "", "")
+    preview = connector.preview(ActionSpec(Verb.START, job, RunState.PLANNED), 20)
+    db07.spoil = lambda data: data.replace(b" DONE", b" HALF")
+    with pytest.raises(OutcomeUnknown, match="unknown answer HALF"):
+        connector.act(preview, new_key(), 20)
