@@ -135,6 +135,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("card", ("e",), "edit card", "edit owner, runbook, rerun safety; asks first", ("job",)),
     KeyAction("ack", ("a",), "acknowledge", "stop repeats and escalation; asks for a reason",
         ("incident", "incidents"), 7),
+    KeyAction("stop_policy", ("x",), "stop policy", "pause the policy that repairs it; asks first", ("incident",), 4),
     KeyAction("withdraw", ("w",), "withdraw", "withdraw an unsent action or an unknown outcome", ACTION_SCREENS, 4),
     KeyAction("approve", ("a",), "approve", "approve another person's action; details first", ACTION_SCREENS, 5),
     KeyAction("show_holds", ("h",), "holds", "list holds with their expiry and reason", ("actions",), 6),

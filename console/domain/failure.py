@@ -174,6 +174,22 @@ class RepairRecord:
         return f"{self.method} {self.successes} of {self.tries}"
 
     @property
+    def scope(self) -> str:
+        """The scope that is not the default one: "all" of "rerun all"."""
+        return self.method.partition(" ")[2]
+
+    @property
+    def is_poor(self) -> bool:
+        """True if it failed more often than it worked."""
+        return self.tries > 2 * self.successes
+
+    @property
+    def outcome_text(self) -> str:
+        """ "rerun worked 9 of 10 times"; "rerun failed 4 of 5 times" of a poor one."""
+        verb, number = ("failed", self.tries - self.successes) if self.is_poor else ("worked", self.successes)
+        return f"{self.method} {verb} {number} of {self.tries} time{'s' * (self.tries != 1)}"
+
+    @property
     def rate_text(self) -> str:
         """ "34 % to 100 %, median 14m, last by mara"."""
         rate = f"{format_percent(self.at_least)} to {format_percent(self.at_most)}{self.median_text}"
@@ -201,9 +217,14 @@ class FailureMemory:
     """The number of incidents, also of those that are not read."""
     last_seen: datetime | None
     repairs: tuple[RepairRecord, ...]
-    """The highest lower bound of the success rate first."""
+    """The highest lower bound of the success rate first; of equal ones the highest upper bound."""
     incidents: tuple[PastFailure, ...]
     """Those that are read, the newest first."""
+
+    @property
+    def best_sent(self) -> RepairRecord | None:
+        """The first repair that Headway can send; None if none was sent."""
+        return next((record for record in self.repairs if record.method not in _UNREQUESTED), None)
 
     @property
     def seen_text(self) -> str:
@@ -227,7 +248,7 @@ def memory_of(signature: FailureSignature, incidents: Sequence[PastFailure]) -> 
     records = [
         _record(method, known, closed if method in _UNREQUESTED else len(known)) for method, known in tries.items()
     ]
-    repairs = tuple(sorted(records, key=lambda record: (-record.at_least, record.method)))
+    repairs = tuple(sorted(records, key=lambda record: (-record.at_least, -record.at_most, record.method)))
     last = max((incident.failed_since for incident in incidents), default=None)
     return FailureMemory(signature.id, signature, len(incidents), last, repairs, tuple(incidents))
 

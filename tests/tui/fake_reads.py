@@ -61,6 +61,7 @@ from console.engine.api.requests import (
     ApproveAction,
     ClientRequest,
     ForecastScenarios,
+    PausePolicy,
     ProbeSystem,
     ProposeRecovery,
     ReadLog,
@@ -911,6 +912,11 @@ class FakeRequests:
                 return self._ask("ack", (request.incident_id, request.seconds, request.why))
             case Unacknowledge():
                 return self._ask("ack lapse", (request.incident_id, request.why))
+            case PausePolicy():
+                row = dataclasses.replace(self.reads.incident_.row, policy="", policy_at=None)
+                self.reads.incident_ = dataclasses.replace(self.reads.incident_, row=row)
+                self.reads.changed()
+                return self._ask("policy", (request.policy, request.why))
             case AddSilence():
                 return self._ask("silence", (request.matchers, request.seconds, request.why))
             case ForecastScenarios():

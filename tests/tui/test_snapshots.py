@@ -321,6 +321,16 @@ def test_the_past_repairs_of_an_incident_whose_failure_was_repaired_before(snap_
     assert shot(snap_compare, keys, "SAME FAILURE", WIDE, prepare=_repaired_before)
 
 
+def _repaired_by_policy(night: Night) -> None:
+    row = dataclasses.replace(night.reads.incident_.row, policy="retry-refused", policy_at=at("03:20"))
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
+
+
+def test_an_incident_that_a_policy_is_about_to_repair(snap_compare: SnapCompare) -> None:
+    keys = ("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "T")
+    assert shot(snap_compare, keys, "x stops it", WIDE, prepare=_repaired_by_policy)
+
+
 def _held(night: Night) -> None:
     night.reads.holds_ = [
         hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara",

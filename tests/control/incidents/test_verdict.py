@@ -26,6 +26,7 @@ from console.control.incidents.verdict.text import (
     verdict_action,
     verdict_text,
 )
+from console.domain.failure import FailureSignature, PastFailure, RepairTry, memory_of
 from console.domain.ids import utc_minute
 from console.domain.incident import (
     AffectedServiceView,
@@ -35,7 +36,7 @@ from console.domain.incident import (
     open_reason,
 )
 from console.domain.message import title_text
-from console.domain.reason import NativeStart, NoRunToRepeat, Reason, StartEffect, StepsUnderWay
+from console.domain.reason import GreenAgain, NativeStart, NoRunToRepeat, Reason, StartEffect, StepsUnderWay
 from console.domain.service import RepairCase
 from console.domain.stored import as_json, from_json
 from console.engine.api.documents import json_text, verdict_document
@@ -268,3 +269,38 @@ def test_the_time_left_and_the_name_of_the_next_start_are_arguments(width: str) 
     end = " before 04:13 (next start of load)" if width == "whole" else " before 04:13"
     assert action == ("Restart extract_orders", end)
     assert "Daily by 06:30 (in EU region) due " in verdict_text(verdict, NOW, clock, countdown=False)
+
+
+def remembered(*tries: tuple[str, str]) -> IncidentView:
+    """Its failure with these repairs, (method, state) each, in one earlier incident."""
+    view = incident()
+    sent = [RepairTry(method, state, "mara", NOW - HOUR, NOW, "person") for method, state in tries]
+    past = PastFailure(1, "extract", NOW - 2 * HOUR, NOW, GreenAgain(), None, "", tuple(sent))
+    known = memory_of(FailureSignature("run", "cron", "failed", "No space left on device", "extract"), [past])
+    return replace(view, memory=known)
+
+
+def test_the_first_step_is_the_repair_that_worked_with_its_reason() -> None:
+    nine = [("rerun", "verified")] * 9 + [("rerun", "failed")]
+    view = remembered(*nine, ("plan", "verified"))
+    assert verdict_of(view).endswith("; rerun worked 9 of 10 times")
+    verdict = incident_verdict(view, (), NOW, is_frozen=False)
+    record = json.loads(json_text(verdict_document(verdict, NOW)))["step"]["record"]
+    assert ("rerun", 10, 9, 0.6) == (
+        record["method"],
+        record["tries"],
+        record["successes"],
+        round(record["at_least"], 1),
+    )
+    reruns = remembered(("rerun", "failed"), *[("rerun all", "verified")] * 3)
+    command = "headway rerun etl-hosts/db07:extract_orders --scope all"
+    assert verdict_of(reruns).endswith(f"; rerun all worked 3 of 3 times: {command}")
+
+
+def test_a_repair_that_did_not_help_is_not_praised() -> None:
+    assert verdict_of(remembered(*[("rerun", "failed")] * 4)).endswith("; rerun failed 4 of 4 times")
+    assert verdict_of(remembered(*[("rerun all", "failed")] * 2)).endswith("; rerun all failed 2 of 2 times")
+    assert verdict_of(remembered()) == verdict_of(incident()), "a later success at its source is no step to send"
+    by_hand = remembered(("rerun", "verified"))
+    root = replace(by_hand.members[0], can_rerun=False)
+    assert "worked" not in verdict_of(replace(by_hand, members=(root, *by_hand.members[1:])))

@@ -23,9 +23,9 @@ def problem(table: dict[str, object]) -> str:
 
 
 def test_an_act_has_its_other_key_on_each_of_its_screens() -> None:
-    remap, faults = read_keys({"rerun": "x", "jobs.mark": ["m", "f7"]})
+    remap, faults = read_keys({"rerun": "K", "jobs.mark": ["m", "f7"]})
     assert [] == faults
-    assert {"jobs": ("x",), "job": ("x",), "incident": ("x",)}.items() <= {
+    assert {"jobs": ("K",), "job": ("K",), "incident": ("K",)}.items() <= {
         where: next(act.keys for act in key_table.key_actions(where, remap) if act.name == "rerun")
         for where in ("jobs", "job", "incident")
     }.items()
@@ -125,12 +125,12 @@ def test_config_reports_the_line_of_an_invalid_key(tmp_path: Path) -> None:
 
 def test_config_takes_keys_as_they_are_given(tmp_path: Path) -> None:
     path = tmp_path / "headway.toml"
-    path.write_text(SYSTEM + '[console.keys]\nrerun = "x"\n"jobs.mark" = ["m", "f7"]\n')
-    assert {"rerun": "x", "jobs.mark": ["m", "f7"]} == json.loads(load_config(path).console)["keys"]
+    path.write_text(SYSTEM + '[console.keys]\nrerun = "K"\n"jobs.mark" = ["m", "f7"]\n')
+    assert {"rerun": "K", "jobs.mark": ["m", "f7"]} == json.loads(load_config(path).console)["keys"]
 
 
 def with_shared(night: Night) -> None:
-    text = json.dumps({"keys": {"rerun": "x", "wide": "ctrl+e", "holds": "8"}})
+    text = json.dumps({"keys": {"rerun": "K", "wide": "ctrl+e", "holds": "8"}})
     view = night.reads.header()._replace(console=text)
     night.reads.header = lambda *_: view  # type: ignore[method-assign]
 
@@ -138,17 +138,17 @@ def with_shared(night: Night) -> None:
 @on_the_night(size=(120, 90), prepare=with_shared)
 async def test_a_remapped_key_works_and_footer_help_and_palette_show_it(night: Night) -> None:
     await night.press("3")
-    await night.see("JOBS  row 1 of 14", "x rerun", "l log")
+    await night.see("JOBS  row 1 of 14", "K rerun", "l log")
     await night.press("r")
     await night.at_rest()
     assert "jobs" == night.app.screen.WHERE  # type: ignore[attr-defined]
     await night.press("?")
-    await night.see("keys of Jobs", "x        rerun", "8        holds")
+    await night.see("keys of Jobs", "K        rerun", "8        holds")
     await night.press("escape")
     await night.press("ctrl+p")
-    await night.see("everything available here", "x         rerun")
+    await night.see("everything available here", "K         rerun")
     await night.press("escape")
-    await night.press("x")
+    await night.press("K")
     await night.see("Send", "run extract_orders once")
 
 

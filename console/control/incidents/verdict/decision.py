@@ -11,6 +11,7 @@ from datetime import datetime
 from connectors.sdk.states import RunState, is_open
 from console.control.services.order import by_urgency, is_savable
 from console.control.snapshot.failures import identity_name
+from console.domain.failure import RepairRecord
 from console.domain.finding import TOO_LONG_FACTOR, TOO_LONG_FLOOR
 from console.domain.incident import (
     AffectedServiceView,
@@ -100,6 +101,11 @@ class Instruction:
         """The earliest of the restarts."""
         return min((step.act_by for step in self.jobs if step.act_by is not None), default=None)
 
+    @property
+    def needs_sending(self) -> bool:
+        """True if Headway can send one of the restarts."""
+        return any(step.needs_sending for step in self.jobs)
+
 
 def restart_instruction(steps: Iterable[RepairStep], held: Iterable[RepairStep] = ()) -> Instruction | None:
     """The one instruction for all restarts that a service day needs, for notifications, commands and the console;
@@ -132,10 +138,12 @@ class Restart(Step):
     """True if it is to be sent once its upstream has finished, instead of now."""
     read_stale: Text = ()
     """The reason of a root that succeeded on stale data: "it read data before load finished"."""
+    record: RepairRecord | None = None
+    """The results of the best repair of its root's failure, which this is; None without one that was sent."""
 
     @property
     def needs_sending(self) -> bool:
-        return any(step.needs_sending for step in self.instruction.jobs)
+        return self.instruction.needs_sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,10 +473,12 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         rerun = RepairByPolicy(steps[0].job, view.row.policy, view.row.policy_at)
         return Verdict(rerun, outlook=lost, affects_services=bool(view.services))
     restart = Restart(instruction)
-    if not view.joint_restarts and steps[0].role == "root" and steps[0].state == RunState.SUCCEEDED:
-        # it read what was not finished
-        awaits = any(member.present_role in ("awaited", "rerun") for member in view.members)
-        restart = Restart(instruction, awaits_upstream=awaits, read_stale=view.row.reason)
+    if not view.joint_restarts and steps[0].role == "root":
+        if view.memory is not None and instruction.needs_sending:
+            restart = replace(restart, record=view.memory.best_sent)
+        if steps[0].state == RunState.SUCCEEDED:  # it read what was not finished
+            awaits = any(member.present_role in ("awaited", "rerun") for member in view.members)
+            restart = replace(restart, awaits_upstream=awaits, read_stale=view.row.reason)
     verdict = step_verdict(restart, instruction.act_by or view.row.act_by, view.services, now)
     repeated = view.repeated.as_of(now) if view.repeated is not None else None
     return replace(verdict, repeated=repeated if repeated is not None and repeated.predicate else None)

@@ -68,10 +68,20 @@ def verdict_text(verdict: Verdict, now: datetime, clock: Clock, *, countdown: bo
 
 
 def remark_text(verdict: Verdict, clock: Clock, *, is_short: bool = False) -> str:
-    """The repetition of the job to restart, and the plan that awaits approval, with its requester and the command that
-    approves it; empty without both."""
+    """The results of the repair in earlier incidents, the repetition of the job to restart, and the plan that awaits
+    approval, with its requester and the command that approves it; empty without them."""
+    record = _record_text(verdict.step) if isinstance(verdict.step, Restart) else ""
     repeated = repetition_text(verdict.repeated, clock, is_short=is_short) if verdict.repeated is not None else ""
-    return "; ".join(filter(None, [repeated, _proposal_text(verdict)]))
+    return "; ".join(filter(None, [record, repeated, _proposal_text(verdict)]))
+
+
+def _record_text(step: Restart) -> str:
+    """ "rerun worked 9 of 10 times"; "rerun all worked 9 of 10 times: headway rerun etl/load --scope all" for a repair
+    that is not the usual one."""
+    if (record := step.record) is None:
+        return ""
+    job, scope = shlex.quote(step.instruction.jobs[0].job), record.scope
+    return record.outcome_text + (f": headway rerun {job} --scope {scope}" if scope and not record.is_poor else "")
 
 
 def repetition_text(repeated: Repetition, clock: Clock, *, is_short: bool = False) -> str:

@@ -11,7 +11,7 @@ from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
 from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView
 from console.domain.plan import PlanView
-from console.engine.api.requests import Acknowledge, Unacknowledge
+from console.engine.api.requests import Acknowledge, PausePolicy, Unacknowledge
 from console.store.queries.reader import Queries
 from console.timing.durations import parse_duration
 from console.tui.dialogs.ask import AskScreen, ask_length_and_reason, reason_fault
@@ -59,6 +59,15 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
     title, says = f"ACKNOWLEDGE {name}", "for how long? Until then it neither repeats nor escalates"
     note_says = "note (shown with the incident; optional)"
     ask_length_and_reason(screen, title, says, ACKNOWLEDGE_FOR, note_says, send, reason_fault=lambda _: "")
+
+
+def stop_policy(screen: HeadwayScreen, row: IncidentRow) -> None:
+    """Pauses the policy that repairs the incident, once the user confirms it."""
+    name, policy = incident_name(row.id), row.policy
+    says = f"it repairs nothing until it is resumed: headway policy resume {policy}"
+    confirm(screen, f"policy {policy} repairs {name}", "Pause it", says,
+            lambda: send_order(screen, "policy", lambda requests: requests.ask(PausePolicy(policy, name)),
+                               f"pause policy {policy}", f"policy {policy}: paused"))  # fmt: skip
 
 
 MAX_NOTE = 2000

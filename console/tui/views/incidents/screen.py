@@ -22,7 +22,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.commands import HAS_ENDED, common_commands, recover_incident
 from console.tui.views.incidents import summary
-from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
+from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run, stop_policy
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path, show_path
 from console.tui.views.incidents.summary import past_repair_lines
@@ -170,6 +170,7 @@ class IncidentScreen(HeadwayScreen):
             ScreenCommand("open", self.open_selected, self.why_no_run),
             ScreenCommand("recover", lambda: recover_incident(self, self.incident_id), self._why_not_recover),
             ScreenCommand("ack", self.acknowledge, self._why_not_acknowledge),
+            ScreenCommand("stop_policy", self.stop_policy, self._why_no_policy),
             ScreenCommand("timeline", lambda: self._go_to("timeline")),
             ScreenCommand("evidence", lambda: self._go_to("evidence")),
             ScreenCommand("before", lambda: self._go_to("past repairs")),
@@ -304,8 +305,8 @@ class IncidentScreen(HeadwayScreen):
     @property
     def finished_keys(self) -> Sequence[str]:
         if self.view is not None and self.view.row.closed is not None:
-            return ("cancel", "ack", *([] if self.plans else ["recover"]))
-        return ("cancel",) if self._has_ended else ()
+            return ("cancel", "ack", "stop_policy", *([] if self.plans else ["recover"]))
+        return (*(["cancel"] if self._has_ended else []), *(["stop_policy"] if self._why_no_policy() else []))
 
     @property
     def _has_ended(self) -> bool:
@@ -332,6 +333,14 @@ class IncidentScreen(HeadwayScreen):
 
     def _why_not_acknowledge(self) -> str:
         return "it is closed" if self.view is not None and self.view.row.closed is not None else self._why_not_loaded()
+
+    def _why_no_policy(self) -> str:
+        has_policy = self.view is not None and self.view.row.policy != ""
+        return "" if has_policy else self._why_not_acknowledge() or "no policy repairs it"
+
+    def stop_policy(self) -> None:
+        if self.view is not None:
+            stop_policy(self, self.view.row)
 
     def acknowledge(self) -> None:
         if self.view is not None:

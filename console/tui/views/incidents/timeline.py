@@ -164,6 +164,9 @@ def _future(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
         ):
             if at is not None and at > ctx.now:
                 yield TimelineEntry(at, text, style)
+    if view.row.policy_at is not None and view.row.policy_at > ctx.now:
+        stop = ctx.key("incident", "stop_policy")
+        yield TimelineEntry(view.row.policy_at, f"policy {view.row.policy} repairs it; {stop} stops it", "run")
     if view.row.acknowledged_until is not None and view.row.acknowledged_until > ctx.now:
         yield TimelineEntry(view.row.acknowledged_until, f"acknowledged by {view.row.acknowledged_by} until then", "ok")
 

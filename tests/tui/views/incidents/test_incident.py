@@ -375,3 +375,40 @@ async def test_why_typed_in_the_help_leads_to_the_evidence_from_the_list_too(nig
     await night.wait_until_hidden("acknowledge")
     await night.press("enter")
     await night.see("must find load_orders green", "declared duration")
+
+
+def _policy_repairs_it(night: Night) -> None:
+    row = incident_row(policy="retry-refused", policy_at=at("03:20"))
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
+
+
+@on_the_night(prepare=_policy_repairs_it, size=(120, 36))
+async def test_x_stops_the_policy_that_is_about_to_repair_it(night: Night) -> None:
+    await _open(night)
+    await night.see("Policy retry-refused reruns extract_orders at 03:20; stop it", "x stop policy")
+    await night.act("timeline")
+    await night.see("policy retry-refused repairs it; x stops it  in 2m")
+    await night.press("escape", "x")
+    await night.see("policy retry-refused repairs INC-0412", "headway policy resume retry-refused")
+    await night.press("enter")
+    await night.wait_until_hidden("Pause it")
+    assert [] == policy_requests(night), "the cursor begins on Back"
+    await night.press("x")
+    await night.see("Pause it")
+    await night.press("down", "enter")
+    await night.see("policy retry-refused: paused", "Restart extract_orders by 03:58")
+    assert [("retry-refused", "INC-0412")] == policy_requests(night)
+    await night.press("x")
+    await night.see("no policy repairs it")
+
+
+def policy_requests(night: Night) -> list[Any]:
+    return [what for kind, what in night.requests.calls if kind == "policy"]
+
+
+@on_the_night()
+async def test_x_without_a_policy_says_so_and_is_not_in_the_footer(night: Night) -> None:
+    await _open(night)
+    await night.press("x")
+    await night.see("no policy repairs it")
+    assert "stop policy" not in night.text
