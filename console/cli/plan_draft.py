@@ -182,7 +182,10 @@ def draft_lines(draft: PlanDraft, now: datetime) -> list[str]:
     lines = [f"{draft.title}: {counted(draft.steps, 'step') if draft.steps else 'nothing to run'}"]
     for step in draft.steps:
         lines += _step_lines(step, clock)
-    lines += [f"  excluded   {job.job}: {render(job.why, clock)}" for job in draft.excluded]
+    repeated = repeated_jobs(draft.steps)
+    lines += [
+        f"  excluded   {render(step_name(run, repeated), stamp)}: {render(run.why, clock)}" for run in draft.excluded
+    ]
     lines += [f"  not saved  {day.shown_title}: {render(day.text, clock)}" for day in draft.unsaved]
     lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
     return [*lines, *(f"  note       {render(note, clock)}" for note in draft.notes)]

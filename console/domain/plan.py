@@ -191,6 +191,11 @@ class DraftStep:
         return self.job_id, self.verb if self.verb in HOLD_VERBS else self.period.key
 
     @property
+    def part(self) -> tuple[str, str]:
+        """Its job and the partition or region, if that has a name: a run that another one replaces has the same."""
+        return self.job, self.period.name
+
+    @property
     def refusal(self) -> str:
         """Why it can never be sent in this form; empty if it can."""
         if self.cannot:
@@ -236,6 +241,12 @@ class ExcludedRun:
     job: str
     run_id: int | None
     why: Text
+    period: StepPeriod = field(default_factory=StepPeriod)
+    """Empty where `why` names it, or several."""
+
+    @property
+    def part(self) -> tuple[str, str]:
+        return self.job, self.period.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +404,7 @@ def repeated_jobs(steps: Iterable[DraftStep | PlanStepView]) -> frozenset[str]:
     return frozenset(job for job, many in times.items() if many > 1)
 
 
-def step_name(step: DraftStep | PlanStepView, repeated: Collection[str]) -> Text:
+def step_name(step: DraftStep | PlanStepView | ExcludedRun, repeated: Collection[str]) -> Text:
     """ "dwh/load 2026-11-29 04:00 EU": its job, with its period if that has a name or the job is `repeated`."""
     is_one_of_several = bool(step.period.name) or step.job in repeated
     return (step.job, " ", *step.period.text) if step.period.key and is_one_of_several else (step.job,)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from types import MappingProxyType
+from typing import NamedTuple
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
+from console.timing.dialects import StartQueue
 from console.timing.durations import TICK
-from console.timing.schedule import accepted_instant, is_interval, last_instant, next_instant
+from console.timing.schedule import accepted_instant, is_interval, last_instant, next_instant, start_queue
 from console.timing.zones import date_in_window, zone_of
 
 SLACK = timedelta(seconds=3)
@@ -64,11 +68,23 @@ def start_window(schedule: Schedule, instant: datetime) -> timedelta:
     return LATEST_START if following is None else min(LATEST_START, following - instant)
 
 
+class RunSpan(NamedTuple):
+    """The time in which a run was open."""
+
+    began: datetime
+    ended: datetime | None
+    """None where its source proves no end; the end of time while it is open."""
+
+    @classmethod
+    def of(cls, began: datetime, ended: datetime | None, is_open: bool) -> RunSpan:
+        return cls(began, _NEVER if is_open else ended)
+
+
 def assign_periods(
     records: Sequence[RunRecord],
     schedules: Mapping[str, Schedule],
     taken: Mapping[tuple[str, str], str],
-    began: Mapping[tuple[str, str], datetime] = MappingProxyType({}),
+    spans: Mapping[tuple[str, str], RunSpan] = MappingProxyType({}),
     waiting: Mapping[str, Collection[str]] = MappingProxyType({}),
     may_start_early: bool = False,
     seen: Mapping[str, Schedule] = MappingProxyType({}),
@@ -76,40 +92,45 @@ def assign_periods(
     """The records in their order, each start without a period given one.
 
     `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as
-    stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
-    period back; else it was started by hand and has its own key, "start:<instant>". `waiting`: native id -> keys of
-    periods that are known to have no start. Any other may have been filled, unobserved, at its own time: a start in the
-    second half of it, or of its day, is by hand unless its schedule allows that delay. Repeated records keep their
-    period, and what executes another attempt again has that one's. Records with an action key stay as they are: the
-    store knows which run the action repairs. At most one start per period, in whatever order polls bring them, gives
-    the same periods.
+    stored. A start fulfils the oldest instant that its scheduler queued behind the job's run before it (`_queued`),
+    else the latest accepted instant at or before it that no other attempt has taken, at most one period back; else it
+    was started by hand and has its own key, "start:<instant>". `waiting`: native id -> keys of periods that are known
+    to have no start. Any other may have been filled, unobserved, at its own time: a start in the second half of it, or
+    of its day, is by hand unless its schedule allows that delay. Repeated records keep their period, and what executes
+    another attempt again has that one's. Records with an action key stay as they are: the store knows which run the
+    action repairs. At most one start per period, in whatever order polls bring them, gives the same periods; queued
+    ones do where polls bring them in their order.
 
     `may_start_early`: as `ConnectorKind` has it; a start within EARLIEST_START before an instant then fulfils that one.
-    `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
-    it as a further attempt: the job was run by hand just before its clock started it.
+    `spans`: when those of `taken` were open, where their start is known. Where one started before its instant, a start
+    on time joins it as a further attempt: the job was run by hand just before its clock started it.
     `seen`: native id -> schedule at its source, if it changed and is not accepted. A start nearer to an instant of that
     one fulfils the accepted instant of the same day (`timing.schedule.seen_instant`), or none. No start of such a job
     is early: a second one is a run by hand.
     """
     owners = dict(taken)
-    early = {(job, key) for (job, key), at in began.items() if job not in seen and _is_early(at, _instant_of(key))}
+    early, runs = set[tuple[str, str]](), defaultdict[str, dict[str, RunSpan]](dict)
+    for (job, period), span in spans.items():
+        runs[job][period] = span
+        if job not in seen and _is_early(span.began, _instant_of(period)):
+            early.add((job, period))
     periods = {(job, attempt): key for (job, key), attempt in taken.items()}
     ordered = sorted(records, key=lambda record: (_moment(record) or _NEVER, record.job, record.attempt_key))
     for record in ordered:
         attempt = (record.job, record.attempt_key)
-        if not _needs_period(record) or attempt in periods:
+        if not _needs_period(record):
             continue
-        repeated = ((record.job, earlier) for earlier in record.repeated)
-        first = next((periods[earlier] for earlier in repeated if earlier in periods), None)
-        if first is not None:
-            periods[attempt] = first
-            continue
-        schedule, changed = schedules.get(record.job), seen.get(record.job)
-        key = _period(record, (schedule, changed), owners, early, waiting.get(record.job, ()), may_start_early)
+        repeated = ((record.job, earlier) for earlier in (record.attempt_key, *record.repeated))
+        key = next((periods[earlier] for earlier in repeated if earlier in periods), None)
+        if key is None:
+            schedule, begun = (schedules.get(record.job), seen.get(record.job)), runs[record.job]
+            key = _period(record, schedule, begun, owners, early, waiting.get(record.job, ()), may_start_early)
+            owners.setdefault((record.job, key), record.attempt_key)
+            if record.job not in seen and _is_early(_moment(record), _instant_of(key)):
+                early.add((record.job, key))
         periods[attempt] = key
-        owners.setdefault((record.job, key), record.attempt_key)
-        if record.job not in seen and _is_early(_moment(record), _instant_of(key)):
-            early.add((record.job, key))
+        if record.started_at is not None:
+            runs[record.job][key] = RunSpan.of(record.started_at, record.ended_at, record.state.is_open)
     return [_with_period(record, periods) if _needs_period(record) else record for record in records]
 
 
@@ -128,23 +149,45 @@ def _moment(record: RunRecord) -> datetime | None:
 def _period(
     record: RunRecord,
     schedules: tuple[Schedule | None, Schedule | None],
+    runs: Mapping[str, RunSpan],
     owners: Mapping[tuple[str, str], str],
     early: Collection[tuple[str, str]],
     waiting: Collection[str],
     may_start_early: bool,
 ) -> str:
-    """`schedules`: the accepted one, and the one seen."""
+    """`schedules`: the accepted one, and the one seen. `runs`: those of the job, by period."""
     (schedule, seen), started = schedules, _moment(record)
     if started is None:
         return f"attempt:{record.attempt_key}"
     if schedule is not None:
-        for instant in _accepted_instants(schedule, seen, started, waiting, may_start_early):
+        accepted = _accepted_instants(schedule, seen, started, waiting, may_start_early)
+        queued = _queued(schedule, started, runs) if seen is None else ()
+        for instant in chain(queued, accepted):
             key = instant_key(instant)
             if owners.get((record.job, key), record.attempt_key) == record.attempt_key:
                 return key
             if (record.job, key) in early and not _is_early(started, instant) and started - instant < EARLIEST_START:
                 return key
     return f"start:{instant_key(started)}"
+
+
+def _queued(schedule: Schedule, started: datetime, runs: Mapping[str, RunSpan]) -> Iterator[datetime]:
+    """The instants that came due while the last run before this start was queued or open, oldest first, if the
+    scheduler starts a run for each. None where that run's end is not proven, since the queue may have ended with it,
+    or where the latest instant came after its end: then the queue was empty."""
+    if start_queue(schedule) is not StartQueue.EACH or is_interval(schedule):
+        return
+    before = max(((span.began, key) for key, span in runs.items() if span.began < started), default=None)
+    latest = last_instant(schedule, started)
+    if before is None or latest is None:
+        return
+    began, key = before
+    due, ended = _instant_of(key) or began, runs[key].ended
+    if ended is None or latest - SLACK > ended or started - due > LATEST_START:
+        return
+    while due < latest:
+        due = next_instant(schedule, due) or latest
+        yield due
 
 
 def _accepted_instants(

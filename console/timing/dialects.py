@@ -98,7 +98,7 @@ class StartQueue(Enum):
     ONE = 1
     """Once the run has ended it starts one for all of them."""
     EACH = 2
-    """Once the run has ended it starts one after the other."""
+    """Once the run has ended it starts one after the other, the oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +208,10 @@ class DbtCloud(CronsimClock):
 
 
 class PgCron(EveryReading, CronsimClock):
+    """Its launcher adds one to a job's `pendingRunCount` at each due minute, without a limit, and takes one off when it
+    starts a run, one at a time. The number outlives the run, but not the launcher. An interval adds at most one.
+    Source: pg_cron 1.6.7, src/pg_cron.c: StartPendingRuns, ManageCronTask, StartAllPendingRuns."""
+
     queue = StartQueue.EACH
     _SECONDS = re.compile(r"\s*\+?(\d{1,9})\s*seconds?\s*", re.ASCII | re.IGNORECASE)
     _NUMBER = r"(?:[0-9]+|[a-z]{3})(?![0-9a-z])"

@@ -112,18 +112,16 @@ class _Turn:
 
 def _turn(estate: Estate, job: JobFacts, due: datetime, business_date: date, runs: Iterable[RunFacts]) -> _Turn | None:
     """After the job's run before it, if its scheduler queues starts behind that. At the latest when the run takes too
-    long by the longest of its past ones, or, where each start has its own run, when the next start is due; at once for
-    a start of another business date."""
-    queue, last = start_queue(job.schedule), _open_run(due, runs)
-    if queue is StartQueue.NONE or last is None:
+    long by the longest of its past ones; at once for a start of another business date."""
+    last = _open_run(due, runs)
+    if start_queue(job.schedule) is StartQueue.NONE or last is None:
         return None
     ended = None if is_under_way(last) else last.ended_at
     until, takes = due, estate.history.get(job.id, NO_HISTORY).takes
     if last.business_date == business_date and last.started_at is not None:
         longest = max(takes, default=job.expected.total_seconds() if job.expected is not None else 0.0)
         too_long = timedelta(seconds=max(longest * TOO_LONG_FACTOR, longest + TOO_LONG_FLOOR))
-        next_due = due + start_window(job.schedule, due) if queue is StartQueue.EACH else NEVER
-        until = max(due, min(ended or NEVER, next_due, last.started_at + too_long))
+        until = max(due, min(ended or NEVER, last.started_at + too_long))
     is_over: Text = (" is open",) if ended is None else (" ended at ", At(ended))
     return _Turn(until, ("its run of ", At(run_time(last)), *is_over))
 
@@ -153,8 +151,12 @@ def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
 
 def _known_delays(estate: Estate, job: JobFacts) -> list[float]:
     """Of its latest starts, in seconds, the shortest first; without a single one of another order: a missed start that
-    a person made up for, or one blocked night."""
-    delays = sorted(delay for delay in estate.history.get(job.id, NO_HISTORY).delays[:LATEST] if delay >= 0)
+    a person made up for, or one blocked night. What a start was queued behind the run before is no delay (`_turn`)."""
+    past = estate.history.get(job.id, NO_HISTORY)
+    queued = [0] * LATEST
+    if start_queue(job.schedule) is not StartQueue.NONE:
+        queued = [max(ended - at, 0) for at, ended in zip(past.at, (*past.ended[1 : LATEST + 1], 0), strict=False)]
+    delays = sorted(max(delay - wait, 0) for delay, wait in zip(past.delays, queued, strict=False) if delay >= 0)
     return delays[:-1] if len(delays) >= FEWEST and delays[-1] > ODD * delays[-2] else delays
 
 

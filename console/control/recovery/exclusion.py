@@ -17,7 +17,7 @@ def without_steps(draft: PlanDraft, left_out: Collection[StepKey]) -> PlanDraft:
     dropped = [step for step in draft.steps if step.place in places]
     steps = [step for step in draft.steps if step.place not in places]
     graph, numbers = StepGraph.of(draft.steps), {step.place: number for number, step in enumerate(steps, 1)}
-    excluded = (ExcludedRun(step.job, step.run_id, ("left out by hand",)) for step in dropped)
+    excluded = (ExcludedRun(step.job, step.run_id, ("left out by hand",), step.period) for step in dropped)
     helped = {save.day for step in steps for save in step.saves}
     shortened = replace(
         draft,

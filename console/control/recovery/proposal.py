@@ -163,8 +163,8 @@ def _draft(
     scopes, blocked = without_blocked(index, scopes)
     steps = with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash)
     skipped = [*(excluded_run(index, run, why) for run, why in excluded), *blocked]
-    planned_jobs = {step.job for step in steps}
-    unique = tuple({run.job: run for run in reversed(skipped) if run.job not in planned_jobs}.values())[::-1]
+    planned = {step.part for step in steps}
+    unique = tuple({run.part: run for run in reversed(skipped) if run.part not in planned}.values())[::-1]
     excluded_runs = (*unique, *superseded_notes(index, runs, instead, scopes))
     title = f"repair {cause_name(index, match)}"
     incident_id, notes = match.incident.id if match.incident else None, unresponsive_notes(match)

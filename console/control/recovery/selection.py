@@ -67,7 +67,7 @@ def superseded_notes(
             if len(times) >= _NAMED:
                 which = times[0], " to ", times[-1], f" ({len(times)} runs)"
             text = *which, ": superseded by the rerun of ", At(run_time(instead[step]))
-            lines.append(ExcludedRun(index.name(step[0]), superseded[-1].id or None, text))
+            lines.append(excluded_run(index, superseded[-1], text))
     return lines
 
 
@@ -211,4 +211,4 @@ def without_blocked(
 
 
 def excluded_run(index: EstateIndex, run: RunFacts, why: Text) -> ExcludedRun:
-    return ExcludedRun(index.name(run.job_id), run.id or None, why)
+    return ExcludedRun(index.name(run.job_id), run.id or None, why, step_period(run))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from connectors.sdk.records import RunRecord, RunRef, Schedule, SkippedRecord
-from connectors.sdk.states import STOPPED
+from connectors.sdk.states import STOPPED, is_open
 from console.domain.ids import instant, micros, optional_instant, optional_micros
 from console.domain.switches import SystemPause
 from console.domain.system import problem_and_fix, with_fix
@@ -21,6 +21,7 @@ from console.store.events import record_event
 from console.store.ingest.batch import ACTIONS_BY_KEY, IngestBatch
 from console.store.names import decode_name, encode_name
 from console.text.cleaning import CUT, clean, clean_line
+from console.timing.business_dates import RunSpan
 
 MAX_SHOWN = 20
 """Skipped records and warnings stored for display; all are counted."""
@@ -328,8 +329,8 @@ class StartedPeriods(NamedTuple):
 
     owners: Mapping[tuple[str, str], str]
     """-> key of its first attempt."""
-    began: Mapping[tuple[str, str], datetime]
-    """-> start of that one, if its source reports it."""
+    spans: Mapping[tuple[str, str], RunSpan]
+    """-> when that one was open, if its source reports its start."""
     waiting: Mapping[str, Collection[str]]
     """Source id -> keys of the periods around that wait for a start, or missed it."""
 
@@ -348,10 +349,12 @@ def started_periods(
     # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; otherwise it starts with every attempt without
     # an action key.
     around = (
-        "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us FROM {keys} CROSS JOIN target t CROSS JOIN job j"
-        " CROSS JOIN run r LEFT JOIN attempt a ON a.run_id = r.id AND a.action_key IS NULL WHERE t.id = ? AND"
-        " j.system_id = t.system_id AND j.source_id = k.a AND j.target_id + 0 = t.id AND r.job_id = j.id AND"
-        " (a.id IS NOT NULL OR r.attempts = 0) AND r.sort_us >= ? ORDER BY a.number DESC"
+        "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us, a.state, CASE WHEN a.evidence = 'native'"
+        " THEN a.ended_us END AS proven_end_us FROM {keys}"
+        " CROSS JOIN target t CROSS JOIN job j CROSS JOIN run r LEFT JOIN attempt a ON a.run_id = r.id AND"
+        " a.action_key IS NULL WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a AND"
+        " j.target_id + 0 = t.id AND r.job_id = j.id AND (a.id IS NOT NULL OR r.attempts = 0) AND r.sort_us >= ?"
+        " ORDER BY a.number DESC"
     )
     by_attempt = (
         "SELECT j.source_id, r.period_key, a.attempt_key, a.ended_us FROM {keys} CROSS JOIN target t CROSS JOIN job j"
@@ -379,8 +382,12 @@ def started_periods(
             waiting.setdefault(job, set()).add(period)
     started = [row for row in rows if row.attempt_key is not None]
     owners = {_period_of(row): decode_name(row.attempt_key) for row in (*earlier, *started)}
-    began = {_period_of(row): instant(row.started_us) for row in started if row.started_us is not None}
-    return StartedPeriods(owners, began, waiting)
+    spans = {
+        _period_of(row): RunSpan.of(instant(row.started_us), optional_instant(row.proven_end_us), is_open(row.state))
+        for row in started
+        if row.started_us is not None
+    }
+    return StartedPeriods(owners, spans, waiting)
 
 
 def _attempt_of(row: Row) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from hypothesis import assume, given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
 from connectors.sdk.states import PeriodKind, RunState
-from console.timing.business_dates import assign_periods, business_date_of, period_name_at
+from console.timing.business_dates import RunSpan, assign_periods, business_date_of, period_name_at
 from console.timing.schedule import instants, seen_instant
 from tests.factories import at, daily, job, record
 from tests.rows import each_row
@@ -214,7 +214,8 @@ def early(
     began: dict[tuple[str, str], datetime] | None = None,
 ) -> list[str | None]:
     """Periods where a job goes by a clock of its own."""
-    return [run.period_key for run in assign_periods(records, JOBS, assigned or {}, began or {}, may_start_early=True)]
+    spans = {key: RunSpan(at, None) for key, at in (began or {}).items()}
+    return [run.period_key for run in assign_periods(records, JOBS, assigned or {}, spans, may_start_early=True)]
 
 
 @each_row(
@@ -333,7 +334,8 @@ def test_a_start_by_hand_after_that_of_a_moved_line_is_a_run_of_its_own() -> Non
     keys = ["2026-11-20T04:05:00Z", "start:2026-11-20T04:14:01Z"]
     assert keys == [run.period_key for run in runs]
     assigned = {("db07:extract", keys[0]): "a"}
-    [later] = assign_periods(first[1:], schedules[0], assigned, {("db07:extract", keys[0]): clocked}, seen=schedules[1])
+    spans = {("db07:extract", keys[0]): RunSpan(clocked, None)}
+    [later] = assign_periods(first[1:], schedules[0], assigned, spans, seen=schedules[1])
     assert keys[1] == later.period_key
 
 
@@ -412,3 +414,127 @@ def test_shuffled_repeated_and_late_polls_give_every_start_the_same_period(
             assigned[run.job, run.period_key] = run.attempt_key
             assert results.setdefault(run.attempt_key, run.period_key) == run.period_key
     assert expected == results
+
+
+ROLLUP = Schedule("pg_cron", "0 * * * *")
+EVENING = at("18:00")
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A run of pg_cron's launcher, the instant that it was started for, and when its source shows its end."""
+
+    run: RunRecord
+    due: datetime
+    closed_at: datetime
+
+    def seen_at(self, now: datetime) -> RunRecord:
+        return self.run if self.closed_at <= now else replace(self.run, state=RunState.RUNNING, ended_at=None)
+
+
+def launched(takes: list[int], dead: list[range]) -> list[Launched]:
+    """The launcher counts the due starts while it lives, and starts them one at a time. With it go the count and the
+    end of the run that it executed. `takes`: minutes of each run in turn; `dead`: minutes of the night."""
+    runs, queue, free_at = list[Launched](), list[datetime](), EVENING
+    for minute in range(16 * 60):
+        now = EVENING + timedelta(minutes=minute)
+        if spell := next((spell for spell in dead if minute in spell), None):
+            queue, back = [], EVENING + timedelta(minutes=spell.stop)
+            if runs and runs[-1].closed_at > now and runs[-1].run.ended_at is not None:
+                lost = replace(runs[-1].run, state=RunState.FAILED, ended_at=None)
+                runs[-1] = Launched(lost, runs[-1].due, closed_at=back)
+            free_at = back
+            continue
+        queue += [now] if minute % 60 == 0 else []
+        if queue and free_at <= now:
+            start, free_at = now + timedelta(seconds=1), now + timedelta(minutes=takes[len(runs) % len(takes)])
+            end = free_at - timedelta(seconds=1)
+            run = record("rollup", start, f"{len(runs)}", state=RunState.SUCCEEDED, ended_at=end)
+            runs.append(Launched(run, queue.pop(0), end))
+    return runs
+
+
+def polled(night: list[Launched], polls: list[datetime]) -> dict[str, str | None]:
+    """attempt key -> period, where each poll brings the runs that began or ended since the one before."""
+    owners, spans, periods = dict[tuple[str, str], str](), dict[tuple[str, str], RunSpan](), dict[str, str | None]()
+    last_poll = EVENING
+    for now in polls:
+        begun = [one for one in night if one.run.started_at is not None and one.run.started_at <= now]
+        rows = [one.seen_at(now) for one in begun if one.closed_at > last_poll]
+        for run in assign_periods(rows, {"rollup": ROLLUP}, owners, spans):
+            assert run.period_key is not None
+            assert run.started_at is not None
+            owners[run.job, run.period_key] = run.attempt_key
+            spans[run.job, run.period_key] = RunSpan.of(run.started_at, run.ended_at, run.state.is_open)
+            assert run.period_key == periods.setdefault(run.attempt_key, run.period_key)
+        last_poll = now
+    return periods
+
+
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 900), st.integers(1, 200)), max_size=3),
+    st.lists(st.integers(0, 960), max_size=40),
+)
+def test_starts_queued_behind_a_run_are_those_of_the_runs_after_it_whatever_a_poll_brings(
+    takes: list[int], dead: list[tuple[int, int]], polls: list[int]
+) -> None:
+    """No queued start is without its run, and none that a dead launcher missed has one."""
+    night = launched(takes, [range(begin, begin + length) for begin, length in dead])
+    moments = [EVENING + timedelta(minutes=minute) for minute in sorted({*polls, 16 * 60})]
+    assert {one.run.attempt_key: instant_key(one.due) for one in night} == polled(night, moments)
+
+
+@each_row(
+    "before, started, expected",
+    [
+        (("03:00:01", "06:20", RunState.SUCCEEDED), "06:20:01", "04:00"),
+        (("03:00:01", None, RunState.RUNNING), "06:20:01", "04:00"),
+        (("03:00:01", "06:20", RunState.SUCCEEDED), "07:00:01", "07:00"),  # nothing was queued: the job was paused
+        (("03:00:01", "06:59:59", RunState.SUCCEEDED), "07:00:01", "04:00"),
+        (("03:00:01", "03:10", RunState.SUCCEEDED), "05:00:01", "05:00"),  # its launcher was dead at 04:00
+        (("03:00:01", None, RunState.FAILED), "06:20:01", "06:00"),  # "server restarted"
+    ],
+)
+def test_a_queued_start_is_one_that_came_due_in_the_time_of_the_run_before(
+    before: tuple[str, str | None, RunState], started: str, expected: str
+) -> None:
+    began, ended, state = before
+    key = "rollup", instant_key(at("03:00"))
+    spans = {key: RunSpan.of(at(began), at(ended) if ended else None, state.is_open)}
+    start = record("rollup", at(started), "b")
+    [run] = assign_periods([start], {"rollup": ROLLUP}, {key: "a"}, spans)
+    assert instant_key(at(expected)) == run.period_key
+
+
+@each_row(
+    "schedule, expected",
+    [
+        (Schedule("debian-cron", "0 * * * *"), "2026-11-20T06:00:00Z"),
+        (Schedule("systemd", "hourly"), "2026-11-20T06:00:00Z"),
+        (Schedule("pg_cron", "30 seconds"), "2026-11-20T06:20:00Z"),
+    ],
+)
+def test_a_start_after_a_long_run_is_the_latest_where_its_scheduler_does_not_queue_each(
+    schedule: Schedule, expected: str
+) -> None:
+    key = "rollup", instant_key(at("03:00"))
+    spans = {key: RunSpan(at("03:00:01"), at("06:20"))}
+    [run] = assign_periods([record("rollup", at("06:20:01"), "b")], {"rollup": schedule}, {key: "a"}, spans)
+    assert expected == run.period_key
+
+
+def test_a_run_by_hand_lets_the_starts_of_its_time_wait() -> None:
+    by_hand = record("rollup", at("03:50"), "a", state=RunState.SUCCEEDED, ended_at=at("05:20"))
+    taken = {("rollup", instant_key(at("03:00"))): "before"}
+    runs = [by_hand, record("rollup", at("05:20:01"), "b"), record("rollup", at("05:40"), "c")]
+    periods = [run.period_key for run in assign_periods(runs, {"rollup": ROLLUP}, taken)]
+    assert ["start:2026-11-20T03:50:00Z", "2026-11-20T04:00:00Z", "2026-11-20T05:00:00Z"] == periods
+
+
+def test_a_backlog_of_more_than_a_day_is_given_up() -> None:
+    due = at("06:00") - timedelta(hours=26)
+    key = "rollup", instant_key(due)
+    spans = {key: RunSpan(at("05:00"), at("06:20"))}
+    [run] = assign_periods([record("rollup", at("06:20:01"), "b")], {"rollup": ROLLUP}, {key: "a"}, spans)
+    assert instant_key(at("06:00")) == run.period_key

@@ -95,6 +95,18 @@ def test_what_no_hit_service_waits_for_is_left_out_with_the_reason() -> None:
     assert "dwh/audit" not in [step.job for step in plan.steps]
 
 
+def test_each_region_of_a_job_that_is_left_out_has_its_line() -> None:
+    regions = [
+        run(number, AUDIT, f"05:0{number}", own_period=region, period_kind=PeriodKind.NAME)
+        for number, region in ((4, "EU"), (5, "US"))
+    ]
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, *regions, now="05:20")
+    excluded = [(dated(step_name(run, ())), run.run_id) for run in plan.excluded if run.job == AUDIT.name]
+    assert [
+        (f"{AUDIT.name} 2026-11-20 05:0{number} UTC {region}", number) for number, region in ((4, "EU"), (5, "US"))
+    ] == sorted(excluded)
+
+
 def test_all_that_is_broken_is_repaired_where_that_is_wanted() -> None:
     ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
     plan = propose_recovery(ledger.estate, 1, at("05:20"), can, everything=True)

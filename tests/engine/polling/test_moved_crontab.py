@@ -153,7 +153,7 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         [(_, _, mail)] = night.bench.sink.got
         assert 1 == mail.count(fix)
         plan = night.answer(night.bench.requests().ask(ProposeRecovery(1)))
-        assert [("rerun", instant_key(due))] == [(step["verb"], step["period_key"]) for step in plan.data["steps"]]
+        assert [("rerun", instant_key(due))] == [(step["verb"], step["period"]["key"]) for step in plan.data["steps"]]
         night.rerun()
         night.turn()
         assert {instant_key(due): "succeeded"} == night.runs()
@@ -161,7 +161,7 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         dates = due.date() - timedelta(days=1), due.date()
         backfill = night.answer(night.bench.requests().ask(backfill_of(1, *dates, unseen=True))).data
         assert f"{dated((At(due),))} succeeded" in {dated(run.why) for run in PlanDraft.read(backfill).excluded}
-        assert instant_key(due) not in {step["period_key"] for step in backfill["steps"]}
+        assert instant_key(due) not in {step["period"]["key"] for step in backfill["steps"]}
 
 
 @pytest.mark.parametrize("ran_yesterday", [True, False])

@@ -94,7 +94,7 @@ def test_of_a_job_without_a_clock_the_periods_of_these_attempts_alone_are_read(
     started_periods = targets.started_periods(night.store, night.host, [late], schedules)
     assert [(late.job, f"start:{instant_key(at('03:10'))}")] == list(started_periods.owners)
     assert started_periods.owners == dict.fromkeys(started_periods.owners, "a3")
-    assert {} == started_periods.began
+    assert {} == started_periods.spans
     [again] = assign_periods([late], schedules, *started_periods)
     assert again.period_key == f"start:{instant_key(at('03:10'))}", "a known attempt keeps its period"
 
@@ -116,3 +116,28 @@ def test_a_period_waits_for_a_start_until_one_has_come(night: Estate) -> None:
     assert [("2026-11-20T03:10:00Z", 1)] == night.rows("SELECT period_key, attempts FROM run")
     periods = targets.started_periods(night.store, night.host, [by_hand], schedules)
     assert ({}, {(by_hand.job, key): "by hand"}) == (periods.waiting, periods.owners)
+
+
+@pytest.mark.parametrize(
+    "state, evidence, ended, due",
+    [
+        (RunState.RUNNING, RunEvidence.NATIVE, None, "04:00"),
+        (RunState.SUCCEEDED, RunEvidence.NATIVE, "06:20", "04:00"),
+        (RunState.FAILED, RunEvidence.NATIVE, None, "06:00"),  # a restart of its scheduler cut it, and lost the queue
+        (RunState.LOST, RunEvidence.INFERRED, "06:20", "06:00"),
+    ],
+)
+def test_a_queued_start_is_known_by_the_run_before_it_in_the_store(
+    night: Estate, state: RunState, evidence: RunEvidence, ended: str | None, due: str
+) -> None:
+    schedules = {run().job: Schedule("pg_cron", "0 * * * *")}
+    bare = replace(run(period_key=None, period_at=None), queued_at=None, ended_at=at("06:30"))
+    before = replace(
+        bare, attempt_key="a", started_at=at("03:00"), ended_at=at(ended) if ended else None, state=state,
+        evidence=evidence,
+    )  # fmt: skip
+    for record in (before, replace(bare, attempt_key="b", started_at=at("06:20:01"))):
+        started_periods = targets.started_periods(night.store, night.host, [record], schedules)
+        night.ingest(*assign_periods([record], schedules, *started_periods), now="06:40")
+    begun = night.rows("SELECT period_key FROM run WHERE attempts > 0 ORDER BY period_key")
+    assert [(instant_key(at("03:00")),), (instant_key(at(due)),)] == begun

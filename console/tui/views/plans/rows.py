@@ -75,7 +75,9 @@ def draft_rows(
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
     rows += [_out_row(step, repeated, ctx) for step in out]
     rows += [
-        joined_segments(("out", number), [(f"   excluded  {run.job}  {render(run.why, ctx.zoned)}", "dim")])
+        joined_segments(
+            ("out", number), [(f"   excluded  {_name(run, repeated, ctx)}  {render(run.why, ctx.zoned)}", "dim")]
+        )
         for number, run in enumerate(runs)
     ]
     if draft.notes:
@@ -92,7 +94,7 @@ def _removed_text(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> str:
     return f"{verb_label(step.verb)} {_name(step, {planned.job for planned in draft.steps}, ctx)}"
 
 
-def _name(step: DraftStep | PlanStepView, repeated: Collection[str], ctx: RenderContext) -> str:
+def _name(step: DraftStep | PlanStepView | ExcludedRun, repeated: Collection[str], ctx: RenderContext) -> str:
     return render(step_name(step, repeated), ctx.stamp)
 
 
@@ -157,7 +159,7 @@ def draft_title(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, 
 
 
 def _excluded_runs(draft: PlanDraft, out: Sequence[DraftStep]) -> list[ExcludedRun]:
-    return [run for run in draft.excluded if run.job not in {step.job for step in out}]
+    return [run for run in draft.excluded if run.part not in {step.part for step in out}]
 
 
 def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: PlanChange = UNCHANGED) -> SegmentLines:
@@ -219,11 +221,11 @@ def summary_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     lines += [
         [(f"does not save {day.shown_title}: ", "bad"), (render(day.text, ctx.zoned), "plain")] for day in draft.unsaved
     ]
-    planned_jobs = {step.job for step in draft.steps}
+    planned = {step.part for step in draft.steps}
     names: dict[Text, list[str]] = {}
     for run in draft.excluded:
-        if run.job not in planned_jobs:
-            names.setdefault(run.why, []).append(run.job.partition("/")[2] or run.job)
+        if run.part not in planned:
+            names.setdefault(run.why, []).append(f"{run.job.partition('/')[2] or run.job} {run.period.name}".rstrip())
     excluded = "; ".join(f"{', '.join(jobs)}: {render(why, ctx.zoned)}" for why, jobs in names.items())
     return [*lines, [("excluded ", "dim"), (excluded, "dim")]] if excluded else lines
 
@@ -258,7 +260,7 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     for step in draft.steps:
         lines += _start_lines(step, repeated, ctx)
     for title, rows in (
-        (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
+        (f"EXCLUDED {len(draft.excluded)}", [(_name(run, repeated, ctx), run.why, "dim") for run in draft.excluded]),
         (
             f"NOT SAVED {len(draft.unsaved)}",
             [(entry.shown_title, entry.text, "warn") for entry in draft.unsaved],

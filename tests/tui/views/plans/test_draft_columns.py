@@ -60,6 +60,19 @@ def test_an_excluded_run_of_a_planned_job_is_not_denied_and_a_removed_one_has_it
     assert f"removed  rerun {first.job} 2026-11-19 04:14" in shown
 
 
+def test_an_excluded_run_of_another_region_of_a_planned_job_has_its_name() -> None:
+    context, plan = render_context(), draft()
+    eu, us = StepPeriod("2026-11-19T03:14:00Z", "EU"), StepPeriod("2026-11-19T03:14:00Z", "US")
+    first = replace(plan.steps[0], period=eu)
+    excluded = tuple(ExcludedRun(first.job, 7, ("superseded",), period) for period in (eu, us))
+    plan = replace(plan, steps=(first, *plan.steps[1:]), excluded=excluded)
+    lines = summary_lines(plan, context)
+    assert f"excluded {first.job.partition('/')[2]} US: superseded" == "".join(text for text, _ in lines[-1])
+    name = f"{first.job} 2026-11-19 04:14 US"
+    assert [name] == [name for row in draft_rows(plan, (first,), context) if f"{name}  superseded" in str(row.cells)]
+    assert any(name in "".join(text for text, _ in line) for line in start_lines(plan, context))
+
+
 def test_steps_of_two_partitions_of_a_job_read_otherwise_before_and_after_the_start() -> None:
     first, second, *_ = draft().steps
     eu, us = StepPeriod("2026-11-19T03:14:00Z", "EU"), StepPeriod("US", "US")
