@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from console.cli import plan_draft, requests
 
@@ -26,3 +28,12 @@ def quick_watching() -> Iterator[None]:
         patch.setattr(requests, "ACTION_CHECK_SECONDS", 0.02)
         patch.setattr(plan_draft, "PLAN_CHECK_SECONDS", 0.02)
         yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def logs_apart() -> Iterator[None]:
+    """The engine of this process writes its log where a real one does, and not between the lines of a command."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    yield
+    structlog.configure(**before)

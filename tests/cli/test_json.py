@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
@@ -34,19 +31,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
         scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
         made.turn()
-        with logs_to_stderr(), at_work(made):
+        with at_work(made):
             yield made
-
-
-@contextmanager
-def logs_to_stderr() -> Iterator[None]:
-    """The engine of this process says what it does where a real one says it."""
-    before = structlog.get_config()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
 
 
 def run_with_json(bench: Bench, folder: Path, line: tuple[str, ...], *more: str, seconds: str = "0") -> Done:
