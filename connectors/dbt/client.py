@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.dbt.options import DbtOptions
-from connectors.sdk.errors import AccessRefused, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, InvalidAnswer
 from connectors.sdk.fields import masked_head
 from connectors.sdk.records import TargetClock
 from connectors.sdk.transport.hosts import ScriptClient, new_nonce, scripts_beside
@@ -59,10 +59,11 @@ class DbtClient(ScriptClient[DbtOptions]):
             raise AccessRefused(f'{where}: no "{self.options.python}" there: set python to the path of a Python 3.8')
         if done.exit_status and not done.stdout.rstrip().endswith(b" END"):
             fault = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["nothing"]
-            raise AccessRefused(f"{where}: its Python could not read the projects: {masked_head(fault[0], 200)}")
-        section = next(part for part in sections(done.stdout, nonce, where) if part.kind == "JSON")
+            error = InvalidAnswer if once else AccessRefused  # it may have acted before
+            raise error(f"{where}: its Python could not read the projects: {masked_head(fault[0], 200)}")
+        body = next((part.body for part in sections(done.stdout, nonce, where) if part.kind == "JSON"), b"")
         try:
-            value = json.loads(section.body)
+            value = json.loads(body)
             return DbtAnswer(TargetClock(datetime.fromtimestamp(float(value["now"]), UTC), before), value["answer"])
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-            raise RecordUnreadable(f"{where}: its answer is not JSON of ours: {error}") from None
+            raise InvalidAnswer(f"{where}: its answer is not JSON of ours: {error}") from None

@@ -173,5 +173,8 @@ def sent(client: SlurmClient, command: ScriptCall, what: str, user: str) -> Scri
         raise AccessRefused(
             f"{what}: {masked_head(part.rest, 200)}. Nothing was done: {permission_fix('of this system', user)}"
         )
-    why = REFUSALS.get(part.kind, f"Slurm reports: {masked_head(part.rest, 200)}")
-    raise NotSupported(f"{what} on {client.where}: {why}.")
+    reported = f"Slurm reports: {masked_head(part.rest, 200)}"
+    refused = {**REFUSALS, "REFUSED": reported}.get(part.kind)
+    if refused is None:
+        raise OutcomeUnknown(f"{what} on {client.where}: unknown answer {masked_head(part.kind, 40)}. {unknown}")
+    raise NotSupported(f"{what} on {client.where}: {refused}.")

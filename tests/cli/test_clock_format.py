@@ -21,7 +21,7 @@ from console.cli.runs import period_text
 from console.domain.ids import micros
 from console.domain.switches import SwitchState, format_freeze
 from tests.cli.lines import LINES
-from tests.cli.test_json import CONFIG, logs_to_stderr, run_with_json
+from tests.cli.test_json import CONFIG, run_with_json
 from tests.cli.test_recover import at_work
 from tests.deep import few
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -53,7 +53,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         made.turn()
         with made.store.write(None) as connection:
             connection.rows("UPDATE target SET lost_since_us = 1, lost_until_us = ?", (micros(datetime.now(UTC)),))
-        with logs_to_stderr(), at_work(made):
+        with at_work(made):
             for act in ACTS:
                 headway(made.url, *act)
             yield made

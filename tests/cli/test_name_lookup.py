@@ -12,7 +12,6 @@ import pytest
 from connectors.sdk.states import RunState
 from console.cli.commands import COMMANDS, full_name
 from console.cli.exits import Exit
-from tests.cli.test_json import logs_to_stderr
 from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -34,7 +33,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         for name in ("db07:load_orders", "extract"):
             scheduler.attempt(name, "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
             made.turn()
-        with logs_to_stderr(), at_work(made):
+        with at_work(made):
             yield made
 
 

@@ -43,6 +43,7 @@ from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.ssh_stub import StubServer
 from tests.fakes.unsent import CROWDS, ELSEWHERE_OVER_SSH, UNSENT_OVER_SSH
 from tests.lab.process import wait_until
+from tests.rows import each_row
 
 RECORDED = Path(__file__).parents[2] / "recordings" / "dbt"
 ORDERS = "model.shop.orders"
@@ -506,11 +507,22 @@ def test_a_host_without_python_is_reported_with_the_fix(etl01: DbtHost) -> None:
         connector.poll("", (), 20)
 
 
-def test_an_answer_of_an_unknown_kind_is_an_unknown_outcome(etl01: DbtHost) -> None:
+@each_row(
+    "written, instead, error",
+    [
+        (b'"done"', b'"half"', "unknown answer half"),
+        (b'{"now"', b'{now"', "not JSON of ours"),
+        (b" JSON", b" YAML", "not JSON of ours"),
+        (b" END", b" EN", "cut short"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_unknown_outcome(
+    etl01: DbtHost, written: bytes, instead: bytes, error: str
+) -> None:
     connector = etl01.connected()
     preview = connector.preview(ActionSpec(Verb.START, RunRef("etl01:shop", "", "", ""), RunState.PLANNED), 20)
     session = connector._host.session
     assert isinstance(session, Spoiled)
-    session.spoil = lambda stdout: stdout.replace(b'"done"', b'"half"')
-    with pytest.raises(OutcomeUnknown, match="unknown answer half"):
+    session.spoil = lambda stdout: stdout.replace(written, instead)
+    with pytest.raises(OutcomeUnknown, match=error):
         connector.act(preview, new_key(), 20)

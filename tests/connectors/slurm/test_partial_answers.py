@@ -51,6 +51,14 @@ def test_a_requeue_that_slurm_refuses_for_one_task_is_unknown_and_found_with_wha
     assert ActionFound("3", "job 3 has its key; not queued again: 3_2") == connector.look_up(preview, key, 20)
 
 
+def test_an_answer_of_an_unknown_kind_is_an_unknown_outcome(hpc: SlurmHost) -> None:
+    connector = connect(hpc)
+    preview = preview_of(connector, Verb.HOLD)
+    hpc.spoil = lambda answer: answer.replace(b" DONE", b" NEWER")
+    with pytest.raises(OutcomeUnknown, match="unknown answer NEWER"):
+        connector.act(preview, new_key(), 20)
+
+
 def test_a_requeue_that_slurm_refuses_for_every_task_did_nothing(hpc: SlurmHost) -> None:
     hpc.change("3", state="FAILED", code="4:0", refuses="requeue")
     connector, key = connect(hpc), new_key()
