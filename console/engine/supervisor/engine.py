@@ -65,14 +65,17 @@ def open_store(url: str, mask: Callable[[str], str]) -> Database:
 
 @dataclass(slots=True)
 class LeaseWatch:
-    """Why the workers must stop: a signal, or a lease that is not renewed in time."""
+    """Why the workers must stop: a signal, or a lease that was not renewed in time. A later renewal does not revoke it:
+    some of them have stopped by then."""
 
     stop: threading.Event
     valid_until: float
     """time.monotonic() after which nothing may be sent: a third of the lease before it can pass on."""
 
     def stopping(self) -> bool:
-        return self.stop.is_set() or time.monotonic() > self.valid_until
+        if time.monotonic() > self.valid_until:
+            self.stop.set()
+        return self.stop.is_set()
 
 
 class Engine:
