@@ -513,20 +513,22 @@ def dag_record(
 
 
 def parse_schedule(row: fields.Row, zone: str, last_due: datetime | None = None) -> Schedule:
-    """Dialect "airflow" for periodic timetables, "none" for those by asset or by hand. `next_at` is Airflow's own next
-    run_after. The expression is reported only where it gives that instant, or without one `last_due`, the run_after of
-    the last scheduled run: a timetable may be any code, and Airflow reports UTC for many a DAG with another zone."""
+    """Dialect "airflow" for periodic timetables, "airflow-one-run" where a DAG has one active run at most, "none" for
+    those by asset or by hand. `next_at` is Airflow's own next run_after. The expression is reported only where it gives
+    that instant, or without one `last_due`, the run_after of the last scheduled run: a timetable may be any code, and
+    Airflow reports UTC for many a DAG with another zone."""
     summary = timetable_summary(row)
     text = fields.optional_text(row, "timetable_description") or summary
     following = fields.instant(row, "next_dagrun_run_after")
     if not is_periodic(row):
         return Schedule("none", zone=zone, text=text)
+    dialect = "airflow-one-run" if row.get("max_active_runs") == 1 else "airflow"
     due = following or last_due
     if not _is_cron(row):
-        return Schedule("airflow", "", zone, text, following)
+        return Schedule(dialect, "", zone, text, following)
     if due is not None and _expression_matches(summary, zone, due):
-        return Schedule("airflow", summary, zone, text, following)
-    return Schedule("airflow", "", zone, f"{text} (in a zone that Airflow does not report)", following)
+        return Schedule(dialect, summary, zone, text, following)
+    return Schedule(dialect, "", zone, f"{text} (in a zone that Airflow does not report)", following)
 
 
 def needs_last_due(row: fields.Row) -> bool:

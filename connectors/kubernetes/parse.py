@@ -393,7 +393,6 @@ def _waiting_reason(status: fields.Row) -> str:
     return "" if reason in ("ContainerCreating", "PodInitializing") else reason
 
 
-DIALECT = "kubernetes"
 STEP_OVER_ALL = re.compile(r"(?<![^,])\*/(0*[2-9]\d*|0*1\d+)")
 """A step of two days and more."""
 ZONE_PREFIX = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)")
@@ -408,7 +407,8 @@ def parse_schedule(spec: fields.Row) -> Schedule:
         zone, text = match[1], match[2]
     if text.startswith("@every"):
         return Schedule("none", text=f"{text}: an interval from its last start")
-    return Schedule(DIALECT, five_fields(text), zone, text=fields.text(spec, "schedule"))
+    dialect = "kubernetes-forbid" if spec.get("concurrencyPolicy") == "Forbid" else "kubernetes"
+    return Schedule(dialect, five_fields(text), zone, text=fields.text(spec, "schedule"))
 
 
 def five_fields(text: str) -> str:

@@ -178,7 +178,7 @@ class MappedJobFields(MappedFields):
     """How that is written: five fields of cron, by Debian's rules of DST or another's. `L` in the days is read by
     "snowflake", "dbt_cloud" and "airflow"; "quartz" has six fields, with `L`, `LW` and `#`."""
     next_at: FieldPath = ""
-    """The instant of its next run."""
+    """The instant of its next run: that of `schedule`, which may be a text of the source's own."""
     window: FieldPath = ""
     """How much later than its schedule it may begin, or be listed: seconds, or "180s". With it the instants of cron
     count, and `next_at` of other schedules alone: that instant may have the delay in it, or be that of a retry."""
@@ -546,10 +546,10 @@ def _is_zone(zone: str) -> bool:
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
     zone = text_at(row, fields.schedule_zone, 100) or fields.zone
     window = _window_at(row, fields)
-    if next_at is not None and not _is_zone(zone):
-        return Schedule("none", text=f"{expression} {zone}", next_at=next_at, window=window)  # the next start counts
     if not expression:
         return Schedule("none", next_at=next_at, window=window)
+    if next_at is not None and not _is_zone(zone):
+        return Schedule(fields.dialect, text=f"{expression} {zone}", next_at=next_at, window=window)
     following = None if window and CRON.fullmatch(expression) else next_at
     return Schedule(fields.dialect, expression, zone, expression, following, window)
 

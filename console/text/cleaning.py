@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
-from itertools import compress, pairwise
+from functools import cache, partial
+from itertools import groupby
 
 REPLACED = "\ufffd"
 """Replaces each character that could act on a terminal or on the order of the letters."""
@@ -34,6 +34,8 @@ _NUMBERS_AND_BARS = r"(?:\d\w*+|[\W_])++"
 """All but words; a number has its unit."""
 _PROGRESS = r"%|([^\w\s.])\1\1|(?<![\w/])\d[\d.,]{0,20}\w{0,3} ?/ ?(?:\d[\d.,]{0,20}\w{0,3}|s)(?![\w/])"
 """A percentage, a bar, a part of a number or a rate; elsewhere a number may be the code of an error."""
+_COUNTED = 5
+"""Lines with the same words, one written over the other, that are the states of a counter."""
 _UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
@@ -54,7 +56,7 @@ _SURROGATE = "[\ud800-\udfff]"
 def clean(text: str | bytes, limit: int | None = None) -> str:
     """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD. A
     carriage return begins a line; of lines that it separates, those are dropped that are blank or have the words of the
-    next one, as those of a progress bar.
+    next one, as those of a progress bar or a counter.
     Variation selectors, which may split a secret or carry hidden text, are removed, and the joiners of emoji, of whose
     width terminals differ. A joiner stays where it alters the letters next to it, by the rule for domain names (RFC
     5892, CONTEXTJ).
@@ -99,16 +101,21 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 
 def _rewritten(line: str) -> str:
-    """The lines of one that is written over itself, without blank ones and the earlier states of a progress bar."""
+    """The lines of one that is written over itself, without blank ones and the earlier states of a progress bar or a
+    counter."""
     if "\r" not in line:
         return line
-    lines = list(filter(None, map(str.rstrip, line.split("\r"))))
-    wordings = [
-        _compiled(_NUMBERS_AND_BARS if _compiled(_PROGRESS).search(text) else _BARS).sub(" ", text).strip()
-        for text in lines
-    ]
-    is_last = [text != following for text, following in pairwise([*wordings, None])]
-    return "\n".join(compress(lines, is_last))
+    kept: list[str] = []
+    lines = filter(None, map(str.rstrip, line.split("\r")))
+    for _, group in groupby(lines, partial(_words, _NUMBERS_AND_BARS)):
+        states = list(group)
+        is_progress = len(states) >= _COUNTED or any(map(_compiled(_PROGRESS).search, states))
+        kept += states[-1:] if is_progress else [list(same)[-1] for _, same in groupby(states, partial(_words, _BARS))]
+    return "\n".join(kept)
+
+
+def _words(between: str, text: str) -> str:
+    return _compiled(between).sub(" ", text).strip()
 
 
 @cache

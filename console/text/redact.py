@@ -37,7 +37,7 @@ def sanitize(
     cleaned = joined(clean(text)) if on_one_line else clean(text)
     if not cleaned:
         return ""
-    after = _compatible(_SPLITS.sub("", after))
+    after = _single(_compatible(_SPLITS.sub("", after)))
     masked = _masked(known(after + cleaned), mask_shapes_strictly if strictly else mask_shapes)
     return cut(masked.removeprefix(after), limit)
 
@@ -51,16 +51,25 @@ _SPLITS = re.compile(rf"{REPLACED}|(?:\\x1b|\\u001b|\\033|\\e|\^\[)\[[0-9;]{{0,2
 """Splitters of a secret in clean text: characters that were replaced, colors that are written out."""
 _OVERSTRIKES = re.compile(rf"{REPLACED}(.)(?<=\1{REPLACED}.)")
 """Letters that a printer makes bold: each is written twice, with a backspace between."""
+_DOUBLED = re.compile(r'(\\{0,7}")\1([^"\\\n]{1,200})\1\1')
+"""A text in doubled quotes: within a field of CSV."""
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 
 
 def _masked(text: str, mask: Mask) -> str:
-    """The masked text, in a form without splitters and compatibility characters where that reveals a secret."""
+    """The masked text, in a form without splitters, doubled quotes and compatibility characters where that reveals a
+    secret."""
     for splitters in (_SPLITS, _OVERSTRIKES):
-        form = _compatible(splitters.sub("", text))
-        if form != text and (masked := _settled(mask, form)) != form:
-            return masked
+        plain = _compatible(splitters.sub("", text))
+        for form in (plain, _single(plain)):
+            if form != text and (masked := _settled(mask, form)) != form:
+                return masked
     return _settled(mask, text)
+
+
+def _single(text: str) -> str:
+    """The text with one quote for two, as a field of CSV doubles them."""
+    return _DOUBLED.sub(r"\1\2\1", text)
 
 
 def _compatible(text: str) -> str:

@@ -44,7 +44,7 @@ _NAMES = (
     r"|[jp]h?p?sess(?:ion)?id|(?<=[?&])(?:sig|key|auth)|x-jfrog-art-api|(?<=pragma\s)key"
 )
 _SHORT = (
-    r"p(?:(?<=\bp)|(?<=_p)|(?-i:(?<=[a-z]P))|(?<=dbp)|(?<=bindp|rootp|userp)|(?<=storep)|(?<=keyp))wd?"
+    r"p(?:(?<=\bp)|(?<=_p)|(?<=%[0-9a-f]{2}p)|(?-i:(?<=[a-z]P))|(?<=dbp)|(?<=bindp|rootp|userp)|(?<=storep)|(?<=keyp))wd?"
     r"|(?<!by)(?<!com|sur)(?<!tres)pass|(?<![A-Za-z])(?:auth|jwt|otp|psk|pat)"
 )
 """Also parts of other words: names only directly before a separator, or as an option."""
@@ -81,7 +81,7 @@ _OPTION = re.compile(
 )
 _STATEMENT = r"\s{1,3}[^\s,;:]{1,80}\s{1,9}"
 _SQL = re.compile(
-    rf"(?i)\b(?:password\s{{1,3}}|(?-i:PASSWORD\(|SECRET\s))(?=\\{{0,7}}['\"`])|(\b(?:user|role|to){_STATEMENT})?\bidentified\s(?:with\s\w{{1,40}}\s)?by\s{{1,3}}(?:values\s)?"
+    rf"(?i)\b(?:password\s{{1,3}}|(?-i:PASSWORD\(|SECRET\s))(?=\\{{0,7}}['\"`])|(\b(?:user|role|to){_STATEMENT})?\bidentified\s{{1,9}}(?:with\s\w{{1,40}}\s)?by\s{{1,9}}(?:values\s)?"
 )
 _LAST = re.compile(
     rf"(?im)(machine{_STATEMENT}|(?=username{_STATEMENT}password\s\d|login\s\S{{1,80}}\n)|(?:\b(?:quote|redis|C:)|[->]{{2,5}})\s)?"
@@ -345,7 +345,10 @@ _ADDRESS_KEY = re.compile(
     r"(?i)(?<=/)(?:hooks?|(?:incoming)?webhooks?(?:b2)?|ping|heartbeats?|integrations?|alerts?)/[^\s\"'<>?#\u00b7]{16,400}"
 )
 """The key in an address to which only its owner may post: of chats, pagers and watchers of jobs."""
-SIGN_IN = re.compile(r"(?i)(\b(?:bearer|basic|digest|negotiate|geniekey)\s{1,3})(?=\S{0,200}[0-9=])([\w.~+/=-]{8,}+)")
+SIGN_IN = re.compile(
+    r"(?i)(\b(?:bearer|basic|digest|negotiate|geniekey|auth\s(?:plain|login)(?=\s{1,3}[^\s-]{8}))\s{1,3})"
+    r"(?=\S{0,200}[0-9=])([\w.~+/=-]{8,}+)"
+)
 _LOGIN = re.compile(
     r"(?<=://)(?:(?<!http://)(?<!https://)|(?![^\s/@:]{0,256}:\d{1,5}/))([^\s/@:\"'<>]{0,256}+:)"
     r"((?:[^\s/\"'<>]|(?<!:)/|/(?!/)|[\"'](?![\s,:;}\])])){1,256})(?=@)"
@@ -378,7 +381,7 @@ _TERM = r"(?<![^\s\"',\\=])(?i:userid=)?[\"'\\]{0,4}[A-Za-z_#$][\w#$.\[\]]{0,60}
 _THIRD = r"(?:\s{1,3}-\S{1,20}){0,4}(?:\s{1,3}[^\s-]\S{0,80}){2}\s{1,3}(?=[^\s-])"
 _COLON = rf"{_DASH}(?:[A-Za-z]{{0,5}}[uUa]|-(?:proxy-)?user){_USER}:"
 _CLIENTS = (
-    ("curl http https etcdctl", _COLON + r"|(?:-b|--cookie)[\s=]{1,3}[\"']?[^\s=;]{1,60}="),
+    ("curl http https etcdctl", _COLON + r"|(?:-b|--cookie)[\s=]{1,3}[\"']?[^\s=;]{1,60}=|--oauth2-bearer\s{1,3}"),
     ("smbclient rpcclient smbget winexe smbcacls lftp open", rf"-(?:[uU]|-user){_USER}[%,]"),
     ("redis-cli", "a"),
     ("sshpass rdesktop cqlsh beeline hdbsql ncftp* mongo* psexec usermod useradd rabbitmqadmin exaplus", "p"),
@@ -392,6 +395,7 @@ _CLIENTS = (
     ("gsql nzsql nzload", "W"),
     ("ssh-keygen", "NP"),
     ("chpasswd", r"<<<\s{0,3}[\"']?\w{1,40}:"),
+    ("kinit", r"<<<\s{0,3}"),
     ("openssl", _flags("kK") + "|pass:"),
     ("7z 7za 7zr rar unrar mysql* mariadb*", _ATTACHED),
     ("xfreerdp wfreerdp schtasks dtexec", r"(?i:/(?:p:|rp\s|de(?:crypt)?\s))"),

@@ -22,13 +22,15 @@ PgCron        The zone that its connector names: UTC up to 1.5, `cron.timezone` 
               start that is due while the job runs is queued (its README).
 Airflow       croniter's grammar and steps, as in Airflow 2.10 to 3.3. Day of month and day of week are an OR unless
               one of them is exactly `*`. Fixed times in the gap are moved by its length, in an overlap the second
-              counts (make_aware, CronMixin of Airflow 3).
+              counts (make_aware, CronMixin of Airflow 3). Of a DAG with one active run at most, a start that is due
+              during a run is made once that has ended: without catchup the last one, with it each in its turn.
 Prefect       croniter too. A time in the gap counts by the offset after it, so an hour early; of one that comes twice
               the first counts, hourly ones too (tested with Prefect 3.8.8).
 Dagster       croniter too. A time in the gap is moved to its end; of one that comes twice the second counts, of hourly
               ones both (tested with Dagster 1.13.27).
 Kubernetes    The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
-              robfig/cron 3.0.1, which Kubernetes reads it with).
+              robfig/cron 3.0.1, which Kubernetes reads it with). With `concurrencyPolicy: Forbid` the last start that
+              came due during a Job is made once that has ended (its documentation; not lived here).
 GitHub        A time in the gap runs right after it, of one that comes twice the first counts (an assumption; not lived
               here).
 Snowflake     `L` is the last day of the month, `5L` its last Friday. Every job skips a gap and runs twice in an
@@ -195,6 +197,10 @@ class Kubernetes(EveryReading, CronsimClock):
     pass
 
 
+class KubernetesForbid(Kubernetes):
+    queue = StartQueue.ONE
+
+
 class GitHub(CronsimClock):
     pass
 
@@ -268,6 +274,10 @@ class Airflow(CroniterClock):
         if self.is_hourly:
             return shown
         return shown[-1:] if shown else (local.replace(tzinfo=self.zone, fold=0).astimezone(UTC),)
+
+
+class AirflowOneRun(Airflow):
+    queue = StartQueue.ONE
 
 
 class Dagster(CroniterClock):
@@ -469,9 +479,11 @@ DIALECTS: dict[str, type[DialectClock]] = {
     "busybox": Busybox,
     "pg_cron": PgCron,
     "airflow": Airflow,
+    "airflow-one-run": AirflowOneRun,
     "prefect": Prefect,
     "dagster": Dagster,
     "kubernetes": Kubernetes,
+    "kubernetes-forbid": KubernetesForbid,
     "github": GitHub,
     "snowflake": Snowflake,
     "dbt_cloud": DbtCloud,

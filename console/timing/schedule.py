@@ -337,7 +337,7 @@ def _explained(fields: list[str]) -> str:
     """The words of cronsim; empty where it does not read the fields."""
     try:
         text = Expression(["0", *(field.upper() for field in fields)]).explain()
-    except CronSimError:
+    except (CronSimError, ValueError):
         return ""
     return text[:1].lower() + text[1:]
 

@@ -270,7 +270,8 @@ class FakeTransfers(FakeGoogle):
 
     def job(self, name: str) -> Row:
         next_at = written(self.now + timedelta(hours=3))
-        return described("bigquerydatatransfer.v1").row("TransferConfig", name=self.name(name), nextRunTime=next_at)
+        facts = {"name": self.name(name), "schedule": "every day 03:10", "nextRunTime": next_at}
+        return described("bigquerydatatransfer.v1").row("TransferConfig", **facts)
 
     def run(self, job: str, state: str, at: datetime) -> Row:
         facts: Row = dict.fromkeys(("runTime", "scheduleTime", "startTime", "updateTime"), written(at))

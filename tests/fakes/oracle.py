@@ -235,5 +235,5 @@ class FakeOracleConnection:
 
 def _job(job: str, is_enabled: bool, note: str | None) -> Row:
     return {"job_id": job, "owner": "ETL", "enabled": str(is_enabled).upper(), "note": note,
-            "next_at": "2030-01-01T03:00:00Z" if is_enabled else None,
+            "schedule": "FREQ=DAILY;BYHOUR=3", "next_at": "2030-01-01T03:00:00Z" if is_enabled else None,
             "definition": f"STORED_PROCEDURE {job} FREQ=DAILY;BYHOUR=3"}  # fmt: skip

@@ -18,7 +18,7 @@ import httpx
 Row = dict[str, Any]
 STATEMENTS = "/api/v2/statements"
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED", "FAILED_AND_AUTO_SUSPENDED")
-IS_CRON = """IFF(STARTSWITH("schedule", 'USING CRON '), """
+IS_CRON = """IFF("schedule" ILIKE 'USING CRON %', """
 SHOWN: dict[str, Callable[[Row], Any]] = {
     """"schema_name" || '.' || "name\"""": lambda row: f"{row['schema_name']}.{row['name']}",
     """"state" = 'started'""": lambda row: str(row["state"] == "started").lower(),
@@ -28,10 +28,10 @@ SHOWN: dict[str, Callable[[Row], Any]] = {
         f'"{row["database_name"]}.', '"'
     ),
     IS_CRON + """ARRAY_TO_STRING(ARRAY_SLICE( SPLIT("schedule", ' '), 2, 7), ' '), NULL)""": lambda row: (
-        " ".join(row["schedule"].split(" ")[2:7]) if row["schedule"].startswith("USING CRON ") else None
+        " ".join(row["schedule"].split(" ")[2:7]) if row["schedule"].upper().startswith("USING CRON ") else None
     ),
     IS_CRON + """SPLIT_PART("schedule", ' ', 8), NULL)""": lambda row: (
-        row["schedule"].split(" ")[7] if row["schedule"].startswith("USING CRON ") else None
+        row["schedule"].split(" ")[7] if row["schedule"].upper().startswith("USING CRON ") else None
     ),
 }
 READ: dict[str, Callable[[Row], Any]] = {

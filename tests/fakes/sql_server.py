@@ -254,7 +254,7 @@ class FakeCursor:
 
 def _job(job: str, name: str) -> Row:
     return {"job_id": job, "name": name, "enabled": 1, "owner": "etl", "note": None,
-            "next_at": "2030-01-01T03:00:00", "definition": f"load: EXEC {name}"}  # fmt: skip
+            "schedule": "by Nightly", "next_at": "2030-01-01T03:00:00", "definition": f"load: EXEC {name}"}  # fmt: skip
 
 
 def local(at: datetime) -> int:

@@ -65,6 +65,7 @@ SPECIAL = (
     Secret("password: >-\n  Hunter2xyz", "Hunter2xyz"),
     Secret("GenieKey 7c9e6679-7425-40de-944b-e07fc1f90ae7", "7c9e6679-7425-40de-944b-e07fc1f90ae7"),
     Secret("9f8e7d6c5b4a39281706f5e4d3c2b1a0-us12", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"),
+    Secret("smtplib: send: AUTH PLAIN AGV0bABWeDcja1JtMnBMcQ==", "AGV0bABWeDcja1JtMnBMcQ"),
 )
 _HEX, _WORD = "0123456789abcdef", string.ascii_letters + string.digits
 TOKENS = (

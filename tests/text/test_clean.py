@@ -143,6 +143,12 @@ def test_f57_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
         ("ERROR in /data/2026/a\rERROR in /data/2027/a", "ERROR in /data/2026/a\nERROR in /data/2027/a"),
         ("\u280b Loading 3\r\u2819 Loading 3", "\u2819 Loading 3"),
         ("load 1 / 10\rload 2 / 10", "load 2 / 10"),
+        (
+            "\r".join(f"processed {n}000 rows" for n in range(1, 60)) + "\rERROR: boom",
+            "processed 59000 rows\nERROR: boom",
+        ),
+        ("\r".join(f"Elapsed 00:{n:02}" for n in range(9)) + "\nfailed", "Elapsed 00:08\nfailed"),
+        ("\r".join(f"[Stage 0:=>  ({n} + 2) / 200]" for n in range(9)), "[Stage 0:=>  (8 + 2) / 200]"),
         ("FATAL: disk full\r      ", "FATAL: disk full"),
         ("one\r\r\ntwo\r", "one\ntwo"),
         ("\r \r\n", "\n"),

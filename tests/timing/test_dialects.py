@@ -180,6 +180,7 @@ def test_a_schedule_of_each_dialect_is_described() -> None:
     assert "Fri-Sun at 00:00 UTC" == schedule_text(Schedule("airflow", "0 0 * * fri-sun"))
     assert "at minute 0 past every hour from 22 through 2 UTC" == schedule_text(Schedule("airflow", "0 22-2 * * *"))
     assert "every day" == schedule_text(Schedule("airflow", "0 0 */1 * 5", text="every day"))
+    assert "0 3 * * L5 UTC" == schedule_text(Schedule("airflow", "0 3 * * L5")), "the last Friday, for croniter alone"
     assert "daily at 03:10 UTC" == schedule_text(Schedule("databricks", "0 10 3 * * ?"))
     assert "30 0 6 * * ?" == schedule_text(Schedule("databricks", "30 0 6 * * ?", text="30 0 6 * * ?"))
 

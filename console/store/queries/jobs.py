@@ -391,6 +391,7 @@ class JobQueries(ContextQueries):
         rows = self.link.rows(
             "SELECT j.name, s.dialect, s.expression, s.zone, s.next_us FROM job j JOIN schedule s ON s.id ="
             " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id) WHERE j.gone_since_us IS NULL"
+            " AND j.paused_since_us IS NULL"
             f" AND s.dialect <> 'none'{condition}{watched_condition(self.link)} ORDER BY j.name",
             () if job_id is None else (job_id,),
         )

@@ -20,6 +20,8 @@ from connectors.sdk import log_chunks
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunEvidence, RunState
+from console.timing.dialects import StartQueue
+from console.timing.schedule import start_queue
 from tests.fakes.airflow_actions import recorded
 from tests.rows import each_row
 
@@ -254,6 +256,13 @@ def test_before_3_3_the_summary_shows_what_is_periodic_and_a_next_run_or_none_is
     row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
     del row["timetable_periodic"]
     assert dialect == parse.parse_schedule(row, "UTC").dialect
+
+
+@each_row("at_most, queue", [(16, StartQueue.NONE), (None, StartQueue.NONE), (1, StartQueue.ONE)])
+def test_a_start_during_the_run_of_a_dag_with_one_active_run_waits(at_most: int | None, queue: StartQueue) -> None:
+    row = {**recorded("dags")["dags"][1], "timetable_summary": "0 2 * * *", "max_active_runs": at_most}
+    row |= {"timetable_periodic": True, "next_dagrun_run_after": "2026-11-21T02:00:00Z"}
+    assert queue is start_queue(parse.parse_schedule(row, "UTC"))
 
 
 def test_a_timetable_without_an_expression_says_nothing_of_zones() -> None:

@@ -143,7 +143,8 @@ def test_schedules_are_jobs_in_their_own_zone() -> None:
     assert ("13", "Nightly load", "ann", False) == (nightly.native_id, nightly.title, nightly.owner, nightly.paused)
     assert ("0 3 * * *", "Europe/Berlin") == (nightly.schedule.expression, nightly.schedule.zone)
     assert ("", "7 * * * * Pacific Time (US & Canada)") == (hourly.schedule.expression, hourly.schedule.text)
-    assert hourly.schedule.next_at is not None, "a zone of Rails: the next start counts"
+    assert hourly.schedule.next_at is not None
+    assert hourly.schedule.has_clock, "a zone of Rails: the next start counts"
     assert hourly.paused
 
 

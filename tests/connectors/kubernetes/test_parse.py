@@ -12,6 +12,8 @@ from connectors.kubernetes import inventory, parse
 from connectors.kubernetes.parse import pods_by_job
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.states import RunEvidence, RunState
+from console.timing.dialects import StartQueue
+from console.timing.schedule import schedule_fault, start_queue
 from tests.rows import each_row
 
 Row = dict[str, Any]
@@ -199,6 +201,14 @@ def test_the_name_of_a_job_we_create_fits_into_a_label_with_the_whole_key() -> N
 def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:
     schedule = parse.parse_schedule(spec)
     assert (schedule.dialect, schedule.expression, schedule.zone) == ("kubernetes", expression, zone)
+
+
+@pytest.mark.parametrize(
+    "policy, queue", [(None, StartQueue.NONE), ("Replace", StartQueue.NONE), ("Forbid", StartQueue.ONE)]
+)
+def test_a_start_during_a_job_waits_where_its_policy_forbids_two(policy: str | None, queue: StartQueue) -> None:
+    schedule = parse.parse_schedule({"schedule": "0 3 * * *", "concurrencyPolicy": policy})
+    assert (queue, None) == (start_queue(schedule), schedule_fault(schedule))
 
 
 def test_interval_has_no_clock_and_says_so() -> None:

@@ -127,8 +127,8 @@ def test_schedules_of_a_job_are_jobs_and_their_runs_are_read_list_by_list() -> N
     connector = opened(fake)
     load, mart = sorted(connector.inventory("", 10).jobs, key=lambda job: job.title, reverse=True)
     assert (LOAD, MART, False) == (load.native_id, mart.native_id, load.paused)
-    assert load.schedule is not None
     assert load.schedule.next_at is not None
+    assert load.schedule.has_clock
     assert {LOAD: 3, MART: 3} == {
         job: [run.job for run in walked(connector)[0].values()].count(job) for job in (LOAD, MART)
     }

@@ -132,6 +132,7 @@ def test_a_task_has_the_schedule_of_its_cron_and_none_of_an_interval() -> None:
     [
         ("USING CRON 0 3 L * * Europe/Berlin", "2026-12-31T02:00:00Z"),
         ("USING CRON 0 3 * * 5L UTC", "2026-12-25T03:00:00Z"),
+        ("using cron 0 3 L * * Europe/Berlin", "2026-12-31T02:00:00Z"),
     ],
 )
 def test_a_task_of_the_end_of_a_month_is_expected_then(schedule: str, following: str) -> None:

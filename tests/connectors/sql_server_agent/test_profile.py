@@ -153,7 +153,7 @@ class TestSqlServerAgent(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
 def test_a_trial_shows_each_statement_with_its_values_and_no_secret(fake: FakeSqlServer) -> None:
     lines = [*trial_lines(try_target(opened(fake), "msdb/database", 10))]
     jobs, agent, runs = [line.removeprefix("  request  ") for line in lines if line.startswith("  request")]
-    columns = "job_id, name, enabled, owner, note, next_at, definition"
+    columns = "job_id, name, enabled, owner, note, schedule, next_at, definition"
     assert f"SELECT {columns} FROM headway.jobs × 2" == jobs
     assert " FROM headway.runs WHERE instance_id > '-1' OR instance_id IS NULL OR run_id IN " in runs
     assert "{" not in runs

@@ -61,6 +61,9 @@ def last(state: RunState = RunState.RUNNING, period: str = "03:00", **changes: A
         ("mysql_events", MISSED),  # the others start a second run
         ("debian-cron", MISSED),
         ("kubernetes", MISSED),
+        ("kubernetes-forbid", PLANNED),
+        ("airflow", MISSED),
+        ("airflow-one-run", PLANNED),
     ],
 )
 def test_a_start_waits_for_the_run_before_where_its_scheduler_queues_it(dialect: str, expected: RunState) -> None:
@@ -126,6 +129,8 @@ def late_start(**changes: Any) -> RunFacts:
     "dialect, states",
     [
         ("systemd", [RunState.SKIPPED, RunState.SKIPPED]),
+        ("kubernetes-forbid", [RunState.SKIPPED, RunState.SKIPPED]),
+        ("airflow-one-run", [RunState.SKIPPED, RunState.SKIPPED]),
         ("debian-cron", [MISSED, MISSED]),
     ],
 )
