@@ -13,21 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import httpx
+
 from connectors.sdk.fields import masked_head
+from connectors.sdk.transport.http import tls
 from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_id, incident_name
-from console.domain.message import Message, body_text, title_text
-from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.senders import Outgoing, SendResult, Traits, lost_answer, status_result, tls_context
+from console.domain.message import body_text, title_text
+from console.engine.notify.paging import PageAction
+from console.engine.notify.senders import Channel, Outgoing, SendResult, Traits, lost_answer, status_result
 from console.store.alerts import TEST
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
-
-if TYPE_CHECKING:
-    import httpx
 
 SCHEMES = {"alertmanager": "http", "alertmanagers": "https"}
 PORT = 9093
@@ -60,8 +60,6 @@ def alertmanager_fault(url: str) -> str:
 
 def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
     """Sends alerts to the Alertmanager of a URL."""
-    import httpx  # noqa: PLC0415 - only where such an alert is sent
-
     if fault := alertmanager_fault(url):
         return SendResult(False, fault, for_good=True)
     try:
@@ -74,8 +72,6 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
 def active_alerts(url: str) -> list[dict[str, Any]] | None:
     """The incidents that this Alertmanager has as alerts, also of other senders, without those of another form; None
     if they cannot be read."""
-    import httpx  # noqa: PLC0415 - only where such an alert is sent
-
     if alertmanager_fault(url):
         return None
     try:
@@ -95,23 +91,16 @@ def _is_readable(alert: Any) -> bool:
 
 def _request(url: str, method: str, **content: Any) -> httpx.Response:
     """The reply of its API to a request about alerts. Raises httpx.HTTPError."""
-    import httpx  # noqa: PLC0415 - only where such an alert is sent
-
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     scheme = SCHEMES[parts.scheme.lower()]
     address = f"{scheme}://{host}:{parts.port or PORT}{parts.path.rstrip('/')}/api/v2/alerts"
-    verify = tls_context() if scheme == "https" else False
+    verify = tls("Alertmanager", None) if scheme == "https" else False
     return httpx.request(method, address, auth=login, timeout=SECONDS, verify=verify, **content)
 
 
-class AlertMessage(NamedTuple):
-    message: Message
-    page: Page
-
-
-class AlertmanagerChannel:
+class AlertmanagerChannel(Channel):
     """An Alertmanager, which gets messages as alerts. `store`: None where no message is about an incident. `link`:
     address of an incident, with {incident}; empty: none."""
 
@@ -129,26 +118,23 @@ class AlertmanagerChannel:
     def problem(self) -> str:
         return alertmanager_fault(self._url)
 
-    def probe(self) -> str:
-        return ""
-
     def send(self, outgoing: Outgoing) -> SendResult:
         """A message about no incident is an alert under the digest of its key, and needs no store."""
-        message, delivery = AlertMessage(outgoing.message, outgoing.page), outgoing.delivery
-        if delivery.incident_id is None:
-            lasts = LASTS if delivery.kind == TEST else REPORT_LASTS
-            return post_alerts(self._url, [self._alert(message, None, None, lasts)])
+        number = outgoing.delivery.incident_id
+        if number is None:
+            lasts = LASTS if outgoing.delivery.kind == TEST else REPORT_LASTS
+            return post_alerts(self._url, [self._alert(outgoing, None, None, lasts)])
         with self._lock:
-            return self._send({delivery.incident_id: message}, [delivery.incident_id])
+            return self._send({number: outgoing}, [number])
 
-    def refresh(self, read: Callable[[], Mapping[int, AlertMessage]]) -> SendResult:
+    def refresh(self, read: Callable[[], Mapping[int, Outgoing]]) -> SendResult:
         """Sends the messages that `read` returns by incident and ends the alerts of all other incidents. No other
         incident is sent meanwhile, so that no alert that was read as open is sent after its recovery. Raises
         StoreError."""
         with self._lock:
             return self._send(read(), None)
 
-    def _send(self, messages: Mapping[int, AlertMessage], ids: Sequence[int] | None) -> SendResult:
+    def _send(self, messages: Mapping[int, Outgoing], ids: Sequence[int] | None) -> SendResult:
         """`ids`: incidents whose alerts end unless they are sent again with the same labels; None: all."""
         open_alerts = self._open_alerts()
         ids = list(open_alerts) if ids is None else ids
@@ -194,7 +180,7 @@ class AlertmanagerChannel:
 
     def _alert(
         self,
-        message: AlertMessage,
+        outgoing: Outgoing,
         incident: AlertedIncident | None,
         before: dict[str, Any] | None,
         lasts: timedelta = LASTS,
@@ -202,16 +188,16 @@ class AlertmanagerChannel:
         """An end has the labels of the alert `before`: Alertmanager ends no other one."""
         now = datetime.now(UTC)
         labels = {"alertname": "Headway", "severity": "warning"}
-        lasting = message.message.without_countdown()
+        lasting = outgoing.message.without_countdown()
         annotations = {"summary": title_text(lasting.title), "description": body_text(lasting.blocks)}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
         times = {"startsAt": _text(now), "endsAt": _text(now + lasts)}
         alert: dict[str, Any] = {"labels": labels, "annotations": annotations, **times}
-        is_end = message.page.action is PageAction.RESOLVE or (incident is not None and incident.is_closed)
+        is_end = outgoing.page.action is PageAction.RESOLVE or (incident is not None and incident.is_closed)
         if is_end:
             alert["endsAt"] = _text(now)
         if incident is None:
-            labels["key"] = message.page.steps[-1][0]
+            labels["key"] = outgoing.page.steps[-1][0]
             return alert
         name = incident_name(incident.id)
         labels |= {"alertname": INCIDENT_ALERT, "incident": name, "severity": _severity(incident.tier)}

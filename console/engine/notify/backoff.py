@@ -12,10 +12,16 @@ from datetime import timedelta
 from console.store.outbox import GIVE_UP_AFTER, LEAST_REPEAT, REFUSALS
 from console.timing.durations import format_duration
 
+MAX_DOUBLINGS = 15
 BASE = timedelta(seconds=5)
 CAP = timedelta(minutes=15)
 MIN_DELAY = timedelta(milliseconds=250)
 """Lower bound of the delay, as full jitter may draw zero."""
+
+
+def longest_wait(base: timedelta, failures: int, cap: timedelta, factor: float = 2.0) -> timedelta:
+    """The exponential wait after so many failures in a row beyond the first."""
+    return min(cap, base * factor ** min(failures, MAX_DOUBLINGS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ def after_failure(
     if age >= GIVE_UP_AFTER:
         return RetryDecision(None, f"not accepted within {format_duration(GIVE_UP_AFTER)}")
     base, factor = (2 * LEAST_REPEAT, 4.0) if maybe_arrived else (BASE, 2.0)
-    longest = min(CAP, base * factor ** min(tries - 1, 15))
+    longest = longest_wait(base, tries - 1, CAP, factor)
     if until_act_by > timedelta(0):
         longest = min(longest, max(base, until_act_by / 2))
     wait = max(MIN_DELAY, longest * ((1 + chance) / 2 if maybe_arrived else chance))

@@ -28,6 +28,4 @@ class Channels:
             return self._alertmanagers.setdefault(url, AlertmanagerChannel(url, self._store, self._link))
         if scheme in webhook.SCHEMES:
             return WebhookChannel(url, self._store, self._estate, self._link)
-        if scheme in MAIL_SCHEMES and self.send is send_by_apprise:
-            return MailChannel(url)
-        return AppriseChannel(url, self.send)
+        return (MailChannel if scheme in MAIL_SCHEMES else AppriseChannel)(url, self.send)

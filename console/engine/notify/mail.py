@@ -6,11 +6,10 @@ mail for a server leaves from here.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import smtplib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import default as default_policy
@@ -18,8 +17,10 @@ from email.utils import format_datetime, formataddr, localtime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from console.config.alert_urls import MAIL_SCHEMES, wrong_part
 from console.domain.incident import ACKNOWLEDGE_FOR
 from console.domain.message import Message, body_text, cell_text, table_rows, title_text
+from console.engine.notify.paging import opaque_id, plugin_of
 from console.engine.notify.senders import (
     AppriseChannel,
     Outgoing,
@@ -59,52 +60,39 @@ class MailThread:
         return (*self.joined, self.root) if self.root else self.joined
 
 
-def mail_thread(
-    store_id: str,
-    dedup_key: str,
-    route: str,
-    delivery_id: int,
-    is_about_incident: bool,
-    begins: bool,
-    parts: Sequence[str] = (),
-) -> MailThread:
-    """The thread of an incident: its alerts to one route, with those of merged incidents (`parts`: their keys). A
-    reopened incident continues its thread; a split one gets its own. `begins`: no earlier mail of the thread was
-    sent by itself. `store_id`: the same for all engines of a store, another one for another store."""
-    root = _digest(store_id, dedup_key, route) if is_about_incident else ""
-    joined = tuple(_digest(store_id, part, route) for part in parts)
-    if root and begins:
+def mail_thread(outgoing: Outgoing) -> MailThread:
+    """The thread of an incident: its alerts to one route, with those of merged incidents. A reopened incident continues
+    its thread; a split one gets its own. It is the same for all engines of a store, another one for another store."""
+    delivery, store_id, occasion = outgoing.delivery, outgoing.store_id, outgoing.occasion
+    key = f"{delivery.dedup_key} {occasion}" if occasion else delivery.dedup_key
+    root = opaque_id(store_id, key, delivery.route) if delivery.incident_id is not None else ""
+    joined = tuple(opaque_id(store_id, part, delivery.route) for part in delivery.parts)
+    if root and delivery.begins:
         return MailThread(root, joined=joined)
-    return MailThread(_digest(store_id, dedup_key, route, str(delivery_id)), root, joined)
+    return MailThread(opaque_id(store_id, key, delivery.route, str(delivery.id)), root, joined)
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-class MailChannel:
-    """A mail server. A message that it cannot send leaves by apprise."""
-
-    def __init__(self, url: str) -> None:
-        self._url, self._by_apprise = url, AppriseChannel(url, send_by_apprise)
+class MailChannel(AppriseChannel):
+    """A mail server. A mail that needs what only apprise can do leaves by it."""
 
     @property
     def traits(self) -> Traits:
-        return self._by_apprise.traits
+        plugin = self.plugin
+        has_one_reader = plugin is not None and len(plugin.targets) == 1 and not (plugin.cc or plugin.bcc)
+        reader = str(plugin.targets[0][1]) if has_one_reader else ""
+        return super().traits._replace(knows_copies=True, reader=reader)
 
     def problem(self) -> str:
-        return self._by_apprise.problem()
+        return wrong_part(self._url, MAIL_SCHEMES) or super().problem()  # apprise silently drops a wrong recipient
 
     def probe(self) -> str:
-        return unreachable_reason(self._by_apprise.plugin)
+        return unreachable_reason(self.plugin)
 
     def send(self, outgoing: Outgoing) -> SendResult:
-        delivery = outgoing.delivery
-        key = f"{delivery.dedup_key} {outgoing.occasion}" if outgoing.occasion else delivery.dedup_key
-        about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
-        thread = mail_thread(outgoing.store_id, key, delivery.route, delivery.id, *about)
-        sent = send_mail(self._url, outgoing.message, thread, outgoing.check_lease)
-        return sent or self._by_apprise.send(outgoing)
+        if self._sender is not send_by_apprise:
+            return super().send(outgoing)
+        sent = send_mail(self._url, outgoing.message, mail_thread(outgoing), outgoing.check_lease)
+        return sent or super().send(outgoing)
 
 
 def send_mail(
@@ -115,9 +103,7 @@ def send_mail(
     `check_lease` is called right before the end of the message, without which no server accepts it. It raises LeaseLost
     in an engine that was stopped meanwhile: the engine that took over has sent the mail again.
     """
-    import apprise  # noqa: PLC0415 - see senders.send_by_apprise
-
-    plugin: Any = apprise.Apprise.instantiate(url)
+    plugin = plugin_of(url)
     if plugin is not None and (fault := unencrypted_login(plugin)):
         return SendResult(False, fault, for_good=True)
     if plugin is None or not plugin.targets or str(getattr(plugin, "pgp_mode", "no")) not in ("no", "none"):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.parser_process import ParserEnded, parse_apart
+from connectors.sdk.parser_process import parse_apart
 from connectors.sdk.regular_file import read_regular_file
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
@@ -50,13 +50,10 @@ class RotaCalendar(NamedTuple):
 
 
 def read_rota(text: str, people: Sequence[str], begins: datetime, ends: datetime) -> RotaCalendar:
-    """The calendar as `rota_calendar` reads it, in a process of its own. Raises RotaParseError."""
+    """The calendar as `rota_calendar` reads it, in a process of its own. Raises RotaParseError, ParserEnded."""
     from console.engine.notify import rota_calendar  # noqa: PLC0415 - only where config has a rota
 
-    try:
-        read = parse_apart(rota_calendar.read_rota, text, list(people), micros(begins), micros(ends))
-    except ParserEnded as error:
-        raise RotaParseError(str(error)) from None
+    read = parse_apart(rota_calendar.read_rota, text, list(people), micros(begins), micros(ends))
     if "error" in read:
         raise RotaParseError(read["error"])
     shifts = (OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in read["shifts"])

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from console.domain.ids import micros
 from console.domain.message import Block, Lines, Message, Quote, title_text
 from console.domain.message_group import joined_message
 from console.engine.notify.acknowledge_link import AcknowledgeLinks
-from console.engine.notify.alertmanager import REFRESH_SECONDS, AlertmanagerChannel, AlertMessage
+from console.engine.notify.alertmanager import REFRESH_SECONDS, AlertmanagerChannel
 from console.engine.notify.backoff import after_failure
 from console.engine.notify.channels import Channels
 from console.engine.notify.paging import Page, PageAction
@@ -91,12 +91,10 @@ class Outbox:
         """References to URLs of other receivers."""
         self._store, self._clock, self._routes, self._secrets = store, clock, routes, secrets
         self._routing, self._channels = routing, channels
-        self._busy: dict[tuple[str, int], float] = {}
-        """(route, index of the URL) -> start of the send in progress, by `time.monotonic`."""
-        self._sending = 0
+        self._sends: dict[tuple[str, int], tuple[Future[None], float]] = {}
+        """(route, index of the URL) -> its last send, and that one's start by `time.monotonic`."""
         self._unwritten: list[Callable[[], None]] = []
         """Outcomes that the store could not accept yet; their deliveries stay claimed."""
-        self._lock = threading.Lock()
         urls = sum(len(route.urls) for route in routes.values())
         self._pool = ThreadPoolExecutor(urls + SPARE_THREADS, thread_name_prefix="sender")
         self.is_evaluated: Callable[[], bool] = lambda: True
@@ -117,8 +115,7 @@ class Outbox:
         and unsent are released first, once all outcomes are written. No alert about an incident is sent before the
         first evaluation, for at most FIRST_EVALUATION_SECONDS."""
         self.pulse.beat()
-        with self._lock:
-            busy = frozenset(self._busy)
+        busy = frozenset(self._busy())
         self._write_pending_outcomes()
         rows.release_stray_claims(self._store, fence, busy)
         self._waits_until = time.monotonic() + FIRST_EVALUATION_SECONDS
@@ -132,8 +129,7 @@ class Outbox:
         """Routes, claims and starts the due deliveries; how many."""
         self._write_pending_outcomes()
         self._routing.step(fence)
-        with self._lock:
-            busy = frozenset(self._busy)
+        busy = frozenset(self._busy())
         next_due, now = rows.next_due(self._store), self._now()
         is_early = time.monotonic() < self._waits_until and not self.is_evaluated()
         is_due = next_due is not None and next_due <= now
@@ -141,34 +137,31 @@ class Outbox:
         if due:
             failpoint("outbox.claimed")
         for delivery in due:
-            with self._lock:
-                self._busy[delivery.route, delivery.url_index] = time.monotonic()
-            self._pool.submit(self._deliver_guarded, delivery, fence)
+            sending = self._pool.submit(self._deliver_guarded, delivery, fence)
+            self._sends[delivery.route, delivery.url_index] = sending, time.monotonic()
+            sending.add_done_callback(lambda _: self.wake.set())
         return len(due)
+
+    def _busy(self) -> dict[tuple[str, int], float]:
+        """(route, index of the URL) -> start of the send in progress."""
+        return {url: since for url, (sending, since) in list(self._sends.items()) if not sending.done()}
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """Sends that take longer than `seconds`, with their duration."""
-        now = time.monotonic()
-        with self._lock:
-            busy = list(self._busy.items())
-        return {
-            f'sending to route "{route}", URL {place + 1}': now - since
-            for (route, place), since in busy
-            if now - since > seconds
-        }
+        ages = {url: time.monotonic() - since for url, since in self._busy().items()}
+        texts = ((f'sending to route "{route}", URL {place + 1}', age) for (route, place), age in ages.items())
+        return {text: age for text, age in texts if age > seconds}
 
     def close(self, until: float = math.inf) -> None:
         """Waits for sends in progress until `time.monotonic` reaches `until`; the next engine reports the rest."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        while self._sending and time.monotonic() < until:
+        while self._busy() and time.monotonic() < until:
             wait_seconds(0.01)
 
     def _now(self) -> int:
         return micros(self._clock.now())
 
     def _deliver_guarded(self, delivery: rows.DueDelivery, fence: int) -> None:
-        with self._lock:
-            self._sending += 1
         try:
             self._deliver(delivery, fence)
         except LeaseLost:
@@ -177,11 +170,6 @@ class Outbox:
             log.exception("delivery failed", delivery=delivery.id, route=delivery.route)
             failed = SendResult(None, "sending failed; the engine's log has the details")
             self._write(lambda: self._failed(delivery, fence, failed))
-        finally:
-            with self._lock:
-                self._sending -= 1
-                self._busy.pop((delivery.route, delivery.url_index), None)
-            self.wake.set()
 
     def _deliver(self, delivery: rows.DueDelivery, fence: int) -> None:
         url = self._url(delivery, fence)
@@ -214,13 +202,8 @@ class Outbox:
             self._refreshed_at = -math.inf
         failpoint("send.after_wire")
         failpoint("send.after_reply")
-        sent_us = self._now()
-        if (
-            delivery.kind == TEST
-            and not delivery.is_resolved
-            and sent.arrived is not False
-            and channel.traits.opens_pages
-        ):
+        sent_us, is_test = self._now(), delivery.kind == TEST and not delivery.is_resolved
+        if is_test and sent.arrived is not False and channel.traits.opens_pages:
             self._write(lambda: self._queue_test_end(delivery, fence, sent_us))
         if sent.arrived:
             failpoint("record.before_commit")
@@ -262,14 +245,15 @@ class Outbox:
 
     def _open_messages(
         self, channel: AlertmanagerChannel, channels: Mapping[tuple[str, str], AlertmanagerChannel]
-    ) -> dict[int, AlertMessage]:
+    ) -> dict[int, Outgoing]:
         """The last one about each open incident that it received, by incident."""
-        messages: dict[int, AlertMessage] = {}
+        messages: dict[int, Outgoing] = {}
         for delivery in rows.latest_of_open_incidents(self._store):
             is_reopened = delivery.is_resolved  # and nothing was sent since
             incident_id, is_own = delivery.incident_id, channels.get((delivery.route, delivery.receiver)) is channel
             if is_own and incident_id is not None and not is_reopened:
-                messages[incident_id] = AlertMessage(self._message(delivery).mapped(neutralise), page_of(delivery))
+                message = self._message(delivery).mapped(neutralise)
+                messages[incident_id] = Outgoing(delivery, message, page_of(delivery))
         return messages
 
     def _alertmanagers(self) -> dict[tuple[str, str], AlertmanagerChannel]:
@@ -351,15 +335,13 @@ class Outbox:
             raise
         except StoreError as error:
             log.warning("a delivery waits for the store", error=str(error))
-            with self._lock:
-                self._unwritten.append(write)
+            self._unwritten.append(write)
 
     def _write_pending_outcomes(self) -> None:
         """Writes the pending outcomes. Raises StoreError while the store is unavailable."""
         while self._unwritten:
             self._unwritten[0]()
-            with self._lock:
-                self._unwritten.pop(0)
+            self._unwritten.pop(0)
 
     def _url(self, delivery: rows.DueDelivery, fence: int) -> str | None:
         """The URL; None if it left the config (parked) or its secret is unavailable (postponed)."""

@@ -8,15 +8,12 @@ from here, by alias. Sources: docs.opsgenie.com, Alert API; developer.atlassian.
 from __future__ import annotations
 
 import hashlib
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-SECONDS = 15.0
-"""Timeout of a request, as for mail."""
 _KEYS = ("dedup", "entity_id", "alias")
 """apprise's parameters that hold an incident's key."""
 _READ_KEY = "read_key"
@@ -65,14 +62,26 @@ class Page:
         return tuple((page_key(self.store_id, key), action) for key, action in keys)
 
 
+def opaque_id(*parts: str) -> str:
+    """An id for receivers, which reveals no names."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def page_key(store_id: str, key: str) -> str:
     """The key at an on-call service of what has this dedup key in the store."""
-    return "headway-" + hashlib.sha256(f"{store_id}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"headway-{opaque_id(store_id, key)}"
+
+
+def plugin_of(url: str) -> Any:
+    """apprise's plugin of a URL; None for an unreadable one."""
+    import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
+
+    return apprise.Apprise.instantiate(url)
 
 
 def is_pager(plugin: Any) -> bool:
     """Whether this apprise plugin knows incidents by a key."""
-    return any(name in type(plugin).template_args for name in _KEYS)
+    return any(name in getattr(type(plugin), "template_args", ()) for name in _KEYS)
 
 
 def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
@@ -144,19 +153,3 @@ def alias_address(plugin: Any, key: str) -> tuple[str, str]:
     regions = JIRA_API_LOOKUP if type(plugin).secure_protocol == "jira" else OPSGENIE_API_LOOKUP
     parts = urlsplit(regions[plugin.region_name])
     return f"{parts.scheme}://{parts.netloc}", f"{parts.path}/{quote(plugin.alias or key, safe='')}"
-
-
-def alias_status(plugin: Any, key: str, action: PageAction, text: str) -> int:
-    """Adds a note to an Opsgenie or JSM alert, or closes it; the HTTP status of the answer. Raises httpx.HTTPError."""
-    import httpx  # noqa: PLC0415 - only where such a page is sent
-
-    verb = "close" if action is PageAction.RESOLVE else "notes"
-    reply = httpx.post(
-        f"{''.join(alias_address(plugin, key))}/{verb}",
-        params={"identifierType": "alias"},
-        headers={"Authorization": f"GenieKey {plugin.apikey}"},
-        json={"source": "Headway", "note": text},
-        timeout=SECONDS,
-        verify=ssl.create_default_context() if plugin.verify_certificate else False,
-    )
-    return reply.status_code

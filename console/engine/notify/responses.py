@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from operator import attrgetter
 from time import monotonic
@@ -27,7 +27,8 @@ from connectors.sdk.transport.http import REFUSED, HttpEndpoint, Transport
 from console.config.alerts import RouteSettings
 from console.domain.ids import micros
 from console.domain.incident import ACKNOWLEDGE_FOR
-from console.engine.notify.paging import alias_address, names_own_key, page_key, read_key_of
+from console.engine.notify.backoff import longest_wait
+from console.engine.notify.paging import alias_address, names_own_key, opaque_id, page_key, plugin_of, read_key_of
 from console.store.alert_responses import (
     ActiveAcknowledgement,
     acknowledge,
@@ -52,7 +53,7 @@ MAX_INCIDENTS = 50
 """Open incidents compared per receiver, the newest first."""
 MAX_PAGES = 20
 """Pages read of a list of incidents."""
-MAX_PAUSE_SECONDS = 300.0
+MAX_PAUSE = timedelta(minutes=5)
 """Longest pause after failures of a receiver."""
 NAME_LIMIT = 80
 _HANDLED = frozenset({"acknowledged", "resolved"})
@@ -273,7 +274,8 @@ class _Calls:
         pause = getattr(error, "retry_after_seconds", None)
         if pause is None:
             is_refused = isinstance(error, AccessRefused)
-            pause = MAX_PAUSE_SECONDS if is_refused else min(MAX_PAUSE_SECONDS, SECONDS * 2**self._failures)
+            longest = longest_wait(timedelta(seconds=SECONDS), self._failures, MAX_PAUSE)
+            pause = (MAX_PAUSE if is_refused else longest).total_seconds()
         self._due_at = monotonic() + max(SECONDS, pause)
         if self.error != text:
             log.warning("an on-call service cannot be compared", error=text)
@@ -284,7 +286,8 @@ class _Calls:
 class _Receiver:
     """A URL of a service, and the incidents that it pages for."""
 
-    route: str
+    source: str
+    """Names it in errors."""
     name: str
     """The actor of its events in the timeline."""
     service: OnCallService
@@ -310,15 +313,13 @@ class _Receiver:
 
 def _receiver_of(route: str, reference: str, url: str) -> _Receiver | None:
     """None for a URL of no service, or one whose incidents share a key of its own."""
-    import apprise  # noqa: PLC0415 - 136 ms, and only where incidents are open
-
     service = SERVICES.get(url.partition("://")[0].lower())
-    if service is None or names_own_key(url) or (plugin := apprise.Apprise.instantiate(url)) is None:
+    if service is None or names_own_key(url) or (plugin := plugin_of(url)) is None:
         return None
     integration = url.partition("?")[0]  # without the read key, whose change makes no response a new one
     mark = f"on-call-{hashlib.sha256(integration.encode()).hexdigest()[:16]}-"
-    name = f'{service.name}, route "{route}", {reference}'
-    return _Receiver(route, name, service, url, plugin, read_key_of(url), mark)
+    source, name = f'route "{route}", {service.name}', f'{service.name}, route "{route}", {reference}'
+    return _Receiver(source, name, service, url, plugin, read_key_of(url), mark)
 
 
 class ServiceClient:
@@ -327,15 +328,14 @@ class ServiceClient:
     def __init__(self, secrets: SecretStore, transport: Transport = None) -> None:
         """`transport`: see `HttpEndpoint`."""
         self._secrets, self.transport = secrets, transport
-        self._endpoints: dict[str, HttpEndpoint] = {}
-        """By origin."""
+        self._endpoint: HttpEndpoint | None = None
         self.lists: dict[tuple[str, str], dict[str, ServiceState]] = {}
         """(service, read key) -> states of all incidents, as read before."""
 
     def close(self) -> None:
-        for endpoint in self._endpoints.values():
-            endpoint.close()
-        self._endpoints.clear()
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._endpoint = None
 
     def states(self, receiver: _Receiver, key: str) -> dict[str, ServiceState]:
         """By key, at least of this one; of a service that lists all incidents, as read in this step. Raises
@@ -343,18 +343,15 @@ class ServiceClient:
         service, read_key = receiver.service, receiver.read_key
         if service.is_list and (service.name, read_key) in self.lists:
             return self.lists[service.name, read_key]
-        source = f'route "{receiver.route}", {service.name}'
         assert service.query is not None
         assert service.states is not None
         if fault := read_key_fault(receiver.url):
-            raise AccessRefused(f"{source}: {fault}")
+            raise AccessRefused(f"{receiver.source}: {fault}")
         try:
             reply = self._reply(receiver, service.query(receiver.plugin, read_key, key))
             states = {} if reply is None else dict(service.states(reply, key))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidAnswer(
-                sanitize(f"{source}: the reply has an unknown form ({error!r})", self._secrets.mask, on_one_line=True)
-            ) from None
+            raise InvalidAnswer(f"{receiver.source}: the reply has an unknown form ({error!r})") from None
         if service.is_list:
             self.lists[service.name, read_key] = states
         return states
@@ -373,17 +370,14 @@ class ServiceClient:
         if not page["pagination_meta"].get("after"):
             return reply
         what = f"more than {len(reply[rows])} acknowledged {rows}, none is compared. Fix: resolve old ones there"
-        raise InvalidAnswer(f'route "{receiver.route}", {receiver.service.name}: {what}')
+        raise InvalidAnswer(f"{receiver.source}: {what}")
 
     def call(self, receiver: _Receiver, request: ServiceRequest) -> Any:
         """The document of the reply; None: the incident is unknown there. Raises ConnectorError."""
         is_read = request.method == "GET"
-        endpoint = self._endpoints.get(request.origin)
-        if endpoint is None:
-            source = f'route "{receiver.route}", {receiver.service.name}'
-            endpoint = HttpEndpoint(source, request.origin, transport=self.transport)
-            self._endpoints[request.origin] = endpoint
-        reply = endpoint.call(
+        if self._endpoint is None:
+            self._endpoint = HttpEndpoint(receiver.source, request.origin, transport=self.transport)
+        reply = self._endpoint.call(
             request.method,
             request.path,
             Deadline(SECONDS),
@@ -392,6 +386,7 @@ class ServiceClient:
             headers=request.headers,
             accept=REFUSED | ({404} if is_read else set()),
             shown="/…",
+            base_url=request.origin,
         )
         if reply.status in REFUSED:
             key = "a key that may read incidents as read_key=" if is_read else "a valid integration key"
@@ -471,7 +466,9 @@ class OnCallResponses:
                 url = self._secrets(reference)
             except ConnectorError:
                 continue  # its next delivery reports that
-            receiver = receivers.get(url) or self._receiver(route, text, url)
+            before = self._receivers.get(url)
+            fresh = replace(before, incidents={}) if before is not None else _receiver_of(route, text, url)
+            receiver = receivers.get(url, fresh)
             if receiver is None:
                 del self._references[route, text]
                 continue
@@ -479,13 +476,6 @@ class OnCallResponses:
             for incident in paged:
                 receiver.incidents.setdefault(page_key(store, incident.dedup_key), incident.incident_id)
         return receivers
-
-    def _receiver(self, route: str, reference: str, url: str) -> _Receiver | None:
-        """The receiver of before, without its incidents, else `_receiver_of`."""
-        if (receiver := self._receivers.get(url)) is not None:
-            receiver.incidents = {}
-            return receiver
-        return _receiver_of(route, reference, url)
 
     def _compare(self, fence: int, receiver: _Receiver, acknowledgements: Mapping[int, ActiveAcknowledgement]) -> None:
         """Reads one incident after the other, and records its response or sends ours, until SECONDS have passed.
@@ -517,8 +507,7 @@ class OnCallResponses:
 
     def _record(self, fence: int, receiver: _Receiver, incident_id: int, state: ServiceState) -> None:
         """Writes the response at the service as an acknowledgement, once."""
-        digest = hashlib.sha256(state.response.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        key = receiver.mark + digest
+        key = receiver.mark + opaque_id(state.response)
         if (incident_id, key) in self._recorded:
             return
         name, now_us = receiver.service.name, self._now()
@@ -543,7 +532,7 @@ class OnCallResponses:
             receiver.sends.failed(error, self.client.clean(error))
             return
         else:
-            log.info(outcome, route=receiver.route, service=receiver.service.name)
+            log.info(outcome, receiver=receiver.name)
         receiver.sends.succeeded()
         record_sent_acknowledgement(self._store, fence, incident_id, receiver.name, outcome, self._now())
 

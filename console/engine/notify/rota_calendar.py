@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cached_property
 from operator import itemgetter
 from time import process_time
 from typing import Any
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import icalendar
 import recurring_ical_events
+from icalendar.timezone import tzp
 
 from console.domain.alert import OnCallShift
 from console.domain.ids import instant, micros, name_key
@@ -38,6 +40,8 @@ RULE_PARTS = re.compile(
 CALENDAR_SECONDS = 8.0
 """Processor time to find those of a calendar."""
 NAME_LIMIT = 120
+_zone_named: Callable[[str], tzinfo | None] = tzp.timezone
+"""By an IANA name, by one of Windows, or by that of a VTIMEZONE that was read."""
 DAY = timedelta(days=1)
 
 
@@ -86,8 +90,8 @@ def read_calendar(
             try:
                 event.read(calendar.zone)
                 series.setdefault(str(event.component.get("UID", id(event))), []).append(event)
-            except _EventFault as fault:
-                left_out.append(event.left_out(fault))
+            except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
+                left_out.append(event.left_out(error))
         for events in series.values():
             if spent > CALENDAR_SECONDS:
                 _, text = slowest[1].left_out(_EventFault(f"they take {slowest[0]:.1f} s; begin them later", "RRULE"))
@@ -98,8 +102,10 @@ def read_calendar(
             try:
                 occurrences = _occurrences(events, calendar, begins, ends)
                 made = [_shift(occurrence, known, calendar.zone) for occurrence in occurrences]
-            except _EventFault as fault:
-                left_out.append(events[0].left_out(fault))
+            except CalendarUnreadable:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                left_out.append(events[0].left_out(error))
             else:
                 readable += 1
                 shifts += [shift for shift in made if shift is not None and shift.begins < ends and shift.ends > begins]
@@ -126,11 +132,8 @@ class _Event:
     component: Any = None
 
     def read(self, zone: tzinfo | None) -> None:
-        """Parses it. Raises _EventFault."""
-        try:
-            self.component = icalendar.Event.from_ical("\r\n".join(line for _, line in self.lines) + "\r\n")
-        except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
-            raise _EventFault(str(error)) from None
+        """Parses it. Raises _EventFault, and whatever the library raises."""
+        self.component = icalendar.Event.from_ical("\r\n".join(line for _, line in self.lines) + "\r\n")
         for name, reason in self.component.errors:
             raise _EventFault(str(reason), str(name or ""))
         for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"):
@@ -142,10 +145,7 @@ class _Event:
             raise _EventFault("it is not supported; write EXDATE", "EXRULE")
         if problem := _rule_fault(self.component):
             raise _EventFault(problem, "RRULE")
-        try:
-            begins, ends = self.component.start, self.component.end
-        except Exception as error:  # noqa: BLE001 - as above
-            raise _EventFault(str(error)) from None
+        begins, ends = self.component.start, self.component.end
         name = "DURATION" if "DURATION" in self.component else "DTEND"
         if _instant(ends, zone) < _instant(begins, zone):
             raise _EventFault("it ends before it begins", name)
@@ -156,16 +156,14 @@ class _Event:
         if not _invited(self.component) and not _line(str(self.component.get("SUMMARY", ""))):
             raise _EventFault("it has no name; add a SUMMARY or ATTENDEE", "SUMMARY")
 
-    def left_out(self, fault: _EventFault) -> tuple[int, str]:
+    def left_out(self, fault: Exception) -> tuple[int, str]:
         """Line and text: event "Team birthday" (line 15): DTSTART: Wrong date format 20230230."""
         names = {re.split("[;:]", line, maxsplit=1)[0].upper(): number for number, line in reversed(self.lines)}
-        number = names.get(fault.name, self.lines[0][0])
+        wrong = fault.name if isinstance(fault, _EventFault) else ""
+        number = names.get(wrong, self.lines[0][0])
         title = next((line[len("SUMMARY:") :] for _, line in self.lines if line.upper().startswith("SUMMARY:")), "")
         subject = f'event "{_line(title)}"' if title else "an event"
-        return (
-            number,
-            f"{subject} (line {number}): {': '.join(filter(None, (fault.name, _line(str(fault)).rstrip('.'))))}",
-        )
+        return number, f"{subject} (line {number}): {': '.join(filter(None, (wrong, _line(str(fault)).rstrip('.'))))}"
 
 
 @dataclass
@@ -181,11 +179,17 @@ class _Calendar:
 
     @property
     def zone(self) -> tzinfo | None:
-        """UTC if the calendar names none, None if it is unknown."""
+        """X-WR-TIMEZONE, None if it is unknown; without it that of the only VTIMEZONE, else UTC."""
         try:
-            return ZoneInfo(self.zone_name) if self.zone_name else UTC
+            return ZoneInfo(self.zone_name) if self.zone_name else self._only_zone
         except (KeyError, ValueError, OSError):
             return None
+
+    @cached_property
+    def _only_zone(self) -> tzinfo:
+        names = {line[len("TZID:") :].strip() for lines in self.zones for _, line in lines if line.startswith("TZID:")}
+        only = _zone_named(names.pop()) if len(names) == 1 else None
+        return UTC if only is None else only
 
 
 def _calendars(text: str) -> list[_Calendar]:
@@ -248,7 +252,7 @@ def _rule_fault(event: Any) -> str:
 
 
 def _occurrences(events: Sequence[_Event], calendar: _Calendar, begins: datetime, ends: datetime) -> list[Any]:
-    """The occurrences of one series, at least those in the window. Raises _EventFault, CalendarUnreadable."""
+    """The occurrences of one series, at least those in the window. Raises as `_Event.read`, and CalendarUnreadable."""
     if len(events) == 1 and not {"RRULE", "RDATE"} & set(events[0].component):
         return [events[0].component]
     made = icalendar.Calendar()
@@ -269,10 +273,6 @@ def _occurrences(events: Sequence[_Event], calendar: _Calendar, begins: datetime
             return [occurrence.as_component(keep_recurrence_attributes=False) for occurrence in occurrences]
     except _TooSlow:
         raise _EventFault("its repetitions take too long to find; begin them later", "RRULE") from None
-    except (CalendarUnreadable, _EventFault):
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        raise _EventFault(str(error)) from None
 
 
 def _complete_times(components: Sequence[Any], zone: tzinfo | None) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 
 import structlog
 
 from console.config.alerts import RouteSettings
-from console.control.alerts.digest import WINDOW, digest_message, plan_digest
+from console.control.alerts.digest import GATHER, WINDOW, digest_message, plan_digest
 from console.domain.alert import SHADOW_LABEL, PendingAlert
 from console.domain.ids import micros, optional_instant
 from console.domain.message import Block, CommandRef, Facts, Lines, Message, Quote, title_text
@@ -120,17 +121,26 @@ class AlertRouter:
         waiting = sorted(rows.pending_alerts(self._store), key=lambda alert: (alert.route, alert.id))
         for route, group in groupby(waiting, lambda alert: alert.route):
             limit = ALERTS_PER_MINUTE if route in self._routes else len(waiting)
-            released, digest_us = rows.released_since(self._store, route, micros(now - WINDOW))
+            released, digest_us = rows.released_since(self._store, route, micros(now - WINDOW), micros(now))
             plan = plan_digest(list(group), released, optional_instant(digest_us), limit, now)
             alone += plan.alone
-            if plan.together:
-                message, short = self.digest_texts(plan.together)
-                key = f"headway:digest:{route}:{micros(now)}"
-                digest = NewAlert(route, DIGEST, message, key, short, waits=False)
-                digests.append((digest, [alert.id for alert in plan.together]))
+            digests += [self._digest(route, plan.together, now)] if plan.together else []
+        ends = rows.due_ends(self._store, micros(now + GATHER))
+        by_route = {route: list(group) for route, group in groupby(ends, attrgetter("route"))}
+        digests += [
+            self._digest(*pair, now) for pair in by_route.items() if len(pair[1]) > 1 and pair[0] in self._routes
+        ]
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))
             failpoint("outbox.released")
+
+    def _digest(self, route: str, alerts: Sequence[PendingAlert], now: datetime) -> tuple[NewAlert, list[int]]:
+        """The digest of these alerts of a route, due when the last of them is, and their ids."""
+        message, short = self.digest_texts(alerts)
+        due = max((alert.due_at for alert in alerts if alert.due_at is not None), default=None)
+        key, due_us = f"headway:digest:{route}:{micros(due or now)}", micros(due) if due is not None else 0
+        digest = NewAlert(route, DIGEST, message, key, short, waits=False, not_before_us=due_us)
+        return digest, [alert.id for alert in alerts]
 
     def digest_texts(self, alerts: Sequence[PendingAlert]) -> tuple[Message, Message]:
         """The message of a digest of these alerts, and the same without text from outside."""

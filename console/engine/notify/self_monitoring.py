@@ -143,17 +143,11 @@ class SelfMonitor:
         for key, text in troubles.items():
             since = self._since.setdefault(key, now if began is None else began)
             reported = self._notified_at.get(key)
-            if (have_lasted or now - since >= self._lasts[key]) and (
-                reported is None or now - reported >= RETRY_SECONDS
-            ):
+            has_lasted = have_lasted or now - since >= self._lasts[key]
+            if has_lasted and (reported is None or now - reported >= RETRY_SECONDS):
                 self._notified_at[key] = now
-                self._notify(
-                    channel,
-                    fence,
-                    key,
-                    sanitize(text, channel.secrets.mask, 500, on_one_line=True),
-                    reported is not None,
-                )
+                reason = sanitize(text, channel.secrets.mask, 500, on_one_line=True)
+                self._notify(channel, fence, key, reason, reported is not None)
 
     def note_standby(self, channel: NotificationChannel, seconds: float) -> None:
         """Notes that another engine has the lease of a usable store: no problem is sent from memory any more. If that
@@ -245,7 +239,7 @@ class SelfMonitor:
 
     def _send_to(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> None:
         """Sends to one URL until it arrives, the store takes over, or it is too late."""
-        tries, refusals = 0, 0
+        tries, refusals, is_lost = 0, 0, False
         if self._is_second(channel, unrecorded, place) and unrecorded.ended.wait(SECOND_SECONDS):
             return
         while True:
@@ -254,34 +248,37 @@ class SelfMonitor:
                     return
                 unrecorded.sending += 1
             tries += 1
-            sent = self._send_once(channel, unrecorded, place)
-            refusals = refusals + 1 if sent.for_good else 0
+            sent = self._send_once(channel, unrecorded, place, is_lost)
+            refusals, is_lost = refusals + 1 if sent.for_good else 0, is_lost or sent.arrived is None
             error = sanitize(sent.reason, channel.secrets.mask, 300, on_one_line=True)
             with unrecorded.lock:
-                lost = sent.arrived is None or (
-                    place in unrecorded.outcomes and unrecorded.outcomes[place].maybe_arrived
-                )
-                unrecorded.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
+                outcome = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, is_lost)
+                unrecorded.outcomes[place] = outcome
                 unrecorded.sending -= 1
+            if sent.arrived:
+                return
             attempt = (tries, refusals, real_now() - unrecorded.made, random.random())
             retry = after_failure(*attempt, maybe_arrived=sent.arrived is None)
-            if sent.arrived or retry.wait is None or unrecorded.ended.wait(retry.wait.total_seconds()):
+            why = f"{error} ({retry.why})" if retry.why else error
+            log.warning("alert not sent", route=unrecorded.alert.route, url=place + 1, error=why)
+            if retry.wait is None or unrecorded.ended.wait(retry.wait.total_seconds()):
                 return
 
-    def _send_once(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> SendResult:
+    def _send_once(
+        self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int, is_repeat: bool
+    ) -> SendResult:
         alert = unrecorded.alert
         route = channel.config.routes[alert.route]
         message = alert.plain if route.body == "link" else alert.message
-        before = unrecorded.outcomes.get(place)
-        is_repeat = before is not None and before.maybe_arrived
         if is_repeat:
             message = as_repeat(message)
         elif self._is_second(channel, unrecorded, place):
             message, is_repeat = as_repeat(message, SECOND), True
         try:
-            about, made_us = (alert.dedup_key, 0, 0, is_repeat, "", alert.kind), micros(unrecorded.made)
-            delivery = DueDelivery(0, alert.route, place, message, *about, origin=alert.kind, made_us=made_us)
-            delivery = replace(delivery, is_resolved=alert.version == HEADWAY_RESOLVED)
+            delivery = DueDelivery(
+                0, alert.route, place, message, alert.dedup_key, 0, 0, is_repeat, kind=alert.kind, origin=alert.kind,
+                made_us=micros(unrecorded.made), is_resolved=alert.version == HEADWAY_RESOLVED,
+            )  # fmt: skip
             copy = (message.mapped(neutralise), page_of(delivery), self.store_id, unrecorded.occasion)
             return channel.channels.of(channel.secrets(route.urls[place])).send(Outgoing(delivery, *copy))
         except ConnectorError as error:

@@ -6,16 +6,19 @@ import json
 import logging
 import re
 import socket
-import ssl
 import threading
+from abc import ABC, abstractmethod
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 from urllib.request import getproxies
 
+import httpx
+
+from connectors.sdk.transport.http import tls
 from connectors.sdk.transport.loopback import is_loopback
 from console.config.alert_urls import MAIL_SCHEMES, wrong_part
 from console.domain.message import Message, body_text, title_text
@@ -23,9 +26,10 @@ from console.engine.notify.chat import DISCORD, SLACK, TEAMS, TELEGRAM, ChatMark
 from console.engine.notify.paging import (
     Page,
     PageAction,
-    alias_status,
+    alias_address,
     is_pager,
     page_url,
+    plugin_of,
     silent_fault,
     titled_details,
 )
@@ -33,10 +37,9 @@ from console.engine.notify.responses import read_key_fault
 from console.store.outbox import DueDelivery
 from console.text.redact import is_secret_name
 
-if TYPE_CHECKING:
-    import httpx
-
 CONNECT_SECONDS = 5.0
+PAGE_SECONDS = 15.0
+"""Timeout of a request, as for mail."""
 DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
 """Receivers of the text unchanged: programs and mail readers. All others are chats, which may read markup in it."""
 PROGRAMS = DATA_SCHEMES - {*MAIL_SCHEMES}
@@ -90,12 +93,6 @@ class SendResult:
     """The same message would be refused again (HTTP 400, SMTP 550), unlike by a server that is down or busy."""
 
 
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Loads the certificates of this machine, once."""
-    return ssl.create_default_context()
-
-
 class Sender(Protocol):
     def __call__(self, url: str, message: Message, page: Page) -> SendResult: ...
 
@@ -130,70 +127,54 @@ class Traits(NamedTuple):
     """A danger of its URL, with the fix."""
 
 
-class Channel(Protocol):
+class Channel(ABC):
     """A URL of a route. One class per kind of receiver."""
 
     @property
-    def traits(self) -> Traits: ...
+    def traits(self) -> Traits:
+        return Traits()
 
+    @abstractmethod
     def problem(self) -> str:
         """Why nothing can be sent by the URL, with the fix and without secrets; empty if it can."""
 
     def probe(self) -> str:
         """Why its server cannot be reached; empty if it can, or if only a message would prove that."""
+        return ""
 
+    @abstractmethod
     def send(self, outgoing: Outgoing) -> SendResult:
         """Sends it once. Raises LeaseLost, StoreError."""
 
 
-class AppriseChannel:
+class AppriseChannel(Channel):
     """A URL that apprise reads: a chat, an on-call service, or a program."""
 
     def __init__(self, url: str, send: Sender) -> None:
-        self._url, self._send = url, send
+        self._url, self._sender = url, send
         self._scheme = url.partition(":")[0].lower()
 
     @cached_property
     def plugin(self) -> Any:
-        """None for an unreadable URL."""
-        import apprise  # noqa: PLC0415 - see send_by_apprise
+        return plugin_of(self._url)
 
-        return apprise.Apprise.instantiate(self._url)
-
-    @cached_property
+    @property
     def traits(self) -> Traits:
-        is_mail = self._scheme in MAIL_SCHEMES
-        if self.plugin is None:
-            return Traits(knows_copies=is_mail)
         pages = is_pager(self.plugin)
-        takes_links = not pages and self._scheme not in PROGRAMS
-        return Traits(
-            is_mail or pages, pages, takes_links, _only_recipient(self.plugin), unverified_server(self.plugin)
-        )
+        takes_links = self.plugin is not None and not pages and self._scheme not in PROGRAMS
+        return Traits(pages, pages, takes_links, risk=unverified_server(self.plugin))
 
     def problem(self) -> str:
-        # apprise silently drops a wrong recipient
-        is_doubtful = self.plugin is None or self._scheme in MAIL_SCHEMES
-        fault = wrong_part(self._url, _known_plugins().schemas()) if is_doubtful else ""
+        fault = wrong_part(self._url, _known_plugins().schemas()) if self.plugin is None else ""
         fault = fault or url_fault(self._url, self.plugin) or no_listener(self.plugin)
         return fault or silent_fault(self._url, self.plugin) or read_key_fault(self._url)
 
-    def probe(self) -> str:
-        return ""
-
     def send(self, outgoing: Outgoing) -> SendResult:
-        return self._send(self._url, outgoing.message, outgoing.page)
-
-
-def _only_recipient(plugin: Any) -> str:
-    """Address of a mail to one reader; empty for another message."""
-    targets = getattr(plugin, "targets", None) or ()
-    is_mail = hasattr(plugin, "from_addr") and not (plugin.cc or plugin.bcc)
-    return next((str(address) for _, address in targets), "") if is_mail and len(targets) == 1 else ""
+        return self._sender(self._url, outgoing.message, outgoing.page)
 
 
 def _known_plugins() -> Any:
-    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - see send_by_apprise
+    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - see paging.plugin_of
 
     manager: Any = NotificationManager
     return manager()
@@ -255,9 +236,7 @@ _apprise_log = _AppriseLog()
 
 def send_by_apprise(url: str, message: Message, page: Page) -> SendResult:
     """Sends a message through one apprise URL; to an on-call service as a page, which a recovery resolves."""
-    import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
-
-    plugin: Any = apprise.Apprise.instantiate(url)
+    plugin = plugin_of(url)
     if fault := url_fault(url, plugin):
         return SendResult(False, fault, for_good=True)
     if fault := no_listener(plugin):
@@ -282,7 +261,7 @@ def send_by_apprise(url: str, message: Message, page: Page) -> SendResult:
 
 def fitting(plugin: Any, schemes: Iterable[str], markup: ChatMarkup | None, message: Message) -> tuple[str, str]:
     """Title and body as far as the receiver accepts them; a shortened one says so. Receivers refuse longer ones."""
-    from apprise import NotifyFormat  # noqa: PLC0415 - see send_by_apprise
+    from apprise import NotifyFormat  # noqa: PLC0415 - see paging.plugin_of
     from apprise.conversion import convert_between  # noqa: PLC0415
 
     usual = SMS if plugin.body_maxlen in SMS_PARTS else TextLimit(plugin.body_maxlen)
@@ -347,8 +326,6 @@ def _title_as_text(plugin: Any, buttons: Mapping[str, Any] | None) -> None:
 
 def lost_answer(error: httpx.HTTPError) -> SendResult:
     """Unknown, unless no connection was made."""
-    import httpx  # noqa: PLC0415 - the caller has it
-
     is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
 
@@ -367,30 +344,34 @@ def _schemes(plugin: Any) -> list[str]:
 def _send_page(
     url: str, plugin: Any, key: str, action: PageAction, title: str, body: str, tier: int | None
 ) -> SendResult:
-    import apprise  # noqa: PLC0415 - see send_by_apprise
-
     by_alias = "alias" in type(plugin).template_args
     if not by_alias or action is not PageAction.RESOLVE:
-        pager: Any = apprise.Apprise.instantiate(page_url(url, key, plugin, tier))
+        pager = plugin_of(page_url(url, key, plugin, tier))
         opened = _notify(pager, *titled_details(pager, title, body), action)
         if not (by_alias and opened.arrived and action is PageAction.UPDATE):
             return opened
-    return _alias_result(plugin, key, action, f"{title}\n\n{body}")
+    return _post_to_alias(plugin, key, "close" if action is PageAction.RESOLVE else "notes", f"{title}\n\n{body}")
 
 
-def _alias_result(plugin: Any, key: str, action: PageAction, text: str) -> SendResult:
-    import httpx  # noqa: PLC0415 - only where such a page is sent
-
+def _post_to_alias(plugin: Any, key: str, verb: str, text: str) -> SendResult:
+    """Adds a note to an Opsgenie or JSM alert, or closes it."""
     try:
-        status = alias_status(plugin, key, action, text)
+        reply = httpx.post(
+            f"{''.join(alias_address(plugin, key))}/{verb}",
+            params={"identifierType": "alias"},
+            headers={"Authorization": f"GenieKey {plugin.apikey}"},
+            json={"source": "Headway", "note": text},
+            timeout=PAGE_SECONDS,
+            verify=tls("the on-call service", None) if plugin.verify_certificate else False,
+        )
     except httpx.HTTPError as error:
         return lost_answer(error)
-    return status_result(status)
+    return status_result(reply.status_code)
 
 
 def _notify(plugin: Any, title: str, body: str, action: PageAction, markup: ChatMarkup | None = None) -> SendResult:
     """The result of sending by apprise. It is sent only if something left: some plugins report success without."""
-    from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see send_by_apprise
+    from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see paging.plugin_of
 
     kinds = {PageAction.RESOLVE: NotifyType.SUCCESS, PageAction.INFORM: NotifyType.INFO}
     with _apprise_log.listening() as captured:
@@ -489,7 +470,7 @@ def unencrypted_login(plugin: Any) -> str:
 def unverified_server(plugin: Any) -> str:
     """The danger of an apprise URL by which TLS does not verify the other machine; empty if it does."""
     host, is_plain = _remote_server(plugin)
-    if plugin.verify_certificate or is_plain or not host:
+    if not host or is_plain or plugin.verify_certificate:
         return ""
     return f"verify=no: another server that answers as {host} gets the login and the alerts. Fix: leave it out"
 

@@ -19,7 +19,7 @@ import structlog
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpEndpoint
+from connectors.sdk.transport.http import HttpEndpoint, tls
 from console.config.sections import SlackSettings
 from console.domain.access import Person
 from console.domain.ids import EPOCH, derived_key, incident_id, incident_name, instant, micros
@@ -28,7 +28,6 @@ from console.domain.name_pattern import literal
 from console.engine.api.client import EngineClient
 from console.engine.api.requests import Acknowledge, AddSilence
 from console.engine.endpoints import ApiFault
-from console.engine.notify.senders import tls_context
 from console.engine.worker import Pulse
 from console.engine.write_api import EngineCall
 from console.store.errors import NotAllowed, ReasonNeeded, StoreError
@@ -161,7 +160,7 @@ class SlackButtons:
         except ImportError:
             raise NotSupported(NOT_INSTALLED) from None
         failures: list[Exception] = []
-        token, web = self._secrets(self._settings.app_token), WebClient(base_url=API, ssl=tls_context())
+        token, web = self._secrets(self._settings.app_token), WebClient(base_url=API, ssl=tls(ORIGIN, None))
         client = SocketModeClient(token, web_client=web, on_error_listeners=[failures.append])
         client.socket_mode_request_listeners.append(self._received)
         try:
@@ -258,7 +257,7 @@ class SlackButtons:
             attachments = [_without_button(part, action, text) for part in message.get("attachments", ())]
             body = {"replace_original": True, "text": message.get("text", ""), "attachments": attachments}
         try:
-            reply = WebhookClient(press["response_url"], ssl=tls_context()).send_dict(body)
+            reply = WebhookClient(press["response_url"], ssl=tls(ORIGIN, None)).send_dict(body)
         except OSError as error:
             log.warning("a message in Slack is not updated", error=str(error), text=text)
         else:

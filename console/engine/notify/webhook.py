@@ -7,7 +7,6 @@ each try of a notification, and the outbox alone retries. Source: standardwebhoo
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,13 +14,15 @@ from datetime import datetime
 from typing import Any, Literal, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.sdk.transport.http import tls
 from console.domain.ids import incident_name, instant
 from console.domain.message import body_text, title_text
 from console.domain.service import RepairCase, Timeliness
-from console.engine.notify.paging import PageAction
-from console.engine.notify.senders import Outgoing, SendResult, Traits, lost_answer, status_result, tls_context
+from console.engine.notify.paging import PageAction, opaque_id
+from console.engine.notify.senders import Channel, Outgoing, SendResult, lost_answer, status_result
 from console.store.alerts import FALLBACK
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, AlertedService, incidents_of_alert
@@ -110,8 +111,6 @@ class WebhookNotification(_Document):
 
 def webhook_fault(url: str) -> str:
     """Why nothing can be sent by this URL; empty if it can. Names no part of it."""
-    import httpx  # noqa: PLC0415 - only where such a URL is configured
-
     try:
         parts = urlsplit(url)
         httpx.URL(_address(parts))
@@ -147,8 +146,6 @@ def _key(parts: SplitResult) -> bytes:
 
 def post_webhook(url: str, notification: WebhookNotification) -> SendResult:
     """Sends a notification once. Nothing of the answer but its status is read, and no redirect is followed."""
-    import httpx  # noqa: PLC0415 - only where such an alert is sent
-
     if fault := webhook_fault(url):
         return SendResult(False, fault, for_good=True)
     parts, body = urlsplit(url), notification.model_dump_json().encode()
@@ -160,7 +157,7 @@ def post_webhook(url: str, notification: WebhookNotification) -> SendResult:
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
     }
-    verify = tls_context() if parts.scheme.lower() == "webhooks" else False
+    verify = tls("the webhook", None) if parts.scheme.lower() == "webhooks" else False
     try:
         with httpx.stream(
             "POST",
@@ -179,20 +176,15 @@ def post_webhook(url: str, notification: WebhookNotification) -> SendResult:
     return status_result(status)
 
 
-class WebhookChannel:
+class WebhookChannel(Channel):
     """A webhook. `link`: address of an incident, with {incident}; empty: none. `store`: None where no message is about
     an incident."""
-
-    traits = Traits()
 
     def __init__(self, url: str, store: Database | None, estate: str, link: str) -> None:
         self._url, self._store, self._estate, self._link = url, store, estate, link
 
     def problem(self) -> str:
         return webhook_fault(self._url)
-
-    def probe(self) -> str:
-        return ""
 
     def send(self, outgoing: Outgoing) -> SendResult:
         alert_id = outgoing.delivery.origin_id
@@ -205,9 +197,8 @@ def notification(outgoing: Outgoing, estate: str, incidents: Sequence[WebhookInc
     delivery, message = outgoing.delivery, outgoing.message
     *resolves, (key, action) = outgoing.page.steps
     identity = (delivery.dedup_key, delivery.kind, delivery.route, str(delivery.made_us))
-    digest = hashlib.sha256("\0".join(identity).encode("utf-8", "surrogatepass")).hexdigest()
     return WebhookNotification(
-        id=f"headway-{digest[:32]}",
+        id=f"headway-{opaque_id(*identity)}",
         kind=cast(Any, delivery.origin),
         action=action,
         key=key,

@@ -20,7 +20,7 @@ from connectors.sdk.states import RunState
 from console.config.alerts import RouteSettings
 from console.diagnosis.routes import send_test_message
 from console.engine.notify import alertmanager, outbox
-from console.engine.notify.alertmanager import AlertmanagerChannel, AlertMessage, post_alerts
+from console.engine.notify.alertmanager import AlertmanagerChannel, post_alerts
 from console.engine.notify.channels import Channels
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.self_monitoring import PROBLEM_TITLES, STORE, SelfMonitor
@@ -219,10 +219,10 @@ def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks
     channel = AlertmanagerChannel(f"alertmanager://127.0.0.1:{sinks[0].port}", None)
     recovery = threading.Thread(target=channel.send, args=(about_incident("Resolved", PageAction.RESOLVE),))
 
-    def read() -> dict[int, AlertMessage]:
+    def read() -> dict[int, Outgoing]:
         recovery.start()
         recovery.join(0.3)
-        return {1: AlertMessage(message_of("Open"), Page("key"))}
+        return {1: about_incident("Open", PageAction.OPEN)}
 
     assert channel.refresh(read).arrived
     recovery.join()

@@ -17,12 +17,15 @@ from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.alerts import RouteSettings
 from console.domain.ids import micros
+from console.domain.message import NO_MESSAGE
 from console.engine.notify.backoff import RetryDecision
 from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
-from console.engine.notify.senders import SendResult, send_by_apprise
+from console.engine.notify.paging import Page
+from console.engine.notify.senders import Outgoing, SendResult, send_by_apprise
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.lease import HeldLease, LeaseHolder
+from console.store.outbox import DueDelivery
 from tests.engine.bench import Bench, Sink, estate_config, running_bench, wait_until_sent
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
@@ -30,8 +33,19 @@ from tests.lab.sinks import SmtpSink
 from tests.messages import message_of
 from tests.store.ready import open_ready
 
-ROOT = mail_thread("store", "run:a@b", "oncall", 1, True, begins=True)
-LATER = mail_thread("store", "run:a@b", "oncall", 2, True, begins=False)
+
+def thread_of(
+    store_id: str, key: str, route: str, number: int, is_about_incident: bool, begins: bool, parts: tuple[str, ...] = ()
+) -> MailThread:
+    incident_id = 1 if is_about_incident else None
+    delivery = DueDelivery(
+        number, route, 0, NO_MESSAGE, key, 0, 0, False, incident_id=incident_id, begins=begins, parts=parts
+    )
+    return mail_thread(Outgoing(delivery, NO_MESSAGE, Page(key), store_id))
+
+
+ROOT = thread_of("store", "run:a@b", "oncall", 1, True, begins=True)
+LATER = thread_of("store", "run:a@b", "oncall", 2, True, begins=False)
 BODY = "hosts/extract failed: exit 1\n\nLast log lines:\n\n  | <b>no space</b> & more\n  | \u202eend\n\nOpen it: x\n"
 
 
@@ -52,14 +66,14 @@ def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(s
     assert (None, f"<headway.{ROOT.own}@example.org>") == (first["In-Reply-To"], first["Message-ID"])
     assert first["Message-ID"] == later["In-Reply-To"] == later["References"]
     assert later["Message-ID"] == repeat["Message-ID"] != first["Message-ID"]
-    assert ROOT.own != mail_thread("store", "run:a@b", "finance", 1, True, begins=True).own
-    others = (mail_thread("other", "run:a@b", "oncall", number, True, begins=number == 1) for number in (1, 2))
+    assert ROOT.own != thread_of("store", "run:a@b", "finance", 1, True, begins=True).own
+    others = (thread_of("other", "run:a@b", "oncall", number, True, begins=number == 1) for number in (1, 2))
     assert {ROOT.own, LATER.own}.isdisjoint(other.own for other in others)
 
 
 def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: SmtpSink) -> None:
-    part = mail_thread("store", "run:c@d", "oncall", 3, True, begins=True)
-    whole = mail_thread("store", "run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
+    part = thread_of("store", "run:c@d", "oncall", 3, True, begins=True)
+    whole = thread_of("store", "run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
     for thread in (ROOT, part, whole):
         send_mail(server.url(), message_of("failed [INC-0001]", BODY), thread)
     first, second, update = (mail.message for mail in server.mails)
@@ -69,7 +83,7 @@ def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: S
 
 def test_what_is_about_no_incident_belongs_to_no_thread(server: SmtpSink) -> None:
     send_mail(
-        server.url(), message_of("Test", "x\n"), mail_thread("store", "headway:test", "oncall", 9, False, begins=True)
+        server.url(), message_of("Test", "x\n"), thread_of("store", "headway:test", "oncall", 9, False, begins=True)
     )
     assert (None, None) == (server.mails[0].message["In-Reply-To"], server.mails[0].message["References"])
 

@@ -384,6 +384,19 @@ def test_retry_after_is_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert before + pause <= receiver.reads._due_at <= monotonic() + pause
 
 
+def test_a_service_that_is_down_for_days_is_compared_every_five_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, service, _):
+        service.status = 503
+        compare(bench)
+        [receiver] = bench.parts.on_call._receivers.values()
+        receiver.reads._failures, receiver.reads._due_at = 2_000, 0.0
+        before = monotonic()
+        compare(bench)
+        assert before + 300 <= receiver.reads._due_at <= monotonic() + 300
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_service_that_is_down_is_compared_again_after_a_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int

@@ -220,6 +220,26 @@ def test_the_last_shift_that_until_names_counts_in_every_form(
     assert (last, ()) == (f"{shifts[-1].begins:%dT%H}", left_out)
 
 
+@pytest.mark.usefixtures("in_process")
+@each_row(
+    "zone, until, last",
+    [
+        ("W. Europe Standard Time", "20261127T230000Z", "27T23"),
+        ("Europe/Berlin", "20261128T225959Z", "27T23"),
+        ("America/New_York", "20261129T045959Z", "28T05"),
+        ("Office", "20261128T235959Z", "27T23"),
+    ],
+)
+def test_the_days_of_a_calendar_whose_only_zone_is_that_of_its_times_are_days_there(
+    zone: str, until: str, last: str
+) -> None:
+    """Exchange writes the last day as its first instant in UTC, and names the zone by a VTIMEZONE alone."""
+    rule = component("STANDARD", "DTSTART:16010101T000000", "TZOFFSETFROM:+0100", "TZOFFSETTO:+0100")
+    series = event("1", *DAYS, f"RRULE:FREQ=DAILY;UNTIL={until}", "SUMMARY:Ann")
+    shifts, left_out = read(component("VTIMEZONE", f"TZID:{zone}", *rule.split("\n")), series)
+    assert (last, ()) == (f"{shifts[-1].begins:%dT%H}", left_out)
+
+
 def test_until_counts_in_each_of_several_rules_and_on_a_weekly_one() -> None:
     rules = ("RRULE:FREQ=WEEKLY;BYDAY=TH,SA;UNTIL=20261128", "RRULE:FREQ=DAILY;UNTIL=20261127")
     shifts, left_out = read(event("1", *BERLIN, *rules, "SUMMARY:Ann"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import AlertSettings
@@ -343,16 +344,19 @@ def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
         wait_until(lambda: bool(recorded(bench, own)), "the record")
 
 
-def test_a_receiver_that_refuses_permanently_is_not_retried_without_end(
+def test_a_receiver_that_refuses_permanently_is_logged_and_not_retried_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The log alone has the reason while no store can be used."""
     monkeypatch.setattr("random.random", lambda: 0.0)
-    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench, capture_logs() as logged:
         post_of(bench).answers["one"] = BAD
         at_once().report(bench.parts, None, FULL)
         wait_until(lambda: 3 == len(post_of(bench).got), "three tries")
         wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "own alert 0"], "its end")
         assert 3 == len(post_of(bench).got)
+    errors = [entry["error"] for entry in logged if entry["event"] == "alert not sent"]
+    assert [BAD.reason, BAD.reason, f"{BAD.reason} (refused permanently 3 times)"] == errors
 
 
 def test_a_repeat_from_memory_is_marked_where_the_answer_was_lost(
