@@ -57,6 +57,7 @@ POLICY = extended_table(
     limits=table_of(PolicyLimits, per_run=Count, per_job_and_day=Count, per_hour=Count),
     mode=Literal["shadow", "active"],
     approval=Literal["none"],
+    notify=Literal["failure", "always"],
     breaker=Count,
 )
 

@@ -83,6 +83,8 @@ class PendingAlert:
     route: str = ""
     needs_person: bool = False
     """It needs a person whatever the later state of its incident is."""
+    due_at: datetime | None = None
+    """The hour for which an end waits; None for alerts that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ class PresentDay(NamedTuple):
     """The present state of a service day of an alert, and the one that the alert was made with."""
 
     service: str
-    """Its name, with that of the submission."""
+    """Its name."""
     title: str
     style: str
     """That in which its route was last notified."""

@@ -217,6 +217,49 @@ ROLE_LABELS = {"root": "root cause", "red": "failed too", "threatened": "at risk
 
 
 @dataclass(frozen=True, slots=True)
+class RepairStep:
+    """The restart of one job; its first start if it did not start."""
+
+    job: str
+    can_rerun: bool
+    is_missed: bool = False
+    unreachable: str = ""
+    """The target of its job, while that does not answer or starts nothing: it is restored first."""
+    act_by: datetime | None = None
+    is_running: bool = False
+    """True once its rerun was sent or runs."""
+    awaits_approval: bool = False
+    is_held: bool = False
+    """True for a job that a person holds: it is released."""
+    is_moved: bool = False
+    """True if the schedule of its job was changed, and the change is not accepted."""
+
+    @property
+    def awaits_change(self) -> bool:
+        """True for a start that the changed schedule has at another time."""
+        return self.is_missed and self.is_moved
+
+    @property
+    def needs_sending(self) -> bool:
+        """True if Headway can send it, and has not."""
+        return self.can_rerun and not self.is_running and not self.awaits_change
+
+    @property
+    def verb(self) -> str:
+        if self.is_held:
+            return "release"
+        if self.awaits_approval:
+            return f"approve the {'start' if self.is_missed else 'rerun'} of"
+        if self.awaits_change:
+            return "accept or undo the change of"
+        return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
+
+    @property
+    def place(self) -> str:
+        return "" if self.can_rerun or self.awaits_change else f" by hand in {self.job.partition('/')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
 class MemberView:
     """A run of an incident, with its role."""
 
@@ -291,6 +334,15 @@ class MemberView:
         return ": ".join(filter(None, (error, self.log_line)))
 
     @property
+    def repair(self) -> RepairStep:
+        """Its restart."""
+        is_running = self.rerun_sent is not None or self.rerun_started is not None
+        return RepairStep(
+            self.job, self.can_rerun, self.state == RunState.MISSED, self.unreachable, None, is_running,
+            self.awaits_approval, is_moved=self.is_moved,
+        )  # fmt: skip
+
+    @property
     def reported_text(self) -> str:
         """The label of `observed`: a start that did not come is detected, other states are reported."""
         return "detected" if self.state == RunState.MISSED else "last reported"
@@ -303,23 +355,6 @@ class EventView:
     text: Text
     actor: str
     incident_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JointRestart:
-    """The root run of an open incident, as one of the restarts that a service day needs. Facts as in `MemberView`."""
-
-    incident_id: int
-    job: str
-    state: str
-    can_rerun: bool
-    act_by: datetime | None
-    unreachable: str = ""
-    rerun_sent: datetime | None = None
-    unknown_rerun: str = ""
-    rerun_started: datetime | None = None
-    awaits_approval: bool = False
-    is_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +385,7 @@ class IncidentView:
     """Earlier failures of its root's job, newest first."""
     memory: FailureMemory | None = None
     """Earlier incidents with its failure; None while its failure is unknown."""
-    joint_restarts: tuple[JointRestart, ...] = ()
+    joint_restarts: tuple[RepairStep, ...] = ()
     """The restarts that its most urgent service day needs, its own among them; empty if it needs no other."""
     unreachable: str = ""
     """Its cause, if that is a target that does not answer."""

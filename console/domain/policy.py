@@ -66,6 +66,8 @@ class Policy:
     """ "none": its repairs need no person; only of jobs with `rerun = "safe"`."""
     breaker: int = 3
     """After so many repairs that failed since a person last closed its breaker, it sends nothing."""
+    notify: str = "failure"
+    """ "failure": notifications of a failure wait for the outcome of its repair; "always": they do not."""
 
     @property
     def is_active(self) -> bool:

@@ -13,6 +13,7 @@ from console.domain.calendar import MaintenanceWindow
 from console.domain.check import Check
 from console.domain.estate import DependencyFacts, Estate, EvaluationSettings, JobFacts, ServiceFacts, TargetFacts
 from console.domain.job import Safety
+from console.domain.policy import Policy, PolicyLimits, PolicyMatch
 from console.domain.settings import Declared
 from console.domain.switches import Modes
 from console.timing.durations import parse_duration
@@ -36,6 +37,7 @@ class Opening:
         self.routes: list[RouteRule] = []
         self.checks: dict[str, Check] = {}
         self.maintenance: list[MaintenanceWindow] = []
+        self.policies: list[Policy] = []
         self.link = ""
         self.modes = Modes()
         self.settings = EvaluationSettings(default_route=("oncall",))
@@ -44,7 +46,8 @@ class Opening:
         """All of it; no schedule demands anything before `since`."""
         alerting = AlertingSettings(routes=tuple(self.routes), link=self.link)
         checks, windows = tuple(self.checks.values()), tuple(self.maintenance)
-        declared = Declared(alerting=alerting, checks=checks, maintenance=windows)
+        policies = tuple(self.policies)
+        declared = Declared(alerting=alerting, checks=checks, maintenance=windows, policies=policies)
         jobs = [replace(job, accepted_at=since) for job in self.jobs.values()]
         known = estate(*jobs, feeds=self.edges, services=self.services,
                        targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
@@ -66,6 +69,8 @@ class Opening:
         elif match := re.fullmatch(r"maintenance of (\S+) from (\d\d:\d\d) to (\d\d:\d\d): (.+)", head):
             window = MaintenanceWindow(match[4], jobs=(match[1],), since=at(match[2]), until=at(match[3]))
             self.maintenance.append(window)
+        elif match := re.fullmatch(r"policy (\S+) reruns (.+)", head):
+            self._policy(match[1], _listed(match[2]), options)
         elif match := re.fullmatch(r"in shadow, told to (\S+)", head):
             self.settings = replace(self.settings, shadow_route=match[1])
             self.modes = Modes(estate_live=False)
@@ -111,6 +116,13 @@ class Opening:
         for option in options:
             facts |= _route_option(option)
         self.routes.append(RouteRule(name, **facts))
+
+    def _policy(self, name: str, jobs: list[str], options: list[str]) -> None:
+        facts: dict[str, Any] = {"mode": "active"}
+        for option in options:
+            facts |= _policy_option(option)
+        match = PolicyMatch(jobs=tuple(self.job(job).name for job in jobs), errors=facts.pop("errors", ()))
+        self.policies.append(Policy(name, "rerun", match, **facts))
 
 
 def period(of: JobFacts, now: datetime) -> datetime | None:
@@ -164,6 +176,18 @@ def _route_option(text: str) -> dict[str, Any]:
     if match := re.fullmatch(r"in (technical|business) words", text):
         return {"style": match[1]}
     raise Unreadable(f'no option of a route: "{text}"')
+
+
+def _policy_option(text: str) -> dict[str, Any]:
+    if match := re.fullmatch(r"of errors (.+)", text):
+        return {"errors": (match[1],)}
+    if match := re.fullmatch(r"(\d+) an hour", text):
+        return {"limits": PolicyLimits(per_hour=int(match[1]))}
+    if match := re.fullmatch(r"notifies (failure|always)", text):
+        return {"notify": match[1]}
+    if text == "in shadow":
+        return {"mode": "shadow"}
+    raise Unreadable(f'no option of a policy: "{text}"')
 
 
 def _listed(text: str) -> list[str]:

@@ -6,11 +6,26 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+from connectors.sdk.states import Verb
 from console.domain.alert import AcknowledgementFacts, AlertKind, SilenceFacts
 from console.domain.check import CheckHistory, CheckState, ResultSpan
+from console.domain.estate import RepairFacts
+from console.domain.policy import PolicyRepair
+from console.domain.switches import SwitchState
 from console.timing.durations import parse_duration
 from tests.control.timeline_estate import Unreadable
-from tests.control.timeline_steps import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_notification, same, says
+from tests.control.timeline_steps import (
+    EVENTS,
+    EXPECTATIONS,
+    Night,
+    about,
+    among,
+    is_rerun,
+    now_of,
+    one_notification,
+    same,
+    says,
+)
 from tests.factories import NIGHT
 from tests.reasons import title_of
 
@@ -34,6 +49,45 @@ def silences(night: Night, who: str, name: str, long: str, why: str) -> None:
     silence = SilenceFacts(len(state.silences) + 1, matchers, now, now + parse_duration(long), who, why)
     notification_state = replace(state, silences=(*state.silences, silence))
     night.ledger.estate = replace(night.ledger.estate, notifications=notification_state)
+
+
+@says(EVENTS, "policy {policy} sends its rerun of {name}")
+def policy_sends(night: Night, policy: str, name: str) -> None:
+    """What it requested is sent, and the run starts again."""
+    job, ledger = night.opening.job(name), night.ledger
+    repair = _move_repair(night, policy, "requested", "sent")
+    facts = RepairFacts(job.id, Verb.RERUN, f"policy {policy}", now_of(night), in_flight=True, policy=policy)
+    ledger.estate = replace(ledger.estate, repairs={**ledger.estate.repairs, repair.run_id: facts})
+    is_rerun(night, name)
+
+
+@says(EVENTS, "the rerun of policy {policy} is {state}")
+def policy_rerun_is(night: Night, policy: str, state: str) -> None:
+    """The outcome of what it sent, as Headway knows it: verified, failed, unknown."""
+    _move_repair(night, policy, "sent", state)
+
+
+@says(EVENTS, "{who} pauses policy {policy}")
+def pauses_policy(night: Night, who: str, policy: str) -> None:
+    modes = night.ledger.estate.modes
+    paused = {**modes.policies, policy: SwitchState("paused", who, at=now_of(night))}
+    night.ledger.estate = replace(night.ledger.estate, modes=replace(modes, policies=paused))
+
+
+def _move_repair(night: Night, policy: str, before: str, state: str) -> PolicyRepair:
+    repairs = night.ledger.estate.policy_repairs
+    known = [
+        repair for repair in repairs if repair.policy == policy and repair.action and repair.action.state == before
+    ]
+    if len(known) != 1:
+        raise Unreadable(f"{len(known)} of its reruns are {before}")
+    [repair] = known
+    assert repair.action is not None
+    ended = now_of(night) if state in ("verified", "failed") else None
+    moved = replace(repair, action=replace(repair.action, state=state, ended_at=ended))
+    changed = tuple(moved if known == repair else known for known in repairs)
+    night.ledger.estate = replace(night.ledger.estate, policy_repairs=changed)
+    return repair
 
 
 @says(EVENTS, "check {name} finds {text}")

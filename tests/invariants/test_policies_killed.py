@@ -1,5 +1,5 @@
 """kill -9 between the decision of a policy and the outcome of its rerun: the failure is rerun once, under the name of
-the policy."""
+the policy, and notified once if the rerun fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from console.store.queries import open_queries
 from tests.invariants.engines import child, store_of
-from tests.invariants.worlds import REPAIRING, World
+from tests.invariants.worlds import REPAIRING, RERUNS_FAIL, Sink, World
 from tests.lab.process import wait_until
 
 POINTS = ("policy.recorded", "action.requested", "action.after_wire", "action.before_verify")
@@ -35,3 +35,17 @@ def test_a_failure_is_rerun_once_by_its_policy_whatever_kills_the_engine(tmp_pat
     verbs = [row.verb for row in entries]
     assert (["request rerun", "send rerun"], "verified rerun", 1) == (verbs[:2], verbs[-1], verbs.count("send rerun"))
     assert "policy all" == entries[0].actor
+    assert [] == Sink(tmp_path).got
+
+
+def test_a_failed_repair_is_notified_once_whatever_kills_the_engine(tmp_path: Path) -> None:
+    for name in (REPAIRING, RERUNS_FAIL):
+        (tmp_path / name).touch()
+    World(tmp_path, "good").fail("extract")
+    for point in POINTS:
+        with child(tmp_path, f"armed {point}", f"{point}:kill") as armed:
+            assert -signal.SIGKILL == armed.ended(), f"{point} was never reached"
+        assert [] == Sink(tmp_path).got, point
+    with child(tmp_path):
+        wait_until(lambda: bool(Sink(tmp_path).got), "its notification")
+    assert ([("policy all", "failed")], 1) == (ended(tmp_path), len(Sink(tmp_path).got))

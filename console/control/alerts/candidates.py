@@ -118,6 +118,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, style: 
     )
     if decision.closed:
         is_known = suppression.was_notified_resolved(context, subject, last, changes)
+        is_known &= not suppression.waited_for_repair(subject, route, style)
         return None if is_known else _end(subject, route, style, last)
     if any(not isinstance(change, Merged) for change in changes):
         return Notification(subject, route, style, AlertKind.UPDATED, last, changes=changes)
@@ -175,6 +176,8 @@ def _overtaken(context: AlertContext, subject: AlertSubject, last: RouteNotifica
 def _outlasted(context: AlertContext, subject: AlertSubject, fact: SuppressionFacts) -> bool:
     if fact.stage == suppression.QUIET_HOURS_STAGE:
         return True
+    if fact.stage == suppression.REPAIR_STAGE:
+        return fact.style != BUSINESS
     if fact.stage == suppression.INHIBIT_STAGE:
         until = suppression.inhibited_until(context, subject)
         return until is None or until < resolved_since(context, subject)

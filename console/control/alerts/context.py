@@ -30,7 +30,6 @@ from console.domain.alert import (
     SuppressionFacts,
 )
 from console.domain.decision import IncidentDecision, KnownIncident, ServiceDayVerdict
-from console.domain.service import service_of_instance
 from console.domain.text import Clock
 from console.timing.formats import zoned_time
 from console.timing.maintenance import matches_any
@@ -243,10 +242,8 @@ def clock_of(decision: IncidentDecision, now: datetime) -> Clock:
 
 
 def matches_root(matchers: Matchers, subject: AlertSubject, root: AlertRoot, route: str = "") -> bool:
-    """True if all matchers fit that root; no matchers fit nothing. A submission matches by its own name and its
-    service's."""
+    """True if all matchers fit that root; no matchers fit nothing."""
     values = {**subject.values(root), "route": (route,)}
-    values["service"] = (*values["service"], *map(service_of_instance, values["service"]))
     fits = (any(matches_any((pattern,), value) for value in values[name]) for name, pattern in matchers)
     return bool(matchers) and all(fits)
 

@@ -1,7 +1,8 @@
 """Digests: up to `limit` alerts of a route are sent as they are each minute, oldest first.
 
 The rest wait a few seconds and are sent as one digest, at most one a minute; a single one is sent alone. The first
-notification about a tier-1 service never waits.
+notification about a tier-1 service never waits. Ends that wait for the same hour are one digest too, if their route was
+not notified of the incidents: a night of failures that policies repaired.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def digest_message(
     allowed = f"{limit} alert{'s' if limit > 1 else ''}"
     waited = f"these {len(together)} are sent together" if len(together) > 1 else "this one waited"
     note = f"More than {allowed} in one minute: {waited}."
+    if all(alert.due_at is not None for alert in together):
+        note = "Resolved before a notification was due."
     note += f" Times: {zones[0]}." if has_one_zone else ""
     titled = [Message.from_json(line.plain) for line in lines] if plain else messages
     titles = [replace(message, blocks=()).without_countdown().title for message in titled]

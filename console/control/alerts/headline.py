@@ -12,7 +12,6 @@ from console.control.alerts.context import AlertContext, AlertSubject, Notificat
 from console.control.alerts.joint_repair import joint_act_by, joint_instruction, other_repairs
 from console.control.alerts.services_table import (
     NOT_YET,
-    case_of,
     delivery_text,
     is_only_unknown,
     service_title,
@@ -22,22 +21,32 @@ from console.control.alerts.services_table import (
 )
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
-from console.control.incidents.restart import job_step, repair_in_progress
+from console.control.incidents.restart import job_step, possible_steps
 from console.control.incidents.run_effects import affected_runs
 from console.control.incidents.titles import cause_name, plain_title
-from console.control.incidents.verdict.decision import Overrunning, Rerunning, ResumePlan, job_label
+from console.control.incidents.verdict.decision import (
+    Blocked,
+    ClosesItself,
+    ContinuePlan,
+    PlanUnderWay,
+    RepairByPolicy,
+    Restart,
+    ResumePlan,
+    Unfinished,
+    Verdict,
+    job_label,
+    verdict_of,
+)
 from console.control.incidents.verdict.text import (
     closing_text,
     fix_text,
     in_progress_text,
-    instruction_text,
     job_step_text,
-    late_text,
+    lateness_text,
     passed_text,
     until_parts,
 )
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import run_time
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
     CLOSED_LABEL,
@@ -50,7 +59,7 @@ from console.domain.alert import (
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import PlanFacts
 from console.domain.message import Headline, Label, Reference
-from console.domain.service import LOST, MISSED, NOT_AT_RISK, SAFE, Timeliness
+from console.domain.service import MISSED, NOT_AT_RISK, SAFE, ServiceEstimate, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.text.lists import listed
 from console.timing.durations import rough_duration
@@ -76,12 +85,12 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
             promise = _promise_status(context, decision, service)
             progress = match.awaited_plan.progress
             return (Label(label), promise, f": {cause_label(index, match)} repaired, {progress}", REFERENCE)
-        problem, why = _problem(index, match, decision, plain)
+        problem, why = _problem(index, subject, plain)
         outcome = _not_late(index, match) if service is None else _promise_status(context, decision, service)
         return (Label(label), f"{problem}, {outcome}", why, REFERENCE)
     if match.cause.targets and service.deadline < match.cause.since:  # it was late before
         promise = promise_text(index, decision.zone, decision.services, service, "")
-        problem = "".join(_problem(index, match, decision, plain))
+        problem = "".join(_problem(index, subject, plain))
         return (Label(label), f"{problem}, late {promise} needs it", REFERENCE)
     what = _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)
@@ -161,37 +170,50 @@ def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
     return clean_line(job_label(index.job(run.job_id).name)) if run is not None else cause_name(index, match)
 
 
+def service_verdict(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> Verdict:
+    """The verdict as far as it is about one service day: with the restarts of all incidents that the day needs."""
+    index, decision, day = context.index, subject.decision, context.days.get(service.key)
+    act_by = joint_act_by(context, subject, service)
+    estimate = ServiceEstimate(
+        name=service.service, title=service_title(index, service.service), tier=0, zone=decision.zone,
+        business_date=service.business_date.isoformat(), deadline=service.deadline, timeliness=service.timeliness,
+        expected=service.expected_at, act_by=act_by, green_by=service.green_by, reasons=service.reasons,
+        p_late=day.p_late if day is not None else None,
+    )  # fmt: skip
+    others = bool(other_repairs(context, subject, [service]))
+    steps = possible_steps(index, subject.match, decision, joint_instruction(context, subject, service), others)
+    return verdict_of(steps, [estimate], act_by, index.now, is_frozen=index.estate.modes.frozen is not None)
+
+
 def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, plain: bool) -> Headline:
     def clock(at: datetime) -> str:
-        return local_time(at, decision.zone, now)
+        return local_time(at, subject.decision.zone, now)
 
-    index, match, decision = context.index, subject.match, subject.decision
-    now, act_by, late = index.now, joint_act_by(context, subject, service), ""
-    instruction = joint_instruction(context, subject, service)
-    if service.timeliness in LOST:
-        late = late_text(service.expected_at, service.deadline, now, clock, case_of(context, service))
-    if instruction is not None:
-        repair = repair_in_progress(index, match)
-        if repair is not None and not other_repairs(context, subject, [service]):
-            return (f"{in_progress_text(repair, now, clock)}{late}",)
-        return fix_text(instruction_text(instruction), act_by, now, clock, late, service.reasons)
-    if match.closing:
-        last = match.closing[-1]
-        return (clean_line(closing_text(index.job(last.job_id).name, run_time(last), now, clock)),)
-    step, problem = job_step(index, match), "".join(_problem(index, match, decision, plain))
-    if isinstance(step, Overrunning | Rerunning):
-        return (f"{problem}, service{late[1:]}" if late else problem,)
-    until = until_parts(act_by, now, clock)
-    if isinstance(step, ResumePlan):
-        return problem, *(until or (" now",))
-    return problem, *((", fix", *until) if until else (late or passed_text(act_by, now, clock),))
+    now, verdict = context.now, service_verdict(context, subject, service)
+    step, late = verdict.step, lateness_text(verdict.outlook, now, clock)
+    match step:
+        case Restart() | ContinuePlan():
+            return fix_text(verdict, now, clock)
+        case PlanUnderWay() | RepairByPolicy():
+            return (f"{in_progress_text(step, now, clock)}{late}",)
+        case ClosesItself(job, at):
+            return (closing_text(job, at, now, clock),)
+    act_by = joint_act_by(context, subject, service)
+    problem, until = "".join(_problem(context.index, subject, plain)), until_parts(act_by, now, clock)
+    match step:
+        case ResumePlan():
+            return problem, *(until or (" now",))
+        case Unfinished() | Blocked():
+            return problem, *((", fix", *until) if until else (late or passed_text(act_by, now, clock),))
+    return (f"{problem}, service{late[1:]}" if late else problem,)
 
 
-def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> tuple[str, str]:
+def _problem(index: EstateIndex, subject: AlertSubject, plain: bool) -> tuple[str, str]:
     """The problem, then its detail: "load is held by plan 1", ": headway plan resume 1"."""
+    match, decision = subject.match, subject.decision
     if match.awaited_plan is not None:
         return match.awaited_plan.progress, ""
-    if (step := job_step(index, match)) is not None:
+    if (step := job_step(index, match, decision)) is not None:
         return job_step_text(step, index.now, lambda at: local_time(at, decision.zone, index.now))
     named = match.cause.problem(index) if match.unrepaired is None and not plain else ""
     return (named, "") if named else plain_title(index, match)

@@ -11,10 +11,11 @@ from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.causes.cause import ServiceDayKey
 from console.control.incidents.news import EarlierActBy
 from console.control.incidents.restart import is_repaired_by_restart, needs_restart, repair_step
-from console.control.incidents.verdict.decision import Instruction, RepairStep, releases, restart_instruction
+from console.control.incidents.verdict.decision import Instruction, releases, restart_instruction
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
+from console.domain.incident import RepairStep
 
 LEAST_MOVE = timedelta(minutes=5)
 MOVED_SHARE = 1 / 8

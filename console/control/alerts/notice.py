@@ -14,7 +14,7 @@ from console.control.alerts.service_stream import content_of
 from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_message, with_changes, with_earlier_repairs
 from console.control.incidents.changes import compare_runs
-from console.control.incidents.news import Change, EarlierActBy, Missed, NewDay, change_texts
+from console.control.incidents.news import Change, EarlierActBy, Missed, NewDay, NewPhase, change_texts
 from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL
 from console.domain.decision import IncidentDecision, Notice
 from console.domain.estate import JobFacts
@@ -80,8 +80,11 @@ def with_memory(decision: IncidentDecision, memory: FailureMemory) -> IncidentDe
 
 
 def _changes(context: AlertContext, notification: Notification, title: str) -> str:
-    """News for the route, or why it is notified again. `title`: that of the message."""
+    """News for the route, or why it is notified now. `title`: that of the message."""
     subject, first = notification.subject, most_urgent(context, notification)
+    left_by = subject.decision.fingerprint.left_by
+    if notification.before is None and left_by and not (notification.because or subject.decision.closed):
+        return "; ".join(change_texts([NewPhase(left_by)]))
     if notification.before is None or notification.because:
         return notification.because
     is_new = subject.decision.closed or subject.match.reopened

@@ -33,6 +33,8 @@ STAGES: tuple[SuppressionStage, ...] = (
     suppression.suppress_in_maintenance,
     # 2. So does the user who cancelled a run through Headway.
     suppression.suppress_cancelled,
+    # A policy repairs it: before the stages that only delay, as they drop what is over.
+    suppression.suppress_until_repaired,
     # 3. It may resolve by itself: no later stage has to decide.
     suppression.suppress_waiting,
     # So may a failure long before the deadline, with the next start of its job.
@@ -50,6 +52,7 @@ STAGES: tuple[SuppressionStage, ...] = (
     # 8. Notified once it is stable: after the stages that suppress it, before the one that chooses the hour.
     suppression.suppress_flapping,
     # 9. Delayed until the morning: after the stages that may drop it, so that few wait.
+    suppression.suppress_until_digest,
     suppression.suppress_in_quiet_hours,
 )
 _RECOVERED_WHILE = {
@@ -57,6 +60,7 @@ _RECOVERED_WHILE = {
     suppression.DISTANT_STAGE: "resolved at night, long before a deadline",
     suppression.STOPPED_STAGE: "resolved with the next start",
     "wait": "resolved before it had lasted that long",
+    suppression.REPAIR_STAGE: "resolved while a policy repaired it",
     suppression.INHIBIT_STAGE: "resolved with its parent incident",
     "maintenance": "resolved during maintenance",
     "silence": "resolved while silenced",

@@ -72,7 +72,7 @@ def _blocks(blocks: Sequence[Block], days: Sequence[PresentDay], now: datetime) 
 
 def _line(day: PresentDay, now: datetime) -> ServiceLine:
     due = clock_time(day.deadline, day.zone, now)
-    return ServiceLine(day.service, clean_line(day.title), due, f"{_status(day)}{_at(day, now)}")
+    return ServiceLine(clean_line(day.title), due, f"{_status(day)}{_at(day, now)}")
 
 
 def _status(day: PresentDay) -> str:

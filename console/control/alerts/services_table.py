@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import NamedTuple
 
 from console.control.alerts.context import AlertContext, AlertSubject
@@ -19,9 +18,7 @@ from console.domain.service import (
     NOT_AT_RISK,
     RepairCase,
     Timeliness,
-    limit_instances,
     repair_case,
-    service_of_instance,
     timeliness_label,
 )
 from console.text.cleaning import clean_line
@@ -93,26 +90,20 @@ def services_table(
         else:
             status += delivery_text(context, service, zone)
         title = service_title(context.index, service.service)
-        lines.append(ServiceLine(service.service, title, clock_time(service.deadline, zone, context.now), status))
+        lines.append(ServiceLine(title, clock_time(service.deadline, zone, context.now), status))
     return service_columns(lines)
 
 
 class ServiceLine(NamedTuple):
     """A row of the table."""
 
-    service: str
     title: str
     due: ClockTime
     status: str
 
 
 def service_columns(lines: Iterable[ServiceLine]) -> Columns:
-    """The table; of a service with many submissions the first ones, and the number of the rest."""
-    rows: list[tuple[str | ClockTime, ...]] = []
-    for line, hidden in limit_instances(lines, attrgetter("service")):
-        rows.append((line.title, line.due, line.status))
-        rows += [(f"{clean_line(service_of_instance(line.service))}: {hidden} more", "", "")] if hidden else []
-    return Columns(COLUMNS, tuple(rows))
+    return Columns(COLUMNS, tuple((line.title, line.due, line.status) for line in lines))
 
 
 def clock_time(at: datetime, zone: str, now: datetime) -> ClockTime:
@@ -127,11 +118,5 @@ def delivery_text(context: AlertContext, service: AffectedServiceVerdict, zone: 
         return ""
     if service.timeliness in DELIVERED:
         return f" at {local_time(at, zone, context.now)}"
-    is_usual = case_of(context, service) is RepairCase.USUAL
-    return f", expected {local_time(at, zone, context.now)}{f' {IF_REPAIRED}' if is_usual else ''}"
-
-
-def case_of(context: AlertContext, service: AffectedServiceVerdict) -> RepairCase | None:
-    """The case of its estimates; None if it waits for no repair."""
-    day = context.days.get(service.key)
-    return repair_case(service.act_by, day.p_late if day is not None else None, service.reasons)
+    case = repair_case(service.act_by, day.p_late if day is not None else None, service.reasons)
+    return f", expected {local_time(at, zone, context.now)}{f' {IF_REPAIRED}' if case is RepairCase.USUAL else ''}"

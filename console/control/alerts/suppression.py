@@ -1,8 +1,8 @@
 """Suppression stages: why a notification is suppressed, and until when.
 
 Waiting for the route's `for`, silenced, acknowledged, in maintenance, cancelled by a person through Headway, quiet
-hours, flapping, inhibited by the incident of its target. Each returns None or a Suppression with its reason;
-the pipeline sets the order.
+hours, flapping, inhibited by the incident of its target, repaired by a policy. Each returns None or a Suppression with
+its reason; the pipeline sets the order.
 
 Cancelled: a cancellation by a person notifies no other user, unless it is left until a service that depends on it is
 nearly lost, or more breaks than was cancelled. Flapping: from the second return on, "again" waits for a steady time; a
@@ -36,17 +36,66 @@ from console.control.snapshot.deadlines import next_start, next_start_of_date
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import Outage, outage_during
 from console.control.snapshot.runs import is_under_way, run_time
-from console.domain.alert import BUSINESS, AlertKind, IncidentPhase, QuietHours, RouteNotification, SilenceFacts
+from console.domain.alert import (
+    BUSINESS,
+    SHADOW,
+    AlertKind,
+    IncidentPhase,
+    QuietHours,
+    RouteNotification,
+    SilenceFacts,
+)
 from console.domain.decision import IncidentDecision
 from console.domain.estate import RunFacts
 from console.domain.ids import incident_name
 from console.domain.incident_record import Flaps
-from console.domain.service import DELIVERED, NOT_AT_RISK, Timeliness
+from console.domain.service import DELIVERED, LOST, NOT_AT_RISK, Timeliness
 from console.domain.text import render
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
 from console.timing.zones import instant_at, zone_of
+
+REPAIR_STAGE = "repair"
+
+
+def suppress_until_repaired(context: AlertContext, notification: Notification) -> Suppression | None:
+    """While a policy repairs it and no route knows that it is open, until AHEAD before an act-by. Not once a service is
+    lost, and not as soon as it has another cause or error or puts another service at risk."""
+    subject = notification.subject
+    repair, until = subject.match.awaited_repair, _last_call(subject.decision)
+    is_known = any(last.style != SHADOW and last.content.phase is not IncidentPhase.CLOSED for last in subject.notified)
+    is_change = notification.style == BUSINESS and notification.kind is not AlertKind.OPENED
+    is_late = until is not None and until <= context.now
+    if repair is None or is_known or is_change or is_late or _is_worse(subject):
+        return None
+    return Suppression(REPAIR_STAGE, f"policy {repair.policy} repairs it; notified if it does not", until)
+
+
+def _is_worse(subject: AlertSubject) -> bool:
+    """True if a service is lost, or if it has another cause or error, or puts another service at risk, than before."""
+    now, before, services = subject.decision.fingerprint.notified, subject.match.continued, subject.decision.services
+    at_risk = {day.key for day in services if day.timeliness not in NOT_AT_RISK}
+    if now.errors or now.causes or any(day.timeliness in LOST for day in services):
+        return True
+    return before is not None and (now.cause != before.notified.cause or not at_risk <= before.notified.day_keys)
+
+
+def waited_for_repair(subject: AlertSubject, route: str, style: str) -> bool:
+    """True if a policy was repairing it until now, and the route was not notified meanwhile."""
+    fact = subject.suppressed_for(route, style)
+    return fact is not None and fact.stage == REPAIR_STAGE
+
+
+def suppress_until_digest(context: AlertContext, notification: Notification) -> Suppression | None:
+    """The end of an incident that a policy was repairing, until the night ends: the ends of then are one digest."""
+    route, subject = notification.route, notification.subject
+    if not subject.decision.closed or not waited_for_repair(subject, route, notification.style):
+        return None
+    night = _night(context, route)
+    until = night_end(night, context.now)
+    return Suppression("digest", f"in the digest of {zoned_time(until, night.zone, context.now)}", until)
+
 
 WAIT_STAGE = "wait"
 
@@ -178,14 +227,19 @@ def suppress_cancelled(context: AlertContext, notification: Notification) -> Sup
     if cancel is None or any(run.state.is_red and run.state not in _SYMPTOMS for run in downstream):
         return None
     by = f"{clean_line(cancel.by)} cancelled it through Headway"
-    services = subject.decision.services
-    open_days = [day for day in services if day.timeliness not in DELIVERED]
-    if not open_days:
+    last_call = _last_call(subject.decision)
+    if last_call is None:
         return Suppression(CANCELLED_STAGE, by)
-    until = max(min((day.act_by or day.deadline) - AHEAD for day in open_days), cancel.sent_at + LEAST)
+    until = max(last_call, cancel.sent_at + LEAST)
     if until <= context.now:
         return None
     return Suppression(CANCELLED_STAGE, f"{by}; notified before a service misses its deadline", until)
+
+
+def _last_call(decision: IncidentDecision) -> datetime | None:
+    """AHEAD before the first act-by of a service day that is not delivered, or its deadline; None without one."""
+    open_days = (day for day in decision.services if day.timeliness not in DELIVERED)
+    return min(((day.act_by or day.deadline) - AHEAD for day in open_days), default=None)
 
 
 DISTANT_STAGE = "distant deadline"
@@ -205,8 +259,7 @@ def suppress_distant(context: AlertContext, notification: Notification) -> Suppr
     if subject.decision.closed or not at_risk or not may_heal:
         return None
     run = match.to_repair
-    night = context.rule(notification.route).quiet or QuietHours(*NIGHT, index.estate.settings.zone)
-    morning = quiet_until(night, context.now)
+    morning = quiet_until(_night(context, notification.route), context.now)
     if run is None or morning is None:
         return None
     until = min(morning, min(day.deadline for day in at_risk) - DISTANT)
@@ -218,6 +271,10 @@ def suppress_distant(context: AlertContext, notification: Notification) -> Suppr
     start = zoned_time(at, subject.decision.zone, context.now)
     why = f"its job starts again at {start}; notified in the morning, or 12 h before a deadline"
     return Suppression(DISTANT_STAGE, why, until)
+
+
+def _night(context: AlertContext, route: str) -> QuietHours:
+    return context.rule(route).quiet or QuietHours(*NIGHT, context.index.estate.settings.zone)
 
 
 STOPPED_STAGE = "scheduler stopped"
@@ -279,6 +336,13 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
     on = local.date() + timedelta(days=1) if through_midnight and is_late else local.date()
     until = instant_at(datetime.combine(on, quiet.ends), zone)
     return until if until > now else None
+
+
+def night_end(night: QuietHours, now: datetime) -> datetime:
+    """The next end of these hours."""
+    zone = zone_of(night.zone)
+    days = (now.astimezone(zone).date() + timedelta(days=ahead) for ahead in range(3))
+    return next(at for day in days if (at := instant_at(datetime.combine(day, night.ends), zone)) > now)
 
 
 def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bool:

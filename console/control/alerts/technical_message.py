@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
-from operator import attrgetter
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of
@@ -30,7 +29,15 @@ from console.control.incidents.restart import (
 from console.control.incidents.run_effects import failed_tasks
 from console.control.incidents.run_titles import failure_text, finding_text
 from console.control.incidents.titles import cause_name
-from console.control.incidents.verdict.decision import PlanUnderWay, RepairByPolicy, ResumePlan, Unfinished, releases
+from console.control.incidents.verdict.decision import (
+    ContinuePlan,
+    PlanUnderWay,
+    RepairByPolicy,
+    ResumePlan,
+    StartOffered,
+    Unfinished,
+    releases,
+)
 from console.control.incidents.verdict.text import MAX_STEPS, repetition_text, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import target_to_restore
@@ -71,7 +78,7 @@ from console.domain.reason import (
     RepairNeeded,
     is_in_figures,
 )
-from console.domain.service import NOT_AT_RISK, limit_instances
+from console.domain.service import NOT_AT_RISK
 from console.domain.switches import THAW
 from console.domain.text import Clock, render
 from console.text.cleaning import CUT, clean, clean_line
@@ -221,10 +228,14 @@ def _repair_rows(context: AlertContext, subject: AlertSubject) -> Iterator[tuple
             yield from _send(index, f"headway hold release {shlex.quote(step.job)}")
     if match.awaited_plan is not None:
         yield from _do(f"headway plan {match.awaited_plan.id}")
-    elif isinstance(awaited := job_step(index, match), ResumePlan):
-        yield from _send(index, *resume_commands(awaited.plan, ()))
-    elif isinstance(awaited, Unfinished) and decision.services:
-        yield from _do(f"headway why {shlex.quote(clean_line(decision.services[0].service))}")
+        return
+    match job_step(index, match, decision):
+        case ResumePlan(plan=plan_id):
+            yield from _send(index, *resume_commands(plan_id, ()))
+        case StartOffered(job):
+            yield from _send(index, f"headway job start {shlex.quote(job)}")
+        case Unfinished() if decision.services:
+            yield from _do(f"headway why {shlex.quote(clean_line(decision.services[0].service))}")
 
 
 def _target_to_restore(index: EstateIndex, match: IncidentMatch) -> TargetFacts | None:
@@ -265,6 +276,8 @@ def _own_repairs(index: EstateIndex, subject: AlertSubject, incident: str) -> li
             return _do(f"headway plan {plan}")
         case RepairByPolicy(policy=policy):
             return [("Stop", CommandRef(f"headway policy pause {policy}"))]
+        case ContinuePlan(plan=plan, is_outdated=is_outdated, restarts=restarts):
+            return _send(index, *resume_commands(plan, restarts, incident if is_outdated else ""))
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     if run is not None and planned is not None and planned.is_done:
         return _send(index, f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}")
@@ -367,7 +380,7 @@ def _facts(
     for finding in drift[:MAX_FINDINGS]:
         name = index.name(finding.job_id)
         yield "Drift", f"{name} {render(finding_text(index, finding), clock)}"
-    for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
+    for service in decision.services if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(index, match, decision, service)):
             yield service_title(index, service.service), reasons
     if decision.owner.name:

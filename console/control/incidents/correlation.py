@@ -99,6 +99,8 @@ class IncidentMatch:
     """The next starts that close it without a repair, upstreams first; empty if it needs one."""
     pending_repair: PendingRepair | None = None
     """The repair by a policy that is to come or in flight."""
+    awaited_repair: PendingRepair | None = None
+    """The repair by a policy whose outcome its notifications wait for."""
 
     @property
     def to_repair(self) -> RunFacts | None:

@@ -127,7 +127,7 @@ def threat_to_day(
     nodes = match.cause.blocking(nodes)
     if not nodes:  # no restart needed: its forecast counts
         return Threat(dedup_key_of(index, match), blamed_name(index, match), None, waits_for_restart=False)
-    budgets = RepairBudgets(day.seen or index, day)
+    budgets = RepairBudgets(index, day)
     stopped = [node for node in nodes if node.how is not NodeState.RUNNING]
     budget = tightest_budget(budgets.of(node.job_id) for node in stopped or nodes)
     if budget is not None and day.odds is not None:
@@ -384,7 +384,6 @@ def _affected_service(
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
         reasons=(*held, *dict.fromkeys((*reasons, *starts))),
-        submission=verdict.submission,
     )
 
 

@@ -12,7 +12,6 @@ from datetime import datetime
 from console.domain.alert import IncidentPhase, NotifiedIncident
 from console.domain.ids import incident_name
 from console.domain.incident_record import IncidentFingerprint
-from console.domain.service import limit_instances
 from console.text.lists import listed
 
 MAX_MERGED = 3
@@ -147,6 +146,4 @@ def _is_named(name: str, text: str) -> bool:
 
 
 def list_names(names: Iterable[str]) -> str:
-    """ "supply, onboarding #1, … and 12 more"."""
-    named = [f"{name} and {hidden} more" if hidden else name for name, hidden in limit_instances(names, str)]
-    return ", ".join(named)
+    return ", ".join(names)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 
 from connectors.sdk.states import RunState
 from console.control.incidents.correlation import IncidentMatch
-from console.control.incidents.run_titles import cancelled_by
+from console.control.incidents.run_titles import awaited_inputs, cancelled_by
 from console.control.incidents.verdict.decision import (
-    Overrunning,
+    Blocked,
+    ClosesItself,
+    ContinuePlan,
+    Instruction,
+    JobStep,
     PlanUnderWay,
     RepairByPolicy,
-    RepairStep,
     Rerun,
-    Rerunning,
+    Restart,
     ResumePlan,
+    StartOffered,
+    Step,
     Unfinished,
-    overrunning,
+    offered_job,
+    run_in_progress,
 )
 from console.control.snapshot.deadlines import next_start_of_date
 from console.control.snapshot.downstream import bad_inputs
@@ -25,8 +32,10 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_by_stopped_plan, held_start_of
 from console.control.snapshot.reachability import target_to_restore
 from console.control.snapshot.runs import covers_period, has_started, is_repeated, run_time
+from console.domain.decision import IncidentDecision
 from console.domain.estate import RunFacts
-from console.domain.reason import Repetition
+from console.domain.incident import RepairStep
+from console.domain.reason import NoRunToRepeat, Repetition
 from console.text.cleaning import clean_line
 
 
@@ -79,7 +88,26 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
     )
 
 
-def job_step(index: EstateIndex, match: IncidentMatch) -> Unfinished | ResumePlan | Overrunning | Rerunning | None:
+def possible_steps(
+    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, instruction: Instruction | None, others: bool
+) -> Iterator[Step]:
+    """The steps that its run, its job and its plan allow. `instruction`: the restarts that are left, and `others`: True
+    if another incident has one of them; None if it is not repaired by a restart."""
+    yield Blocked(NoRunToRepeat())
+    if instruction is not None:
+        yield Restart(instruction)
+        if not others and (repair := repair_in_progress(index, match, instruction)) is not None:
+            yield repair
+    elif match.closing:
+        last = match.closing[-1]
+        yield ClosesItself(clean_line(index.job(last.job_id).name), run_time(last))
+    elif (step := job_step(index, match, decision)) is not None:
+        yield step
+    elif (run := match.to_repair) is not None and not match.is_repaired and awaited_inputs(index, run):
+        yield Restart(Instruction((repair_step(index, match),)), awaits_upstream=True)
+
+
+def job_step(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> JobStep | None:
     """What its job does: it is awaited without a failure, a stopped plan holds it, or its run is repeated. None for any
     other."""
     run = match.to_repair
@@ -90,26 +118,39 @@ def job_step(index: EstateIndex, match: IncidentMatch) -> Unfinished | ResumePla
         name = clean_line(index.job(job_id).name)
         if plan := held_by_stopped_plan(index.estate, job_id):
             return ResumePlan(name, plan)
+        if offered := offered_job(reason for service in decision.services for reason in service.reasons):
+            return StartOffered(offered)
         return Unfinished(name, any(map(has_started, index.of_day(job_id, match.cause.business_date))))
     rerun = rerun_of(index, run) if run is not None and is_repaired_by_restart(index, match) else None
     if run is None or rerun is None:
         return None
     job, usual = index.job(run.job_id), index.estimate(run.job_id).p50
-    name, usual_s = clean_line(job.name), usual.total_seconds() if usual is not None else None
-    step = overrunning(name, rerun.started, usual_s, index.now, can_rerun=not job.cannot_rerun)
-    return step or Rerunning(name, rerun, usual_s)
+    usual_s = usual.total_seconds() if usual is not None else None
+    is_first = run.state.is_open and rerun.started is not None and rerun.started <= decision.failed_since
+    can_rerun = not job.cannot_rerun
+    return run_in_progress(clean_line(job.name), rerun, usual_s, index.now, is_first=is_first, can_rerun=can_rerun)
 
 
-def repair_in_progress(index: EstateIndex, match: IncidentMatch) -> PlanUnderWay | RepairByPolicy | None:
-    """The plan or the policy that restarts its run; None if a person has to: without both, while the restart awaits
-    approval, and if the plan is about to stop because of the run."""
+def repair_in_progress(
+    index: EstateIndex, match: IncidentMatch, instruction: Instruction | None = None
+) -> PlanUnderWay | ContinuePlan | RepairByPolicy | None:
+    """The plan or the policy that restarts its run, or the stopped plan to resume; None if a person has to restart it:
+    without these, while the restart awaits approval, and if the plan is about to stop because of the run.
+    `instruction`: the restarts that an outdated plan leaves."""
     run, plan, repair = match.to_repair, match.plan(index), match.pending_repair
     if run is None or run.id in index.estate.approvals:
         return None
-    planned = index.estate.plans_by_run.get(run.id)
+    planned, name = index.estate.plans_by_run.get(run.id), clean_line(index.name(run.job_id))
     if plan is not None and plan.state == "running" and (planned is None or planned.is_requested):
         return PlanUnderWay(plan.id, plan.done, plan.total)
-    return RepairByPolicy(clean_line(index.name(run.job_id)), repair.policy, repair.at) if repair is not None else None
+    if plan is not None and plan.state in ("paused", "stopped"):
+        if plan.is_outdated:
+            return ContinuePlan(plan.id, plan.state, is_outdated=True, again=instruction)
+        is_awaited = planned is not None and (planned.is_awaited or planned.is_done)
+        restarts, broken = ((name,), "") if is_awaited else ((), name if planned is not None else "")
+        held = instruction.held if instruction is not None else ()
+        return ContinuePlan(plan.id, plan.state, is_outdated=False, restarts=restarts, broken=broken, held=held)
+    return RepairByPolicy(name, repair.policy, repair.at) if repair is not None else None
 
 
 def repetition(index: EstateIndex, match: IncidentMatch, until: datetime | None = None) -> Repetition | None:

@@ -21,7 +21,6 @@ from console.control.incidents.run_titles import (
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import cleaned, red_since
 from console.domain.incident_record import KnownFailure
-from console.domain.service import limit_instances
 from console.domain.text import At, Part, Text, Title, joined
 from console.text.cleaning import clean_line, one_line
 
@@ -119,8 +118,7 @@ def _green_upstream(index: EstateIndex, match: IncidentMatch) -> tuple[Part, ...
     at = max((at for root in roots if (at := index.repaired_at(root)) is not None), default=None)
     if at is None:
         return ()
-    names = limit_instances(dict.fromkeys(index.name(root.job_id) for root in roots), str)
-    text = ", ".join(f"{name} and {hidden} more" if hidden else name for name, hidden in names)
+    text = ", ".join(dict.fromkeys(index.name(root.job_id) for root in roots))
     are = "upstreams {} are" if len(roots) > 1 else "upstream {} is"
     return f"; its {are.format(text)} green again since ", At(at)
 

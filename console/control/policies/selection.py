@@ -37,7 +37,6 @@ from console.domain.policy import (
     PolicyRepair,
     RepairAction,
 )
-from console.domain.service import service_of_instance
 from console.timing.maintenance import matches_any
 
 HOUR = timedelta(hours=1)
@@ -64,8 +63,10 @@ class RepairSelection:
         """Run id -> the repairs that were requested, the oldest first."""
         self._wanted: set[str] = set()
         """Keys of actions that are not sent yet and still decided."""
-        self._awaiting_log: set[str] = set()
-        """Keys of incidents that a policy may repair once the log is read."""
+        self._awaiting_log: dict[str, PendingRepair] = {}
+        """Incident key -> the repair that a policy may send once the log is read."""
+        self._limited: set[str] = set()
+        """Keys of incidents whose repair a limit or the breaker of its policy delays."""
         for repair in index.estate.policy_repairs:
             if repair.action is not None:
                 self._sent_to.setdefault(repair.run_id, []).append((repair, repair.action))
@@ -89,10 +90,26 @@ class RepairSelection:
         match gets the repair that is to come or in flight, the decision the policy that did not repair it."""
         if self._index.estate.declared.policies or self._sent_to:
             match.pending_repair = self._pending_repair(match, decision)
+            match.awaited_repair = self._awaited_repair(match, decision)
         if match.pending_repair != (match.incident.pending_repair if match.incident is not None else None):
             self.pending[decision.key] = match.pending_repair
         left_by = self._left_by(match, decision)
         return replace(decision, fingerprint=decision.fingerprint.not_repaired_by(left_by)) if left_by else decision
+
+    def _awaited_repair(self, match: IncidentMatch, decision: IncidentDecision) -> PendingRepair | None:
+        """The repair whose outcome its notifications wait for, also that of jobs downstream of the repaired root. None
+        if its policy always notifies, while a limit delays it, and once one failed or has an unknown outcome."""
+        root = match.cause.root
+        sent = self._sent_to.get(root.id, ()) if root is not None else ()
+        is_over = any(action.state == "unknown" or action.has_failed for _, action in sent)
+        done = (PendingRepair(own.policy, own.at) for own, action in sent if action.state == "verified")
+        downstream = next(done, None) if match.unrepaired is not None else None
+        repair = match.pending_repair or self._awaiting_log.get(decision.key) or downstream
+        if repair is None or decision.key in self._limited:
+            return None
+        policies = self._index.estate.declared.policies
+        waits = any(policy.notify == "failure" for policy in policies if policy.name == repair.policy)
+        return repair if waits and not is_over else None
 
     def _left_by(self, match: IncidentMatch, decision: IncidentDecision) -> str:
         """The policy whose repair, the newest, did not repair it; empty while another repair is to come."""
@@ -132,20 +149,18 @@ class RepairSelection:
         read = observed + LOG_WAIT if failure is None or not failure.error else now
         policy = self._deciding(run, decision)
         if policy is None or not self._may_repair(policy, run, decision):
-            policies = self._index.estate.declared.policies
-            if now < read and any(
-                self._sends(known, run) and self._may_repair(known, run, decision) for known in policies
-            ):
-                self._awaiting_log.add(decision.key)
-                self.turns.append(read)
+            for known in self._index.estate.declared.policies if now < read else ():
+                may_match = _matches(self._index, replace(known.match, signatures=(), errors=()), run, decision)
+                if may_match and self._sends(known, run) and self._may_repair(known, run, decision):
+                    self._awaiting_log[decision.key] = PendingRepair(known.name, read)
+                    self.turns.append(read)
+                    break
             return None
         is_sent = self._sends(policy, run)
-        due = max(
-            _act_by_turn(policy.when, decision, now),
-            self._next_in_hour(policy),
-            self._next_below_breaker(policy),
-            read,
-        )
+        wanted = max(_act_by_turn(policy.when, decision, now), read)
+        due = max(wanted, self._next_in_hour(policy), self._next_below_breaker(policy))
+        if due > max(wanted, now):
+            self._limited.add(decision.key)
         if due > now:
             self.turns.append(due)
         else:
@@ -286,7 +301,7 @@ class RepairSelection:
 
 
 def _matches(index: EstateIndex, match: PolicyMatch, run: RunFacts, decision: IncidentDecision) -> bool:
-    affected = {service_of_instance(service.service) for service in decision.services}
+    affected = {service.service for service in decision.services}
     services = {service.name: service.tier for service in index.estate.services if service.name in affected}
     return matches(match, decision.cause.failure, index.job(run.job_id).name, services)
 

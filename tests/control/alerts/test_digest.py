@@ -111,6 +111,13 @@ def test_nothing_is_lost_or_notified_twice(urgent: list[bool], let: int, limit: 
     )
 
 
+def test_a_digest_of_ends_names_no_limit() -> None:
+    """They waited for one hour, and no minute had too many alerts."""
+    ends = [waiting(number, title=f"Resolved: a (INC-{number})", due_at=NOON) for number in (1, 2)]
+    assert "Resolved before a notification was due." in digest(ends).body
+    assert "More than 10 alerts in one minute" in digest([*ends, waiting(3, title="b [INC-3]")]).body
+
+
 def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     text = digest(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from connectors.sdk.states import RunState, Verb
 from console.control.alerts.context import Notification, alert_context_of
@@ -14,8 +15,9 @@ from console.control.incidents.restart import is_restartable, repair_step
 from console.control.incidents.verdict.text import step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import PUSH_LENGTH, TECHNICAL, AlertKind
-from console.domain.estate import EvaluationSettings, JobFacts, PlannedRun, RepairFacts, ServiceFacts
+from console.domain.estate import EvaluationSettings, JobFacts, PlanFacts, PlannedRun, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
+from console.domain.switches import Modes, SwitchState
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 from tests.messages import written
@@ -300,6 +302,68 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")
     ledger.estate = replace(ledger.estate, notifications=untold)
     assert "extract runs since 03:16, 20m expected: if it hangs, cancel and restart it" in title(ledger, "03:47")
+
+
+def later(ledger: Ledger, clock: str, **changes: Any) -> tuple[str, str]:
+    """Title and body of a first notification, after these changes."""
+    untold = replace(ledger.estate.notifications, notified={})
+    ledger.estate = replace(ledger.estate, notifications=untold, **changes)
+    text = title(ledger, clock)
+    return text, written(ledger.incident().notices[0]).body
+
+
+def test_a_stopped_plan_is_continued_in_the_title_and_in_the_steps() -> None:
+    """Its title was "restart extract by ...", whatever the plan then did."""
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.evaluate("03:12")
+    [incident], run = ledger.estate.incidents, ledger.state(EXTRACT, "03:10")
+    stopped = {incident.id: PlanFacts(7, "stopped", 1, 3)}
+
+    def with_plan(clock: str, **changes: Any) -> tuple[str, str]:
+        return later(ledger, clock, **{"plans_by_incident": stopped, "plans_by_run": {}} | changes)
+
+    text, body = with_plan("03:13", plans_by_run={run.id: PlannedRun(7, is_awaited=True)})
+    assert text.startswith("Daily 06:30 at risk: plan 7 stopped: restart extract, then resume it by 05:40 ")
+    assert "Do           headway rerun hosts/extract\nDo           headway plan resume 7\n" in body
+    text, body = with_plan("03:14", plans_by_run={run.id: PlannedRun(7, is_awaited=False)})
+    assert text.startswith("Daily 06:30 at risk: plan 7 stopped: fix extract, then resume it by 05:40 ")
+    text, body = with_plan("03:15")
+    assert text.startswith("Daily 06:30 at risk: plan 7 stopped: resume it by 05:40 ")
+    assert "Do           headway plan resume 7\n" in body
+    assert "headway recover" not in body
+    outdated = {incident.id: PlanFacts(7, "paused", 1, 3, is_outdated=True)}
+    text, body = with_plan("03:16", plans_by_incident=outdated)
+    assert text.startswith("Daily 06:30 at risk: plan 7 paused: abort it, then restart extract by 05:40 ")
+    assert "Do           headway plan abort 7\nDo           headway recover {incident}\n" in body
+
+
+def test_a_freeze_is_ended_before_the_restart_in_the_title_too() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.evaluate("03:12")
+    text, body = later(ledger, "03:13", modes=Modes(frozen=SwitchState("on", "ben")))
+    assert text.startswith("Daily 06:30 at risk: frozen, thaw first: restart extract by 05:40 ")
+    assert "Do           headway freeze --off\nDo           headway recover {incident}\n" in body
+
+
+def test_a_run_that_began_before_its_incident_does_not_run_again() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.evaluate("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"), ended_at=None)
+    text, _ = later(ledger, "03:13")
+    assert text.startswith("Daily 06:30 at risk: extract is still running since 03:10 [")
+
+
+def test_a_run_that_read_stale_data_is_restarted_once_its_upstream_has_finished() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"), ended_at=None)
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 2))
+    ledger.evaluate("03:23")
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:24", 1))
+    text, body = later(ledger, "03:26")
+    assert text.startswith(
+        "Daily 06:30 at risk: restart load by 06:00 (in 2 h 34 min), once its upstream has finished ["
+    )
+    assert "| it read data before hosts/extract finished\n" in body
 
 
 def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> None:

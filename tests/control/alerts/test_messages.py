@@ -121,7 +121,7 @@ def test_the_parts_of_a_technical_body_stand_in_their_order() -> None:
         assert sorted(kinds, key=order.index) == kinds, (night, written(notice).body)
         assert "facts" in kinds
         steps = [label for block in above if isinstance(block, Facts) for label, _ in block.rows]
-        known = ["Do", "Acknowledge", "Open", "Runbook"]
+        known = ["Do", "Stop", "Acknowledge", "Open", "Runbook"]
         assert sorted(steps, key=known.index) == steps
 
 

@@ -533,24 +533,28 @@ def test_a_repaired_root_whose_plan_runs_is_not_restarted_with_another_failure_o
 RED_STEP, SENT_STEP = PlannedRun(7, is_awaited=False), PlannedRun(7, is_awaited=False, is_requested=True)
 
 
-@each_row("state, step", [("running", None), ("running", RED_STEP), ("running", SENT_STEP), ("stopped", None)])
-def test_an_update_names_the_running_plan_in_place_of_a_restart(state: str, step: PlannedRun | None) -> None:
-    """`recover` is refused while the plan runs. Its own run that is red stops it: that is resumed. A step that is about
-    to be sent for the run does not."""
+@each_row(
+    "state, step, told, command",
+    [
+        ("running", None, "plan 7 is at 1 of 2 steps", "headway plan 7"),
+        ("running", SENT_STEP, "plan 7 is at 1 of 2 steps", "headway plan 7"),
+        ("running", RED_STEP, "restart extract now", "headway plan resume 7"),
+        ("stopped", None, "plan 7 stopped: resume it now", "headway plan resume 7"),
+    ],
+)
+def test_an_update_names_the_running_plan_in_place_of_a_restart(
+    state: str, step: PlannedRun | None, told: str, command: str
+) -> None:
+    """`recover` is refused while the plan exists. Its own run that is red stops it: that is resumed. A step that is
+    about to be sent for the run does not."""
     ledger = night((EXTRACT, "03:10", RunState.FAILED))
     ledger.evaluate("03:26")
     ledger.estate = replace(ledger.estate, plans_by_incident={1: PlanFacts(7, state, 1, 2)})
     if step is not None:
         ledger.estate = replace(ledger.estate, plans_by_run={1: step})
     (notice,) = ledger.evaluate("08:30").incidents[0].notices
-    [command] = re.findall(r"^Do +(.*)$", written(notice).body, re.M)
-    is_named = state == "running" and step is not RED_STEP
-    resumed = "headway plan resume 7" if step is RED_STEP else "headway recover {incident}"
-    assert command == ("headway plan 7" if is_named else resumed)
-    assert (": plan 7 is at 1 of 2 steps" in written(notice).title, ": restart " in written(notice).title) == (
-        is_named,
-        not is_named,
-    )
+    assert re.findall(r"^Do +(.*)$", written(notice).body, re.M) == [command]
+    assert f": {told}" in written(notice).title, written(notice).title
 
 
 def test_a_successful_run_with_too_few_rows_is_notified_to_the_service_it_feeds() -> None:

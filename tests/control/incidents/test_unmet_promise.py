@@ -420,6 +420,9 @@ def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered
     incident = ledger.incident()
     assert (f"{text}: its changed schedule starts it 08:35 UTC", "") == (title_of(incident), evidence_of(incident))
     assert [at("08:35")] == changed_starts(ledger.day("supply-plan"))
+    start, notice = "headway job start warehouse/load", written(incident.notices[0])
+    assert notice.title.startswith(f"Supply plan 06:30 will miss: start load now: {start}, service expected ")
+    assert f"Do           {start}\n" in notice.body
 
 
 def moved_to_a_start_that_has_passed(seen_at: str = "02:59") -> Ledger:

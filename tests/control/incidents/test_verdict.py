@@ -10,17 +10,23 @@ from typing import Any
 import pytest
 
 from console.control.incidents.verdict.decision import (
-    RepairStep,
+    PRECEDENCE,
+    Blocked,
+    Instruction,
+    PlanUnderWay,
+    RepairByPolicy,
+    Restart,
     ResumePlan,
+    Step,
     cause_label,
     incident_verdict,
     job_label,
+    verdict_of,
 )
 from console.control.incidents.verdict.text import (
     delivery_estimate,
     fix_text,
     late_text,
-    next_start_text,
     saved_text,
     step_text,
     verdict_action,
@@ -31,6 +37,7 @@ from console.domain.ids import utc_minute
 from console.domain.incident import (
     AffectedServiceView,
     IncidentView,
+    RepairStep,
     blocked_by,
     blocked_text,
     open_reason,
@@ -51,7 +58,7 @@ def clock(at: datetime) -> str:
     return f"{at:%H:%M}"
 
 
-def verdict_of(view: IncidentView) -> str:
+def line_of(view: IncidentView) -> str:
     return verdict_text(incident_verdict(view, (), NOW, is_frozen=False), NOW, clock)
 
 
@@ -78,33 +85,59 @@ def test_a_shared_cause_keeps_its_whole_name(cause: str, label: str) -> None:
     assert label == cause_label(cause)
 
 
-def fix_line(*given: Any) -> str:
-    return title_text(fix_text(*given))
+def fix_line(step: RepairStep, now: datetime = NOW, *, is_frozen: bool = False, **changes: Any) -> str:
+    """The restart for a service at risk with these changes, as a title has it."""
+    service = replace(incident().services[0], **{"timeliness": "at_risk", "act_by": None, "reasons": ()} | changes)
+    restart = Restart(Instruction((step,)))
+    return title_text(fix_text(verdict_of([restart], [service], service.act_by, now, is_frozen=is_frozen), now, clock))
+
+
+EXTRACT = RepairStep("etl-hosts/db07:extract_orders", can_rerun=True)
 
 
 def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     act_by = NOW + timedelta(minutes=54)
-    assert fix_line("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
-    end = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=3, minutes=50), NOW, clock)
-    late = fix_line("restart extract_orders", None, NOW, clock, end)
-    assert late == "restart extract_orders now, expected 07:13, 10 min late"
+    assert fix_line(EXTRACT, act_by=act_by) == "restart extract_orders by 04:07 (in 54 min)"
+    late: dict[str, Any] = {"timeliness": "will_miss", "expected": NOW + 4 * HOUR, "deadline": NOW + HOUR * 23 / 6}
+    assert fix_line(EXTRACT, **late) == "restart extract_orders now, expected 07:13, 10 min late"
     usual = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=5), NOW, clock, RepairCase.USUAL)
     assert usual == ", expected 07:13 if repaired as usual", "a plan assumes a restart now, and may say 07:06"
     assert late_text(NOW, NOW, NOW, clock) == ""
     assert late_text(NOW, NOW - timedelta(minutes=9), NOW, clock) == ", 9 min late so far", "the estimate has passed"
-    assert fix_line("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
-    passed = fix_line("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
+    assert fix_line(EXTRACT) == "restart extract_orders now"
+    passed = fix_line(EXTRACT, act_by + timedelta(minutes=3), act_by=act_by)
     assert passed == "restart extract_orders now, act-by 04:07 has passed"
-    assert fix_line("restart x", act_by, act_by, clock) == "restart x now, act-by 04:07 has passed"
+    assert fix_line(EXTRACT, act_by, act_by=act_by) == passed
+
+
+def test_a_service_that_its_restart_may_still_save_is_not_late_whatever_is_done() -> None:
+    late: dict[str, Any] = {"timeliness": "will_miss", "expected": NOW + 4 * HOUR, "deadline": NOW + HOUR}
+    assert fix_line(EXTRACT, act_by=NOW + HOUR / 6, **late) == "restart extract_orders by 03:23 (in 10 min)"
+
+
+def test_a_freeze_is_ended_before_a_restart_in_titles_too() -> None:
+    assert fix_line(EXTRACT, is_frozen=True) == "frozen, thaw first: restart extract_orders now"
+
+
+def test_of_several_possible_steps_the_first_in_order_is_the_verdict() -> None:
+    """A plan that runs restarts the job, and a policy that will: no person has to."""
+    restart, plan = Restart(Instruction((EXTRACT,))), PlanUnderWay(1, 0, 2)
+    policy, blocked = RepairByPolicy(EXTRACT.job, "auto", NOW), Blocked(NoRunToRepeat())
+
+    def step(*possible: Step) -> Step:
+        return verdict_of(possible, (), None, NOW, is_frozen=False).step
+
+    assert [plan, policy, restart, blocked] == [
+        step(blocked, restart, policy, plan), step(blocked, restart, policy), step(blocked, restart), step(blocked)
+    ]  # fmt: skip
+    assert {kind.__name__ for kind in PRECEDENCE} == {kind.__name__ for kind in Step.__subclasses__()}
 
 
 def test_the_step_is_by_hand_where_its_system_has_no_rerun() -> None:
-    assert step_text(RepairStep("etl-hosts/db07:extract_orders", can_rerun=True)) == "restart extract_orders"
-    assert (
-        step_text(RepairStep("etl-hosts/db07:extract_orders", can_rerun=True, is_missed=True)) == "start extract_orders"
-    )
-    by_hand = step_text(RepairStep("lake/load_orders", can_rerun=False))
-    assert fix_line(by_hand, NOW + timedelta(minutes=54), NOW, clock) == (
+    assert step_text(EXTRACT) == "restart extract_orders"
+    assert step_text(replace(EXTRACT, is_missed=True)) == "start extract_orders"
+    by_hand = RepairStep("lake/load_orders", can_rerun=False)
+    assert fix_line(by_hand, act_by=NOW + timedelta(minutes=54)) == (
         "run load_orders by hand in lake by 04:07 (in 54 min)"
     )
 
@@ -114,7 +147,7 @@ def unreachable(*services: AffectedServiceView) -> str:
     act_by = min((service.act_by for service in services if service.act_by is not None), default=None)
     row = replace(incident().row, act_by=act_by)
     view = replace(incident(), row=row, members=(), services=services, unreachable="etl-hosts/db07")
-    return verdict_of(view)
+    return line_of(view)
 
 
 def test_a_host_out_of_reach_endangers_also_the_service_whose_run_may_still_go_on() -> None:
@@ -136,12 +169,12 @@ def test_a_start_that_a_stopped_scheduler_missed_is_made_up_for_by_hand_after_th
     services = tuple(replace(service, act_by=act_by) for service in incident().services[:1])
     row = replace(incident().row, cause="target", root_job="cron/db07", act_by=act_by)
     view = replace(incident(), row=row, members=(missed, planned), services=services, unreachable="cron/db07")
-    assert verdict_of(view) == "Restore cron/db07 by 04:13 (in 1 h), saves Supply plan"
+    assert line_of(view) == "Restore cron/db07 by 04:13 (in 1 h), saves Supply plan"
     late = replace(view, members=(missed, replace(planned, period=act_by + HOUR)))
     by_hand = "Restore cron/db07, then start load_orders by 04:13 (in 1 h), saves Supply plan"
-    assert verdict_of(late) == by_hand
+    assert line_of(late) == by_hand
     unneeded = replace(missed, job="etl-hosts/db07:extract_orders")
-    assert verdict_of(replace(late, members=(unneeded, *late.members))) == by_hand
+    assert line_of(replace(late, members=(unneeded, *late.members))) == by_hand
 
 
 def test_a_shared_cause_is_fixed_and_no_restart_of_its_first_failed_run_is_named() -> None:
@@ -151,15 +184,15 @@ def test_a_shared_cause_is_fixed_and_no_restart_of_its_first_failed_run_is_named
     row = replace(incident().row, cause="shared", root_job="credential:user etl", act_by=NOW + HOUR)
     services = tuple(replace(service, act_by=NOW + HOUR) for service in incident().services)
     view = replace(incident(), row=row, members=members, services=services)
-    assert verdict_of(view) == "Fix user etl by 04:13 (in 1 h), saves Supply plan, Daily revenue"
+    assert line_of(view) == "Fix user etl by 04:13 (in 1 h), saves Supply plan, Daily revenue"
     rerun = replace(view, members=(members[0], replace(members[1], rerun_sent=NOW), members[2]))
-    assert verdict_of(rerun).startswith("Rerun of load_orders sent 03:13"), "the run that they wait for is repeated"
+    assert line_of(rerun).startswith("Rerun of load_orders sent 03:13"), "the run that they wait for is repeated"
     unneeded = replace(view, members=(replace(members[0], rerun_sent=NOW), *members[1:]))
-    assert verdict_of(unneeded).startswith("Fix user etl by 04:13")
+    assert line_of(unneeded).startswith("Fix user etl by 04:13")
     database = replace(view, row=replace(row, root_job="connection:db07:5432"))
-    assert verdict_of(database).startswith("Fix db07:5432 by 04:13")
+    assert line_of(database).startswith("Fix db07:5432 by 04:13")
     repaired = replace(view, members=(replace(members[1], role="root"), members[2]))
-    assert verdict_of(repaired).startswith("Restart load_orders by 04:13"), "once the cause is fixed"
+    assert line_of(repaired).startswith("Restart load_orders by 04:13"), "once the cause is fixed"
 
 
 def test_an_incident_of_a_host_names_the_command_that_probes_it() -> None:
@@ -187,18 +220,19 @@ def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> No
     root, load = view.members[:2]
     start = replace(load, role="closing", state="planned", period=NOW + timedelta(minutes=3))
     closing = replace(view, members=(root, load, start))
-    assert verdict_of(closing) == "Load_orders starts next 03:16 and closes it: nothing to restart"
+    assert line_of(closing) == "Load_orders starts next 03:16 and closes it: nothing to restart"
     assert not incident_verdict(closing, (), NOW, is_frozen=False).needs_sending
     assert [] == list(open_reason(closing))
     begun = replace(closing, members=(root, load, replace(start, state="running")))
-    assert "estart extract_orders" in verdict_of(begun)
-    assert "estart extract_orders" in verdict_of(view)
+    assert "estart extract_orders" in line_of(begun)
+    assert "estart extract_orders" in line_of(view)
 
 
 def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() -> None:
     start = NativeStart("load", NOW + HOUR, StartEffect.RERUN_AFTER, reads_stale=True)
-    assert next_start_text([start], NOW, clock) == " before 04:13 (next start of load)"
-    assert next_start_text([replace(start, is_last=True)], NOW, clock) == " before 04:13 (last start of load in time)"
+    assert fix_line(EXTRACT, reasons=(start,)) == "restart extract_orders before 04:13 (next start of load)"
+    last = fix_line(EXTRACT, reasons=(replace(start, is_last=True),))
+    assert last == "restart extract_orders before 04:13 (last start of load in time)"
     assert from_json(Reason, as_json(replace(start, is_last=True))) == replace(start, is_last=True)
 
 
@@ -252,7 +286,7 @@ def test_a_job_that_a_stopped_plan_holds_is_resumed_with_the_plan() -> None:
     held = replace(view, members=(root,), holding_plan=7)
     verdict = incident_verdict(held, (), NOW, is_frozen=False)
     assert verdict.step == ResumePlan("etl-hosts/db07:extract_orders", 7)
-    assert verdict_of(held).startswith("extract_orders is held by plan 7: headway plan resume 7, Supply plan 05:30")
+    assert line_of(held).startswith("extract_orders is held by plan 7: headway plan resume 7, Supply plan 05:30")
     other = incident_verdict(replace(held, holding_plan=None), (), NOW, is_frozen=False)
     assert not isinstance(other.step, ResumePlan)
 
@@ -283,7 +317,7 @@ def remembered(*tries: tuple[str, str]) -> IncidentView:
 def test_the_first_step_is_the_repair_that_worked_with_its_reason() -> None:
     nine = [("rerun", "verified")] * 9 + [("rerun", "failed")]
     view = remembered(*nine, ("plan", "verified"))
-    assert verdict_of(view).endswith("; rerun worked 9 of 10 times")
+    assert line_of(view).endswith("; rerun worked 9 of 10 times")
     verdict = incident_verdict(view, (), NOW, is_frozen=False)
     record = json.loads(json_text(verdict_document(verdict, NOW)))["step"]["record"]
     assert ("rerun", 10, 9, 0.6) == (
@@ -294,13 +328,13 @@ def test_the_first_step_is_the_repair_that_worked_with_its_reason() -> None:
     )
     reruns = remembered(("rerun", "failed"), *[("rerun all", "verified")] * 3)
     command = "headway rerun etl-hosts/db07:extract_orders --scope all"
-    assert verdict_of(reruns).endswith(f"; rerun all worked 3 of 3 times: {command}")
+    assert line_of(reruns).endswith(f"; rerun all worked 3 of 3 times: {command}")
 
 
 def test_a_repair_that_did_not_help_is_not_praised() -> None:
-    assert verdict_of(remembered(*[("rerun", "failed")] * 4)).endswith("; rerun failed 4 of 4 times")
-    assert verdict_of(remembered(*[("rerun all", "failed")] * 2)).endswith("; rerun all failed 2 of 2 times")
-    assert verdict_of(remembered()) == verdict_of(incident()), "a later success at its source is no step to send"
+    assert line_of(remembered(*[("rerun", "failed")] * 4)).endswith("; rerun failed 4 of 4 times")
+    assert line_of(remembered(*[("rerun all", "failed")] * 2)).endswith("; rerun all failed 2 of 2 times")
+    assert line_of(remembered()) == line_of(incident()), "a later success at its source is no step to send"
     by_hand = remembered(("rerun", "verified"))
     root = replace(by_hand.members[0], can_rerun=False)
-    assert "worked" not in verdict_of(replace(by_hand, members=(root, *by_hand.members[1:])))
+    assert "worked" not in line_of(replace(by_hand, members=(root, *by_hand.members[1:])))

@@ -13,16 +13,18 @@ import pytest
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.alert import AcknowledgementFacts
+from console.domain.decision import Decisions
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.policy import Policy, PolicyLimits, PolicyMatch, PolicyRepair, RepairAction
+from console.domain.service import DELIVERED
 from console.domain.settings import Declared
 from console.domain.switches import SwitchState
 from tests.control.ledger import Ledger
 from tests.deep import few, some
 from tests.factories import at, estate, feeds, job, minutes, service
 
-SAFE = [job(number, f"hosts/safe{number}", rerun=Safety.SAFE) for number in range(1, 7)]
+SAFE = [job(number, f"hosts/safe{number}", rerun=Safety.SAFE, expected=minutes(10)) for number in range(1, 7)]
 GUARDED = [job(7, "hosts/ask", rerun=Safety.ASK), job(8, "hosts/never", rerun=Safety.NEVER)]
 FIRST = Policy("first", "rerun", PolicyMatch(jobs=tuple(job.name for job in SAFE[:4])), mode="active", breaker=3,
                limits=PolicyLimits(per_run=2, per_job_and_day=9, per_hour=5))  # fmt: skip
@@ -152,6 +154,20 @@ def assert_not_stopped(repair: PolicyRepair, whole: Estate, closed: datetime | N
     assert closed is None or (run.ended_at is not None and run.ended_at > closed)
 
 
+def assert_notified(ledger: Ledger, decisions: Decisions, now: datetime) -> None:
+    """Every open incident was notified by the act-by of a service that is not delivered, and each whose root is red and
+    that no policy repairs."""
+    state, days = ledger.estate.notifications, {incident.key: incident.services for incident in decisions.incidents}
+    for known in ledger.estate.incidents:
+        open_days = [day for day in days.get(known.key, ()) if day.timeliness not in DELIVERED]
+        is_due = any((day.act_by or day.deadline) <= now for day in open_days)
+        root_is_red = any(run.id in known.member_run_ids and run.job_id == known.cause.job_id and run.state.is_red
+                          for run in ledger.estate.runs)  # fmt: skip
+        if is_due or (root_is_red and known.pending_repair is None):
+            stages = {fact.stage for fact in state.suppressions.get(known.id, ())}
+            assert state.notified.get(known.id) or stages - {"repair"}, (known.key, open_days, now)
+
+
 def people_at_work(ledger: Ledger, random: Random, now: datetime) -> None:
     """Somebody acknowledges some incidents, and has paused plans for some red runs, before a step of them was sent."""
     open_now = [known.id for known in ledger.estate.incidents if random.random() < 0.1]
@@ -191,6 +207,7 @@ def test_no_policy_acts_beyond_what_it_is_permitted(seed: int) -> None:
             whole = ledger.estate
             decisions = evaluate(whole, now)
             ledger.keep(decisions, now)
+            assert_notified(ledger, decisions, now)
             for key in decisions.withdrawn_repairs:
                 scheduler.withdraw(key, now)
             waiting_to_send, scheduler.waiting = scheduler.waiting, []
@@ -219,6 +236,7 @@ def test_no_policy_acts_beyond_what_it_is_permitted(seed: int) -> None:
 STEP = minutes(5)
 FEEDS = {2: 1, 4: 3, 6: 5}
 """Job -> its upstream: it starts when that has succeeded."""
+DEADLINES = ("01:00", "01:30", "02:00", "03:00")
 SERVICES = {"orders": (2, 4), "stock": (6, 7), "books": (8,)}
 MESSAGES = {
     "transient": "ERROR: Connection refused",
@@ -301,7 +319,8 @@ class ServiceNight:
             self.works[known.id] = Work(known, kind, random.randrange(3, 20) * STEP)
         self.random = Random(self.seed)
         services = [
-            service(name, "03:00", *(self.works[number].job for number in jobs)) for name, jobs in SERVICES.items()
+            service(name, random.choice(DEADLINES), *(self.works[number].job for number in jobs))
+            for name, jobs in SERVICES.items()
         ]
         fed = [
             dependency for down, up in FEEDS.items() for dependency in feeds(self.works[up].job, self.works[down].job)
@@ -362,6 +381,7 @@ class ServiceNight:
         whole = ledger.estate
         decisions = evaluate(whole, now)
         ledger.keep(decisions, now)
+        assert_notified(ledger, decisions, now)
         withdrawn = {*decisions.withdrawn_repairs}
         waiting, self.waiting = self.waiting, []
         for repair in waiting:

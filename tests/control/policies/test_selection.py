@@ -71,6 +71,18 @@ def test_a_failed_run_that_may_be_rerun_is_repaired_once() -> None:
     assert Decisions().policy_repairs == evaluate(night(), NOW).policy_repairs
 
 
+def test_a_failure_that_puts_another_service_at_risk_is_notified_while_it_is_repaired() -> None:
+    active = replace(ANY, mode="active")
+    ledger = Ledger(night(active))
+    assert [(), ()] == [ledger.evaluate(clock).incidents[0].notices for clock in ("02:30", "02:31")]
+    [suppressed] = ledger.incident().suppressions.notices
+    assert "repair" == suppressed.stage
+    more = service("books", "04:30", LOAD)
+    ledger.estate = replace(ledger.estate, services=(*ledger.estate.services, more))
+    [incident] = ledger.evaluate("02:32").incidents
+    assert ["oncall"] == [notice.route for notice in incident.notices]
+
+
 @pytest.mark.parametrize("card", [Safety.ASK, Safety.NEVER])
 def test_a_job_that_a_person_must_decide_about_is_never_touched(card: Safety) -> None:
     jobs = {1: replace(EXTRACT, rerun=card), 2: LOAD}

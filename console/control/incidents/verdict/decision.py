@@ -4,7 +4,7 @@ words."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,8 +17,8 @@ from console.domain.incident import (
     AffectedServiceView,
     IncidentRow,
     IncidentView,
-    JointRestart,
     MemberView,
+    RepairStep,
     blocked_by,
     closing_run,
     has_recovered,
@@ -44,49 +44,6 @@ class Rerun:
     unknown: str = ""
     policy: str = ""
     """The policy that requested it; empty for a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class RepairStep:
-    """The restart of one job; its first start if it did not start."""
-
-    job: str
-    can_rerun: bool
-    is_missed: bool = False
-    unreachable: str = ""
-    """The target of its job, while that does not answer or starts nothing: it is restored first."""
-    act_by: datetime | None = None
-    is_running: bool = False
-    """True once its rerun was sent or runs."""
-    awaits_approval: bool = False
-    is_held: bool = False
-    """True for a job that a person holds: it is released."""
-    is_moved: bool = False
-    """True if the schedule of its job was changed, and the change is not accepted."""
-
-    @property
-    def awaits_change(self) -> bool:
-        """True for a start that the changed schedule has at another time."""
-        return self.is_missed and self.is_moved
-
-    @property
-    def needs_sending(self) -> bool:
-        """True if Headway can send it, and has not."""
-        return self.can_rerun and not self.is_running and not self.awaits_change
-
-    @property
-    def verb(self) -> str:
-        if self.is_held:
-            return "release"
-        if self.awaits_approval:
-            return f"approve the {'start' if self.is_missed else 'rerun'} of"
-        if self.awaits_change:
-            return "accept or undo the change of"
-        return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
-
-    @property
-    def place(self) -> str:
-        return "" if self.can_rerun or self.awaits_change else f" by hand in {self.job.partition('/')[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +247,10 @@ class ContinuePlan(Step):
         return not self.is_outdated or self.again is not None
 
 
+JobStep = Unfinished | StartOffered | ResumePlan | StillRunning | Overrunning | Rerunning
+"""What the job of an incident does, or waits for."""
+
+
 # -- until when, and for what -----------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Until:
@@ -404,15 +365,66 @@ def urgent_incident(
     return next(still_open, next(planned, None))
 
 
+PRECEDENCE: tuple[type[Step], ...] = (
+    PlanUnderWay, ContinuePlan, Closed, ResumePlan, StartOffered, Unfinished, FixCause, Queued, StillRunning, Rerunning,
+    Overrunning, Restore, ClosesItself, RepairByPolicy, Restart, Blocked,
+)  # fmt: skip
+"""The order of the steps that are possible at the same time."""
+
+
+def verdict_of(
+    possible: Iterable[Step],
+    services: Sequence[ServiceEstimate],
+    act_by: datetime | None,
+    now: datetime,
+    *,
+    is_frozen: bool,
+) -> Verdict:
+    """The one verdict, on screens and in notifications: the first of the possible steps by `PRECEDENCE`, until when it
+    is of use, and the services in danger. `act_by`: of a step that is not a restart with one of its own; `is_frozen`:
+    nothing is sent before a thaw."""
+    step = min(possible, key=lambda step: PRECEDENCE.index(type(step)))
+    lost = _outlook(_lost_services(services, now))
+    match step:
+        case Closed():
+            verdict = Verdict(step)
+        case PlanUnderWay() | Blocked() | ClosesItself():
+            verdict = Verdict(step, outlook=lost)
+        case RepairByPolicy():
+            verdict = Verdict(step, outlook=lost, affects_services=bool(services))
+        case ContinuePlan():
+            verdict = _continued(step, services, act_by, lost, now)
+        case ResumePlan():
+            verdict = Verdict(step, outlook=_outlook(unsafe_services(services)))
+        case StartOffered() | Unfinished():
+            verdict = Verdict(step, outlook=_outlook(services))
+        case Queued() | StillRunning() | Rerunning() | Overrunning():
+            verdict = _awaited(step, services, now)
+        case Restart(instruction):
+            verdict = step_verdict(step, instruction.act_by or act_by, services, now)
+        case _:
+            verdict = step_verdict(step, act_by, services, now)
+    return replace(verdict, is_frozen=is_frozen and verdict.needs_sending)
+
+
 def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, *, is_frozen: bool) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do; with it a plan that awaits
     approval. `is_frozen`: nothing is sent before a thaw."""
     started = [plan for plan in plans if not plan.awaits_approval]
-    verdict = _incident_verdict(view, started, now)
+    steps = _possible_steps(view, started, now)
+    verdict = verdict_of(steps, view.services, view.row.act_by, now, is_frozen=is_frozen)
+    saves, repeated = verdict.saves, None
+    if isinstance(verdict.step, PlanUnderWay):
+        saves = _titles(services_in_time(started[0], view)[0])
+    elif view.unreachable and isinstance(verdict.step, Restore | Restart):
+        saves = _saved_titles(view.services, now, with_running=True) if saves else ()
+    elif isinstance(verdict.step, Restart) and view.repeated is not None:
+        repeated = view.repeated.as_of(now)
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     return replace(
         verdict,
-        is_frozen=is_frozen and verdict.needs_sending,
+        saves=saves,
+        repeated=repeated if repeated is not None and repeated.predicate else None,
         then=_later_restart(view, now) if verdict.needs_sending and not plans else None,
         proposal=Proposal(awaits.id, awaits.requester) if awaits is not None else None,
     )
@@ -428,50 +440,51 @@ def _later_restart(view: IncidentView, now: datetime) -> LaterRestart | None:
     if start is None:
         return None
     if start.at > now:
-        steps = (step for step in open_steps(view) if step.role == "stale" and _repair_step(step).needs_sending)
+        steps = (step for step in open_steps(view) if step.role == "stale" and step.repair.needs_sending)
         stale = next((job_label(step.job) for step in steps), "")
         if stale and stale not in (job_label(start.job), job_label(view.row.root_job)):
             return LaterRestart(stale)
     return LaterRestart(job_label(start.job), start.at if start.at > now else None)
 
 
-def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime) -> Verdict:
+def _possible_steps(view: IncidentView, plans: Sequence[PlanView], now: datetime) -> Iterator[Step]:
+    """The steps that its runs, its target and its plan allow."""
     if plans and (view.row.closed is None or plans[0].state == "running"):
-        return _plan_verdict(plans[0], view, now)
+        yield _plan_step(plans[0], view)
     if view.row.closed is not None:
-        return Verdict(Closed(view.row.closed, blocked_by(view), has_recovered(view)))
+        yield Closed(view.row.closed, blocked_by(view), has_recovered(view))
+        return
     root = next((member for member in view.members if member.role == "root"), None)
     if root is not None and root.state == RunState.HELD and view.holding_plan is not None:
-        return Verdict(ResumePlan(root.job, view.holding_plan), outlook=_outlook(unsafe_services(view.services)))
+        yield ResumePlan(root.job, view.holding_plan)
     steps = open_steps(view)
     if view.row.cause == CauseKind.UNDELIVERED and root is not None and not steps:
-        offered = _offered_job(view)
-        step = StartOffered(offered) if offered else Unfinished(root.job, root.started is not None)
-        return Verdict(step, outlook=_outlook(view.services))
+        offered = offered_job(reason for service in view.services for reason in service.reasons)
+        yield StartOffered(offered) if offered else Unfinished(root.job, root.started is not None)
     if root is not None and is_open(root.state):
-        return _awaited(_running_step(root, view, now), view, now)
+        yield _running_step(root, view, now)
+        return
     if view.unreachable:
-        verdict = step_verdict(_restoration(view, steps, now), view.row.act_by, view.services, now)
-        saves = _saved_titles(view.services, now, with_running=True) if verdict.saves else ()
-        return replace(verdict, saves=saves)
-    lost = _outlook(_lost_services(view.services, now))
+        yield _restoration(view, steps, now)
+        return
     if not steps:
-        return Verdict(Blocked(blocked_by(view)), outlook=lost)
+        yield Blocked(blocked_by(view))
+        return
     if (last := closing_run(view)) is not None and last.period is not None:
-        return Verdict(ClosesItself(last.job, last.period), outlook=lost)
+        yield ClosesItself(last.job, last.period)
+        return
+    held = _releases(view)
     if root is None and view.row.cause == CauseKind.SHARED:
         steps = _needed_steps(view, steps)
-        if all(_repair_step(step).is_running for step in steps):
-            return _rerunning(steps[0], view, now)
-        if not (_releases(view) or any(step.awaits_approval for step in steps)):
-            return step_verdict(FixCause(identity_name(view.row.root_job)), view.row.act_by, view.services, now)
-    repairs = map(_repair_step, view.joint_restarts or steps[:1])
-    instruction = restart_instruction(repairs, _releases(view))
+        repeated = [step.repair.is_running for step in steps]
+        if not (all(repeated) or held or any(step.awaits_approval for step in steps)):
+            yield FixCause(identity_name(view.row.root_job))
+    instruction = restart_instruction(view.joint_restarts or [steps[0].repair], held)
     if instruction is None:
-        return _rerunning(steps[0], view, now)
-    if view.row.policy and view.row.policy_at is not None and not any(step.awaits_approval for step in steps[:1]):
-        rerun = RepairByPolicy(steps[0].job, view.row.policy, view.row.policy_at)
-        return Verdict(rerun, outlook=lost, affects_services=bool(view.services))
+        yield _rerunning(steps[0], view, now)
+        return
+    if view.row.policy and view.row.policy_at is not None and not steps[0].awaits_approval:
+        yield RepairByPolicy(steps[0].job, view.row.policy, view.row.policy_at)
     restart = Restart(instruction)
     if not view.joint_restarts and steps[0].role == "root":
         if view.memory is not None and instruction.needs_sending:
@@ -479,9 +492,7 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         if steps[0].state == RunState.SUCCEEDED:  # it read what was not finished
             awaits = any(member.present_role in ("awaited", "rerun") for member in view.members)
             restart = replace(restart, awaits_upstream=awaits, read_stale=view.row.reason)
-    verdict = step_verdict(restart, instruction.act_by or view.row.act_by, view.services, now)
-    repeated = view.repeated.as_of(now) if view.repeated is not None else None
-    return replace(verdict, repeated=repeated if repeated is not None and repeated.predicate else None)
+    yield restart
 
 
 def _needed_steps(view: IncidentView, steps: list[MemberView]) -> list[MemberView]:
@@ -505,26 +516,15 @@ def _restoration(view: IncidentView, steps: Sequence[MemberView], now: datetime)
     }
     needed = _needed_steps(view, [step for step in steps if step.target == view.unreachable])
     missed = [step for step in needed if step.state == RunState.MISSED and step.job not in again]
-    starts = (replace(_repair_step(step), unreachable=view.unreachable) for step in missed)
+    starts = (replace(step.repair, unreachable=view.unreachable) for step in missed)
     instruction = restart_instruction(starts) if view.services else None
     return Restart(instruction) if instruction is not None else Restore(view.unreachable)
 
 
-def _rerunning(step: MemberView, view: IncidentView, now: datetime) -> Verdict:
+def _rerunning(step: MemberView, view: IncidentView, now: datetime) -> Step:
     policy = view.row.policy if step.role == "root" else ""
     rerun, usual_s = Rerun(step.rerun_started, step.rerun_sent, step.unknown_rerun, policy), _usual_s(step, view)
-    overrun = overrunning(step.job, rerun.started, usual_s, now, can_rerun=step.can_rerun)
-    return _awaited(overrun or Rerunning(step.job, rerun, usual_s), view, now)
-
-
-def _repair_step(run: MemberView | JointRestart) -> RepairStep:
-    act_by = run.act_by if isinstance(run, JointRestart) else None
-    is_running = run.rerun_sent is not None or run.rerun_started is not None
-    is_missed = run.state == RunState.MISSED
-    return RepairStep(
-        run.job, run.can_rerun, is_missed, run.unreachable, act_by, is_running, run.awaits_approval,
-        is_moved=run.is_moved,
-    )  # fmt: skip
+    return run_in_progress(step.job, rerun, usual_s, now, is_first=False, can_rerun=step.can_rerun)
 
 
 def step_verdict(step: Step, act_by: datetime | None, services: Sequence[ServiceEstimate], now: datetime) -> Verdict:
@@ -578,75 +578,73 @@ def planned_end(plan: PlanView, view: IncidentView) -> datetime | None:
     return planned or max((service.expected for service in view.services if service.expected is not None), default=None)
 
 
-def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime) -> Verdict:
-    """Its progress, end and services while it runs; of a paused or stopped one the fix, and what resuming still
-    saves."""
-    outlook = _outlook(_lost_services(view.services, now))
+def _plan_step(plan: PlanView, view: IncidentView) -> PlanUnderWay | ContinuePlan:
+    """Its progress, end and services while it runs; of a paused or stopped one the fix."""
     if plan.standstill:
-        return Verdict(PlanUnderWay(plan.id, plan.done, len(plan.steps), plan.standstill), outlook=outlook)
+        return PlanUnderWay(plan.id, plan.done, len(plan.steps), plan.standstill)
     if plan.state == "running":
-        saved, uncertain = (
-            tuple(dict.fromkeys(service.title or service.name for service in services))
-            for services in services_in_time(plan, view)
-        )
-        end = planned_end(plan, view)
-        progress = PlanUnderWay(plan.id, plan.done, len(plan.steps), end=end, may_save=uncertain)
-        return Verdict(progress, outlook=outlook, saves=saved)
-    act_by, held = view.row.act_by, tuple(_releases(view))
-    until: Until = Now() if act_by is None or (act_by <= now and outlook) else Now(act_by)
-    until = ActBy(act_by) if act_by is not None and act_by > now else until
-    if act_by is None and outlook is None and (unsafe := unsafe_services(view.services)):
-        outlook = _due(unsafe)
+        uncertain = _titles(services_in_time(plan, view)[1])
+        return PlanUnderWay(plan.id, plan.done, len(plan.steps), end=planned_end(plan, view), may_save=uncertain)
+    held = tuple(_releases(view))
     if plan.is_outdated:
-        again = restart_instruction(map(_repair_step, open_steps(view)), held)
-        step = ContinuePlan(plan.id, plan.state, is_outdated=True, again=again)
-    else:
-        broken = next((step.job for step in plan.steps if step.needs_repair), "") if not plan.failed_waits else ""
-        restarts = tuple(plan.failed_waits)
-        step = ContinuePlan(plan.id, plan.state, is_outdated=False, restarts=restarts, broken=broken, held=held)
-    return Verdict(step, until, outlook, _saved_titles(view.services, now))
+        again = restart_instruction((step.repair for step in open_steps(view)), held)
+        return ContinuePlan(plan.id, plan.state, is_outdated=True, again=again)
+    broken = next((step.job for step in plan.steps if step.needs_repair), "") if not plan.failed_waits else ""
+    restarts = tuple(plan.failed_waits)
+    return ContinuePlan(plan.id, plan.state, is_outdated=False, restarts=restarts, broken=broken, held=held)
+
+
+def _continued(
+    step: Step, services: Sequence[ServiceEstimate], act_by: datetime | None, lost: Outlook | None, now: datetime
+) -> Verdict:
+    """The plan to resume, with what that still saves."""
+    unsafe, outlook = unsafe_services(services), lost
+    until: Until = Now() if act_by is None or lost else Now(act_by)
+    if act_by is None and lost is None and unsafe:
+        outlook = _due(unsafe)
+    until = ActBy(act_by) if act_by is not None and act_by > now else until
+    return Verdict(step, until, outlook, _saved_titles(services, now))
+
+
+def _titles(services: Iterable[ServiceEstimate]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(service.title or service.name for service in services))
 
 
 def _releases(view: IncidentView) -> list[RepairStep]:
     return releases(service.reasons for service in view.services if service.delivered is None)
 
 
-def _offered_job(view: IncidentView) -> str:
-    """The job that waits for its changed schedule alone; empty without one."""
-    changed = (reason for service in view.services for reason in service.reasons if isinstance(reason, ScheduleChanged))
-    return next((reason.job for reason in changed if reason.start_now), "")
+def offered_job(reasons: Iterable[Reason]) -> str:
+    """The job that waits for its changed schedule alone, by the reasons of services; empty without one."""
+    return next((reason.job for reason in reasons if isinstance(reason, ScheduleChanged) and reason.start_now), "")
 
 
-def overrunning(
-    job: str, since: datetime | None, usual_s: float | None, now: datetime, *, can_rerun: bool
-) -> Overrunning | None:
-    """The step for a run that takes too long by the default of the rule `too_long`; None for any other, and without a
-    usual duration."""
-    if since is None or usual_s is None:
-        return None
-    is_too_long = (now - since).total_seconds() > max(usual_s * TOO_LONG_FACTOR, usual_s + TOO_LONG_FLOOR)
-    return Overrunning(job, since, usual_s, can_rerun) if is_too_long else None
+def run_in_progress(
+    job: str, rerun: Rerun, usual_s: float | None, now: datetime, *, is_first: bool, can_rerun: bool
+) -> StillRunning | Rerunning | Overrunning:
+    """The step for a rerun, for the first run, or for either once it takes too long by the default of the rule
+    `too_long`."""
+    since = rerun.started
+    ran_s = (now - since).total_seconds() if since is not None else 0
+    if since is not None and usual_s is not None and ran_s > max(usual_s * TOO_LONG_FACTOR, usual_s + TOO_LONG_FLOOR):
+        return Overrunning(job, since, usual_s, can_rerun)
+    return StillRunning(job, since) if is_first and since is not None else Rerunning(job, rerun, usual_s)
 
 
 def _running_step(root: MemberView, view: IncidentView, now: datetime) -> Step:
-    """The step for a rerun, or for the first run that takes too long."""
     if root.started is None:
         return Queued(root.job, root.state)
-    usual_s = _usual_s(root, view)
-    if (step := overrunning(root.job, root.started, usual_s, now, can_rerun=root.can_rerun)) is not None:
-        return step
-    if root.started > view.row.failed_since:
-        return Rerunning(root.job, Rerun(root.started), usual_s)
-    return StillRunning(root.job, root.started)
+    is_first, usual_s = root.started <= view.row.failed_since, _usual_s(root, view)
+    return run_in_progress(root.job, Rerun(root.started), usual_s, now, is_first=is_first, can_rerun=root.can_rerun)
 
 
-def _awaited(step: Step, view: IncidentView, now: datetime) -> Verdict:
+def _awaited(step: Step, services: Sequence[ServiceEstimate], now: datetime) -> Verdict:
     """The next green-by of the run in progress, and the services at risk or late that have none ahead."""
-    ahead = [service for service in view.services if service.green_by is not None and service.green_by > now]
+    ahead = [service for service in services if service.green_by is not None and service.green_by > now]
     by = min((service.green_by for service in ahead if service.green_by is not None), default=None)
     exposed = [
         service
-        for service in view.services
+        for service in services
         if service.timeliness == Timeliness.BREACHED or (service.timeliness in ENDANGERED and service not in ahead)
     ]
     return Verdict(step, GreenBy(by) if by is not None else None, _outlook(exposed))
@@ -672,7 +670,7 @@ def _saved_titles(services: Sequence[ServiceEstimate], now: datetime, *, with_ru
         if is_savable(service, now)
         or (with_running and service.timeliness == Timeliness.AT_RISK and service.act_by is None)
     ]
-    return tuple(dict.fromkeys(service.title or service.name for service in saved))
+    return _titles(saved)
 
 
 _SAVABLE = (Timeliness.AT_RISK, Timeliness.WILL_MISS)

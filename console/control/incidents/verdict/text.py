@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from console.control.incidents.verdict.decision import (
@@ -21,6 +21,7 @@ from console.control.incidents.verdict.decision import (
     FixCause,
     GreenBy,
     Instruction,
+    JobStep,
     NextStart,
     Now,
     Outlook,
@@ -28,7 +29,6 @@ from console.control.incidents.verdict.decision import (
     PlanUnderWay,
     Queued,
     RepairByPolicy,
-    RepairStep,
     Rerun,
     Rerunning,
     Restart,
@@ -41,13 +41,12 @@ from console.control.incidents.verdict.decision import (
     Verdict,
     cause_label,
     job_label,
-    next_start,
     planned_end,
 )
-from console.domain.incident import IncidentView
+from console.domain.incident import IncidentView, RepairStep
 from console.domain.message import Countdown, Headline
 from console.domain.plan import RESUME, PlanView
-from console.domain.reason import Reason, Repetition
+from console.domain.reason import Repetition
 from console.domain.service import RepairCase, timeliness_label
 from console.domain.text import Clock, render
 from console.text.lists import listed
@@ -55,6 +54,7 @@ from console.timing.durations import format_duration, rough_duration
 
 LATE_MINUTES = 15
 """The minutes before an act-by in which it is urgent."""
+UPSTREAM_FIRST = " once its upstream has finished"
 
 
 # -- the verdict ------------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def verdict_action(
     the next start or the deadline. `countdown`: with the time left; `names_start`: with the job of the next start."""
     step, until, outlook = verdict.step, verdict.until, verdict.outlook
     text, end = _step_text(step, now, clock), ""
-    condition = " once its upstream has finished" if isinstance(step, Restart) and step.awaits_upstream else ""
+    condition = UPSTREAM_FIRST if isinstance(step, Restart) and step.awaits_upstream else ""
     match until:
         case ActBy():
             end = until_text(until.at, now, clock, countdown=countdown) + (f",{condition}" if condition else "")
@@ -127,7 +127,7 @@ def verdict_action(
         text += ", affects no service"
     if outlook is not None and _leads(verdict):
         text = f"{_outlook_text(outlook, clock)}: {text}"
-    elif isinstance(step, Restart | Restore | FixCause | RepairByPolicy):
+    elif isinstance(step, Restart | Restore | FixCause | RepairByPolicy | ContinuePlan):
         text = _capital(text)
     return f"Frozen, thaw first: {text}" if verdict.is_frozen else text, end
 
@@ -211,16 +211,12 @@ def _step_text(step: Step, now: datetime, clock: Clock) -> str:
             return f"restore {target}"
         case FixCause(name):
             return f"fix {cause_label(name)}"
-        case StartOffered(job):
-            return f"start {job_label(job)} now: headway job start {shlex.quote(job)}"
         case Unfinished():
             return f"{''.join(job_step_text(step, now, clock))}, nothing to restart"
-        case ResumePlan() | Overrunning():
+        case ResumePlan() | Overrunning() | StartOffered() | StillRunning():
             return "".join(job_step_text(step, now, clock))
         case Queued(job, state):
             return f"{job_label(job)} is {state}"
-        case StillRunning(job, since):
-            return f"{job_label(job)} is still running since {clock(since)}"
         case Rerunning(rerun=rerun):
             text = "".join(job_step_text(step, now, clock))
             return text if rerun.started is not None else _capital(text)
@@ -238,7 +234,7 @@ def _step_text(step: Step, now: datetime, clock: Clock) -> str:
                 return f"Plan {step.plan} waits: {step.waits_for}, {progress}"
             return f"Plan {step.plan} running: {progress}"
         case ContinuePlan():
-            return f"Plan {step.plan} {step.state}: {_continue_text(step)}"
+            return f"plan {step.plan} {step.state}: {_continue_text(step)}"
     raise TypeError(f"a step without a text: {step}")
 
 
@@ -286,18 +282,29 @@ def step_text(*steps: RepairStep) -> str:
     return f"{text} and {len(unique) - MAX_STEPS} more" if len(unique) > MAX_STEPS else text
 
 
-def fix_text(
-    step: str, act_by: datetime | None, now: datetime, clock: Clock, late: str = "", reasons: Sequence[Reason] = ()
-) -> Headline:
+def fix_text(verdict: Verdict, now: datetime, clock: Clock) -> Headline:
     """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
-
-    Without an act-by "restart extract_orders before 04:30 (next start of load)", by the `reasons` of the service, or
-    "restart extract_orders now". `step`: `step_text`. `late`: `late_text` where the service is late all the same.
+    Without an act-by "restart extract_orders before 04:30 (next start of load)", or "restart extract_orders now".
     """
-    is_unknown = act_by is None and not late
-    start = next_start_text(reasons, now, clock) if is_unknown else ""
-    until = until_parts(act_by, now, clock) or (start or " now",)
-    return step, *until, late or passed_text(act_by, now, clock)
+    step, until, outlook = verdict.step, verdict.until, verdict.outlook
+    text, late = _step_text(step, now, clock), lateness_text(outlook, now, clock)
+    text = f"frozen, thaw first: {text}" if verdict.is_frozen else text
+    condition = UPSTREAM_FIRST if isinstance(step, Restart) and step.awaits_upstream else ""
+    match until:
+        case ActBy(at):
+            return text, *until_parts(at, now, clock), f",{condition}" if condition else "", late
+        case NextStart():
+            return text, _before_text(until, clock)
+        case Now(passed):
+            return text, condition or " now", late or passed_text(passed, now, clock)
+    return text, condition or " now", late
+
+
+def lateness_text(outlook: Outlook | None, now: datetime, clock: Clock) -> str:
+    """`late_text` of services that are late whatever is done; empty for any other."""
+    if outlook is None or not outlook.is_late:
+        return ""
+    return late_text(outlook.expected, outlook.deadline, now, clock, outlook.repair_case)
 
 
 def saved_text(services: Sequence[str], at_most: int = 2, *, verb: str = "saves") -> str:
@@ -305,15 +312,17 @@ def saved_text(services: Sequence[str], at_most: int = 2, *, verb: str = "saves"
     return f"{verb} {listed(services, at_most)}" if services else ""
 
 
-def job_step_text(
-    step: Unfinished | ResumePlan | Overrunning | Rerunning, now: datetime, clock: Clock
-) -> tuple[str, str]:
+def job_step_text(step: JobStep, now: datetime, clock: Clock) -> tuple[str, str]:
     """ "extract runs again since 03:15, done about 03:35", "load has not finished", "load is held by plan 1"; then what
     to do about it."""
     label = job_label(step.job)
     match step:
         case Unfinished(has_started=has_started):
             return f"{label} has not {'finished' if has_started else 'started'}", ""
+        case StartOffered():
+            return f"start {label} now", f": headway job start {shlex.quote(step.job)}"
+        case StillRunning(since=since):
+            return f"{label} is still running since {clock(since)}", ""
         case ResumePlan(plan=plan):
             return f"{label} is held by plan {plan}", f": {RESUME} {plan}"
         case Overrunning():
@@ -379,14 +388,8 @@ def until_parts(act_by: datetime | None, now: datetime, clock: Clock) -> Headlin
     return until_text(act_by, now, clock, countdown=False), Countdown(rough_duration(act_by - now))
 
 
-def next_start_text(reasons: Iterable[Reason], now: datetime, clock: Clock) -> str:
-    """ " before 04:30 (next start of load)": the earliest start on stale data; " before 04:30 (last start of load in
-    time)" if the job starts before that, too. Empty if none is ahead."""
-    start = next_start(reasons, now)
-    return _before_text(start, clock) if start is not None else ""
-
-
 def _before_text(start: NextStart, clock: Clock, *, names_start: bool = True) -> str:
+    """ " before 04:30 (next start of load)"; "(last start of load in time)" if the job starts before that, too."""
     if not names_start:
         return f" before {clock(start.at)}"
     job = job_label(start.job)
