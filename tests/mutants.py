@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "backoff", "the delay overflows after some dozen tries: the alert is stuck",
-        "console/engine/notify/backoff.py", "min(tries - 1, 15)", "(tries - 1)", ("tests/engine/notify",),
+        "console/engine/notify/backoff.py", "min(failures, MAX_DOUBLINGS)", "failures", ("tests/engine/notify",),
     ),
     Mutant(
         "secret-order", "of a secret that begins with another one the end is printed",

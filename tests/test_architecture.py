@@ -721,7 +721,6 @@ READ_BACK_LEFT = {
     "control/alerts/technical_message.py: in": 2,
     "control/incidents/news.py: in": 1,
     "domain/plan.py: replace": 1,
-    "engine/api/status_page.py: removesuffix": 1,
     "engine/notify/outbox.py: in": 1,
     "onboarding/schedulers.py: partition": 1,
     "onboarding/schedulers.py: rpartition": 1,

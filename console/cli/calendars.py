@@ -131,11 +131,9 @@ def _calendar_text(calendar: Calendar) -> str:
     rules = [rule.text for rule in calendar.on]
     days = [WEEKDAYS[number][:3].capitalize() for number in calendar.weekdays] if not rules else []
     country = "-".join(filter(None, (calendar.country, calendar.subdivision)))
-    only_in = ", ".join(referenced.name for referenced in calendar.only_in)
     parts = [
         ", ".join(rules) or " ".join(days),
         country and f"no holidays of {country}",
-        only_in and f"only in {only_in}",
     ]
     return "; ".join(filter(None, parts))
 

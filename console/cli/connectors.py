@@ -213,7 +213,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
         count = sum(len(job.upstreams) for job in result.inventory.jobs)
         yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)
-        unread = unreadable_schedules((job.native_id, job.schedule) for job in result.inventory.jobs)
+        unread = unreadable_schedules((job.native_id, job.schedule) for job in result.inventory.jobs if not job.paused)
         yield from (f"  warning  {text}" for text in unread[:SHOWN])
         yield from [f"  warning  {len(unread) - SHOWN} more schedules cannot be read"] if len(unread) > SHOWN else []
     if result.poll is not None:

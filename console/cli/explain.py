@@ -31,10 +31,10 @@ def run_why(arguments: argparse.Namespace) -> int:
         from console.cli.service_delay import explain_service
 
         return explain_service(arguments)
-    if arguments.business_date is not None or arguments.instance is not None:
+    if arguments.business_date is not None:
         near = suggest_names(arguments.name, services)
         hint = f"did you mean {' or '.join(near)}?" if near else "headway service lists them"
-        problem = f'--date and --instance need a service, and "{clean_line(arguments.name)}" is not one'
+        problem = f'--date needs a service, and "{clean_line(arguments.name)}" is not one'
         raise CommandError(Exit.USAGE, f"{problem}: {hint}")
     return _explain_job(arguments, services)
 
@@ -88,7 +88,6 @@ HANDLERS = {
         run_why,
         option("name", f"a service, or a job: {JOB_HELP}", "JOB|SERVICE"),
         option("--date", "service: business date", "DATE", dest="business_date", type=business_date),
-        option("--instance", "instance of an end-to-end service: its submission key", "KEY"),
         JSON,
     )
 }

@@ -100,7 +100,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
 def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
     service = reads.services.service(name)
     share_service_zone({service.zone})
-    jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
+    jobs = reads.service_days.job_forecasts(service.name, service.business_date)
     now = reads.now()
     document = forecast_document(service) | {"jobs": [_job_document(job) for job in jobs]}
     parts: list[Part] = [list(forecast_lines(service, now))]
@@ -169,7 +169,6 @@ def forecast_document(service: ServiceView) -> dict[str, Any]:
     return {
         "service": service.name,
         "business_date": service.business_date,
-        "instance": service.instance,
         "deadline": service.deadline if service.is_promised else None,
         "delivered": service.delivered,
         "timeliness": service.timeliness,

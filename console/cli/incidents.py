@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from console.cli.arguments import duration
@@ -60,7 +58,7 @@ from console.domain.incident import (
 from console.domain.incident_record import CauseKind
 from console.domain.plan import PlanView
 from console.domain.run import evidence_text
-from console.domain.service import limit_instances, timeliness_label
+from console.domain.service import timeliness_label
 from console.domain.system import TargetView
 from console.domain.text import Clock, render
 from console.engine.api.client import EngineClient
@@ -235,10 +233,8 @@ def _finding_line(finding: FindingView) -> str:
 
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
-    for service, omitted in limit_instances(view.services, attrgetter("name")):
+    for service in view.services:
         yield _affected_service_line(service, now, is_over=view.row.closed is not None)
-        if omitted:
-            yield f"  and {omitted} more of {service.name}: headway service {shlex.quote(service.name)}"
 
 
 def _run_lines(view: IncidentView, now: datetime) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from console.cli.clock_format import clocked, time_ago, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Table, TableColumn, print_message, print_result
+from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.reader import store_reader, store_url_of
 from console.domain.ids import split_job_name
 from console.domain.switches import FREEZE, MODE, SHADOW_EVENTS, format_freeze, freeze_verdict, switch_name
@@ -82,7 +83,7 @@ def print_shadow_report(arguments: argparse.Namespace) -> int:
         arguments,
         {"since": arguments.since, "counts": kinds, "refused": refused, "events": events},
         [f"actions and notifications of the last {arguments.since} if everything had been live"],
-        Table((TableColumn("kind", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
+        table(counts, ValueColumn("kind", itemgetter(0), 24), ValueColumn("times", lambda count: str(count[1]))),
         ["", *(f"  {timestamp(event.at)}  {clocked(event.text, event.at)}" for event in events[:MAX_SHOWN_ALERTS])],
         [f"  … and {omitted} more (--json has all)"] if omitted > 0 else [],
     )

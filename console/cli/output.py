@@ -27,10 +27,12 @@ HANGING_INDENT = 4
 """Indentation of continuation lines, for lines without a column."""
 
 
-class TableColumn(NamedTuple):
+class ValueColumn(NamedTuple, Generic[T]):
     """A column of a table."""
 
     title: str
+    cell: Callable[[T], str]
+    """The text of its cell for a row."""
     least: int = 0
     """Minimum width in cells; 0: not shortened."""
     drop: int = 0
@@ -54,26 +56,15 @@ def terminal_width(stream: TextIO | None = None) -> int | None:
 class Table(NamedTuple):
     """A table as a command prints it. Each row has a cell for each column."""
 
-    columns: Sequence[TableColumn]
+    columns: Sequence[ValueColumn[Any]]
     rows: Sequence[Sequence[str]]
     whole: bool = False
     """True if its cells are sentences, none of which may be shortened or left out."""
 
 
-class ValueColumn(NamedTuple, Generic[T]):
-    """A column, and the text of its cell for a row; the rest as in TableColumn."""
-
-    title: str
-    cell: Callable[[T], str]
-    least: int = 0
-    drop: int = 0
-    middle: bool = False
-
-
 def table(rows: Iterable[T], *columns: ValueColumn[T], whole: bool = False) -> Table:
     """One row of text for each of `rows`."""
-    layout = [TableColumn(column.title, column.least, column.drop, column.middle) for column in columns]
-    return Table(layout, [[column.cell(row) for column in columns] for row in rows], whole)
+    return Table(columns, [[column.cell(row) for column in columns] for row in rows], whole)
 
 
 Part: TypeAlias = Table | Iterable[str]
@@ -108,7 +99,7 @@ def print_lines(lines: Iterable[str], wrapped: bool = False) -> None:
 
 
 def table_lines(
-    columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int | None = None, whole: bool = False
+    columns: Sequence[ValueColumn[Any]], rows: Sequence[Sequence[str]], width: int | None = None, whole: bool = False
 ) -> list[str]:
     """The table in lines of at most `width` cells. If its minimum is wider, or `whole` cells would be shortened, each
     row is a block of labeled lines."""
@@ -125,7 +116,7 @@ def table_lines(
 
 
 def fit_columns(
-    columns: Sequence[TableColumn], cells: Sequence[Sequence[str]], width: int | None
+    columns: Sequence[ValueColumn[Any]], cells: Sequence[Sequence[str]], width: int | None
 ) -> tuple[list[int], list[int]]:
     """The indices of the printed columns, and their widths: few are dropped, then the widest shortened."""
     from rich.cells import cell_len
@@ -143,7 +134,7 @@ def fit_columns(
     return shown, widths
 
 
-def _row_blocks(columns: Sequence[TableColumn], cells: Sequence[Sequence[str]], width: int) -> list[str]:
+def _row_blocks(columns: Sequence[ValueColumn[Any]], cells: Sequence[Sequence[str]], width: int) -> list[str]:
     label = max(len(column.title) for column in columns)
     lines: list[str] = []
     for row in cells:

@@ -14,7 +14,7 @@ from connectors.sdk.states import Verb
 from console.cli.clock_format import clock_text, clocked, in_display_zone, stamp
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Part, Table, TableColumn, counted, print_message, print_page, print_parts, set_document
+from console.cli.output import Part, ValueColumn, counted, print_message, print_page, print_parts, set_document, table
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import store_reader, store_url_of
 from console.cli.requests import (
@@ -56,9 +56,13 @@ def finish_table(draft: PlanDraft) -> list[Part]:
     """A row for each service of the plan, with its finish and the risk that it is late. Empty without a service."""
     if not draft.days:
         return []
-    rows = [[day.shown_title, clock_text(day.deadline), _finish_cell(day)] for day in draft.days]
-    columns = [TableColumn("service", 8, middle=True), TableColumn("due"), TableColumn("finish, risk")]
-    return [["", "predicted finish and risk of being late, if the plan starts now:"], Table(columns, rows)]
+    rows = table(
+        draft.days,
+        ValueColumn("service", lambda day: day.shown_title, 8, middle=True),
+        ValueColumn("due", lambda day: clock_text(day.deadline)),
+        ValueColumn("finish, risk", _finish_cell),
+    )
+    return [["", "predicted finish and risk of being late, if the plan starts now:"], rows]
 
 
 def _finish_cell(day: SavedService) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from console.cli.clock_format import clock_text, local_clock_cell, share_service_zone, zone_name
 from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
-from console.cli.services import deadline_text, forecast_text, instance_named
+from console.cli.services import deadline_text, forecast_text
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
 from console.domain.ids import utc_minute
 from console.domain.reason import reason_lines, reasons_text
@@ -25,11 +25,8 @@ ADDED_COLUMN = (*DELAY_KINDS[1:], "ahead")
 def explain_service(arguments: argparse.Namespace) -> int:
     """Prints the delay of a service day by job; `arguments.business_date` None is the present one."""
     with fresh_store_reader(arguments) as reads:
-        if arguments.instance is None:
-            view = reads.services.service(arguments.name, arguments.business_date)
-        else:
-            view = instance_named(reads, arguments.name, arguments.instance, arguments.business_date)
-        path, now = reads.service_days.critical_path(view.name, view.business_date, view.submission), reads.now()
+        view = reads.services.service(arguments.name, arguments.business_date)
+        path, now = reads.service_days.critical_path(view.name, view.business_date), reads.now()
     from console.engine.api.explain import typical_path  # loads what writes to stores
 
     baselines = typical_path(store_url_of(arguments), path, date.fromisoformat(view.business_date)) if path else ()
@@ -146,7 +143,6 @@ def delay_document(view: ServiceView, breakdown: LatenessBreakdown) -> dict[str,
     return {
         "service": view.name,
         "business_date": view.business_date,
-        "instance": view.instance,
         "timeliness": view.timeliness,
         "deadline": view.deadline if view.is_promised else None,
         "promised": view.promised if view.is_promised else None,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -41,10 +39,9 @@ from console.domain.incident import IncidentRow
 from console.domain.probability import format_percent, format_risk
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
 from console.domain.reason import reasons_text
-from console.domain.service import ServiceView, instance_name, later_text, status_label, unverified_text
+from console.domain.service import ServiceView, later_text, status_label, unverified_text
 from console.engine.api.documents import service_document, services_on
 from console.engine.api.requests import ExtendDeadline
-from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
 from console.timing.formats import relative_time_text
 from console.timing.zones import instant_at, local_readings
@@ -63,7 +60,7 @@ def attainment_table(views: Sequence[AttainmentView]) -> Table:
         ValueColumn("30 days", lambda view: share_text(view.attainment.windows[0])),
         ValueColumn("90 days", lambda view: share_text(view.attainment.windows[1]), drop=2),
         ValueColumn("objective", lambda view: objective_text(view.attainment), drop=4),
-        ValueColumn("error budget left", budget_text),
+        ValueColumn("error budget left", lambda view: budget_text(view.attainment)),
         ValueColumn("agreement", lambda view: agreement_text(view.attainment), 12, drop=1),
     )
 
@@ -74,7 +71,7 @@ def attainment_lines(view: AttainmentView) -> list[str]:
     windows = ", ".join(f"{window.days} days: {share_text(window)}" for window in attainment.windows)
     return [
         f"attainment     {windows}",
-        f"objective      {objective_text(attainment)}; error budget left: {budget_text(view)}",
+        f"objective      {objective_text(attainment)}; error budget left: {budget_text(attainment)}",
         f"agreement      {agreement_text(attainment)}",
     ]
 
@@ -91,7 +88,6 @@ def attainment_json(view: AttainmentView) -> dict[str, object]:
         "service": view.service,
         "title": view.title,
         "tier": view.tier,
-        "counted": view.counted,
         "windows": [
             {name: getattr(window, name) for name in ("days", "judged", "kept", "unknown", "share")}
             for window in known.windows
@@ -113,12 +109,12 @@ def objective_text(attainment: Attainment) -> str:
     return "–" if attainment.objective is None else f"{attainment.objective:.4g} over {attainment.slo_days}d"
 
 
-def budget_text(view: AttainmentView) -> str:
-    """The remaining error budget: "0.3 of 0.3 days", "-2.0 of 5.0 submissions: spent"."""
-    remaining, budget = view.attainment.budget_left, view.attainment.budget
+def budget_text(attainment: Attainment) -> str:
+    """The remaining error budget: "0.3 of 0.3 days", "-2.0 of 5.0 days: spent"."""
+    remaining, budget = attainment.budget_left, attainment.budget
     if budget is None or remaining is None:
         return "–"
-    return f"{remaining:.1f} of {budget:.1f} {view.counted}{': spent' if remaining < 0 else ''}"
+    return f"{remaining:.1f} of {budget:.1f} days{': spent' if remaining < 0 else ''}"
 
 
 def agreement_text(attainment: Attainment) -> str:
@@ -137,16 +133,14 @@ def run_services(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
         name, business_date = arguments.name, arguments.business_date
         services = services_on(reads, name, business_date)
-        instances = reads.services.instances(name, business_date) if name else []
         attainment = reads.service_days.service_attainment(name) if name else []
         now, is_old = reads.now(), not reads.estate.header().engine.alive
-    document = [service_document(service) for service in instances or services]
+    document = [service_document(service) for service in services]
     if not arguments.name:
         return print_result(arguments, document, service_table(services, now, is_old))
     share_service_zone({services[0].zone})
     lines = [*service_lines(services[0], now), *attainment_lines(attainment[0])]
-    shown = service_table(instances or services, now, is_old)
-    return print_page(arguments, document if instances else document[0], shown, lines)
+    return print_page(arguments, document[0], service_table(services, now, is_old), lines)
 
 
 def _print_attainment(arguments: argparse.Namespace) -> int:
@@ -154,19 +148,6 @@ def _print_attainment(arguments: argparse.Namespace) -> int:
         views = reads.service_days.service_attainment(arguments.name)
     document = [attainment_json(view) for view in views]
     return print_result(arguments, document[0] if arguments.name else document, attainment_table(views))
-
-
-def instance_named(reads: Queries, name: str, key: str, business_date: str | None) -> ServiceView:
-    """The submission of an end-to-end service with this key. Raises NotFound, and CommandError with similar keys."""
-    service = reads.services.service(name).name
-    instances = {instance.instance: instance for instance in reads.services.instances(service, business_date)}
-    if key in instances:
-        return instances[key]
-    near = ", ".join(map(clean_line, get_close_matches(key, instances, n=3, cutoff=0.5)))
-    listed = f"headway service {service} lists them" if instances else "it has no submission in these days"
-    hint = f"did you mean {near}?" if near else listed
-    date = f" on {business_date}" if business_date else ""
-    raise CommandError(Exit.NOT_FOUND, f'{service} has no submission "{clean_line(key)}"{date}; {hint}')
 
 
 def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool = False) -> Table:
@@ -298,34 +279,22 @@ def run_extend(arguments: argparse.Namespace) -> int:
         view, now = _service_day_of(arguments, reads), reads.now()
     share_service_zone({view.zone})
     until = None if arguments.off else extended_deadline(arguments.until, view, now)
-    day = (view.name, view.business_date, view.submission, view.instance)
-    request_answer(arguments, ExtendDeadline(*day, None if until is None else micros(until), arguments.why))
+    until_us = None if until is None else micros(until)
+    request_answer(arguments, ExtendDeadline(view.name, view.business_date, until_us, arguments.why))
     promised = view.promised or view.deadline
-    service_day = {"service": view.name, "business_date": view.business_date, "instance": view.instance}
+    service_day = {"service": view.name, "business_date": view.business_date}
     document = {**service_day, "promised": promised, "deadline": until or promised, "why": arguments.why}
     due = clock_text(until or promised, near=now)
     change = f"extended from {clock_text(promised, near=now)}" if until else "as promised"
-    return print_result(
-        arguments, document, [f"{_extension_text(view)} {view.business_date}: deadline {due}, {change}"]
-    )
+    return print_result(arguments, document, [f"{view.name} {view.business_date}: deadline {due}, {change}"])
 
 
 def _service_day_of(arguments: argparse.Namespace, reads: Queries) -> ServiceView:
-    """The service day to extend. Raises NotFound, and CommandError if a submission must be named."""
-    if arguments.instance is not None:
-        return instance_named(reads, arguments.name, arguments.instance, arguments.business_date)
+    """The service day to extend. Raises NotFound, and CommandError for a date without a promise."""
     view = reads.services.service(arguments.name, arguments.business_date)
-    if view.instance:
-        problem = f"not extended: each submission of {view.name} has its own deadline"
-        fix = f"Fix: --instance {shlex.quote(clean_line(view.instance))} (the most urgent)"
-        raise CommandError(Exit.USAGE, f"{problem}. {fix}; headway service {view.name} lists them")
     if not view.is_promised:
         raise CommandError(Exit.REFUSED, f"not extended: {view.name} has {reasons_text(view.reasons, clock_text)}")
     return view
-
-
-def _extension_text(view: ServiceView) -> str:
-    return instance_name(view.name, view.instance) if view.instance else view.name
 
 
 def extended_deadline(text: str, view: ServiceView, now: datetime) -> datetime:
@@ -350,7 +319,7 @@ def extended_deadline(text: str, view: ServiceView, now: datetime) -> datetime:
             raise CommandError(Exit.USAGE, f'{problem}: --until "{deadline.astimezone(zone):%Y-%m-%d} {text}"')
     if deadline <= promised:
         due = f"{promised.astimezone(zone):%Y-%m-%d %H:%M %Z}"
-        raise CommandError(Exit.USAGE, f"{_extension_text(view)} is due {due}: {text} is not later")
+        raise CommandError(Exit.USAGE, f"{view.name} is due {due}: {text} is not later")
     return deadline
 
 
@@ -431,7 +400,6 @@ HANDLERS = {
         ),
         option("--why", "reason, shown beside the deadline and kept in the audit log", "TEXT", required=True),
         option("--date", "business date (default: current)", "DATE", dest="business_date", type=business_date),
-        option("--instance", "instance of an end-to-end service: its submission key", "KEY"),
         JSON,
     ),
 }

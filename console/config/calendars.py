@@ -1,18 +1,24 @@
-"""`[calendars.NAME]`: the days on which runs are expected."""
+"""`[calendars.NAME]`, `[[maintenance]]`, `[[exceptions]]`: the days on which runs are expected, and planned changes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from connectors.sdk.option_errors import Zone
-from console.config.document import ConfigDocument, Table, suggestion
-from console.config.validation import TableOf, table_of
-from console.domain.calendar import WEEKDAYS, Calendar, CalendarWindow, DayRule
+from console.config.validation import table_of
+from console.domain.calendar import (
+    WEEKDAYS,
+    Calendar,
+    CalendarWindow,
+    DayRule,
+    MaintenanceWindow,
+    PlannedException,
+)
 
 _DAYS = tuple(day[:3] for day in WEEKDAYS)
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
@@ -59,9 +65,7 @@ CALENDAR = table_of(
     on=Annotated[tuple[Annotated[str, AfterValidator(DayRule.read)], ...], BeforeValidator(_listed)],
     windows=Annotated[tuple[Annotated[str, AfterValidator(window_of)], ...], BeforeValidator(_listed)],
     zone=Annotated[Zone, Field(alias="timezone")],
-    only_in=tuple[str, ...],
 )
-"""`only_in` has names of calendars here."""
 
 
 def _check_country(country: str, subdivision: str) -> None:
@@ -78,37 +82,91 @@ def _check_country(country: str, subdivision: str) -> None:
         raise ValueError(f'"{subdivision}" is not a subdivision of {country} with known holidays; known: {parts}')
 
 
-def calendars(
-    document: Table, settings: Mapping[str, TableOf[Calendar]], reading: ConfigDocument
-) -> tuple[Calendar, ...]:
-    """Every calendar that can be made, in the order of the document; one that names an unknown calendar, or itself by a
-    detour, is a fault."""
-    made: dict[str, Calendar] = {}
-    for name in settings:
-        _make(name, settings, made, (), document, reading)
-    return tuple(made[name] for name in settings if name in made)
+def _instant(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime):
+        raise ValueError("is not an instant; write 2026-11-21T22:00:00+01:00, or 2026-11-21T22:00:00 with a timezone")
+    if not 1970 <= value.year <= 2999:
+        raise ValueError(f"lies in the year {value.year}; write one from 1970 to 2999, or leave it out for no limit")
+    return value
 
 
-def _make(
-    name: str,
-    settings: Mapping[str, TableOf[Calendar]],
-    made: dict[str, Calendar],
-    path: tuple[str, ...],
-    document: Table,
-    reading: ConfigDocument,
-) -> bool:
-    if name in made:
-        return True
-    references, is_whole = settings[name].values()["only_in"], True
-    for reference in references:
-        if reference in (*path, name):
-            cycle = " → ".join([*(*path, name)[(*path, name).index(reference) :], reference])
-            reading.fault(("calendars", name, "only_in"), f"calendar cycle: {cycle}. Remove one of them.")
-            return False
-        if reference not in document.get("calendars", {}):
-            text = f'no calendar "{reference}". {suggestion(reference, document["calendars"])}'
-            reading.fault(("calendars", name, "only_in"), text)
-        is_whole &= reference in settings and _make(reference, settings, made, (*path, name), document, reading)
-    if is_whole:
-        made[name] = settings[name].domain_value(name=name, only_in=tuple(made[key] for key in references))
-    return is_whole
+def _time_shown_once(local: datetime, zone: str) -> datetime:
+    """The instant (UTC) at which a clock of the zone shows this. Raises ValueError for a skipped or repeated time."""
+    first, second = (local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first == second:
+        return first
+    what = "does not exist" if second < first else "comes twice"
+    shown = [at.astimezone(ZoneInfo(zone)).isoformat() for at in sorted((first, second))]
+    raise ValueError(f"{local:%H:%M} {what} on {local:%Y-%m-%d} in {zone}; write {shown[0]} or {shown[1]}")
+
+
+def _aware(at: datetime | None, table: ValidationInfo) -> datetime | None:
+    if at is None or "timezone" not in table.data:
+        return at
+    return at.astimezone(UTC) if at.tzinfo else _time_shown_once(at, table.data["timezone"])
+
+
+Instant = Annotated[datetime | None, BeforeValidator(_instant), AfterValidator(_aware)]
+Why = Annotated[str, Field(min_length=1)]
+_INVALID = "reported"
+"""In place of a value that was refused, so that no fault follows from it."""
+
+
+def _require_scope(jobs: tuple[str, ...], table: ValidationInfo) -> tuple[str, ...]:
+    if not (jobs or table.data.get("systems", _INVALID) or table.data.get("targets", _INVALID)):
+        raise ValueError('is missing; add systems = ["…"], targets or jobs; "*" is everything')
+    return jobs
+
+
+def _require_end(calendar: str, table: ValidationInfo) -> str:
+    if not calendar and None in (table.data.get("since", _INVALID), table.data.get("until", _INVALID)):
+        raise ValueError("is missing; write from and to, or the calendar by which it recurs")
+    return calendar
+
+
+def _require_length(window: MaintenanceWindow) -> None:
+    if window.since is not None and window.until is not None and window.since >= window.until:
+        raise ValueError("ends before it begins; its to lies after its from")
+
+
+MAINTENANCE = table_of(
+    MaintenanceWindow,
+    _require_length,
+    why=Why,
+    timezone=(Zone, "UTC"),
+    jobs=Annotated[tuple[str, ...], Field(validate_default=True), AfterValidator(_require_scope)],
+    since=Annotated[Instant, Field(alias="from")],
+    until=Annotated[Instant, Field(alias="to")],
+    calendar=Annotated[str, Field(validate_default=True), AfterValidator(_require_end)],
+)
+
+
+def _require_days(calendar: str, table: ValidationInfo) -> str:
+    if not (calendar or table.data.get("dates", _INVALID)):
+        raise ValueError("is missing; write dates = [2026-12-31], or a calendar")
+    return calendar
+
+
+def _require_moved(names: tuple[str, ...], table: ValidationInfo) -> tuple[str, ...]:
+    changes = [key for key in ("more_time", "starts_later", "takes_longer") if table.data.get(key, _INVALID)]
+    if table.field_name == "jobs" and not changes:
+        raise ValueError('nothing is moved; write more_time = "90m", starts_later or takes_longer')
+    needed_by = [key for key in changes if (key == "more_time") is (table.field_name == "services")]
+    if needed_by and not names:
+        raise ValueError(f'is missing; needed by {" and ".join(needed_by)}: {table.field_name} = ["…"]')
+    return names
+
+
+_Moved = Annotated[tuple[str, ...], Field(validate_default=True), AfterValidator(_require_moved)]
+EXCEPTION = table_of(
+    PlannedException,
+    why=Why,
+    calendar=Annotated[str, Field(validate_default=True), AfterValidator(_require_days)],
+    services=_Moved,
+    jobs=_Moved,
+)

@@ -21,6 +21,7 @@ from connectors.checks.queries import (
     refuse_other_than_select,
     refuse_unreadable_path,
 )
+from connectors.sdk.aws.options import AwsOptions
 from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import FilePath, SecretRef
 from console.config.document import ConfigDocument, Table, suggestion
@@ -119,6 +120,7 @@ class CheckSettings(StrictOptions):
     """How long a result is valid; a check that a service or job waits for runs again then."""
     timeout: Pause = timedelta(seconds=30)
     """For the whole check."""
+
     timezone: Zone | None = None
     """Of the business date, and of times without one; empty: of the first service that waits for it, else UTC."""
 
@@ -320,7 +322,7 @@ class HttpSettings(CheckSettings):
         return f"{self.json_path} of {self.url.partition('?')[0]}" if self.json_path else self.url.partition("?")[0]
 
 
-class ObjectSettings(AgedSettings):
+class ObjectSettings(AgedSettings, AwsOptions):
     kind: Literal["object"]
     bucket: Annotated[str, Field(min_length=3, max_length=63)]
     key: Annotated[str, AfterValidator(refuse_other_braces)] = ""
@@ -329,29 +331,14 @@ class ObjectSettings(AgedSettings):
     """Instead of key: all objects below it; size is theirs together, age that of the newest."""
     objects: LimitSettings | None = None
     """How many there may be below prefix."""
-    region: str | None = None
-    endpoint_url: str | None = None
-    """Another S3 than that of AWS."""
-    plain_http: StrictBool = False
-    ca_file: FilePath | None = None
-    access_key_id: SecretRef | None = None
-    """With secret_access_key; without both and profile: the usual chain of AWS (environment, instance role)."""
-    secret_access_key: SecretRef | None = None
-    session_token: SecretRef | None = None
-    profile: str | None = None
+    region: str | None = None  # type: ignore[assignment]  # a profile, or another S3, may have none
 
     @model_validator(mode="after")
-    def one_identity(self) -> ObjectSettings:
-        if self.endpoint_url is not None:
-            refuse_plaintext(self.endpoint_url, self.plain_http)
+    def one_question(self) -> ObjectSettings:
         if bool(self.key) == bool(self.prefix):
             raise ValueError("either key or prefix is needed")
         if self.objects is not None and not self.prefix:
             raise ValueError("objects are counted below a prefix, which is missing")
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise ValueError("access_key_id and secret_access_key belong together: give both or none")
-        if self.profile is not None and self.access_key_id is not None:
-            raise ValueError("a profile brings its own keys: drop access_key_id and secret_access_key, or the profile")
         return self
 
     def asks(self) -> CheckCriteria:

@@ -13,12 +13,11 @@ from types import MappingProxyType
 from connectors.sdk import registry
 from connectors.sdk.contract import ConnectorKind
 from console.config.alerts import ROUTE, RotaSettings, alerting
-from console.config.calendars import CALENDAR, calendars
+from console.config.calendars import CALENDAR, EXCEPTION, MAINTENANCE
 from console.config.checks import CheckSettings, check_checks, read_checks, zone_of
 from console.config.dependencies import check_dependencies
 from console.config.document import ConfigDocument, ConfigFaults, Table, read_files, suggestion
 from console.config.keymap import read_keys
-from console.config.maintenance import EXCEPTION, MAINTENANCE
 from console.config.policies import policies
 from console.config.profiles import read_profile
 from console.config.references import check_references
@@ -42,7 +41,6 @@ from console.config.sections import (
     SystemSettings,
 )
 from console.config.services import SERVICE
-from console.config.signals import read_signals
 from console.config.validation import (
     listed_values,
     named_values,
@@ -84,9 +82,8 @@ DECLARED_TABLES = (
 
 def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[str, CheckSettings]) -> Declared:
     """The declarations of the document; faults go into the reading. `checks`: those without faults."""
-    known = calendars(document, validate_named(CALENDAR, document, "calendars", reading), reading)
     return Declared(
-        calendars=known,
+        calendars=tuple(named_values(CALENDAR, document, "calendars", reading).values()),
         checks=tuple(check.declared(name, zone_of(name, document)) for name, check in checks.items()),
         maintenance=listed_values(MAINTENANCE, document, "maintenance", reading),
         exceptions=listed_values(EXCEPTION, document, "exceptions", reading),
@@ -100,7 +97,7 @@ def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[st
     )
 
 
-CONSOLE_KEYS = ("keys", "signals")
+CONSOLE_KEYS = ("keys",)
 
 
 def shared_preferences(document: Table, reading: ConfigDocument) -> str:
@@ -113,10 +110,7 @@ def shared_preferences(document: Table, reading: ConfigDocument) -> str:
             reading.fault(("views", name, *filter(None, [field])), problem)
         if view is not None:
             views[name] = view.fields()
-    signals, signal_faults = read_signals(document.get("console", {}).get("signals", {}))
-    for name, problem in signal_faults.items():
-        reading.fault(("console", "signals", *filter(None, [name])), problem)
-    parts = {name: part for name, part in (("keys", keys), ("views", views), ("signals", signals)) if part}
+    parts = {name: part for name, part in (("keys", keys), ("views", views)) if part}
     return json.dumps(parts, sort_keys=True) if parts else ""
 
 

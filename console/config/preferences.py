@@ -1,4 +1,4 @@
-"""Preferences: a person's own `console.toml` over what the config shares: keys, signals, theme and saved views.
+"""Preferences: a person's own `console.toml` over what the config shares: keys, theme and saved views.
 
 The file is edited by hand or by the console. A change touches only its own part: comments and everything else stay as
 they were written. A file that cannot be read is never overwritten.
@@ -19,9 +19,8 @@ from console.config.key_table import NO_REMAP, Remap
 from console.config.keymap import read_layers
 from console.config.paths import NESTED_TOO_DEEP, encoding_fault, parse_toml, read_config, user_folder
 from console.config.saved_views import SavedView, read_view
-from console.config.signals import Signals, read_signals
 
-TABLES = ("keys", "views", "signals")
+TABLES = ("keys", "views")
 THEMES = (
     "dark", "light",
     "atom-one-dark", "atom-one-light", "catppuccin-frappe", "catppuccin-latte", "catppuccin-macchiato",
@@ -30,7 +29,7 @@ THEMES = (
 )  # fmt: skip
 """Ours, then Textual's."""
 _FIRST = (
-    "# Yours alone: keys, signals, theme and saved views of the Headway console. docs/console.md lists the settings.\n"
+    "# Yours alone: keys, theme and saved views of the Headway console. docs/console.md lists the settings.\n"
     "# The console writes the theme that you choose and the views that you save; all else stays as you leave it.\n"
 )
 
@@ -45,7 +44,6 @@ class PersonalPreferences(NamedTuple):
     path: Path
     keys: Mapping[str, Any] = NO_REMAP
     views: Mapping[str, SavedView] = {}
-    signals: Mapping[str, bool] = {}
     faults: tuple[str, ...] = ()
     text: str = ""
     theme: str = ""
@@ -97,7 +95,7 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
 
     for top in document:
         if top not in (*TABLES, "theme"):
-            report("unknown. There are theme, [keys], [signals] and [views.NAME].", top)
+            report("unknown. There are theme, [keys] and [views.NAME].", top)
     keys, tables = document.get("keys", {}), document.get("views", {})
     for name, table in (("keys", keys), ("views", tables)):
         if not isinstance(table, dict):
@@ -115,11 +113,8 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
         hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(THEMES)}."
         report(f"unknown theme; {hint}", "theme")
         theme = ""
-    signals, signal_faults = read_signals(document.get("signals", {}))
-    for name, problem in signal_faults.items():
-        report(problem, "signals", name)
     return PersonalPreferences(
-        preferences.path, keys if isinstance(keys, dict) else {}, views, signals, tuple(faults), preferences.text, theme
+        preferences.path, keys if isinstance(keys, dict) else {}, views, tuple(faults), preferences.text, theme
     )
 
 
@@ -239,7 +234,6 @@ class EffectivePreferences(NamedTuple):
     views: tuple[SavedView, ...] = ()
     """Own ones first, each kind by name; an own view hides a shared one of the same name."""
     faults: tuple[str, ...] = ()
-    signals: Signals = Signals()
 
     def view(self, name: str) -> SavedView | None:
         return next((view for view in self.views if view.name == name), None)
@@ -254,8 +248,7 @@ def effective_preferences(text: str, personal: PersonalPreferences) -> Effective
     parsed_views = (read_view(name, table)[0] for name, table in sorted(shared.get("views", {}).items()))
     shared_views = (view for view in parsed_views if view is not None and view.name not in personal.views)
     personal_views = (personal.views[name] for name in sorted(personal.views))
-    signals = Signals(**{**read_signals(shared.get("signals", {}))[0], **personal.signals})
-    return EffectivePreferences(remap, (*personal_views, *shared_views), personal.faults + fault_texts, signals)
+    return EffectivePreferences(remap, (*personal_views, *shared_views), personal.faults + fault_texts)
 
 
 def _parse_shared(text: str) -> Mapping[str, Any]:

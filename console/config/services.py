@@ -15,13 +15,11 @@ from console.domain.service import MAX_DEADLINE_DAY
 from console.domain.settings import ServiceSetting
 
 MAX_AFTER_HOURS = 48
-_DEADLINE_FORMS = (
-    'a time ("06:30"), { after_start = "90m" }, { within = "1h", of = "crm/submitted", key = "customer_id" }'
-)
+_DEADLINE_FORMS = 'a time ("06:30"), { after_start = "90m" }'
 
 
 class DeadlineSettings(StrictOptions):
-    """A time of day, `{ time, day }`, `{ after_start, of }`, or end to end `{ within, of, key }`."""
+    """A time of day, `{ time, day }`, or `{ after_start, of }`."""
 
     time: TimeOfDay | None = None
     """Inside the business date's window."""
@@ -31,30 +29,22 @@ class DeadlineSettings(StrictOptions):
     """So long after the first start of that business date, in place of `time`."""
     of: JobName | None = None
     """The job whose start counts; without it, the first member to start."""
-    within: Pause | None = None
-    """End to end: so long after each run of `of`, the submission, which is an instance with a deadline of its own."""
-    key: Annotated[str, Field(max_length=80)] = ""
-    """Of `within`: the parameter by which the runs of all systems belong to a submission."""
 
     @model_validator(mode="after")
     def exactly_one_form(self) -> DeadlineSettings:
-        forms = [self.time, self.after_start, self.within]
-        if sum(form is not None for form in forms) != 1:
+        if (self.time is None) == (self.after_start is None):
             raise ValueError(f"says one of these: {_DEADLINE_FORMS}")
         if self.time is None and self.day:
             raise ValueError("day belongs to a time: write the days into the duration, 24h each")
         if self.time is not None and self.of:
-            raise ValueError("of names whose start counts, and goes with after_start and within only")
-        if (self.within is None) != (not self.key) or (self.within is not None and not self.of):
-            raise ValueError('within needs of, the job that submits, and key: { within = "1h", of = "…", key = "…" }')
-        longest = self.after_start or self.within
-        if longest is not None and longest.total_seconds() > MAX_AFTER_HOURS * 3600:
+            raise ValueError("of names whose start counts, and goes with after_start only")
+        if self.after_start is not None and self.after_start.total_seconds() > MAX_AFTER_HOURS * 3600:
             raise ValueError(f"it is longer than {MAX_AFTER_HOURS}h: promise it by a time and a day")
         return self
 
     @property
     def rule(self) -> DeadlineRule:
-        return DeadlineRule(self.day, self.after_start or self.within, self.of or "", key=self.key)
+        return DeadlineRule(self.day, self.after_start, self.of or "")
 
 
 def _table(value: Any) -> Any:

@@ -82,8 +82,6 @@ class Calendar:
     """Hours on the days that count, the day being the one on which a window opens; empty: all day."""
     zone: str = "UTC"
     """Zone of the windows."""
-    only_in: tuple[Calendar, ...] = ()
-    """Only days that count in each of these too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple
 
 from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
 from console.domain.alert import NOTHING_NOTIFIED, TECHNICAL, AlertKind, NotifiedIncident, SuppressionFacts
@@ -62,21 +61,10 @@ class ServiceVerdict:
     act_by: datetime | None = None
     green_by: datetime | None = None
     reasons: tuple[Reason, ...] = ()
-    submission: str = ""
-    """Period key of the submission of an end-to-end service: two may show the same instance."""
 
     @property
     def key(self) -> tuple[str, date]:
         return self.service, self.business_date
-
-
-class PathRead(NamedTuple):
-    """The run of one job that a service reads."""
-
-    run: int = 0
-    """Of a submission: the id of the run; 0 without one, and for other services."""
-    due: datetime | None = None
-    """When its clock starts the run; None once that has begun, or without a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +101,10 @@ class ServiceDayVerdict(ServiceVerdict):
     """Number of earlier runs of the job of `path` that has fewest; 0 if one duration is declared."""
     extension: str = ""
     """Person and reason of the extension."""
-    instance: str = ""
-    """The instance of an end-to-end service; `service` ends in it."""
     awaits: tuple[str, ...] = ()
     """Checks that are still pending after all its jobs."""
-    reads: tuple[PathRead, ...] = ()
-    """By job of `path`."""
+    starts: tuple[datetime | None, ...] = ()
+    """By job of `path`: when its clock starts the run that is read; None once that has begun, or without a clock."""
 
 
 @dataclass(frozen=True, slots=True)

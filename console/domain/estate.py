@@ -28,7 +28,7 @@ from console.domain.job import Safety
 from console.domain.plan import ABORT, RESUME
 from console.domain.policy import PendingRepair, PolicyRepair
 from console.domain.promise import PLAIN_PROMISE, DeadlineExtension, Promise
-from console.domain.service import ServiceInstance, Timeliness
+from console.domain.service import Timeliness
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import Modes, SystemPause
 from console.domain.text import NO_TITLE, Text, Title
@@ -328,8 +328,6 @@ class ServiceFacts:
     ready: tuple[str, ...] = ()
     """Checks that must pass before it counts as delivered."""
     promise: Promise = PLAIN_PROMISE
-    instance: ServiceInstance | None = None
-    """Set for an instance of an end-to-end service."""
     calendar: str = ""
     """Calendar of the business dates with a promise; empty: all on which something of it runs."""
 
@@ -429,8 +427,6 @@ class Estate:
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)
     """Results of data checks, by check and business date; of dates in the lookback, and a few before."""
-    correlated: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    """Run id -> correlation keys of end-to-end services, with the values in its context."""
     costs: Mapping[int, float] = field(default_factory=dict)
     """Run id -> reported cost, of jobs with a cost budget."""
     last_verdicts: Mapping[tuple[str, date], LastVerdict] = field(default_factory=dict)

@@ -82,7 +82,7 @@ class JobForecastView:
     """One job within one service day, from the same simulation as the service's own figures."""
 
     title: str
-    """Of the service day, with its instance if it has one."""
+    """The service's."""
     name: str
     business_date: str
     zone: str

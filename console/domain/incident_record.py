@@ -107,7 +107,7 @@ class Withheld(StrEnum):
     NO = ""
     """No maintenance covers it."""
     NOTHING = "nothing"
-    """The routes know it as it is."""
+    """The routes know all of it."""
     CHANGES = "known"
     """The routes know the incident, but not its later changes."""
     ALL = "new"

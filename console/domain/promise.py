@@ -22,8 +22,6 @@ class DeadlineRule:
     """The job that starts; empty: whichever member starts first."""
     of_id: int | None = None
     """Its id in the store; None while no job has the name."""
-    key: str = ""
-    """End to end: each run of that job is an instance, identified by this parameter of its run context."""
 
     @property
     def reach(self) -> timedelta:
@@ -64,15 +62,13 @@ PLAIN_PROMISE = Promise()
 
 
 class DeadlineExtension(NamedTuple):
-    """More time for one business date of a service, or one submission, granted by a person."""
+    """More time for one business date of a service, granted by a person."""
 
     service: str
     business_date: date
     until: datetime
     by: str
     why: str
-    submission: str = ""
-    """Period key of its run; empty: the service's day."""
 
     @property
     def text(self) -> str:
@@ -189,7 +185,5 @@ class AttainmentView:
     title: str
     tier: int
     attainment: Attainment
-    counted: str = "days"
-    """ "days"; "submissions" of an end-to-end service."""
     days: tuple[AttainmentDay, ...] = ()
     """Of the longest window, oldest first."""

@@ -68,11 +68,6 @@ class NoPromise(Reason):
 
 
 @dataclass(frozen=True, slots=True)
-class NoSubmission(Reason):
-    clause = "no submission yet"
-
-
-@dataclass(frozen=True, slots=True)
 class NotEvaluated(Reason):
     clause = "not judged yet"
 
@@ -243,14 +238,6 @@ class ForecastDistrusted(Reason):
 @dataclass(frozen=True, slots=True)
 class NotSimulated(Reason):
     clause = "its simulation failed: this is a sum of usual times, see headway status"
-
-
-@dataclass(frozen=True, slots=True)
-class KnownByOrder(Reason):
-    """Jobs of a submission whose runs carry no key."""
-
-    clause = "without a key, distinguished by their order: {jobs}"
-    jobs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

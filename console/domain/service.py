@@ -1,10 +1,10 @@
-"""Services: timeliness, instances, the reasons of a verdict, and the service's row."""
+"""Services: timeliness, the reasons of a verdict, and the service's row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -40,10 +40,6 @@ MAX_DEADLINE_DAY = 7
 """Days after the window of its business date at which a deadline may be configured."""
 MAX_LEAD = timedelta(days=MAX_DEADLINE_DAY + 3)
 """Longest time from a business date to its deadline, its own windows included."""
-MAX_INSTANCES = 500
-"""Latest submissions of one service that are judged; older ones keep their verdict."""
-MAX_NAMED = 5
-"""Instances of one service that an incident names; the others are counted."""
 
 
 DEADLINE_FACET = "deadline"
@@ -78,42 +74,6 @@ def _as_utc(at: datetime) -> datetime:
     if at.tzinfo is None or not 1970 <= at.year <= 9000:
         raise ValueError(at)
     return at.astimezone(UTC)
-
-
-class ServiceInstance(NamedTuple):
-    """One submission of an end-to-end service."""
-
-    key: str
-    """Value of the correlation key, else the submission's period key."""
-    submission: tuple[int, str]
-    """Its run: job and period key."""
-    submitted_at: datetime
-    business_date: date
-    is_keyed: bool
-    """False if the submission carried no such parameter."""
-    until: datetime | None
-    """The next submission with the same key, to which later runs belong."""
-
-
-def instance_name(service: str, key: str) -> str:
-    """ "onboarding #4711"."""
-    return f"{service} #{key}"
-
-
-def service_of_instance(name: str) -> str:
-    """The service of that instance; the same name for a service without instances."""
-    return name.partition(" #")[0]
-
-
-def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tuple[T, int]]:
-    """The first MAX_NAMED of each service, in order; with the last of these the number of further ones, else 0."""
-    by_service: dict[str, list[T]] = {}
-    for item in items:
-        by_service.setdefault(service_of_instance(name(item)), []).append(item)
-    for items_of_service in by_service.values():
-        hidden = len(items_of_service) - MAX_NAMED
-        for number, item in enumerate(items_of_service[:MAX_NAMED], 1):
-            yield item, max(0, hidden) if number == MAX_NAMED else 0
 
 
 def status_label(service: ServiceView, is_old: bool = False) -> str:
@@ -203,8 +163,6 @@ class ServiceEstimate:
     business_date: str
     deadline: datetime
     timeliness: str
-    instance: str = ""
-    """Label of the submission, of an end-to-end service; `title` ends in it."""
     delivered: datetime | None = None
     expected: datetime | None = None
     act_by: datetime | None = None
@@ -247,8 +205,6 @@ class ServiceView(ServiceEstimate):
     """The deadline before an extension."""
     extension: str = ""
     """Person and reason of the extension; empty without one."""
-    submission: str = ""
-    """Period key of the submission, of an end-to-end service."""
     awaits: tuple[str, ...] = ()
     """Checks that are pending after all its jobs."""
     calendar: str = ""

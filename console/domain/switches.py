@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 from console.domain.ids import utc_second
 from console.domain.request import RequestKind
-from console.domain.service import service_of_instance
 from console.domain.text import At, Clock, Text
 
 FREEZE = "freeze"
@@ -54,8 +53,7 @@ class Modes:
         return self.scoped.get(switch_name("system", system), self.estate_live)
 
     def service_is_live(self, service: str) -> bool:
-        """A submission is live like its service."""
-        return self.scoped.get(switch_name("service", service_of_instance(service)), self.estate_live)
+        return self.scoped.get(switch_name("service", service), self.estate_live)
 
     def dependency_is_live(self, upstream: str, downstream: str, system: str) -> bool:
         """True if Headway may hold and start `downstream` (of `system`) for this dependency; its own switch wins."""

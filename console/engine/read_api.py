@@ -293,9 +293,7 @@ def _filter_of(queries: Queries, values: Values) -> JobFilter:
 
 def _services(queries: Queries, values: Values) -> DocumentPage:
     name, business_date = values["service"], values["date"]
-    services = services_on(queries, name, business_date)
-    instances = queries.services.instances(name, business_date) if name else []
-    return page_of([service_document(service) for service in instances or services], values)
+    return page_of([service_document(service) for service in services_on(queries, name, business_date)], values)
 
 
 def _incidents(queries: Queries, values: Values) -> DocumentPage:
@@ -343,7 +341,7 @@ RESOURCES = (
         "Services with deadline, timeliness and forecast, as `headway service --json`",
         list[ServiceView],
         (
-            QueryParameter("service", "only this one; of an end-to-end service each submission"),
+            QueryParameter("service", "only this one"),
             QueryParameter(
                 "date", "business date instead of the current one", _date, {"type": "string", "format": "date"}
             ),

@@ -516,10 +516,6 @@ class ServiceForecast:
     promised: datetime | None = None
     """The original deadline; None: not extended."""
     extended: DeadlineExtension | None = None
-    seen: EstateIndex | None = None
-    """The snapshot restricted to one instance of an end-to-end service; None: the whole snapshot."""
-    by_order: tuple[str, ...] = ()
-    """Its members whose runs carry no key and are assigned to instances by their order."""
     odds: ServiceOdds | None = None
     """From the simulation, as are `finish` and `path` then; None: not simulated."""
     is_unforeseen: bool = False

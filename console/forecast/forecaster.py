@@ -265,7 +265,7 @@ class Forecaster:
             promise = ServicePromise(day.service.name, ends_of_day, day.deadline.timestamp() - origin)
             simulated = SimulatedService(sim, points, job_of, origin, prepared.past, promise)
             if_restarted = partial(self._late_if_restarted, restarted, day, ends_of_day, slopes)
-            forecasts.append(_with_odds(day.seen or index, simulated, day, slopes, if_restarted))
+            forecasts.append(_with_odds(index, simulated, day, slopes, if_restarted))
         until = forecast_valid_until(points, days, index.now)
         self._cache.keep(name, CachedForecast(basis, index.now, until, tuple(forecasts), prepared))
         return forecasts

@@ -108,7 +108,7 @@ def build_night_graph(
     for day in days:
         graph.places.append({})
         for node in day.nodes.values():
-            graph.places[-1][node.job_id] = _NightGraphBuilder(day.seen or index, day, node, graph, usual).place()
+            graph.places[-1][node.job_id] = _NightGraphBuilder(index, day, node, graph, usual).place()
     return graph
 
 

@@ -23,7 +23,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row
 from console.store.events import record_event
 from console.store.notification_state import parse_shifts
-from console.store.outbox import ORIGIN_KIND, REPLACED_BY, pending_alert
+from console.store.outbox import DUE_US, ORIGIN_KIND, REPLACED_BY, pending_alert
 from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -89,23 +89,35 @@ _UNDELIVERED = (
 )
 
 
+_PENDING = (
+    "SELECT a.id, a.route, a.made_us, a.urgent, a.incident_id, a.message, a.plain,"
+    f" {ORIGIN_KIND.format('a')} = '{PERSON}' AS needs_person, {DUE_US.format('a')} FROM alert a WHERE"
+)
+
+
 def pending_alerts(store: Database) -> list[PendingAlert]:
     """Oldest first."""
+    rows = store.rows(f"{_PENDING} a.waits = ? ORDER BY a.id", (True,))
+    return [pending_alert(row) for row in rows]  # not "WHERE waits": for that SQLite would read all alerts each second
+
+
+def due_ends(store: Database, until_us: int) -> list[PendingAlert]:
+    """The ends that wait for an hour, due until then, of incidents that their route was not notified of; by route."""
     rows = store.rows(
-        "SELECT a.id, a.route, a.made_us, a.urgent, a.incident_id, a.message, a.plain,"
-        f" {ORIGIN_KIND.format('a')} = '{PERSON}' AS needs_person"
-        " FROM alert a WHERE a.waits = ? ORDER BY a.id",
-        (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
+        f"{_PENDING} a.kind = 'recovered' AND a.id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND"
+        " d.tries = 0 AND d.next_us > 0 AND d.next_us <= ?) AND NOT EXISTS (SELECT 1 FROM alert e WHERE e.incident_id ="
+        " a.incident_id AND e.route = a.route AND e.id < a.id) ORDER BY a.route, a.id",
+        (until_us,),
     )
     return [pending_alert(row) for row in rows]
 
 
-def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:
-    """Number of the route's alerts released on their own since then, and when its last digest was released (µs)."""
+def released_since(store: Database, route: str, since_us: int, until_us: int) -> tuple[int, int | None]:
+    """Number of the route's alerts released on their own in this time, and when its last digest was released (µs)."""
     [row] = store.rows(
-        "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND kind NOT IN (?, ?)) AS alone,"
-        " (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?) AS digest_us",
-        (route, since_us, DIGEST, HEADWAY, route, DIGEST),
+        "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND let_us <= ? AND kind NOT IN (?, ?)) AS"
+        " alone, (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?) AS digest_us",
+        (route, since_us, until_us, DIGEST, HEADWAY, route, DIGEST),
     )
     return int(row.alone), row.digest_us
 

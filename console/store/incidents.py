@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from console.domain.alert import with_incident
 from console.domain.decision import (
@@ -20,7 +20,7 @@ from console.domain.failure import FailureSignature
 from console.domain.ids import incident_name, micros, optional_micros, utc_minute
 from console.domain.incident_record import RootRun
 from console.domain.reason import BadDelivery, SymptomOf
-from console.domain.service import MISSED, service_of_instance
+from console.domain.service import MISSED
 from console.domain.stored import stored_text
 from console.domain.text import At, Text, joined, render, text_of
 from console.store.alerts import NewAlert, insert_alert, send_as_group
@@ -268,26 +268,27 @@ class IncidentWriter:
         self._session.rows("UPDATE incident SET changed_seq = ? WHERE id = ?", (self._seq(), incident_id))
 
     def _services(self, incident_id: int, services: Sequence[AffectedServiceVerdict]) -> None:
-        names = [
-            service_of_instance(verdict.service) if verdict.submission else verdict.service for verdict in services
-        ]
-        ids = service_ids(self._session, names)
-        rows = {
-            _service(incident_id, ids[name], verdict): verdict
-            for name, verdict in zip(names, services, strict=True)
-            if name in ids
+        ids = service_ids(self._session, (verdict.service for verdict in services))
+        verdicts = {
+            (ids[verdict.service], verdict.business_date.isoformat()): verdict
+            for verdict in services
+            if verdict.service in ids
         }
-        query = f"SELECT {', '.join(_IncidentService._fields)} FROM incident_service WHERE incident_id = ?"
-        stored = {_IncidentService._make(row) for row in self._session.rows(query, (incident_id,))}
+        current = {day: _service_values(verdict) for day, verdict in verdicts.items()}
+        query = f"SELECT service_id, business_date, {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
+        rows = {(row.service_id, row.business_date): row for row in self._session.rows(query, (incident_id,))}
+        stored = {day: tuple(row)[2:] for day, row in rows.items()}
         self._session.many(
-            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND business_date = ? AND"
-            " submission = ?",
-            [row.day for row in stored - set(rows)],
+            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND business_date = ?",
+            [(incident_id, *day) for day, values in stored.items() if current.get(day) != values],
         )
-        self._session.insert("incident_service", _IncidentService._fields, [row for row in rows if row not in stored])
-        missed = {row.day for row in stored if row.timeliness in MISSED}
-        for row, verdict in rows.items():
-            if verdict.timeliness in MISSED and row.day not in missed:
+        self._session.insert(
+            "incident_service",
+            ("incident_id", "service_id", "business_date", *_SERVICE),
+            [(incident_id, *day, *values) for day, values in current.items() if stored.get(day) != values],
+        )
+        for day, verdict in verdicts.items():
+            if verdict.timeliness in MISSED and (day not in rows or rows[day].timeliness not in MISSED):
                 is_bad = any(isinstance(reason, BadDelivery) for reason in verdict.reasons)
                 missed_text = f"not delivered{' with good data' if is_bad else ''} by its deadline, "
                 text = f"{verdict.service} of {verdict.business_date}: {missed_text}", At(verdict.deadline)
@@ -314,37 +315,16 @@ class IncidentWriter:
             self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: not notified', None)
 
 
-class _IncidentService(NamedTuple):
-    incident_id: int
-    service_id: int
-    business_date: str
-    deadline_us: int
-    act_by_us: int | None
-    green_by_us: int | None
-    expected_us: int | None
-    timeliness: str
-    basis: str
-    reasons: str
-    submission: str
-    needs_restart: bool
-
-    @property
-    def day(self) -> Values:
-        return self.incident_id, self.service_id, self.business_date, self.submission
+_SERVICE = (
+    "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "basis", "reasons", "needs_restart"
+)  # fmt: skip
 
 
-def _service(incident_id: int, service_id: int, service: AffectedServiceVerdict) -> _IncidentService:
-    return _IncidentService(
-        incident_id=incident_id,
-        service_id=service_id,
-        business_date=service.business_date.isoformat(),
-        deadline_us=micros(service.deadline),
-        act_by_us=optional_micros(service.act_by),
-        green_by_us=optional_micros(service.green_by),
-        expected_us=optional_micros(service.expected_at),
-        timeliness=service.timeliness.value,
-        basis=stored_text(service.basis) if service.basis else "",
-        reasons=stored_text(service.reasons),
-        submission=service.submission,
-        needs_restart=service.needs_restart,
-    )
+def _service_values(service: AffectedServiceVerdict) -> Values:
+    """The values of _SERVICE."""
+    basis = stored_text(service.basis) if service.basis else ""
+    return (
+        micros(service.deadline), optional_micros(service.act_by), optional_micros(service.green_by),
+        optional_micros(service.expected_at), service.timeliness.value, basis, stored_text(service.reasons),
+        service.needs_restart,
+    )  # fmt: skip

@@ -29,6 +29,8 @@ _SENT_BEFORE = (
     " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
 )
 ORIGIN_KIND = "COALESCE((SELECT f.kind FROM alert f WHERE f.id = {0}.fallback_of), {0}.kind)"
+DUE_US = "CASE WHEN {0}.let_us > {0}.made_us THEN {0}.let_us END AS due_us"
+"""The hour for which alert {0} waits; NULL without one. One in a digest of a flood has no `let_us`."""
 _IS_OLDER = "({0}.version < {1}.version OR ({0}.version = {1}.version AND {0}.id < {1}.id))"
 """Whether alert {0} has an earlier state of their incident than {1}. A copy on a fallback route keeps its version."""
 _OWN_BEFORE = (
@@ -105,7 +107,8 @@ _REPLACED_PARTS = (
 )
 _PARTS = (
     f"SELECT m.id, m.route, m.made_us, m.urgent, m.incident_id, m.message, m.plain, {ORIGIN_KIND.format('m')} ="
-    f" '{PERSON}' AS needs_person FROM delivery d JOIN alert m ON m.digest_id = d.alert_id WHERE d.id = ? ORDER BY m.id"
+    f" '{PERSON}' AS needs_person, {DUE_US.format('m')} FROM delivery d JOIN alert m ON m.digest_id = d.alert_id WHERE"
+    " d.id = ? ORDER BY m.id"
 )
 _DROP_REPLACED_DIGESTS = (
     "UPDATE delivery SET state = 'dropped', error = 'a newer alert about each of its incidents replaces it' WHERE id IN"

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import date
-from itertools import chain, repeat
+from itertools import zip_longest
 from typing import Any
 
 from connectors.sdk.records import instant_key
-from console.domain.decision import PathRead, ServiceDayVerdict
+from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import LastVerdict
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
 from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros, utc_minute
 from console.domain.reason import reasons_text
 from console.domain.request import RequestKind
-from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, service_of_instance
+from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness
 from console.domain.stored import as_json, stored_text
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
@@ -34,8 +33,8 @@ MAX_FORECASTS = 1_000_000
 MIN_CHANGE = 0.05
 """A P(late) that differs by this much is recorded at once."""
 _LATEST_FORECASTS = (
-    "SELECT d.service_id, d.business_date, d.submission, d.id, f.at_us, f.p_late FROM {keys} JOIN"
-    " service_day d ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c LEFT JOIN forecast f ON f.id"
+    "SELECT d.service_id, d.business_date, d.id, f.at_us, f.p_late FROM {keys} JOIN service_day d"
+    " ON d.service_id = k.a AND d.business_date = k.b LEFT JOIN forecast f ON f.id"
     " = (SELECT MAX(x.id) FROM forecast x WHERE x.service_day_id = d.id)"
 )
 
@@ -50,7 +49,7 @@ def write_days(
     """`written`: key -> id of the incidents that this evaluation wrote. `seq`: the number of this change."""
     if not days:
         return
-    services = service_ids(session, (service_of_instance(day.service) if day.instance else day.service for day in days))
+    services = service_ids(session, (day.service for day in days))
     keys = {day.incident_key for day in days} - written.keys() - {None}
     query = "SELECT i.key, i.id FROM {keys} JOIN incident i ON i.key = k.a WHERE i.closed_us IS NULL"
     incidents: dict[str, int] = {**dict(session.by_keys(query, sorted(filter(None, keys)))), **written}
@@ -58,9 +57,9 @@ def write_days(
     rows: dict[DayKey, dict[str, Any]] = {}
     own: dict[DayKey, float | None] = {}
     for day in days:
-        service_id = services.get(service_of_instance(day.service) if day.instance else day.service)
+        service_id = services.get(day.service)
         if service_id is not None:
-            key = (service_id, day.business_date.isoformat(), day.submission)
+            key = (service_id, day.business_date.isoformat())
             rows[key] = _day(service_id, incidents.get(day.incident_key or ""), day, names)
             own[key] = day.p_own
     if not rows:
@@ -68,9 +67,9 @@ def write_days(
     columns = tuple(next(iter(rows.values())))
     query = (
         f"SELECT d.id, {', '.join(f'd.{name}' for name in columns)} FROM {{keys}} JOIN service_day d"  # noqa: S608
-        " ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c"
+        " ON d.service_id = k.a AND d.business_date = k.b"
     )
-    stored = {(row.service_id, row.business_date, row.submission): row for row in session.by_keys(query, list(rows))}
+    stored = {(row.service_id, row.business_date): row for row in session.by_keys(query, list(rows))}
     new: list[Values] = []
     changed: list[Values] = []
     for key, row in rows.items():
@@ -91,8 +90,8 @@ def service_ids(session: Session, names: Iterable[str]) -> dict[str, int]:
 
 
 _NO_PROMISE = Timeliness.NO_PROMISE.value
-DayKey = tuple[int, str, str]
-"""Service, business date and submission."""
+DayKey = tuple[int, str]
+"""Service and business date."""
 
 
 def _record_forecasts(
@@ -101,7 +100,7 @@ def _record_forecasts(
     open_days = [key for key, day in days.items() if day["p_late"] is not None and now_us < day["deadline_us"]]
     forecasts: list[Values] = []
     for row in session.by_keys(_LATEST_FORECASTS, open_days):
-        key = (row.service_id, row.business_date, row.submission)
+        key = (row.service_id, row.business_date)
         day, late = days[key], days[key]["p_late"]
         if row.p_late is None or abs(late - row.p_late) >= MIN_CHANGE or now_us - row.at_us >= RECORD_EVERY_US:
             finish = (day[name] for name in ("expected_us", "p80_us", "late_us", "p95_us"))
@@ -113,7 +112,7 @@ def _record_forecasts(
 
 _ENDANGERED = (Timeliness.AT_RISK.value, Timeliness.WILL_MISS.value)
 _DAY = (
-    "SELECT d.id, s.name, d.instance, d.business_date, d.timeliness, d.deadline_us, d.incident_id, i.id AS cause_id,"
+    "SELECT d.id, s.name, d.business_date, d.timeliness, d.deadline_us, d.incident_id, i.id AS cause_id,"
     " s.removed FROM {source} JOIN service s ON s.id = d.service_id"
     " LEFT JOIN incident i ON i.id = d.incident_id AND i.cause <> ?"
 )
@@ -125,8 +124,8 @@ _THESE_DAYS = _DAY.format(source="{keys} JOIN service_day d ON d.id = k.a")
 
 
 class LastVerdicts:
-    """Cached last verdict on each service day in danger with a deadline in the lookback; submissions by their own
-    names. Only changed days are read, and days with a changed incident."""
+    """Cached last verdict on each service day in danger with a deadline in the lookback. Only
+    changed days are read, and days with a changed incident."""
 
     def __init__(self) -> None:
         self._seq = -1
@@ -163,9 +162,8 @@ def _is_endangered(row: Row, since_us: int) -> bool:
 
 
 def _last_verdict(row: Row) -> tuple[tuple[str, date], LastVerdict]:
-    name = instance_name(row.name, row.instance) if row.instance else row.name
     verdict = LastVerdict(Timeliness(row.timeliness), row.cause_id is not None)
-    return (name, date.fromisoformat(row.business_date)), verdict
+    return (row.name, date.fromisoformat(row.business_date)), verdict
 
 
 def _names(session: WriteSession, days: Sequence[ServiceDayVerdict]) -> dict[int, str]:
@@ -184,8 +182,8 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
         "incident_id": incident_id, "cause": day.cause, "sources": json.dumps(list(_sources(day, names))),
         "path": json.dumps(list(day.path)), "reasons": stored_text(day.reasons),
         "promised_us": micros(day.promised or day.deadline),
-        "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": day.instance,
-        "submission": day.submission, "awaits": json.dumps(day.awaits),
+        "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": "",
+        "submission": "", "awaits": json.dumps(day.awaits),
         "jobs": json.dumps([_job_forecast(forecast) for forecast in day.jobs]), "distrust": day.distrust,
     }  # fmt: skip
 
@@ -197,12 +195,8 @@ def _job_forecast(job: JobForecast) -> dict[str, object]:
 
 
 def _sources(day: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
-    for estimate, read in zip(day.sources, chain(day.reads, repeat(PathRead())), strict=False):
-        yield {
-            **_estimate(estimate, names),
-            **({"run": read.run} if read.run else {}),
-            **({"due": instant_key(read.due)} if read.due is not None else {}),
-        }
+    for estimate, start in zip_longest(day.sources, day.starts[: len(day.sources)]):
+        yield {**_estimate(estimate, names), **({"due": instant_key(start)} if start is not None else {})}
 
 
 def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str, object]:
@@ -218,45 +212,29 @@ def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str,
 
 _SELECT_DAY = (
     "SELECT s.id AS service_id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reasons FROM"
-    " service s LEFT JOIN service_day d ON d.service_id = s.id AND d.business_date = ? AND d.submission = ?"
+    " service s LEFT JOIN service_day d ON d.service_id = s.id AND d.business_date = ?"
     " WHERE s.name = ? AND NOT s.removed"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExtendedPromise:
-    """A service's business date, or one submission of that date, whose deadline is extended."""
-
-    service: str
-    business_date: str
-    submission: str = ""
-    """Period key of the run that submitted it."""
-    instance: str = ""
-    """Name of that submission."""
-
-    @property
-    def text(self) -> str:
-        return f"{self.service} #{self.instance}" if self.submission else self.service
-
-
 def extend_deadline(
-    store: Database, fence: int, what: ExtendedPromise, until_us: int | None, change: ChangeOrigin
+    store: Database, fence: int, day: tuple[str, str], until_us: int | None, change: ChangeOrigin
 ) -> str:
-    """Extends its deadline until then; None revokes the extension. The reason for refusal; empty on success. Audited,
-    and recorded in the timeline of the incident that affects it."""
-    service, business_date = what.text, what.business_date
+    """Extends the deadline of that service and business date until then; None revokes the extension. Returns the reason
+    for refusal; empty on success. Audited, and recorded in the timeline of the incident that affects it."""
+    service, business_date = day
     with store.write(fence, durable=True) as session:
-        rows = session.rows(_SELECT_DAY, (business_date, what.submission, what.service))
+        rows = session.rows(_SELECT_DAY, (business_date, service))
         if not rows:
-            return f'there is no service "{what.service}"; headway service lists them'
-        [day] = rows
-        if day.id is None:
+            return f'there is no service "{service}"; headway service lists them'
+        [row] = rows
+        if row.id is None:
             return (
                 f"{service} has no promise on {business_date}: nothing of it is due that date, or it was not judged yet"
             )
-        if day.timeliness == Timeliness.NO_PROMISE.value:
-            return f"{service} has {reasons_text(parse_reasons(day.reasons), utc_minute)}"
-        promised_us = day.promised_us or day.deadline_us
+        if row.timeliness == Timeliness.NO_PROMISE.value:
+            return f"{service} has {reasons_text(parse_reasons(row.reasons), utc_minute)}"
+        promised_us = row.promised_us or row.deadline_us
         if until_us is not None and until_us > micros(instant(change.now_us) + MAX_AHEAD):
             return (
                 f"that is more than {MAX_AHEAD.days} days ahead: check the year, or change the deadline in the config"
@@ -264,15 +242,14 @@ def extend_deadline(
         if until_us is not None and until_us <= promised_us:
             return f"that is no more time: {service} is due later already on {business_date}"
         session.rows(
-            "INSERT INTO extension (service_id, business_date, until_us, by, why, at_us, submission) VALUES (?, ?, ?,"
-            " ?, ?, ?, ?)",
-            (day.service_id, business_date, until_us or 0, change.by, change.why, change.now_us, what.submission),
+            "INSERT INTO extension (service_id, business_date, until_us, by, why, at_us) VALUES (?, ?, ?, ?, ?, ?)",
+            (row.service_id, business_date, until_us or 0, change.by, change.why, change.now_us),
         )
         next_changed_seq(session)
         verb = RequestKind.EXTEND if until_us is not None else "revoke extension of"
         detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
         change.audit(session, verb, service, detail)
-        if day.incident_id is not None:
+        if row.incident_id is not None:
             text = f"{verb} {service} for {business_date}{change.why and f': {change.why}'}"
-            record_event(session, change.now_us, "extended", text, incident_id=day.incident_id, actor=change.by)
+            record_event(session, change.now_us, "extended", text, incident_id=row.incident_id, actor=change.by)
     return ""

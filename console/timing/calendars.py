@@ -27,7 +27,7 @@ def counts(calendar: Calendar, day: date) -> bool:
         return True
     if day in calendar.closed:
         return False
-    return _is_own(calendar, day) and all(counts(referenced, day) for referenced in calendar.only_in)
+    return _is_own(calendar, day)
 
 
 def is_business_day(calendar: Calendar, day: date) -> bool:
@@ -37,7 +37,7 @@ def is_business_day(calendar: Calendar, day: date) -> bool:
 
 def no_days_fault(start: date) -> str:
     """The fault of a calendar that counts no day, and its fix."""
-    fix = "check its weekdays, on, only_in and closed, or name dates in open"
+    fix = "check its weekdays, on and closed, or name dates in open"
     return f"no day counts within five years from {start}, so nothing is ever expected on it. Fix: {fix}"
 
 
@@ -127,9 +127,6 @@ def day_reason(calendar: Calendar, day: date) -> str:
         return "named open"
     if day in calendar.closed:
         return "named closed"
-    missing = [referenced.name for referenced in calendar.only_in if not counts(referenced, day)]
-    if missing:
-        return f"does not count in {missing[0]}"
     if _is_own(calendar, day):
         return "counts"
     named = holiday(calendar, day)

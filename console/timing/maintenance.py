@@ -15,7 +15,6 @@ from console.domain.check import Check
 from console.domain.estate import Estate, JobFacts, ServiceFacts, TargetFacts
 from console.domain.name_pattern import matches_name
 from console.domain.promise import DeadlineExtension
-from console.domain.service import service_of_instance
 from console.domain.settings import Declared
 from console.domain.text import At, Text
 from console.timing.calendars import counts, is_open, open_hours
@@ -110,19 +109,17 @@ def _until(maintenance: ActiveMaintenance) -> datetime:
 def planned_extension(
     declared: Declared, service: ServiceFacts, business_date: date, promised: datetime
 ) -> DeadlineExtension | None:
-    """More time that was planned for that business date of a service, of each submission where it is promised end to
-    end; the longest where there are several."""
-    name = service_of_instance(service.name) if service.instance is not None else service.name
+    """More time that was planned for that business date of a service; the longest where there are several."""
     exceptions = [
         exception
         for exception in _planned(declared, business_date)
-        if exception.more_time and matches_any(exception.services, name)
+        if exception.more_time and matches_any(exception.services, service.name)
     ]
     if not exceptions:
         return None
     exception = max(exceptions, key=lambda exception: exception.more_time)
     why = f"{exception.why}: +{format_duration(exception.more_time)}"
-    return DeadlineExtension(name, business_date, promised + exception.more_time, "config", why)
+    return DeadlineExtension(service.name, business_date, promised + exception.more_time, "config", why)
 
 
 def starts_later(declared: Declared, job: str, business_date: date) -> tuple[timedelta, str]:

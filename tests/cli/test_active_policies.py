@@ -25,6 +25,8 @@ from tests.hostile.commands import Done, headway
 
 FILE = "/var/spool/orders.csv"
 FULL = Policy("full", "rerun", PolicyMatch(errors=("*No space left*",)), mode="active", breaker=2)
+MORNING = timedelta(hours=3)
+"""From the failure of a night to the end of the night."""
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def test_an_active_policy_reruns_a_failure_once_under_its_own_name(bench: Bench)
 
 
 def test_the_incident_names_the_policy_and_how_it_is_stopped(bench: Bench) -> None:
+    declare(bench, replace(bench.config, declared=Declared(policies=(replace(FULL, notify="always"),))))
     now = fail(bench, 0, FILE)
     title, body = bench.sink.got[-1][1:]
     assert ": policy full reruns extract [INC-0001]" in title
@@ -66,6 +69,29 @@ def test_the_incident_names_the_policy_and_how_it_is_stopped(bench: Bench) -> No
         reason = reads.incidents.incident(1).close_reason
     assert isinstance(reason, GreenAgain)
     assert "full" == reason.policy
+
+
+def test_a_repaired_failure_is_notified_in_the_morning_with_the_others_of_the_night(bench: Bench) -> None:
+    declare(bench, replace(bench.config, services={}))
+    now = fail(bench, 0, FILE)
+    [suppressed] = headway(bench.url, "alert", "--suppressed", "--json").data
+    assert "repair" == suppressed["stage"]
+    settle(bench, now, RunState.SUCCEEDED)
+    later = now + timedelta(hours=1)
+    at(bench, later)
+    bench.scheduler.logs["load"] = "ERROR /var/spool/load.csv: No space left on device\n"
+    bench.scheduler.attempt("load", "load", RunState.FAILED, later - timedelta(minutes=1), exit_code=1)
+    bench.turn()
+    settle(bench, later, RunState.SUCCEEDED, "load")
+    at(bench, now + MORNING - timedelta(seconds=10))
+    bench.turn()
+    assert [] == bench.sink.got
+    at(bench, now + MORNING)
+    bench.turn()
+    [(_, title, body)] = bench.sink.got
+    assert "Resolved: 2 incidents" == title
+    assert 2 == body.count("repaired by policy full")
+    assert "Resolved before a notification was due." in body
 
 
 def test_a_person_is_notified_once_the_rerun_of_a_policy_has_failed(bench: Bench) -> None:
@@ -84,12 +110,12 @@ def test_a_person_is_notified_once_the_rerun_of_a_policy_has_failed(bench: Bench
     assert (1, 0, 0) == (document["sent"]["wrong"], document["sent"]["right"], document["wrong"])
 
 
-def settle(bench: Bench, now: datetime, state: RunState) -> None:
+def settle(bench: Bench, now: datetime, state: RunState, job: str = "extract") -> None:
     """Sends what the policy requested, and lets the scheduler end the rerun."""
     bench.parts.actions.step(bench.fence)
     at(bench, now + RAN)
     key = bench.scheduler.acted[-1]
-    bench.scheduler.attempt("extract", key, state, now, ended_at=now + RAN, action_key=key, period_key=None)
+    bench.scheduler.attempt(job, key, state, now, ended_at=now + RAN, action_key=key, period_key=None)
     bench.turn()
     bench.parts.actions.step(bench.fence)
     bench.turn()

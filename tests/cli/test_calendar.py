@@ -26,7 +26,8 @@ country = "DE"
 closed = [2026-12-24]
 [calendars.close]
 on = "last business day of quarter"
-only_in = ["business-days"]
+country = "DE"
+closed = [2026-12-24]
 [calendars.patches]
 on = "2nd tuesday"
 windows = "22:00-04:00"
@@ -94,8 +95,8 @@ def test_today_is_that_of_the_calendars_own_zone(tmp_path: Path, capsys: pytest.
 
 def test_a_list_says_what_each_calendar_is_made_of(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, "--config", str(config), "calendar", *FROM)
-    assert "close          last business day of quarter; only in business-days  2026-12-31" in lines
-    assert "business-days  Mon Tue Wed Thu Fri; no holidays of DE               2026-12-22" in lines
+    assert "close          last business day of quarter; no holidays of DE  2026-12-31" in lines
+    assert "business-days  Mon Tue Wed Thu Fri; no holidays of DE           2026-12-22" in lines
 
 
 def test_an_unknown_calendar_names_those_that_are_there(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,9 +112,8 @@ def test_a_calendar_that_ends_says_so(config: Path, capsys: pytest.CaptureFixtur
 
 
 NEVER = """[calendars.never]
-weekdays = ["sat"]
-only_in = ["work"]
-[calendars.work]
+weekdays = []
+open = [2020-01-01]
 """
 
 
@@ -127,7 +127,7 @@ def test_a_calendar_without_a_counting_day_is_reported_wherever_it_is_shown(
     assert f'calendar "never": {text}' in capsys.readouterr().err
     assert Exit.OK == main(["--config", str(config), "calendar", *FROM])
     output = capsys.readouterr()
-    assert (True, True) == (f'calendar "never": {text}' in output.err, "only in work    never" in output.out)
+    assert (True, True) == (f'calendar "never": {text}' in output.err, "never" in output.out)
     assert Exit.PROBLEM == main(["--config", str(config), "check", "--no-probe"])
     assert 'calendar "never" (of service s): no day counts within five years from ' in capsys.readouterr().out
 

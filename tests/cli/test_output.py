@@ -22,7 +22,7 @@ from rich.cells import cell_len
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.states import RunState, Verb
 from console.cli.main import main
-from console.cli.output import TableColumn, name_value_lines, table_lines, terminal_width, truncate, wrap
+from console.cli.output import ValueColumn, name_value_lines, table_lines, terminal_width, truncate, wrap
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -31,10 +31,10 @@ from tests.hostile.commands import headway
 from tests.rows import each_row
 
 COLUMNS = (
-    TableColumn("job", 8, middle=True),
-    TableColumn("state"),
-    TableColumn("owner", drop=1),
-    TableColumn("why", 6),
+    ValueColumn("job", str, 8, middle=True),
+    ValueColumn("state", str),
+    ValueColumn("owner", str, drop=1),
+    ValueColumn("why", str, 6),
 )
 ROW = ("etl-hosts/db07:extract_orders", "failed", "data-platform", "No space left on device")
 

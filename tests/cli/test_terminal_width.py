@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from console.cli import lineage, service_delay
-from console.cli.output import TableColumn, fit_columns, table_lines
+from console.cli.output import ValueColumn, fit_columns, table_lines
 from console.cli.runs import run_table
 from console.cli.services import service_table
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare
@@ -77,7 +77,7 @@ def test_the_board_fits_with_another_days_clocks(width: int) -> None:
     ],
 )
 def test_a_wider_terminal_has_each_column_of_a_narrower_one(
-    columns: Sequence[TableColumn], rows: Sequence[Sequence[str]]
+    columns: Sequence[ValueColumn[Any]], rows: Sequence[Sequence[str]]
 ) -> None:
     before: set[int] = set()
     for width in range(60, 201):

@@ -103,7 +103,7 @@ def test_more_time_until_a_time_that_comes_twice_ends_with_the_next_one(
     typed: str, now: datetime, hour: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     due = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
-    supply = cast(ServiceView, SimpleNamespace(name="supply", instance="", promised=due, deadline=due, zone=BERLIN))
+    supply = cast(ServiceView, SimpleNamespace(name="supply", promised=due, deadline=due, zone=BERLIN))
     assert datetime(2026, 10, 25, hour, 30, tzinfo=UTC) == services.extended_deadline(typed, supply, now)
     assert f"occurs twice that night; the deadline is 02:30 {('CEST', 'CET')[hour]}" in capsys.readouterr().err
     between = cast(ServiceView, SimpleNamespace(**{**vars(supply), "promised": due.replace(minute=30)}))

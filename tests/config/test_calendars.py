@@ -37,21 +37,16 @@ open = [2026-12-25]
 on = "first business day"
 windows = ["22:00-24:00"]
 timezone = "Europe/Berlin"
-only_in = ["b"]
-[calendars.b]
 """
     result = calendar(tmp_path, "a", text)
     assert ((0, 5), "DE", "BE", "Europe/Berlin") == (result.weekdays, result.country, result.subdivision, result.zone)
     assert ((date(2026, 12, 24),), (date(2026, 12, 25),)) == (result.closed, result.opened)
-    assert ((CalendarWindow(time(22), time(0)),), ("b",)) == (
-        result.windows,
-        tuple(calendar.name for calendar in result.only_in),
-    )
+    assert (CalendarWindow(time(22), time(0)),) == result.windows
 
 
 def test_calendars_of_several_files_are_one_estate(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD + "[calendars.one]\n")
-    (tmp_path / "b.toml").write_text('[calendars.two]\nonly_in = ["one"]\n')
+    (tmp_path / "b.toml").write_text("[calendars.two]\n")
     assert ["one", "two"] == [calendar.name for calendar in load_config(tmp_path).declared.calendars]
 
 
@@ -79,8 +74,6 @@ def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
             "closed = [2026-12-24]\nopen = [2026-12-24]",
             "2026-12-24 is closed and open at once; write it in one of them.",
         ),
-        ('only_in = ["y"]', 'calendars.x.only_in: no calendar "y". Known: x.'),
-        ('only_in = ["x"]', "calendars.x.only_in: calendar cycle: x → x. Remove one of them."),
         (
             "weekdays = []",
             'calendars.x: no day of it ever counts; name weekdays = ["mon", "tue"], on or open.',
@@ -99,8 +92,3 @@ def test_an_invalid_calendar_is_reported_with_its_fix(tmp_path: Path, text: str,
 def test_an_unknown_calendar_is_reported_where_it_is_referenced(tmp_path: Path, top: str) -> None:
     text = GOOD.replace(f"[{top}]", f'[{top}]\ncalendar = "busy-days"') + "[calendars.busy-day]\n"
     assert f'{top}.calendar: no calendar "busy-days". Did you mean "busy-day"?' in faults(tmp_path, text)[0]
-
-
-def test_a_reference_cycle_is_reported_with_its_path(tmp_path: Path) -> None:
-    text = '[calendars.a]\nonly_in = ["b"]\n[calendars.b]\nonly_in = ["a"]\n'
-    assert any("calendars.b.only_in: calendar cycle: a → b → a." in fault for fault in faults(tmp_path, GOOD + text))

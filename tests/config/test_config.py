@@ -24,7 +24,7 @@ from connectors.sdk import registry
 from connectors.sdk.option_errors import checked_zone
 from connectors.sdk.secrets import LITERAL_REFUSED
 from connectors.sdk.states import Capability
-from console.config import alerts, calendars, checks, maintenance, rules, services
+from console.config import alerts, calendars, checks, rules, services
 from console.config import sections as settings
 from console.config.dependencies import find_cycle
 from console.config.document import ConfigDocument, ConfigFaults
@@ -263,7 +263,7 @@ LIBRARY = re.compile(
 
 
 def every_settings_class() -> Iterator[type[BaseModel]]:
-    for module in (alerts, calendars, checks, checks, settings, maintenance, settings, services, rules):
+    for module in (alerts, calendars, checks, checks, settings, services, rules):
         yield from (item for item in vars(module).values() if isinstance(item, type) and issubclass(item, BaseModel))
     yield from (registry.load(kind).options for kind in registry.kinds())
     yield StepOptions

@@ -17,8 +17,6 @@ a = 1
 [keys]
 recovr = "f4"
 leave = "x"
-[signals]
-bel = true
 [views.night]
 table = "jobs"
 filter = "stat:failed"
@@ -31,10 +29,9 @@ table = "jbos"
 """
 FAULTS = (
     (":1: keyz: unknown",), (":4: keys.recovr: ", 'Did you mean "recover"?'), (":5: keys.leave: ",),
-    (":7: signals.bel",),
-    (":10: views.night.filter: ", "did you mean state:?"), (":11: views.night.sort: ", 'Did you mean "age"?'),
-    (":12: views.night.columns: ",), (":13: views.night.problems: ", "neither true nor false"),
-    (":14: views.night.nope: unknown key",), (":16: views.day.table: ", 'Did you mean "jobs"?'),
+    (":8: views.night.filter: ", "did you mean state:?"), (":9: views.night.sort: ", 'Did you mean "age"?'),
+    (":10: views.night.columns: ",), (":11: views.night.problems: ", "neither true nor false"),
+    (":12: views.night.nope: unknown key",), (":14: views.day.table: ", 'Did you mean "jobs"?'),
 )  # fmt: skip
 
 

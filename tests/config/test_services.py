@@ -22,9 +22,6 @@ def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
     deadline_rules = {
         '"06:30"': DeadlineRule(),
         '{ time = "06:30", day = 2 }': DeadlineRule(day=2),
-        '{ within = "1h", of = "dwh/a", key = "id" }': DeadlineRule(
-            after_start=timedelta(hours=1), of="dwh/a", key="id"
-        ),
         '{ after_start = "90m", of = "dwh/a" }': DeadlineRule(after_start=timedelta(minutes=90), of="dwh/a"),
     }
     for written, rule in deadline_rules.items():
@@ -45,9 +42,6 @@ def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
         ('deadline = { after_start = "90m", day = 1 }', "day belongs to a time"),
         ('deadline = { time = "06:30", of = "dwh/a" }', "of names whose start counts"),
         ('deadline = { after_start = "3d" }', "it is longer than 48h"),
-        ('deadline = { within = "1h", of = "dwh/a" }', "within needs of, the job that submits, and key"),
-        ('deadline = { within = "1h", key = "id" }', "within needs of, the job that submits, and key"),
-        ('deadline = { time = "06:30", key = "id" }', "within needs of, the job that submits, and key"),
         ('deadline = { after_start = "90m", of = "dhw/a" }', 'no system "dhw" in "dhw/a". Did you mean "dwh"?'),
         (
             'deadline = "06:30"\nslo = { objective = 99 }',

@@ -99,12 +99,13 @@ class World:
         _append(self._file("acted"), f"{key} {job}")
 
     def runs(self) -> Iterator[RunRecord]:
-        """What failed, and one good attempt for each action that arrived."""
+        """What failed, and one attempt for each action that arrived."""
+        state = RunState.FAILED if (self.folder / RERUNS_FAIL).exists() else RunState.SUCCEEDED
         for line in map(json.loads, _lines(self._file("failed"))):
             at = datetime.fromisoformat(line["at"])
             yield _record(line["job"], line["key"], RunState.FAILED, at, period_key=line["period"])
         for number, (key, job) in enumerate(zip(self.sent, self.sent_jobs, strict=True)):
-            yield _record(job, f"again {number}", RunState.SUCCEEDED, datetime.now(UTC), action_key=key)
+            yield _record(job, f"again {number}", state, datetime.now(UTC), action_key=key)
 
     def _file(self, what: str) -> Path:
         return self.folder / f"{self.name}.{what}"
@@ -176,6 +177,8 @@ PATIENT = "patient"
 """A file of this name in the folder: the route waits an hour before it notifies."""
 REPAIRING = "repairing"
 """A file of this name in the folder: a policy reruns every failure."""
+RERUNS_FAIL = "reruns-fail"
+"""A file of this name in the folder: each rerun fails too."""
 
 
 def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:

@@ -193,7 +193,7 @@ def of_systemd(runs: int, folder: Path) -> Crowd:
     with journal.open("w") as file:
         for number in range(runs):
             for what in ("starting", "success"):
-                line = _entry(what, began + number, f"{number:032x}", place)
+                line = _entry(what, began + number, f"{number + 1:032x}", place)
                 place += file.write(line)
     (host.shims / "journalctl").write_text(JOURNALCTL % journal)
     options = host.options(sudo=False)

@@ -547,7 +547,7 @@ def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None
     alert_routing.release_alerts(night.store, FENCE, ROUTES, [], [(digest, [first, second])], 9)
     assert [["digested"] * 2] * 2 == [states(night, first), states(night, second)]
     assert ["2 more"] * 2 == [title(delivery) for delivery in outbox.claim_due(night.store, FENCE, 9, frozenset())]
-    assert (0, 9) == alert_routing.released_since(night.store, "oncall", 1)
+    assert (0, 9) == alert_routing.released_since(night.store, "oncall", 1, 9)
 
 
 def test_an_alert_is_handed_on_once_and_not_where_somebody_has_it(night: Estate) -> None:

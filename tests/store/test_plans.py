@@ -148,17 +148,16 @@ def add_incident_of_the_plan(session: Session) -> None:
 
 
 def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: Estate, draft: PlanDraft) -> None:
-    """The incident lasts over two dates, and one date has two submissions; the plan saves the service on one date."""
+    """The incident lasts over two dates; the plan saves the service on one date."""
     number = start(served, draft)
     with served.store.write(None) as session:
         add_incident_of_the_plan(session)
         session.many(
-            "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
-            " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, ?, '', '', '[]')",
+            "INSERT INTO incident_service (incident_id, service_id, business_date, deadline_us, act_by_us,"
+            " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, '', '', '[]')",
             [
-                (7, "2026-11-18", "", micros(at("02:00")), micros(at("01:00"))),
-                (7, "2026-11-19", "a", micros(at("06:30")), micros(at("04:20"))),
-                (7, "2026-11-19", "b", micros(at("06:30")), micros(at("04:30"))),
+                (7, "2026-11-18", micros(at("02:00")), micros(at("01:00"))),
+                (7, "2026-11-19", micros(at("06:30")), micros(at("04:20"))),
             ],
         )
         [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
@@ -193,8 +192,8 @@ def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft)
         )
         session.rows("UPDATE plan_step SET saves = ?", (stored_text(saves),))
         session.many(
-            "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
-            " timeliness, basis, reasons) VALUES (7, ?, '2026-11-19', '', ?, ?, '', '', '[]')",
+            "INSERT INTO incident_service (incident_id, service_id, business_date, deadline_us, act_by_us,"
+            " timeliness, basis, reasons) VALUES (7, ?, '2026-11-19', ?, ?, '', '', '[]')",
             [(1, micros(at("06:30")), micros(at("04:20"))), (2, micros(at("07:00")), micros(at("05:00")))],
         )
         [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))

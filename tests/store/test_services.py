@@ -31,12 +31,12 @@ from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
 from console.store.queries.reader import Queries
-from console.store.services import ExtendedPromise, extend_deadline
+from console.store.services import extend_deadline
 from console.store.snapshot.estate import load_estate
 from tests.factories import minutes
 from tests.reasons import reason_of
 from tests.store.estate import DATE, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
-from tests.store.test_decisions import ROUTES, day, incident
+from tests.store.test_decisions import ROUTES, day
 
 PROMISE = Promise(
     DeadlineRule(after_start=timedelta(minutes=90), of=EXTRACT), ServiceObjective(0.9, 30), ServiceAgreement(1, 90)
@@ -63,7 +63,7 @@ def past(ago: int, delivered: datetime | None, timeliness: Timeliness = Timeline
 
 def give(night: Estate, until: datetime | None, why: str = "late") -> str:
     until_us = None if until is None else micros(until)
-    what = ExtendedPromise("supply", DATE.isoformat())
+    what = ("supply", DATE.isoformat())
     change = ChangeOrigin("ann", "here", why, micros(at("03:20")))
     return extend_deadline(night.store, None, what, until_us, change)  # type: ignore[arg-type]
 
@@ -128,19 +128,6 @@ def test_a_job_is_not_expected_on_a_date_without_a_promise(served: Estate, reads
     assert {} == reads.services.promised()
 
 
-def test_one_submission_has_a_name_that_can_be_muted(served: Estate, reads: Queries) -> None:
-    """As `fits` of the alerts matches it; a service whose promise is by the day has none."""
-    [(_, _, meant)] = reads.names.unknown_matchers({"service": "supply #4711"})
-    assert "Known: supply." == meant
-    promise(served, Promise(DeadlineRule(after_start=timedelta(hours=2), of=EXTRACT, key="order")))
-    assert (
-        []
-        == reads.names.unknown_matchers({"service": "supply #4711"})
-        == reads.names.unknown_matchers({"service": "supply #47*"})
-    )
-    assert ["demand #1"] == [pattern for _, pattern, _ in reads.names.unknown_matchers({"service": "demand #1"})]
-
-
 def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(served: Estate, reads: Queries) -> None:
     """A calendar that leaves out a date after it was judged."""
     judged(served, past(1, at("05:30")), past(0, None, Timeliness.AT_RISK))
@@ -202,45 +189,6 @@ def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: E
     assert [] == reads.service_days.critical_path("supply", "2020-01-01")
 
 
-ONBOARDING = Promise(DeadlineRule(after_start=timedelta(hours=1), of=EXTRACT, key="customer_id"))
-
-
-def test_runs_carry_the_keys_of_services_that_are_promised_end_to_end(served: Estate) -> None:
-    nested = {"conf": {"customer_id": 4712}}
-    as_text = {"input": '{"customer_id": "47\\u001b[2J13"}'}
-    contexts = [{"customer_id": "4711"}, nested, as_text, {"other": 1}, {"customer_id": ["x"]}]
-    runs = [run(period=f"03:1{n}", attempt=str(n), context=context) for n, context in enumerate(contexts)]
-    served.ingest(*runs)
-    assert {} == load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
-    promise(served, ONBOARDING)
-    results = load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
-    assert [{"customer_id": value} for value in ("4711", "4712", "4713")] == [results[key] for key in sorted(results)]
-
-
-def test_each_submission_is_a_separate_row_and_the_most_urgent_one_represents_the_service(
-    served: Estate, reads: Queries
-) -> None:
-    promise(served, ONBOARDING)
-
-    def item(key: str, due: str, delivered: str = "") -> ServiceDayVerdict:
-        done = at(delivered) if delivered else None
-        timeliness = Timeliness.MET if done else Timeliness.ON_TIME
-        return day(
-            service=f"supply #{key}", instance=key, submission=f"run {key}", deadline=at(due), delivered_at=done,
-            timeliness=timeliness, incident_key=None,
-        )  # fmt: skip
-
-    judged(served, item("a", "04:10", "03:50"), item("b", "04:20"), item("c", "04:15"))
-    judged(served, item("a", "04:10", "03:50"), item("b", "04:20"), item("c", "04:15", "03:59"))
-    assert 3 == served.fetch_one("SELECT count(*) FROM service_day")
-    [view] = reads.services.list_services()
-    assert ("supply", "Supply plan #b", "b", at("04:20")) == (view.name, view.title, view.instance, view.deadline)
-    assert ["b", "c", "a"] == [service.instance for service in reads.services.instances("supply", DATE.isoformat())]
-    assert [] == reads.services.instances("supply", "2020-01-01")
-    [attainment_view] = reads.service_days.service_attainment()
-    assert 2 == attainment_view.attainment.windows[0].kept
-
-
 def test_today_is_shown_until_it_is_delivered_with_the_risk_of_tomorrow_as_one_clause(
     served: Estate, reads: Queries
 ) -> None:
@@ -262,36 +210,6 @@ def test_today_is_shown_until_it_is_delivered_with_the_risk_of_tomorrow_as_one_c
     judged(served, replace(today, delivered_at=at("05:00"), timeliness=Timeliness.MET))
     view = reads.services.service("supply")
     assert ("will_miss", risky.deadline, True, ()) == (view.timeliness, view.deadline, view.is_later, view.reasons)
-
-
-def test_a_service_without_a_submission_says_so(served: Estate, reads: Queries) -> None:
-    promise(served, ONBOARDING)
-    assert ["no submission yet"] == [reason_of(view) for view in reads.services.list_services()]
-
-
-def test_an_incident_names_each_affected_instance_until_it_no_longer_affects_it(served: Estate, reads: Queries) -> None:
-    """The keys of two submissions may be the same: they differ by their runs."""
-    served.ingest(failed())
-    promise(served, ONBOARDING)
-    [service] = incident().services
-    shown = [("first", "04:10", "4711"), ("second", "04:20", "4711 (03:20)")]
-    both = [replace(service, service=f"supply #{key}", submission=which, deadline=at(due)) for which, due, key in shown]
-    days = [
-        day(service=f"supply #{key}", instance=key, submission=which, deadline=at(due), incident_key=None)
-        for which, due, key in shown
-    ]
-    for services in (both, both, both[1:]):
-        decided = replace(incident(), services=tuple(services))
-        apply_decisions(
-            served.store, Decisions(incidents=(decided,), service_days=tuple(days)), at("03:20"), 1, None, ROUTES
-        )
-        entries = [
-            (service.name, service.title, service.instance, service.deadline)
-            for service in reads.incidents.incident(1).services
-        ]
-        assert [("supply", f"Supply plan #{key}", key, at(due)) for _, due, key in shown[-len(services) :]] == entries
-    assert [1] == [incident.services for incident in reads.incidents.list_incidents()]
-    assert ["4711 (03:20)"] == [night.title.partition("#")[2] for night in reads.handover.nights_of_incident(1)]
 
 
 def test_the_cost_of_the_attempts_of_a_run_is_summed_where_a_budget_needs_it(served: Estate) -> None:

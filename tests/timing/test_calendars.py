@@ -79,11 +79,6 @@ def test_a_rule_whose_day_is_a_holiday_names_none_in_that_month() -> None:
     assert ["2026-11-27", "2027-01-29"] == listed(on("last friday", country="DE"), "2026-11-20", 2)
 
 
-def test_a_limit_leaves_only_the_days_of_both() -> None:
-    fridays = Calendar("fridays", weekdays=(4,), only_in=(BERLIN,))
-    assert ["2026-12-18", "2027-01-08"] == listed(fridays, "2026-12-17", 2)
-
-
 def test_the_previous_business_day_of_a_monday_is_the_friday() -> None:
     assert day("2026-11-20") == previous_day(WORKDAYS, day("2026-11-23"))
 
@@ -184,7 +179,6 @@ CALENDARS = st.builds(
     country=st.sampled_from(["", "DE", "US"]),
     closed=st.lists(st.dates(date(2026, 1, 1), date(2027, 12, 31)), max_size=3).map(tuple),
     on=st.lists(st.sampled_from(RULES).map(DayRule.read), max_size=2).map(tuple),
-    only_in=st.sampled_from([(), (BERLIN,), (on("last friday"),)]),
 )
 
 

@@ -71,7 +71,7 @@ class FakeAhead:
 
     ahead_: Sequence[JobForecastView] = tuple(all_ahead())
 
-    def job_forecasts(self, service: str, business_date: str, submission: str = "") -> Sequence[JobForecastView]:
+    def job_forecasts(self, service: str, business_date: str) -> Sequence[JobForecastView]:
         return [
             forecast for forecast in self.ahead_ if (forecast.name, forecast.business_date) == (service, business_date)
         ]

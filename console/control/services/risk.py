@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from console.domain.forecast import ForecastDay, ForecastTally
 from console.domain.probability import format_percent
-from console.domain.service import Timeliness, service_of_instance
+from console.domain.service import Timeliness
 
 if TYPE_CHECKING:
     from console.domain.estate import LastVerdict
@@ -115,8 +115,8 @@ def distrust_of_tally(tally: ForecastTally) -> str:
 
 
 def distrust_reason(tallies: Mapping[str, ForecastTally], service: str) -> str:
-    """Why the service's forecasts, or those of its instance, are not to be trusted; empty where nothing says so."""
-    known = tallies.get(service_of_instance(service))
+    """Why the service's forecasts are not to be trusted; empty where nothing says so."""
+    known = tallies.get(service)
     return "" if known is None else distrust_of_tally(known)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from connectors.sdk.states import RunState
 from console.control.services.delivery import (
-    InstanceClaims,
     bad_delivery,
     data_state_of,
     delivered_at,
@@ -17,7 +16,6 @@ from console.control.services.delivery import (
     partial_text,
     pending_checks,
     unseen_input,
-    view_of_instance,
 )
 from console.control.services.risk import distrust_reason, has_passed, judge_risk, misses
 from console.control.snapshot.deadlines import clock_start, judged_dates, scheduled_starts, sla_deadline
@@ -27,7 +25,7 @@ from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.holds import HeldStart
 from console.control.snapshot.reachability import out_of_reach, target_to_restore
 from console.control.snapshot.runs import round_up_to_minute
-from console.domain.decision import PathRead, ServiceDayVerdict
+from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, JobFacts, LastVerdict
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
@@ -43,7 +41,6 @@ from console.domain.reason import (
     ForecastDistrusted,
     JobHeld,
     JobsDone,
-    KnownByOrder,
     LateBecause,
     NativeStart,
     NoEstimate,
@@ -119,7 +116,7 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
     missed: list[tuple[datetime, str]] = []
     for service in estate.services:
         members = tuple(then.members(service))
-        if service.instance is not None or unit not in members:
+        if unit not in members:
             continue
         for business_date in judged_dates(then, service, members):
             if not has_day(then, service, members, business_date):
@@ -266,7 +263,7 @@ def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:
     whether the promise was kept is unknown. Empty if there is none, and until the deadline."""
     if index.now <= day.deadline:
         return ""
-    for end in () if day.service.instance is not None else day.ends:  # the start of a submission was observed
+    for end in day.ends:
         target = index.estate.targets.get(index.job(end).target_id)
         if target is None or (target.first_ok_at is not None and target.first_ok_at <= day.deadline):
             continue
@@ -371,14 +368,8 @@ def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
 def service_days(index: EstateIndex) -> list[ServiceForecast]:
     """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
     days: list[ServiceForecast] = []
-    claims = InstanceClaims()
     for service in index.estate.services:
-        members, instance = tuple(index.members(service)), service.instance
-        if instance is not None:
-            seen = view_of_instance(index, service, members, claims)
-            day = forecast(seen.index, service, (*members, instance.submission[0]), instance.business_date)
-            days.append(replace(day, seen=seen.index, by_order=seen.by_order))
-            continue
+        members = tuple(index.members(service))
         dates = [day for day in judged_dates(index, service, members) if has_day(index, service, members, day)]
         days += [forecast(index, service, members, business_date) for business_date in dates]
     return days
@@ -386,7 +377,6 @@ def service_days(index: EstateIndex) -> list[ServiceForecast]:
 
 def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
     """The service day as judged now. The most urgent threat gives its clocks and its cause."""
-    index = day.seen or index
     done = delivered_at(index, day)
     worst = _most_urgent(threats) if done is None else None
     budget = worst.budget if worst is not None else None
@@ -398,10 +388,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     has_forecast = (
         done is None and not awaits and is_recent and not unobserved_on(index, day)
     )  # nothing forecasts a check
-    instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
     notes = _extended(day)
-    if day.by_order:
-        notes += (KnownByOrder(day.by_order),)
     if day.is_unforeseen:
         notes += (NotSimulated(),)
     verdict = ServiceDayVerdict(
@@ -421,10 +408,8 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         promised=day.promised,
         agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
         extension=day.extended.text if day.extended else "",
-        instance=instance,
-        submission=day.service.instance.submission[1] if day.service.instance else "",
         awaits=tuple(pending.check for pending in awaits),
-        reads=tuple(_read(day, job_id) for job_id in day.path),
+        starts=tuple(node.due if (node := day.nodes.get(job_id)) is not None else None for job_id in day.path),
     )
     return _with_forecast(verdict, index, day) if has_forecast else verdict
 
@@ -480,13 +465,6 @@ def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
     timed = [threat for threat in threats if threat.budget is not None and threat.budget.act_by is not None]
     first = sorted(timed, key=lambda threat: (threat.budget.act_by if threat.budget else None, threat.key))
     return next(iter(first or threats), None)
-
-
-def _read(day: ServiceForecast, job_id: int) -> PathRead:
-    node = day.nodes.get(job_id)
-    if node is None:
-        return PathRead()
-    return PathRead(node.run.id if node.run is not None and day.seen is not None else 0, node.due)
 
 
 def _extended(day: ServiceForecast) -> tuple[Reason, ...]:

@@ -17,7 +17,7 @@ from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
 from console.domain.reason import NoPromise
-from console.domain.service import Timeliness, service_of_instance
+from console.domain.service import Timeliness
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
@@ -136,14 +136,10 @@ def sla_deadline(service: ServiceFacts, business_date: date, promised: datetime)
 def extension_of(
     extensions: Iterable[DeadlineExtension], service: ServiceFacts, business_date: date, promised: datetime
 ) -> DeadlineExtension | None:
-    """Extension of that business date, or that submission; None without one."""
-    submission = service.instance.submission[1] if service.instance is not None else ""
-    key = (service_of_instance(service.name) if submission else service.name, business_date, submission)
+    """Extension of that business date; None without one."""
+    key = service.name, business_date
     later = (extension for extension in extensions if extension.until > promised)
-    return next(
-        (extension for extension in later if (extension.service, extension.business_date, extension.submission) == key),
-        None,
-    )
+    return next((extension for extension in later if (extension.service, extension.business_date) == key), None)
 
 
 def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> list[datetime]:
@@ -218,7 +214,7 @@ def excluded_dates(index: EstateIndex) -> Iterator[ServiceDayVerdict]:
     """Of each service the dates around now that its calendar leaves out: said, so that no such date looks pending."""
     for service in index.estate.services:
         calendar = index.estate.declared.calendar(service.calendar)
-        if calendar is None or service.instance is not None:
+        if calendar is None:
             continue
         for day, deadline in _dates(index, service, index.members(service)):
             if not counts(calendar, day):

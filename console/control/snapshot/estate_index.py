@@ -6,9 +6,6 @@ downstream started, the latest of that date that had ended by then replaces it, 
 many times a day one red run blocks nothing once the next is green. Of runs that name their periods (partitions,
 regions) one repairs no other: a downstream that names its own reads the one of that name, any other downstream reads
 the one that failed. Runs of other periods, and the freshness of each run: `console.control.snapshot.freshness`.
-
-A service promised end to end is indexed as its instances, one per submission, each with a deadline of its own. Runs
-whose context carries the key belong to the submission with the same value.
 """
 
 from __future__ import annotations
@@ -45,52 +42,8 @@ from console.domain.estate import Estate, JobFacts, RunFacts, ServiceFacts, fail
 from console.domain.finding import DetectionRule
 from console.domain.history import DurationEstimate, EstimateKind
 from console.domain.promise import RISK
-from console.domain.service import MAX_INSTANCES, ServiceInstance, instance_name
 from console.domain.settings import JobPool
 from console.text.cleaning import clean_line
-from console.timing.calendars import counts
-
-
-def with_instances(estate: Estate) -> Estate:
-    """The same, each service that is promised end to end replaced by its instances, in the order of their
-    submissions."""
-    if not any(service.promise.deadline.key and service.instance is None for service in estate.services):
-        return estate
-    services = [instance for service in estate.services for instance in _instances(estate, service)]
-    return replace(estate, services=tuple(services))
-
-
-def correlation_key_of(estate: Estate, run: RunFacts, name: str) -> str:
-    """The value of that key in the run's context; empty where it has none."""
-    return estate.correlated.get(run.id, {}).get(name, "")
-
-
-def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
-    rule = service.promise.deadline
-    if not rule.key or service.instance is not None:
-        yield service
-        return
-    calendar = estate.declared.calendar(service.calendar)
-    submitted = [
-        (run.first_started_at, run)
-        for run in runs_by_job(estate.runs).get(rule.of_id or 0, ())
-        if run.first_started_at is not None and (calendar is None or counts(calendar, run.business_date))
-    ]
-    following: dict[str, datetime] = {}
-    instances: list[ServiceInstance] = []
-    for began, run in sorted(submitted, key=lambda pair: pair[0], reverse=True)[:MAX_INSTANCES]:
-        value = correlation_key_of(estate, run, rule.key)
-        key, submission = value or run.period_key, (run.job_id, run.period_key)
-        instances.append(ServiceInstance(key, submission, began, run.business_date, bool(value), following.get(key)))
-        following[key] = began
-    names: set[str] = set()
-    for instance in reversed(instances):
-        key = instance.key
-        choices = (key, f"{key} ({instance.submitted_at:%H:%M})", f"{key} ({instance.submission[1]})")
-        label = next((choice for choice in choices if choice not in names), choices[-1])
-        names.add(label)
-        title = instance_name(service.title, label)
-        yield replace(service, name=instance_name(service.name, label), title=title, instance=instance)
 
 
 def shrunk_outputs(estate: Estate) -> Mapping[int, datetime]:
@@ -127,7 +80,7 @@ class EstateIndex:
         graph: DependencyGraph | None = None,
     ) -> None:
         """`memo`: of the evaluation that found `expected`; `graph`: of this estate, or of one that it is a part of."""
-        self.estate = with_instances(estate)
+        self.estate = estate
         self.now = now
         targets = estate.targets.values()
         self._unseen = {target.id for target in targets if is_out_of_reach(target, now, estate.settings)}
@@ -322,7 +275,7 @@ class EstateIndex:
 
     def is_superseded(self, run: RunFacts) -> bool:
         """True if a later run that covers its period succeeded; for a job without provable ends, if one started. An
-        asserted result counts for its own run only, and a run of another submission does not count."""
+        asserted result counts for its own run only."""
         return next(self._superseding(run), None) is not None
 
     def repaired_at(self, run: RunFacts) -> datetime | None:
@@ -352,7 +305,7 @@ class EstateIndex:
         for later in self.later_runs(run):
             is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
             has_run = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
-            if has_run and self._is_for_the_same(run, later) and self._includes(later, red_tasks):
+            if has_run and self._includes(later, red_tasks):
                 on_loop = self.graph.is_on_loop(self.graph.unit(later.job_id))
                 if not (is_good and on_loop and self.is_stale(later)):
                     yield later
@@ -370,11 +323,6 @@ class EstateIndex:
         """False if the run was of other tasks alone. One whose tasks were not read includes all."""
         included = self._task_runs(run).keys() if tasks else ()
         return not included or tasks <= included
-
-    def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
-        """False for runs of two submissions of a service that is promised end to end."""
-        keys, later_keys = (self.estate.correlated.get(candidate.id, {}) for candidate in (run, later))
-        return all(later_keys.get(name, value) == value for name, value in keys.items())
 
     def is_excused(self, run: RunFacts) -> bool:
         """True for what was missed before the present schedule was accepted: accepting it accepts that."""

@@ -410,20 +410,15 @@ def _polled_targets(before: Estate, after: Estate, known: EstateChanges | None) 
 
 
 def jobs_with_changed_context(before: Estate, after: Estate, known: Set[int]) -> set[int]:
-    """Of these jobs those with a run whose cost, or whose submission, is known to be another."""
-    values = [
-        (old, new)
-        for old, new in ((before.costs, after.costs), (before.correlated, after.correlated))
-        if old is not new
-    ]
-    if not values:
+    """Of these jobs those with a run whose cost is known to be another."""
+    if before.costs is after.costs:
         return set()
     by_job = runs_by_job(before.runs), runs_by_job(after.runs)
     return {
         job_id
         for job_id in known
         for run in chain.from_iterable(runs.get(job_id, ()) for runs in by_job)
-        if any(old.get(run.id) != new.get(run.id) for old, new in values)
+        if before.costs.get(run.id) != after.costs.get(run.id)
     }
 
 

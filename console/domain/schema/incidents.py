@@ -227,7 +227,7 @@ class AlertNotifiedDay(SQLModel, table=True):
     route: str = Field(primary_key=True, sa_type=Text)
     style: str = Field(primary_key=True, sa_type=Text)
     service: str = Field(primary_key=True, sa_type=Text)
-    """Its name, with that of the submission."""
+    """Its name."""
     business_date: str = Field(primary_key=True, sa_type=Text)
     status: str = string()
     """A timeliness; empty for a day out of view."""

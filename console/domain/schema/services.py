@@ -46,9 +46,8 @@ class ServiceDay(SQLModel, table=True):
     service_id: int = Field(foreign_key="service.id")
     business_date: str = string()
     instance: str = string()
-    """Shown key of a submission, for services promised end to end; else empty."""
+    """Always empty, as the next; to be dropped with the next number of the schema."""
     submission: str = string()
-    """Period key of that submission."""
     deadline_us: int = big()
     """Effective deadline, extensions included."""
     promised_us: int | None = big(default=None)
@@ -110,7 +109,7 @@ class ForecastRow(SQLModel, table=True):
 
 
 class ExtensionRow(SQLModel, table=True):
-    """A deadline extended by a person, for one business date or submission of a service: the last row counts."""
+    """A deadline extended by a person, for one business date of a service: the last row counts."""
 
     __tablename__: ClassVar[str] = "extension"
     __table_args__ = (

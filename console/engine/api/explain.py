@@ -116,8 +116,7 @@ def night_estate_index(url: str, reads: Queries, business_date: date) -> EstateI
 
 
 def _load_estate(url: str, reads: Queries) -> Estate:
-    """The estate as an evaluation would load it now, back to the earliest deadline. A service measured end to end is
-    one service here, not one per submission."""
+    """The estate as an evaluation would load it now, back to the earliest deadline."""
     store, now, settings = open_read_only(url), reads.now(), EvaluationSettings()
     try:
         estate = load_estate(store, now, settings)

@@ -123,12 +123,10 @@ def _requested_action(session: Session, key: str) -> list[RequestSubject]:
 
 
 class ExtendDeadline(ClientRequest, kind=RequestKind.EXTEND):
-    """Extends a service day, or one submission, until then; without a time the extension ends."""
+    """Extends a service day until then; without a time the extension ends."""
 
     service: str
     business_date: str = ""
-    submission: str = ""
-    instance: str = ""
     until_us: int | None = None
     why: str = ""
 

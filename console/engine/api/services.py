@@ -10,13 +10,12 @@ from console.engine.api.server import AnsweringEngine, Caller, Handlers, Request
 from console.engine.api.what_if import ServiceChange, WhatIfScenario, what_ifs
 from console.forecast.what_if import Counterfactual
 from console.store.assertions import reopen_step
-from console.store.services import ExtendedPromise, extend_deadline
+from console.store.services import extend_deadline
 
 
 def extend_service(engine: AnsweringEngine, request: ExtendDeadline, caller: Caller) -> dict[str, Any]:
-    promise = ExtendedPromise(request.service, request.business_date, request.submission, request.instance)
-    change = engine.change(caller, request.why)
-    engine.finish(extend_deadline(engine.store, caller.fence, promise, request.until_us, change))
+    day, change = (request.service, request.business_date), engine.change(caller, request.why)
+    engine.finish(extend_deadline(engine.store, caller.fence, day, request.until_us, change))
     return {"extended": request.until_us is not None}
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from importlib.resources import files
+from operator import attrgetter
 
 from console.control.services.order import by_urgency
 from console.domain.probability import format_risk
-from console.domain.promise import WINDOWS, AttainmentDay, AttainmentView
+from console.domain.promise import WINDOWS, AttainmentDay, AttainmentView, is_in_time, is_over
 from console.domain.service import (
     INCOMPLETE_DATA,
     LOST,
@@ -131,8 +132,7 @@ def _can_be_repaired(view: ServiceView, now: datetime) -> bool:
 
 
 def _title(view: ServiceView) -> str:
-    """Without the key of a submission, which may be a customer's."""
-    return clean_line(view.title.removesuffix(f" #{view.instance}") if view.instance else view.title, TITLE_LIMIT)
+    return clean_line(view.title, TITLE_LIMIT)
 
 
 def _named(views: Sequence[ServiceView], of: int) -> str:
@@ -144,18 +144,14 @@ def _clock(at: datetime, view: ServiceView, now: datetime) -> str:
 
 
 def day_results(days: Iterable[AttainmentDay], today: date, now: datetime) -> list[DayResult]:
-    """The ended business dates of the last DAYS, oldest first; of several submissions the worst counts."""
-    ranks, worst = ("in time", "unknown", "late"), dict[date, str]()
+    """The ended business dates of the last DAYS, oldest first."""
+    results = []
     for day in days:
-        is_ended = day.delivered is not None or day.deadline <= now
-        if not is_ended or not today - timedelta(days=DAYS) < day.business_date <= today:
-            continue
-        if day.timeliness is Timeliness.NO_ESTIMATE:
-            result = "unknown"
-        else:
-            result = "in time" if day.delivered is not None and day.delivered <= day.deadline else "late"
-        worst[day.business_date] = max(result, worst.get(day.business_date, result), key=ranks.index)
-    return [DayResult(day.isoformat(), result) for day, result in sorted(worst.items())]
+        if is_over(day.delivered, day.deadline, now) and today - timedelta(days=DAYS) < day.business_date <= today:
+            judged = "in time" if is_in_time(day.delivered, day.deadline) else "late"
+            result = "unknown" if day.timeliness is Timeliness.NO_ESTIMATE else judged
+            results.append(DayResult(day.business_date.isoformat(), result))
+    return sorted(results, key=attrgetter("date"))
 
 
 def page_service(view: ServiceView, attainment: AttainmentView | None, now: datetime) -> StatusPageService:

@@ -495,7 +495,7 @@ class TargetPoller:
             if self._unread_schedules is None:
                 jobs = known_jobs(store, target_id)
                 self._unread_schedules = unreadable_schedules(
-                    (job.native_id, job.seen) for job in jobs if job.gone_since is None
+                    (job.native_id, job.seen) for job in jobs if job.gone_since is None and job.paused_since is None
                 )
             return
         known = known_jobs(store, target_id)
@@ -504,7 +504,9 @@ class TargetPoller:
         if changes.doubted:
             self._log.warning("inventory doubted", text=changes.doubted)
         self._inventory_faults = inventory_text(inventory, changes.doubted)
-        self._unread_schedules = unreadable_schedules((job.native_id, job.schedule) for job in inventory.jobs)
+        self._unread_schedules = unreadable_schedules(
+            (job.native_id, job.schedule) for job in inventory.jobs if not job.paused
+        )
         match_config = (
             not known or bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
         )

@@ -9,7 +9,6 @@ from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, 
 from console.domain.ids import instant, micros
 from console.domain.incident import EventView
 from console.domain.request import RequestKind
-from console.domain.service import instance_name
 from console.domain.switches import FREEZE
 from console.store.db.session import Row
 from console.store.events import event_of
@@ -27,7 +26,7 @@ DEADLINES_WITHIN = timedelta(hours=12)
 _SERVICES = (
     "SELECT s.name, s.title, s.tier, s.zone, d.business_date, d.deadline_us, d.timeliness, d.delivered_us, d.act_by_us,"
     " d.cause, d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.business_date ="
-    " d.business_date AND x.submission = d.submission) AS was_threatened, d.instance FROM service_day d JOIN service s"
+    " d.business_date) AS was_threatened FROM service_day d JOIN service s"
     " ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
 _OPENED = attrgetter("opened", "id")
@@ -95,7 +94,7 @@ class HandoverQueries(ContextQueries):
         """The service days affected by an incident."""
         where = (
             "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND"
-            " h.business_date = d.business_date AND h.submission = d.submission)"
+            " h.business_date = d.business_date)"
         )
         return tuple(map(_night, self.link.rows(_SERVICES.format(where=where), (incident_id,))))
 
@@ -132,11 +131,10 @@ class HandoverQueries(ContextQueries):
             matchers = ", ".join(f"{key}={value}" for key, value in silence.matchers.items())
             overrides.append(ActiveOverride("silence", matchers, silence.by, silence.why, silence.until))
         rows = self.link.rows(
-            "SELECT s.name, COALESCE((SELECT '#' || d.instance FROM service_day d WHERE d.service_id = x.service_id AND"
-            " d.business_date = x.business_date AND d.submission = x.submission AND d.instance <> ''), x.business_date)"
-            " AS day, x.by, x.why, x.until_us FROM extension x JOIN service s ON s.id = x.service_id WHERE x.until_us"
-            " >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id AND y.business_date ="
-            " x.business_date AND y.submission = x.submission AND y.id > x.id) ORDER BY x.until_us, s.name",
+            "SELECT s.name, x.business_date AS day, x.by, x.why, x.until_us FROM extension x JOIN service s"
+            " ON s.id = x.service_id WHERE x.until_us >= ? AND NOT EXISTS"
+            " (SELECT 1 FROM extension y WHERE y.service_id = x.service_id AND y.business_date = x.business_date"
+            " AND y.id > x.id) ORDER BY x.until_us, s.name",
             (micros(now),),
         )
         overrides += [
@@ -146,5 +144,4 @@ class HandoverQueries(ContextQueries):
 
 
 def _night(row: Row) -> ServiceNight:
-    title = row.title or row.name
-    return from_row(ServiceNight, row, title=instance_name(title, row.instance) if row.instance else title)
+    return from_row(ServiceNight, row, title=row.title or row.name)

@@ -19,16 +19,15 @@ from console.domain.incident import (
     FailureError,
     IncidentRow,
     IncidentView,
-    JointRestart,
     MemberView,
     PastRepair,
+    RepairStep,
     error_line,
     repaired_at_end,
 )
 from console.domain.incident_record import CauseKind
 from console.domain.reason import EarlierRun, Reason, Repetition
 from console.domain.run import CLOCK_SKEW
-from console.domain.service import instance_name
 from console.domain.stored import stored_value
 from console.domain.system import RESTORED_FIRST
 from console.domain.text import Title
@@ -330,19 +329,21 @@ class IncidentQueries(ContextQueries):
         rows = self.link.rows(_EXTERNAL_ALERTS, (incident.id, incident.id, *times, MAX_ALERTS))
         return tuple(from_row(ExternalAlertView, row) for row in rows), rows[0].total - len(rows) if rows else 0
 
-    def _joint_restarts(self, incident_id: int) -> tuple[JointRestart, ...]:
+    def _joint_restarts(self, incident_id: int) -> tuple[RepairStep, ...]:
         """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""
         now, stale = self.store.now(), self.store.stale_targets()
-        days: dict[tuple[int, str, str], list[JointRestart]] = defaultdict(list)
+        days: dict[tuple[int, str, str], list[RepairStep]] = defaultdict(list)
         is_own = False
         for row in self.link.rows(_JOINT, (incident_id, micros(now))):
             can_rerun = Verb.RERUN.needs in (row.capabilities or "").split(",")
-            restart = from_row(JointRestart, row, can_rerun=can_rerun, unreachable=_unreachable(row, stale))
+            is_running = row.rerun_sent_us is not None or row.rerun_started_us is not None
+            is_missed, unreachable = row.state == RunState.MISSED, _unreachable(row, stale)
+            restart = from_row(RepairStep, row, can_rerun=can_rerun, is_missed=is_missed, unreachable=unreachable,
+                               is_running=is_running)  # fmt: skip
             days[row.service_id, row.business_date, row.submission].append(restart)
-            is_repeated = restart.rerun_sent is not None or restart.rerun_started is not None
-            is_own |= restart.incident_id == incident_id and (bool(row.needs_restart) or is_repeated)
+            is_own |= row.incident_id == incident_id and (bool(row.needs_restart) or is_running)
 
-        def urgency(restarts: list[JointRestart]) -> tuple[bool, datetime]:
+        def urgency(restarts: list[RepairStep]) -> tuple[bool, datetime]:
             times = [restart.act_by for restart in restarts if restart.act_by is not None and restart.act_by > now]
             return not times, min(times, default=now)
 
@@ -383,15 +384,14 @@ class IncidentQueries(ContextQueries):
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.basis, x.reasons,"
             " CASE WHEN d.id IS NULL THEN x.expected_us ELSE d.expected_us END AS expected_us, d.delivered_us,"
-            " COALESCE(d.timeliness, x.timeliness) AS timeliness, d.instance, d.sources AS estimates, d.p_late,"
+            " COALESCE(d.timeliness, x.timeliness) AS timeliness, d.sources AS estimates, d.p_late,"
             " d.p80_us, d.p95_us, d.distrust AS unreliable_because, x.business_date FROM incident_service x JOIN"
             " service s ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id AND"
             " d.business_date = x.business_date AND d.submission = x.submission WHERE x.incident_id = ? ORDER BY"
             " x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
         )
-        titles = [instance_name(row.title or row.name, row.instance) if row.instance else row.title for row in rows]
-        return tuple(_affected(row, title) for row, title in zip(rows, titles, strict=True))
+        return tuple(map(_affected, rows))
 
     def _current(self, rows: list[Row]) -> list[IncidentRow]:
         """With affected services, soonest due first, the last alert, the latest suppression and no expired
@@ -433,9 +433,9 @@ class IncidentQueries(ContextQueries):
         ]
 
 
-def _affected(row: Row, title: str) -> AffectedServiceView:
+def _affected(row: Row) -> AffectedServiceView:
     basis = stored_value(EstimateBasis, row.basis, None)
-    return from_row(AffectedServiceView, row, title=title, basis=basis, reasons=parse_reasons(row.reasons))
+    return from_row(AffectedServiceView, row, basis=basis, reasons=parse_reasons(row.reasons))
 
 
 def _unreachable(row: Row, stale: Container[int]) -> str:

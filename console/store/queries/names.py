@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from console.domain.name_pattern import matching_names
-from console.domain.service import service_of_instance
 from console.store.errors import NotFound
 from console.store.names import decode_name
 from console.store.queries.base import ContextQueries
 from console.store.queries.completion import Completion, complete_names
-from console.store.queries.services import is_end_to_end
 from console.store.queries.watched_jobs import watched_condition
 from console.text.cleaning import clean_line
 from console.text.suggestions import suggest_names
@@ -44,20 +42,12 @@ class NameQueries(ContextQueries):
         unknown = []
         for of, pattern in matchers.items():
             known = self._matched(of)
-            if not matching_names(pattern, known) and not (of == "service" and self._is_of_submission(pattern)):
+            if not matching_names(pattern, known):
                 similar = suggest_names(pattern.replace("*", ""), known)
                 listed = f"{', '.join(map(clean_line, known[:FEW_NAMES])) or 'none'}{', …' * (len(known) > FEW_NAMES)}"
                 text = f"Did you mean {' or '.join(map(clean_line, similar))}?" if similar else f"Known: {listed}."
                 unknown.append((of, pattern, text))
         return unknown
-
-    def _is_of_submission(self, pattern: str) -> bool:
-        """True for a submission, a future one included, of a service promised end to end."""
-        service = service_of_instance(pattern)
-        rows = self.link.rows("SELECT name, promise FROM service WHERE NOT removed")
-        return service != pattern and bool(
-            matching_names(service, [row.name for row in rows if is_end_to_end(row.promise)])
-        )
 
     def _matched(self, of: str) -> list[str]:
         if of == "tier":

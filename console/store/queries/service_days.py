@@ -22,7 +22,7 @@ from console.domain.promise import (
     ServiceObjective,
     attainment,
 )
-from console.domain.service import MAX_LEAD, ServiceView, Timeliness, instance_name
+from console.domain.service import MAX_LEAD, ServiceView, Timeliness
 from console.domain.stored import from_json
 from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
 from console.store.db.session import Row
@@ -30,27 +30,25 @@ from console.store.errors import NotFound
 from console.store.queries.base import ContextQueries, ReadStore, run_visibility
 from console.store.queries.dependencies import roots_awaited
 from console.store.queries.jobs import JobQueries
-from console.store.queries.services import ServiceQueries, current_business_date, days_after, is_end_to_end
+from console.store.queries.services import ServiceQueries, current_business_date, days_after
 from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_JOB_FORECASTS = (
-    "SELECT s.name, s.title, s.zone, d.business_date, d.deadline_us, d.instance, d.jobs, d.cause, d.act_by_us,"
+    "SELECT s.name, s.title, s.zone, d.business_date, d.deadline_us, d.jobs, d.cause, d.act_by_us,"
     " d.green_by_us FROM service s JOIN service_day d ON d.service_id = s.id"
     " WHERE NOT s.removed AND d.jobs <> '[]' AND d.business_date >= ?"
 )
 
 _PATHS = (
-    "SELECT d.service_id, d.submission, d.path, d.sources, d.jobs FROM {keys}"
+    "SELECT d.service_id, d.path, d.sources, d.jobs FROM {keys}"
     " JOIN service_day d ON d.service_id = k.a WHERE d.business_date = ?"
 )
 _SELECT_PUBLISHED = (
-    "SELECT d.service_id, d.submission, f.at_us, f.p_late, f.p50_us, f.p95_us FROM service_day d"
+    "SELECT d.service_id, f.at_us, f.p_late, f.p50_us, f.p95_us FROM service_day d"
     " JOIN forecast f ON f.service_day_id = d.id WHERE d.business_date = ? ORDER BY f.id"
 )
 _DATES = "SELECT DISTINCT business_date FROM service_day WHERE business_date <= ? ORDER BY business_date DESC LIMIT ?"
-_Day = tuple[int, str]
-"""Service and submission, on one business date."""
 _Foreseen = dict[int, tuple[datetime, datetime]]
 """Job -> p50 and p95 of its finish."""
 MAX_DATES = 60
@@ -75,7 +73,7 @@ _SELECT_FORECASTS = (
 )
 _PATH = (
     "SELECT d.path, d.sources, d.jobs FROM service s JOIN service_day d ON d.service_id = s.id AND d.business_date = ?"
-    " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
+    " WHERE s.name = ? AND NOT s.removed"
 )
 _ATTEMPTS = (
     "SELECT r.job_id, r.id, r.sort_us, {due} AS due_us, r.state AS run_state, a.started_us, a.ended_us, a.state,"
@@ -87,7 +85,6 @@ _ON_DATE = "r.job_id = k.a AND r.sort_us >= ? AND r.business_date = ?"
 _DEMANDED = "CASE WHEN r.expected THEN r.period_us END"
 _SELECT_NIGHT_RUNS = _ATTEMPTS.format(due="r.period_us", where=_ON_DATE)
 _SELECT_RUNS = _ATTEMPTS.format(due=_DEMANDED, where=_ON_DATE)
-_OWN = _ATTEMPTS.format(due=_DEMANDED, where="r.id = k.a")
 
 # ruff: noqa: S608  (only our own states)
 _FAILED_STATES = ", ".join(f"'{state}'" for state in sorted(ENDED_BADLY))
@@ -102,10 +99,10 @@ class ServiceDayQueries(ContextQueries):
         super().__init__(store)
         self.services, self.jobs = services, jobs
 
-    def job_forecasts(self, service: str, business_date: str, submission: str = "") -> list[JobForecastView]:
+    def job_forecasts(self, service: str, business_date: str) -> list[JobForecastView]:
         """The most important running or waiting jobs of a service day, upstreams first; empty if not simulated."""
-        query = f"{_SELECT_JOB_FORECASTS} AND d.business_date = ? AND s.name = ? AND d.submission = ?"
-        return self._ahead(self.link.rows(query, (business_date, business_date, service, submission)))
+        query = f"{_SELECT_JOB_FORECASTS} AND d.business_date = ? AND s.name = ?"
+        return self._ahead(self.link.rows(query, (business_date, business_date, service)))
 
     def forecasts_of_job(self, job_id: int) -> list[JobForecastView]:
         """One job in each service day that waits for it, the soonest due first."""
@@ -120,7 +117,7 @@ class ServiceDayQueries(ContextQueries):
         views = []
         for row, job in forecasts:
             if job["job"] in names:
-                title, name = row.title or row.name, names[job["job"]]
+                name = names[job["job"]]
                 has_failed = (job["job"], row.business_date) in failed
                 if name == row.cause and job["act_by_us"] is None:  # to be restarted: the times of its service day
                     job |= {"act_by_us": row.act_by_us, "green_by_us": row.green_by_us}
@@ -128,7 +125,7 @@ class ServiceDayQueries(ContextQueries):
                     from_row(
                         JobForecastView,
                         row,
-                        title=instance_name(title, row.instance) if row.instance else title,
+                        title=row.title or row.name,
                         job=name,
                         p_late=job["late"],
                         decides=job["decides"],
@@ -154,39 +151,35 @@ class ServiceDayQueries(ContextQueries):
         date_shown = business_date or latest
         if date_shown != latest or set(current) - {date_shown}:
             services = self.services.list_services(date_shown)
-        published: dict[_Day, list[PublishedForecast]] = defaultdict(list)
+        published: dict[int, list[PublishedForecast]] = defaultdict(list)
         for row in self.link.rows(_SELECT_PUBLISHED, (date_shown,)):
-            published[row.service_id, row.submission].append(_published(row))
+            published[row.service_id].append(_published(row))
         night = self.timeline_of(services, date_shown, date_shown == latest)
         dates = [row.business_date for row in self.link.rows(_DATES, (max(date_shown, latest), MAX_DATES))]
-        by_place = {place: tuple(published[service.id, service.submission]) for place, service in enumerate(services)}
+        by_place = {place: tuple(published[service.id]) for place, service in enumerate(services)}
         return replace(night, dates=tuple(reversed(dates)), published=by_place)
 
     def timeline_of(self, services: Sequence[ServiceView], business_date: str, is_present: bool = True) -> TimelineView:
         """These services on that business date, without other dates and published forecasts."""
-        paths: dict[_Day, list[int]] = {}
+        paths: dict[int, list[int]] = {}
         estimates: dict[str, dict[str, Any]] = {}
-        foreseen: dict[_Day, _Foreseen] = {}
-        keys = [(service.id, service.submission) for service in services]
-        selected = set(keys)
-        for row in self.link.by_keys(_PATHS, sorted({service.id for service in services}), (business_date,)):
-            key = (row.service_id, row.submission)
-            if key not in selected:
-                continue
-            paths[key] = json.loads(row.path)
+        foreseen: dict[int, _Foreseen] = {}
+        ids = [service.id for service in services]
+        for row in self.link.by_keys(_PATHS, sorted(set(ids)), (business_date,)):
+            paths[row.service_id] = json.loads(row.path)
             estimates |= {source["job"]: source for source in json.loads(row.sources)}
             ends = {job["job"]: (instant(job["p50_us"]), instant(job["p95_us"])) for job in json.loads(row.jobs)}
-            foreseen[key] = ends
-        job_ids = sorted({job_id for key in keys for job_id in paths.get(key, ())})
+            foreseen[row.service_id] = ends
+        job_ids = sorted({job_id for service_id in ids for job_id in paths.get(service_id, ())})
         jobs = self._jobs(job_ids, estimates, business_date, is_present)
         return TimelineView(
             business_date,
             self.store.now(),
             tuple(services),
-            {place: tuple(job for job in paths.get(key, ()) if job in jobs) for place, key in enumerate(keys)},
+            {place: tuple(job for job in paths.get(key, ()) if job in jobs) for place, key in enumerate(ids)},
             jobs,
             (business_date,),
-            {place: foreseen.get(key, {}) for place, key in enumerate(keys)},
+            {place: foreseen.get(key, {}) for place, key in enumerate(ids)},
         )
 
     def _jobs(
@@ -224,10 +217,7 @@ class ServiceDayQueries(ContextQueries):
                 today = current_business_date(now, row.zone, time.fromisoformat(row.cutoff))
                 today -= timedelta(days=days_after(row.promise))
                 windows = attainment(days[row.id], _promise(row.promise), today, now)
-                counted = "submissions" if is_end_to_end(row.promise) else "days"
-                views.append(
-                    AttainmentView(row.name, row.title or row.name, row.tier, windows, counted, tuple(days[row.id]))
-                )
+                views.append(AttainmentView(row.name, row.title or row.name, row.tier, windows, tuple(days[row.id])))
         return views
 
     def _known_services(self, name: str | None) -> list[Row]:
@@ -255,21 +245,18 @@ class ServiceDayQueries(ContextQueries):
             if row.id in published and name in (None, row.name)
         ]
 
-    def critical_path(self, name: str, business_date: str, submission: str = "") -> list[TimelineJob]:
+    def critical_path(self, name: str, business_date: str) -> list[TimelineJob]:
         """The critical path of a service day, first job to last, with the runs of that date; empty before its first
         evaluation."""
-        day = self.link.first(_PATH, (business_date, submission, name))
+        day = self.link.first(_PATH, (business_date, name))
         if day is None:
             return []
         estimates = {source["job"]: source for source in json.loads(day.sources)}
         expected = {job["job"]: instant(job["p50_us"]) for job in json.loads(day.jobs)}
         job_ids: list[int] = json.loads(day.path)
         names = self.job_names(job_ids)
-        own = [source["run"] for source in estimates.values() if source.get("run")] if submission else []
         since = (_first_us(business_date), business_date)
-        runs = self._runs_by_job(
-            self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
-        )
+        runs = self._runs_by_job(self.link.by_keys(_SELECT_RUNS, job_ids, since))
         return [
             replace(
                 _timeline_job(job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id]),

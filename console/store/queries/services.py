@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.control.services.order import DayStatus, DisplayedDay, displayed_day
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.reason import LaterRisk, NoSubmission, NotEvaluated, Reason, UnknownJobs
-from console.domain.service import MAX_LEAD, ServiceView, instance_name
+from console.domain.reason import LaterRisk, NotEvaluated, UnknownJobs
+from console.domain.service import MAX_LEAD, ServiceView
 from console.domain.text import Title
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -33,7 +33,7 @@ _DAYS = (
     "SELECT service_id, business_date, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us,"
     " p95_us, p80_us,"
     " p_late, critical, nights, act_by_us, green_by_us, cause, incident_id, reasons, sources, path, promised_us,"
-    " extension, instance, submission, awaits, distrust AS unreliable_because FROM service_day WHERE business_date >= ?"
+    " extension, awaits, distrust AS unreliable_because FROM service_day WHERE business_date >= ?"
 )
 
 _OPEN = (
@@ -161,27 +161,13 @@ class ServiceQueries(ContextQueries):
         now, days = self.store.now(), self._days(business_date)
         shown, later = [], dict[int, tuple[bool, LaterRisk | None]]()
         for row in self.link.rows(_SERVICES):
-            if is_end_to_end(row.promise):
-                day = min(days[row.id], key=_due_order, default=None)
-                on = date.fromisoformat(day.business_date) if day is not None else _business_date_of(row, now)
-            else:
-                by_date = {date.fromisoformat(day.business_date): day for day in days[row.id]}
-                displayed = _displayed_day(row, by_date, now, business_date)
-                on = displayed.business_date
-                day = by_date.get(on)
-                risk = _later_risk(by_date[displayed.next]) if displayed.next is not None else None
-                if displayed.is_later or risk is not None:
-                    later[row.id] = displayed.is_later, risk
-            shown.append((row, on, day))
+            by_date = {date.fromisoformat(day.business_date): day for day in days[row.id]}
+            displayed = _displayed_day(row, by_date, now, business_date)
+            risk = _later_risk(by_date[displayed.next]) if displayed.next is not None else None
+            if displayed.is_later or risk is not None:
+                later[row.id] = displayed.is_later, risk
+            shown.append((row, displayed.business_date, by_date.get(displayed.business_date)))
         return [_with_later(view, *later[view.id]) if view.id in later else view for view in self._views(shown)]
-
-    def instances(self, name: str, business_date: str | None = None) -> list[ServiceView]:
-        """Each submission of a service promised end to end, of that business date or the last days, undelivered ones
-        first; empty for other services."""
-        rows = [row for row in self.link.rows(_SERVICES) if row.name == name and is_end_to_end(row.promise)]
-        days = self._days(business_date) if rows else {}
-        shown = [(row, day) for row in rows for day in sorted(days[row.id], key=_due_order)]
-        return self._views([(row, date.fromisoformat(day.business_date), day) for row, day in shown])
 
     def _days(self, business_date: str | None) -> dict[int, list[Row]]:
         days: dict[int, list[Row]] = defaultdict(list)
@@ -267,15 +253,6 @@ def _later_risk(day: Row) -> LaterRisk:
     return LaterRisk(instant(day.deadline_us), day.timeliness, day.p_late if day.act_by_us is None else None)
 
 
-def is_end_to_end(promise: str) -> bool:
-    """True for a service with a deadline per submission."""
-    return bool(_deadline_rule(promise).get("key"))
-
-
-def _due_order(day: Row) -> tuple[bool, int]:
-    return day.delivered_us is not None, day.deadline_us if day.delivered_us is None else -day.deadline_us
-
-
 def days_after(promise: str) -> int:
     """Days from the window of a business date to the service's deadline."""
     return int(_deadline_rule(promise).get("day", 0))
@@ -300,24 +277,21 @@ def _service(
         deadline, cutoff = time.fromisoformat(row.deadline), time.fromisoformat(row.cutoff)
         due_date = business_date + timedelta(days=days_after(row.promise) + (deadline < cutoff))
         due = datetime.combine(due_date, deadline, ZoneInfo(row.zone)).astimezone(UTC)
-        timeliness, reason = "no_estimate", cast(Reason, NotEvaluated())
-        if is_end_to_end(row.promise):
-            timeliness, reason = "no_promise", NoSubmission()
         return ServiceView(
             **about,
             title=title,
             business_date=business_date.isoformat(),
             deadline=due,
             promised=due,
-            timeliness=timeliness,
-            reasons=(reason,),
+            timeliness="no_estimate",
+            reasons=(NotEvaluated(),),
         )
     incident = open_incidents.get(day.incident_id or 0)
     return from_row(
         ServiceView,
         day,
         **about,
-        title=instance_name(title, day.instance) if day.instance else title,
+        title=title,
         reasons=parse_reasons(day.reasons),
         path=tuple(names[job_id] for job_id in _parse_list(day.path) if job_id in names),
         promised=instant(day.promised_us if day.promised_us is not None else day.deadline_us),

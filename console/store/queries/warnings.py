@@ -9,7 +9,6 @@ from datetime import timedelta
 from console.domain.hold import HoldReason
 from console.domain.ids import instant, job_name, micros, utc_minute
 from console.domain.job_lookup import JobLookup
-from console.domain.service import MAX_INSTANCES
 from console.domain.system import TargetView
 from console.domain.text import render, text_of
 from console.store.names import (
@@ -27,7 +26,6 @@ from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
 from console.store.queries.jobs import JobQueries
 from console.text.cleaning import clean_line
-from console.timing.durations import format_duration
 
 LOST_SHOWN_FOR = timedelta(hours=48)
 """As long as the runs of the lost window are evaluated."""
@@ -40,11 +38,6 @@ _REFUSED = (
     " (SELECT 1 FROM hold x WHERE x.job_id = h.job_id AND x.placed_us > h.ended_us) AND EXISTS (SELECT 1 FROM"
     " dependency d JOIN job t ON t.id = d.downstream_id WHERE d.mode <> 'observe' AND (t.id = j.id OR t.parent_id ="
     " j.id)) ORDER BY j.name, h.ended_us"
-)
-SUBMITTED_WITHIN = timedelta(hours=48)
-"""Age of counted submissions."""
-_SUBMITTED = (
-    "SELECT count(*) AS total FROM run r JOIN job j ON j.id = r.job_id WHERE j.name = ? AND r.first_started_us >= ?"
 )
 MAX_HINTS = 5
 """Names for which similar ones are searched: each costs a comparison with every job."""
@@ -67,7 +60,6 @@ class WarningQueries(ContextQueries):
             *parse_renamed(self.store.meta(RENAMED_KEY)),
             *self._dependency_faults(),
             *self._stranded(),
-            *self._too_many(),
             *(f"{row.system}/{row.name}: {text}" for row in self.estate.systems() for text in _of_target(row)),
         ]
 
@@ -81,19 +73,6 @@ class WarningQueries(ContextQueries):
             " until the hold is released, or remove the mark by hand"
             for row in rows
         ]
-
-    def _too_many(self) -> Iterator[str]:
-        since = micros(self.store.now() - SUBMITTED_WITHIN)
-        for row in self.link.rows("SELECT name, promise FROM service WHERE NOT removed ORDER BY name"):
-            rule = json.loads(row.promise).get("deadline", {})
-            if rule.get("key") and rule.get("of"):
-                [submitted] = self.link.rows(_SUBMITTED, (rule["of"], since))
-                if submitted.total > MAX_INSTANCES:
-                    yield (
-                        f"{row.name} has {submitted.total} submissions of the last"
-                        f" {format_duration(SUBMITTED_WITHIN.total_seconds())}: only the latest {MAX_INSTANCES} are"
-                        " evaluated; older ones keep their last status"
-                    )
 
     def refused_holds(self) -> list[str]:
         """One sentence for each job whose last hold for a dependency was refused."""

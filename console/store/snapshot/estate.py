@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from functools import partial
 from itertools import takewhile
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -43,11 +42,10 @@ from console.store.forecasts import DAILY_US, PeriodicRead, forecast_tallies, pa
 from console.store.plan_steps import is_outdated_plan, open_plan_steps
 from console.store.policies import load_policy_repairs
 from console.store.services import LastVerdicts
-from console.store.snapshot import correlation, facts
-from console.store.snapshot.correlation import ContextValues
+from console.store.snapshot import facts
 from console.store.snapshot.history import HistoryCache
 from console.store.snapshot.interning import LayeredMap, without_gc
-from console.store.snapshot.runs import MINUTE_US, EarlierRuns, RecentRuns
+from console.store.snapshot.runs import MINUTE_US, EarlierRuns, RecentRuns, RunCosts
 from console.timing.maintenance import matches_any
 
 _META = (
@@ -119,10 +117,8 @@ class SnapshotCache:
     """Of members; empty for a job that never succeeded."""
     timed_for: frozenset[int] | None = None
     """The members of which all durations are known."""
-    correlated: ContextValues[dict[str, str]] = field(default_factory=ContextValues)
-    """Of services promised end to end; new with `members`, as `costs`."""
-    costs: ContextValues[float] = field(default_factory=ContextValues)
-    """Of jobs with a cost budget."""
+    costs: RunCosts = field(default_factory=RunCosts)
+    """Of jobs with a cost budget; new with `members`."""
     histories: HistoryCache = field(default_factory=HistoryCache)
     earlier: EarlierRuns = field(default_factory=EarlierRuns)
     peers: PeerDurations = field(default_factory=PeerDurations)
@@ -165,7 +161,7 @@ class SnapshotCache:
             self.members = frozenset(_members(self.jobs, self.services, self.dependencies))
             self.lookback.isolate(self._isolated(config_documents.load_declared(session).pools))
             with_budget = {job.id for job in self.jobs.values() if job.budget_cost is not None}
-            self.correlated, self.costs = _correlated(self), ContextValues(with_budget, correlation.run_costs)
+            self.costs = RunCosts(with_budget)
         if self.lookback.is_full_refresh(since_us):
             self.durations, self.timed_for = LayeredMap(), None
             self.histories.clear()
@@ -357,7 +353,6 @@ def _load(
         peer_priors=cache.peers.refresh(cache.jobs, cache.durations, since_us),
         tallies=cache.tallies.refresh(session, since_us),
         forecasts=cache.forecasts.refresh(session, since_us),
-        correlated=cache.correlated.by_run,
         costs=cache.costs.by_run,
         history=cache.histories.known,
         findings=cache.findings.all,
@@ -372,7 +367,6 @@ def _load(
 def _update_cache(session: Session, is_sqlite: bool, cache: SnapshotCache, since_us: int) -> tuple[RunFacts, ...]:
     """Updates the cache, the histories of jobs with open findings first; earlier runs that a dependency may read."""
     changed = cache.refresh(session, since_us)
-    cache.correlated.refresh(session, cache.lookback.runs, changed)
     cache.costs.refresh(session, cache.lookback.runs, changed)
     earlier = cache.earlier.refresh(session, cache.jobs, cache.dependencies, changed, since_us)
     _refresh_durations(session, is_sqlite, cache, changed)
@@ -380,16 +374,6 @@ def _update_cache(session: Session, is_sqlite: bool, cache: SnapshotCache, since
     changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, cache.findings.jobs, members, changed)
     cache.record_changes(frozenset(changed), cache.targets.refresh(session, cache.jobs_scope))
     return earlier
-
-
-def _correlated(cache: SnapshotCache) -> ContextValues[dict[str, str]]:
-    """Of services promised end to end: of their upstreams, and of their submissions."""
-    keyed = [service for service in cache.services if service.promise.deadline.key]
-    if not keyed:
-        return ContextValues()
-    jobs = _members(cache.jobs, keyed, cache.dependencies)
-    jobs |= {service.promise.deadline.of_id for service in keyed if service.promise.deadline.of_id is not None}
-    return ContextValues(jobs, partial(correlation.correlation_values, correlation.correlation_keys(keyed)))
 
 
 def _members(

@@ -329,12 +329,11 @@ def _target(row: Row, endpoints: Mapping[str, str]) -> TargetFacts:
 
 
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
-    """The latest extension of each service day or submission, unless it ended before `since_us`."""
+    """The latest extension of each service day, unless it ended before `since_us`."""
     rows = session.rows(
-        "SELECT s.name AS service, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e"
+        "SELECT s.name AS service, e.business_date, e.until_us, e.by, e.why FROM extension e"
         " JOIN service s ON s.id = e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id,"
-        " business_date, submission) AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date,"
-        " e.submission",
+        " business_date) AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date",
         (since_us,),
     )
     return tuple(from_row(DeadlineExtension, row, business_date=date.fromisoformat(row.business_date)) for row in rows)

@@ -1,4 +1,4 @@
-"""Runs of the lookback by job, and earlier runs that a dependency on another period reads.
+"""Runs of the lookback by job, their costs, and earlier runs that a dependency on another period reads.
 
 Results never change; a job whose runs changed gets another tuple. Of a job without a schedule that nothing else reads,
 old successes that decide nothing are not cached: one that reports a run each second has 172,800 in the lookback.
@@ -6,6 +6,8 @@ old successes that decide nothing are not cached: one that reports a run each se
 
 from __future__ import annotations
 
+import json
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -272,3 +274,52 @@ def _reach(required: RequiredPeriod) -> timedelta:
     if period is UpstreamPeriod.BUSINESS_DAY:
         return BUSINESS_DAYS_BACK
     return MONTH_BACK if period is UpstreamPeriod.MONTH_END else within or timedelta(0)
+
+
+_CONTEXTS = (
+    "SELECT t.run_id, t.context FROM {keys} JOIN attempt t ON t.run_id = k.a"
+    " WHERE t.context <> '{}' ORDER BY t.run_id, t.number"
+)
+
+
+class RunCosts:
+    """Costs of some jobs' cached runs; read again only for jobs with changes."""
+
+    def __init__(self, jobs: Set[int] = frozenset()) -> None:
+        self.by_run: LayeredMap[float] = LayeredMap()
+        self._by_job: dict[int, dict[int, float]] = {}
+        self._jobs = jobs
+
+    def refresh(self, session: Session, runs: Mapping[int, Iterable[RunFacts]], changed: Set[int]) -> None:
+        """`runs`: by job; `changed`: jobs whose runs changed since the last refresh."""
+        jobs = self._jobs & changed if self._by_job else self._jobs
+        if not jobs:
+            return
+        job_of = {run.id: job_id for job_id in jobs for run in runs.get(job_id, ())}
+        costs: dict[int, dict[int, float]] = {job_id: {} for job_id in jobs}
+        for run_id, cost in run_costs(session.by_keys(_CONTEXTS, sorted(job_of))).items():
+            costs[job_of[run_id]][run_id] = cost
+        ended = [run_id for job_id in jobs for run_id in self._by_job.get(job_id, ())]
+        self._by_job |= costs
+        new = {run_id: cost for by_run in costs.values() for run_id, cost in by_run.items()}
+        self.by_run = self.by_run.changed(new, [run_id for run_id in ended if run_id not in new])
+
+
+def run_costs(contexts: Iterable[Row]) -> dict[int, float]:
+    """Run id -> total cost of its attempts, if its source reports it. Raises no error for outside text."""
+    costs: dict[int, float] = {}
+    for row in contexts:
+        cost = _cost(row.context)
+        if cost is not None:
+            costs[row.run_id] = costs.get(row.run_id, 0.0) + cost
+    return costs
+
+
+def _cost(context: str) -> float | None:
+    try:
+        table = json.loads(context)
+    except (ValueError, RecursionError):  # outside text
+        return None
+    cost = table.get("cost") if isinstance(table, dict) else None
+    is_number = isinstance(cost, int | float) and not isinstance(cost, bool) and abs(cost) <= sys.float_info.max
+    return cost if is_number else None

@@ -475,7 +475,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self.header.console != (before.console if before is not None else ""):
             self.take_own(self.header.console)
         self.services, self.approvals = tuple(services), tuple(approvals)
-        self._signaller.update(self.header, self.services, self.own.signals, is_watched=self.app_focus)
+        self._signaller.update(self.header, self.services, is_watched=self.app_focus)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
         broken, self.store_error, self._silent = bool(self.store_error), "", 0
@@ -504,8 +504,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def store_failed(self, error: Exception) -> None:
         self.store_error = self.beginning.explain(error)
-        if self.own.signals.title:
-            self._signaller.set_title("Headway: store unreadable")
+        self._signaller.set_title("Headway: store unreadable")
         self.beginning.failed(error, is_first=self.header is None)
         self.paint_frame()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from console.config.signals import Signals
 from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.service import ServiceView
@@ -28,17 +27,16 @@ class TerminalSignals:
         self._known: set[int] | None = None
         self._title = ""
 
-    def update(self, header: HeaderView, services: Sequence[ServiceView], settings: Signals, is_watched: bool) -> None:
+    def update(self, header: HeaderView, services: Sequence[ServiceView], is_watched: bool) -> None:
         """Signals new incidents. `is_watched`: the terminal has the focus."""
-        if settings.title:
-            self.set_title(window_title(header))
+        self.set_title(window_title(header))
         first_tier = (service.incident_id for service in services if service.tier == 1)
         open_now = {incident for incident in first_tier if incident is not None}
         fresh = open_now - self._known if self._known is not None else set()
         self._known = (self._known or set()) | open_now
-        if fresh and settings.bell:
+        if fresh:
             self._send(BELL)
-        if fresh and settings.notify and not is_watched:
+        if fresh and not is_watched:
             self._send(notification_codes(alert_text(fresh), os.environ))
 
     def set_title(self, text: str) -> None:

@@ -205,7 +205,7 @@ class TonightScreen(HeadwayScreen):
         drawn, scale = self.drawn, self.scale
         if drawn is None or scale is None or not self.is_whole:
             return
-        keys: list[Hashable] = [("service", lane.service.name, lane.service.instance) if lane.service else
+        keys: list[Hashable] = [("service", lane.service.name) if lane.service else
                                 ("job", lane.job.id if lane.job else 0) for lane in drawn.lanes]  # fmt: skip
         at = drawn.at if self.at is not None or self.business_date is not None else self.ctx.now
         ctx, width = self.ctx, self._label

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date, time, timedelta
+from datetime import date, time
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.expectations.expected_runs import expect_runs
-from console.control.snapshot.estate_index import with_instances
 from console.control.snapshot.incremental import changed_jobs
 from console.domain.calendar import Calendar, CalendarWindow
 from console.domain.estate import JobFacts
-from console.domain.promise import DeadlineRule, Promise
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from tests.factories import at, estate, job, run, service, target
@@ -90,21 +87,6 @@ def test_a_failure_on_a_date_without_a_promise_affects_no_service() -> None:
     decisions = evaluate(estate(extract, services=[promised], runs=[red], declared=DECLARED), at("03:20"))
     [mine] = [incident for incident in decisions.incidents if incident.members[0].run_id == 7]
     assert ((), Timeliness.NO_PROMISE) == (mine.services, decisions.service_days[-1].timeliness)
-
-
-def test_a_submission_on_a_date_that_does_not_count_is_promised_nothing() -> None:
-    """End to end, the calendar says which submissions have a deadline."""
-    submitted = job(1, "crm/submitted", Schedule("none", ""))
-    promised = service(
-        "onboarding", "06:30", submitted, calendar="closed",
-        promise=Promise(DeadlineRule(after_start=timedelta(hours=1), of=submitted.name, of_id=1, key="customer")),
-    )  # fmt: skip
-    thursday = run(7, submitted, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:12"))
-    friday = replace(thursday, id=8, period_key="b", business_date=date(2026, 11, 20))
-    whole = estate(submitted, services=[promised], runs=[thursday, friday], declared=DECLARED)
-    assert [date(2026, 11, 20)] == [
-        service.instance.business_date for service in with_instances(whole).services if service.instance
-    ]
 
 
 def test_a_changed_calendar_is_a_change_without_bounds() -> None:

@@ -39,7 +39,6 @@ from console.domain.incident_record import CauseRecord, IncidentFingerprint, Roo
 from console.domain.job import Safety
 from console.domain.policy import Policy, PolicyCondition, PolicyMatch
 from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
-from console.domain.service import service_of_instance
 from console.domain.settings import Declared, DeclaredPool
 from console.domain.switches import Modes
 from tests.control.ledger import Ledger, ended
@@ -264,12 +263,9 @@ def test_a_plan_that_moves_touches_a_job_of_each_component_of_its_incident() -> 
     assert {A.id} == changed_jobs(before, planned) == changed_jobs(planned, before)
 
 
-def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
+def test_what_a_run_costs_touches_its_job() -> None:
     began = replace(WHOLE, runs=(run(1, ALONE, "03:30"), run(2, A, "03:10")))
     assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), EstateChanges({1, 7}, set()))
-    keyed = replace(began, correlated={2: {"customer": "4711"}})
-    assert ({1}, {1}) == (changed_jobs(began, keyed), changed_jobs(keyed, began))
-    assert {1} == changed_jobs(keyed, replace(began, correlated={2: {"customer": "4712"}}))
 
 
 def test_the_job_whose_start_a_deadline_is_counted_from_is_judged_with_the_service() -> None:
@@ -277,7 +273,7 @@ def test_the_job_whose_start_a_deadline_is_counted_from_is_judged_with_the_servi
     assert {4, 5, 6, 7} == set(part_with(replace(WHOLE, services=(later,)), [7]).jobs)
 
 
-# What varies besides runs: a check, a step that people complete, submissions, what many blame, silences, more time.
+# What varies besides runs: a check, a step that people complete, what many blame, silences, more time.
 STEP, SUBMITTED, WELCOME = (
     job(8, "steps/sign off", kind="step", target_id=3),
     job(9, "crm/submitted", target_id=3),
@@ -313,7 +309,7 @@ def lively(draw: st.DrawFn) -> Estate:
     oncall = RouteRule("oncall", repeat_every=repeat_every)
     alerting = AlertingSettings(routes=(oncall,))
     step = feeds(STEP, draw(st.sampled_from([D, E])))
-    ends = DeadlineRule(after_start=minutes(60), of=SUBMITTED.name, of_id=SUBMITTED.id, key="customer")
+    ends = DeadlineRule(after_start=minutes(60), of=SUBMITTED.name, of_id=SUBMITTED.id)
     ready = draw(st.sampled_from([(), ("rows",)]))
     tier = draw(st.sampled_from([1, 2]))
     endpoint = draw(st.sampled_from(["", "db07:22"]))
@@ -365,9 +361,6 @@ def _runs(ledger: Ledger, of: JobFacts, due: str, clock: str, state: RunState, m
         return
     times = ended(due, 5) if state is not RunState.RUNNING else {"started_at": at(due)}
     ledger.run(of, due, state, message=message if state.is_red else "", **times)
-    if of.target_id == 3:
-        number = ledger.state(of, due).id
-        ledger.estate = replace(ledger.estate, correlated={**ledger.estate.correlated, number: {"customer": "4711"}})
 
 
 def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
@@ -378,7 +371,7 @@ def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
         {run for run in decisions.expected if run.job_id in part.jobs},
         {number for number in decisions.withdrawn if number in runs},
         {judgement for judgement in decisions.judgements if judgement.run_id in runs},
-        {service_day for service_day in decisions.service_days if service_of_instance(service_day.service) in names},
+        {service_day for service_day in decisions.service_days if service_day.service in names},
         {change for change in decisions.findings if change.finding.job_id in part.jobs},
         {repair for repair in decisions.policy_repairs.values() if repair.job_id in part.jobs},
         {incident.key: incident for incident in decisions.incidents if incident.key in keys or _is_of(incident, part)},
@@ -403,11 +396,7 @@ def news(decisions: Decisions, part: Estate) -> tuple[object, ...]:
         {run for run in decisions.expected if run.job_id not in part.jobs},
         {number for number in decisions.withdrawn if number not in runs},
         {judgement for judgement in decisions.judgements if judgement.run_id not in runs},
-        {
-            service_day
-            for service_day in decisions.service_days
-            if service_of_instance(service_day.service) not in names
-        },
+        {service_day for service_day in decisions.service_days if service_day.service not in names},
         {change for change in decisions.findings if change.finding.job_id not in part.jobs},
         {repair for repair in decisions.policy_repairs.values() if repair.job_id not in part.jobs},
         {incident.key: incident for incident in decisions.incidents if incident.key not in own},

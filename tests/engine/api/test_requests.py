@@ -35,12 +35,9 @@ STORED: tuple[tuple[ClientRequest, str, str], ...] = (
     (requests.ApproveAction("k", "d"), "approve", '{"key": "k", "digest": "d"}'),
     (requests.WithdrawAction("k", "wrong"), "withdraw", '{"key": "k", "why": "wrong"}'),
     (
-        requests.ExtendDeadline("supply", "2026-11-20", "s", "i", 5, "late file"),
+        requests.ExtendDeadline("supply", "2026-11-20", 5, "late file"),
         "extend",
-        (
-            '{"service": "supply", "business_date": "2026-11-20", "submission": "s", "instance": "i", "until_us": 5,'
-            ' "why": "late file"}'
-        ),
+        '{"service": "supply", "business_date": "2026-11-20", "until_us": 5, "why": "late file"}',
     ),
     (requests.UndoCompletion(7, "wrong"), "undo completion", '{"run_id": 7, "why": "wrong"}'),
     (requests.RunDataCheck("rows"), "run check", '{"check": "rows", "business_date": ""}'),

@@ -514,6 +514,7 @@ def test_a_schedule_that_cannot_be_read_is_a_warning_of_its_target_until_it_is_c
         next_at = present() + timedelta(hours=1) if name == "told" else None
         bench.scheduler.job(name, Schedule("debian-cron", expression, "UTC", next_at=next_at))
     bench.scheduler.job("far", Schedule("debian-cron", "0 4 * * *", "Mars/Olympus"))
+    bench.scheduler.job("paused", Schedule("debian-cron", "0 4 * *", "UTC"), paused=True)
     again(bench)
     reasons = {text.partition(": Headway cannot expand its schedule: ")[0]: text for text in warnings()}
     assert {"short", "far"} == set(reasons)

@@ -99,7 +99,7 @@ def test_patterns_of_maintenance_and_exceptions_that_fit_no_job_are_reported_too
 
 
 def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> None:
-    days = Declared(calendars=(Calendar("own", closed=(date(2026, 12, 24),), only_in=(Calendar("other"),)),))
+    days = Declared(calendars=(Calendar("own", closed=(date(2026, 12, 24),)),))
     jobs = (JobSetting("*", calendar="own"), JobSetting(LOAD, calendar=""))
     sync(night, replace(WHOLE, jobs=jobs, services=(replace(SERVICE, calendar="own"),), declared=days))
     seen = load_estate(night.store, MIDNIGHT, EvaluationSettings())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from console.store.db.session import Row, row_maker
-from console.store.snapshot.correlation import correlation_values, run_costs
 from console.store.snapshot.history import _output
+from console.store.snapshot.runs import run_costs
 
 DEEP = '{"a": ' + "[" * 1800 + "]" * 1800 + "}"
 """Fits into what a connector keeps of a context, and nests deeper than the parser goes."""
@@ -18,15 +16,6 @@ HUGE = "1" + "0" * 400
 
 def row(run_id: int, context: str) -> Row:
     return row_maker(("run_id", "context"))((run_id, context))
-
-
-def test_a_submissions_key_is_found_beside_what_nests_too_deep() -> None:
-    context = json.dumps({"conf": DEEP, "customer_id": "4711"})
-    assert {7: {"customer_id": "4711"}} == correlation_values(("customer_id",), [row(7, context)])
-
-
-def test_a_text_that_nests_too_deep_says_nothing() -> None:
-    assert {} == correlation_values(("a",), [row(7, json.dumps({"conf": DEEP}))])
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,14 @@ def test_every_night_is_learned_from_however_many_services_it_has(
 ) -> None:
     """Of a night with many some are, the same each time; of one of them no more forecasts than count."""
     monkeypatch.setattr("console.store.forecasts.MAX_PER_DAY", 2)
+    columns = "title, deadline, zone, cutoff, tier, owner, notify, runbook, calendar, promise, ready, removed"
+    with served.store.write(None) as session:
+        for number in range(1, 40):
+            session.rows(
+                f"INSERT INTO service (name, terminals, {columns}) SELECT ?, terminals, {columns} FROM service"
+                " WHERE name = 'supply'",
+                (f"supply {number}",),
+            )
     for night in range(4):
         day = timedelta(days=night)
         for clock, late, timeliness in (
@@ -31,9 +39,7 @@ def test_every_night_is_learned_from_however_many_services_it_has(
             days = tuple(
                 verdict(
                     late,
-                    service=f"supply #{number}",
-                    instance=str(number),
-                    submission=str(number),
+                    service=f"supply {number}" if number else "supply",
                     business_date=DATE - day,
                     deadline=at("05:30") - day,
                     timeliness=timeliness,

@@ -16,10 +16,6 @@ import pytest
 from textual import events
 
 from connectors.sdk.states import RunState
-from console.config.document import ConfigFaults
-from console.config.loading import load_config
-from console.config.preferences import effective_preferences, read_preferences
-from console.config.signals import Signals
 from console.tui.app.start import CONSOLE_FAILED, CONSOLE_TERMINATED
 from console.tui.terminal.signals import (
     BELL,
@@ -42,7 +38,6 @@ __all__ = ["bench"]
 
 XTERM = {"TERM": "xterm-256color"}
 READS = FakeReads()
-ALL = Signals()
 
 
 def affected_services(*incidents: tuple[int, int]) -> list[Any]:
@@ -51,12 +46,12 @@ def affected_services(*incidents: tuple[int, int]) -> list[Any]:
     return [replace(service, tier=tier, incident_id=incident) for tier, incident in incidents]
 
 
-def sent_signals(polls: Sequence[list[Any]], signals: Signals = ALL, is_watched: bool = True) -> list[str]:
+def sent_signals(polls: Sequence[list[Any]], is_watched: bool = True) -> list[str]:
     """What is sent as these services are seen one after the other."""
     sent: list[str] = []
     signaller = TerminalSignals(sent.append, lambda _: None)
     for services in polls:
-        signaller.update(READS.header(), services, signals, is_watched)
+        signaller.update(READS.header(), services, is_watched)
     return sent
 
 
@@ -92,12 +87,6 @@ def test_an_incident_without_a_tier_1_service_rings_no_bell_until_it_affects_one
 def test_an_unfocused_terminal_is_notified_too() -> None:
     note = "\x1b]9;Headway: INC-0007 affects a tier-1 service\x07"
     assert [BELL, note] == sent_signals([affected_services(), affected_services((1, 7))], is_watched=False)
-    assert [note] == sent_signals(
-        [affected_services(), affected_services((1, 7))], Signals(bell=False), is_watched=False
-    )
-    assert [] == sent_signals(
-        [affected_services(), affected_services((1, 7))], Signals(bell=False, notify=False), is_watched=False
-    )
 
 
 def test_a_flood_is_one_bell_and_one_line() -> None:
@@ -153,8 +142,7 @@ def test_a_title_is_given_once_for_as_long_as_it_is_true() -> None:
     given: list[str] = []
     signaller = TerminalSignals(lambda _: None, given.append)
     for at_risk in (1, 1, 2):
-        signaller.update(READS.header()._replace(at_risk=at_risk, late=0), [], Signals(), is_watched=True)
-    signaller.update(READS.header()._replace(at_risk=9), [], Signals(title=False), is_watched=True)
+        signaller.update(READS.header()._replace(at_risk=at_risk, late=0), [], is_watched=True)
     assert ["Headway: 1 at risk", "Headway: 2 at risk"] == given
 
 
@@ -302,34 +290,3 @@ def test_a_row_that_changes_is_lit_on_a_terminal_with_sixteen_colours(bench: Ben
 
 def received(terminal: Terminal, codes: str) -> None:
     terminal.wait_for(lambda _: codes.encode() in terminal.received)
-
-
-# -- the keys ---------------------------------------------------------------------------------------------------------
-def test_ones_own_file_goes_before_the_estates(tmp_path: Path) -> None:
-    own = tmp_path / "console.toml"
-    own.write_text("[signals]\nbell = true\nnotify = false\n")
-    assert (
-        Signals(False, True, False)
-        == effective_preferences('{"signals": {"title": false, "bell": false}}', read_preferences(own)).signals
-    )
-    assert Signals() == effective_preferences("", read_preferences(tmp_path / "none")).signals
-
-
-def test_an_invalid_setting_is_reported_and_the_rest_is_used(tmp_path: Path) -> None:
-    own = tmp_path / "console.toml"
-    own.write_text('[signals]\nbell = "no"\nnotfy = false\ntitle = false\n')
-    preferences = effective_preferences("", read_preferences(own))
-    assert Signals(title=False) == preferences.signals
-    first, second = preferences.faults
-    assert first.startswith(f"{own}:2: signals.bell: 'no' "), first
-    assert f'{own}:3: signals.notfy: unknown key; did you mean "notify"?' == second
-
-
-def test_a_fault_in_the_estates_config_has_its_line(tmp_path: Path) -> None:
-    config = tmp_path / "headway.toml"
-    system = '[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = "/keys/headway"\n'
-    config.write_text(f"{system}[console.signals]\nbell = false\n")
-    assert '{"signals": {"bell": false}}' == load_config(config).console
-    config.write_text(f"{system}[console.signals]\nbell = 0\n")
-    with pytest.raises(ConfigFaults, match=r"headway.toml:6: console.signals.bell: 0 "):
-        load_config(config)

@@ -155,7 +155,7 @@ def test_errors_name_file_line_value_and_fix_and_the_rest_is_used(path: Path) ->
     preferences = read_preferences(path)
     assert ["ok"] == list(preferences.views)
     assert [
-        f"{path}:11: veiws: unknown. There are theme, [keys], [signals] and [views.NAME].",
+        f"{path}:11: veiws: unknown. There are theme, [keys] and [views.NAME].",
         f'{path}:5: views.bad.table: "job": Did you mean "jobs"?',
         f'{path}:8: views.odd.sort: "deadlin": jobs cannot be sorted by it. Did you mean "deadline"?',
         f'{path}:9: views.odd.filter: no field "stat:"; did you mean state:? In quotes it is part of a name.',

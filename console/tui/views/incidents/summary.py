@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from console.domain.incident import (
     repair_methods,
 )
 from console.domain.probability import format_probability, format_risk
-from console.domain.service import LOST, limit_instances, timeliness_label
+from console.domain.service import LOST, timeliness_label
 from console.domain.text import render
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
@@ -169,15 +168,12 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
     many, days = len({service.name for service in view.services}), len(view.services)
     dates = f" {ctx.sign('dot')} {days} deadlines" if days > many else ""
     yield heading("services", f"AFFECTED SERVICES {many}{dates}", note)
-    shown = list(limit_instances(view.services, attrgetter("name")))
     is_over = view.row.closed is not None
-    longest = max((length_of([(service.title or service.name, "")]) for service, _ in shown), default=0)
-    lines = aligned([_service(service, ctx, is_over, width - longest) for service, _ in shown], width - len(" !"))
-    for (service, hidden), line in zip(shown, lines, strict=True):
+    longest = max((length_of([(service.title or service.name, "")]) for service in view.services), default=0)
+    lines = aligned([_service(service, ctx, is_over, width - longest) for service in view.services], width - len(" !"))
+    for service, line in zip(view.services, lines, strict=True):
         mark, _, style = ctx.mark("timeliness", service.timeliness)
-        yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
-        if hidden:
-            yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
+        yield joined_segments(("service", service.name, service.business_date), [(f" {mark}", style), *line], pick=True)
 
 
 def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, room: int) -> list[Segment]:

@@ -138,7 +138,7 @@ class LineageScreen(HeadwayScreen):
             ahead = by_job(
                 job_forecast
                 for day in _open(below)
-                for job_forecast in reads.service_days.job_forecasts(day.name, day.business_date, day.submission)
+                for job_forecast in reads.service_days.job_forecasts(day.name, day.business_date)
             )
             return diagram.draw_lineage(LineageReach(view, below, ctx.now), options, ctx, size, runs, ahead)
 

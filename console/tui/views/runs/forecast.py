@@ -38,9 +38,10 @@ def least_slack(views: Iterable[JobForecastView]) -> list[JobForecastView]:
 
 
 def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
-    first: dict[tuple[str, str], JobForecastView] = {}
+    """The first service day of each service, the soonest due first."""
+    first: dict[str, JobForecastView] = {}
     for view in sorted(views, key=lambda view: view.deadline):
-        first.setdefault((view.name, view.title), view)  # instances share a name, services may share a title
+        first.setdefault(view.name, view)
     return list(first.values())
 
 

@@ -135,7 +135,7 @@ def test_the_root_cause_is_named_as_on_every_screen() -> None:
 def test_two_deadlines_of_one_service_are_counted_as_rows_too() -> None:
     view = incident()
     first = view.services[0]
-    next_day = dataclasses.replace(first, instance="2026-11-20", deadline=first.deadline + timedelta(days=1))
+    next_day = dataclasses.replace(first, business_date="2026-11-20", deadline=first.deadline + timedelta(days=1))
     assert "AFFECTED SERVICES 1 · 2 deadlines" in summary_text(dataclasses.replace(view, services=(first, next_day)))
     assert "AFFECTED SERVICES 2  2 runs" in summary_text(view)
 

@@ -18,7 +18,7 @@ from console.control.services.order import by_urgency
 from console.domain.incident import (
     AffectedServiceView,
     IncidentView,
-    JointRestart,
+    RepairStep,
     repair_times,
     repaired_at_end,
 )
@@ -611,10 +611,10 @@ def test_a_host_that_does_not_answer_is_restored() -> None:
 
 def test_a_joint_restart_that_runs_already_is_left_out() -> None:
     extract, refund = (
-        JointRestart(number, f"etl-hosts/db07:{job}", "failed", True, at(clock))
-        for number, job, clock in ((412, "extract_orders", "03:58"), (413, "refund", "03:48"))
+        RepairStep(f"etl-hosts/db07:{job}", can_rerun=True, act_by=at(clock))
+        for job, clock in (("extract_orders", "03:58"), ("refund", "03:48"))
     )
-    running = dataclasses.replace(refund, rerun_started=at("03:15"))
+    running = dataclasses.replace(refund, is_running=True)
     view = dataclasses.replace(incident(), joint_restarts=(extract, running))
     assert verdict(view).startswith(" Restart extract_orders by 03:58 (in 40 min)")
 
@@ -749,10 +749,10 @@ def test_an_act_by_says_that_it_has_passed() -> None:
 
 def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by() -> None:
     extract, refund = (
-        JointRestart(number, job, state, True, at(clock))
-        for number, job, state, clock in (
-            (412, "etl-hosts/db07:extract_orders", "failed", "03:58"),
-            (413, "etl-hosts/db08:refund", "missed", "03:48"),
+        RepairStep(job, can_rerun=True, is_missed=is_missed, act_by=at(clock))
+        for job, is_missed, clock in (
+            ("etl-hosts/db07:extract_orders", False, "03:58"),
+            ("etl-hosts/db08:refund", True, "03:48"),
         )
     )
     view = dataclasses.replace(incident(), joint_restarts=(extract, refund))
