@@ -75,8 +75,9 @@ def rows(
         state, term = record.state.value, record.native_state
         results["run"].append(
             (
-                run_id, job_id, record.period_key, queued, "", "", queued, NOW.date().isoformat(), state, "native", term,
-                "", 1, attempt_id, started, started, ended, record.exit_code, record.message, False, "no_estimate", False, "",
+                run_id, job_id, record.period_key, queued, "", "", queued, NOW.date().isoformat(), state, "native",
+                term, "", 1, attempt_id, started, started, ended, record.exit_code, record.message, False,
+                "no_estimate", False, "",
                 observed, minutes,
             )
         )  # fmt: skip
