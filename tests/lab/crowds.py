@@ -192,7 +192,7 @@ def of_systemd(runs: int, folder: Path) -> Crowd:
     journal, place, began = folder / "crowd.jsonl", 0, time.time() - runs - 60
     with journal.open("w") as file:
         for number in range(runs):
-            for what in ("starting", "success"):
+            for what in ("starting", "success", "started"):
                 line = _entry(what, began + number, f"{number + 1:032x}", place)
                 place += file.write(line)
     (host.shims / "journalctl").write_text(JOURNALCTL % journal)
