@@ -45,7 +45,7 @@ wanted=$(missing)
 [ -n "$wanted" ] || exit 0
 if [ "$(id -u)" != 0 ]; then
   say "missing: $wanted"
-  say "install them (as root: apt-get install --no-install-recommends $wanted), or run make test as root"
+  say "install them (as root: apt-get install --no-install-recommends $wanted), or run make as root"
   exit 1
 fi
 trap put_back EXIT

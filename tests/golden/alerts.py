@@ -9,8 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from console.control.alerts.digest import digest_message
 from console.domain.alert import AlertKind, PendingAlert, with_incident
 from console.domain.decision import Notice
@@ -285,10 +283,6 @@ SINKS: dict[str, Callable[[Message], str]] = {
 
 def _in_every_sink(name: str, message: Message) -> str:
     return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text(message)}" for sink, text in SINKS.items())])
-
-
-NIGHTS_PLAYED_ONCE = pytest.mark.xdist_group("recorded nights")
-"""Of the tests that read `recorded`: one worker runs them all."""
 
 
 @cache

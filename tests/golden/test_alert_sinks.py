@@ -7,10 +7,9 @@ from collections import Counter
 from functools import cache
 
 from console.domain.message import Message, title_text
-from tests.golden.alerts import NIGHTS_PLAYED_ONCE, SINKS, messages
+from tests.golden.alerts import SINKS, messages
 from tests.rows import each_row
 
-pytestmark = NIGHTS_PLAYED_ONCE
 MARKUP = {
     "mail": r"\*\*|<\w|`",
     "Slack": r"<(?!https://|!here)\w|\\",

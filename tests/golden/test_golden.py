@@ -1,13 +1,10 @@
-"""Help, command output, alerts and schema are those of the golden files."""
+"""Help, fields of JSON, alerts and schema are those of the golden files."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.golden.alerts import NIGHTS_PLAYED_ONCE
 from tests.golden.files import differences, dump, stored
-
-pytestmark = NIGHTS_PLAYED_ONCE
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

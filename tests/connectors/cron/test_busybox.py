@@ -160,6 +160,7 @@ class BusyboxHost(LocalHost):
         return super().run(stdin, [self.busybox, *argv], timeout_seconds, once)
 
 
+@pytest.mark.deep
 def test_a_host_with_only_busyboxs_tools_is_probed_and_polled(tmp_path: Path) -> None:
     host = BusyboxHost(tmp_path / "host", str(shutil.which("busybox")))
     host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")

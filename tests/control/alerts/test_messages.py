@@ -19,11 +19,10 @@ from console.domain.history import LastGoodRun
 from console.domain.message import BAR, RULE, Details, Facts
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
-from tests.golden.alerts import NIGHTS_PLAYED_ONCE, recorded
+from tests.golden.alerts import recorded
 from tests.messages import written
 from tests.reasons import dated, evidence_of
 
-pytestmark = NIGHTS_PLAYED_ONCE
 CLOCK = r"(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d"
 ZONED = re.compile(rf"{CLOCK} ([A-Z]{{3,4}})\b|\(([A-Z]{{3,4}})\)")
 
