@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import present, properties
+from tests.lab import process
 from tests.runner import (
     LAB,
     arrange,
@@ -40,6 +41,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leaves the folders alone of which the fast part runs nothing: importing them is a fifth of its collection."""
     is_left = collection_path in (LAB, *(LAB.parent / name for name in DEEP_FOLDERS))
     return True if is_left and config.option.markexpr == FAST else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """The waits of a test, and of the fixtures that begin with it, share pytest's limit of its time."""
+    process.limit_waits(float(item.config.getoption("timeout") or item.config.getini("timeout") or 0))
 
 
 LONGEST_ID = 200

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, product
 from operator import itemgetter
 from pathlib import Path
 from typing import cast
@@ -19,6 +21,7 @@ import pytest
 
 from tests.dates import CLOCKS, reads_a_clock
 from tests.deep import one_of_each
+from tests.lab import process
 from tests.lab.needs import PACKAGE_OF, SMOKE
 from tests.lab.process import HANGS_SECONDS
 from tests.rows import each_row
@@ -137,14 +140,26 @@ SHORT_ON_PURPOSE = {
 }
 """Files with limits that are no wait for a thread or a process."""
 SLEEP_ON_PURPOSE = {
+    "lab/process.py",  # the one helper
+    "lab/dags/estate.py", "lab/dags2/estate.py", "lab/dagster_jobs/defs.py", "lab/flows/flows.py", "lab/spark_night.py",
+    # jobs that a scheduler runs until a switch says otherwise
+    "lab/__main__.py",  # for a person, until Ctrl-C
+    "lab/sinks.py",  # a receiver that is slow
     "demo/test_tour.py",  # a reader's pace, for the time that a program prints
     "fakes/faultproxy.py",  # a line that is slow
     "fakes/slack.py",  # pings at intervals
-}
+}  # fmt: skip
 """Files with pauses in what tests wait for; a test waits by `wait_until` and `async_wait_until`."""
 CLOCK_CALLS = {"monotonic", "perf_counter", "process_time", "thread_time"}
-LIMITED = {"join", "result", "wait", "wait_for", "acquire", "settimeout"}
-"""Calls that give up after the time of an argument; others do after their `timeout`."""
+LIMITED = {
+    "join": 0, "result": 0, "wait": 0, "settimeout": 0, "timeout": 0, "acquire": 1, "communicate": 1, "get": 1,
+    "wait_for": 1,
+}  # fmt: skip
+"""Calls that give up after the time of an argument, from this one on; others do after their `timeout`."""
+PAUSES = {"wait", "settimeout"}
+"""Those that are called again and again, for less than `LONGEST_PAUSE`, until something is met."""
+SECONDS = {"minutes": 60, "hours": 3600, "days": 86_400, "weeks": 604_800, "milliseconds": 0.001}
+"""Of a keyword of `timedelta`."""
 SHORTEST_LIMIT, LONGEST_PAUSE = 60.0, 1.0
 """Seconds. A shorter limit is over on a busy machine before what it waits for; what ends sooner still is a pause."""
 
@@ -199,77 +214,121 @@ def sleeps(tree: ast.Module) -> list[int]:
     )
 
 
-def constants(tree: ast.Module) -> dict[str, float]:
-    """The numbers that the module gives a name."""
+Values = dict[str, ast.expr]
+"""What names stand for."""
+NAMES = 3
+"""A name may stand for an expression with names, so many times."""
+
+
+def assigned(nodes: Iterable[ast.AST]) -> Values:
     return {
-        target.id: float(node.value.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant)
-        if isinstance(node.value.value, int | float)
+        target.id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
 
 
-def number(node: ast.AST, names: dict[str, float]) -> float | None:
-    """The value of a number or of a module's name for one; None where the code does not say it."""
+def of_module(tree: ast.Module) -> Values:
+    """Of the names that the module assigns, and of the constants that it imports from another one of ours."""
+    values = Values()
+    for node in tree.body:
+        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+            if alias.name.isupper() and alias.name in (others := assigned_in(str(cast(ast.ImportFrom, node).module))):
+                values[alias.asname or alias.name] = others[alias.name]
+    return values | assigned(tree.body)
+
+
+@functools.cache
+def assigned_in(module: str) -> Values:
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    return assigned(ast.parse(path.read_text()).body) if path.is_file() else Values()
+
+
+def seconds_of(node: ast.AST, values: Values, depth: int = NAMES) -> Iterator[float]:
+    """The numbers and the durations that are a part of the expression; those in other calls are none of its terms."""
     if isinstance(node, ast.Name):
-        return names.get(node.id)
-    return float(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, int | float) else None
+        yield from seconds_of(values[node.id], values, depth - 1) if depth and node.id in values else ()
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield float(cast(float, node.value))
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        pairs = product(seconds_of(node.left, values, depth), seconds_of(node.right, values, depth))
+        yield from map(math.prod, pairs)
+    elif isinstance(node, ast.Call):
+        for part in node.keywords if name_of(node) == "timedelta" else ():
+            yield from (SECONDS.get(str(part.arg), 1) * number for number in seconds_of(part.value, values, depth))
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        yield from seconds_of(node.left, values, depth)
+    elif isinstance(node, ast.BinOp | ast.UnaryOp):
+        for child in ast.iter_child_nodes(node):
+            yield from seconds_of(child, values, depth)
 
 
-def is_duration(node: ast.AST, durations: set[str]) -> bool:
-    """Whether it is a clock minus an earlier instant, or a name for that."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
-        return any(name_of(part) in CLOCK_CALLS for part in ast.walk(node))
-    return isinstance(node, ast.Name) and node.id in durations
+def has_clock(node: ast.AST, values: Values, depth: int = NAMES) -> bool:
+    """Whether a clock is read in the expression, or was for what its names stand for."""
+    return any(
+        has_clock(values[part.id], values, depth - 1)
+        if isinstance(part, ast.Name) and depth and part.id in values
+        else name_of(part) in CLOCK_CALLS or reads_a_clock(part)
+        for part in ast.walk(node)
+    )
+
+
+def is_short(node: ast.AST, values: Values, least: float = 0.0) -> bool:
+    return any(least < seconds < SHORTEST_LIMIT for seconds in seconds_of(node, values))
 
 
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Functions that run beside others: without those that are marked quiet."""
+    """Functions that run beside others: without those that are marked quiet, by themselves or with their module."""
+    module = assigned(tree.body).get("pytestmark")
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            marks = {ast.unparse(mark) for mark in node.decorator_list}
-            if "pytest.mark.quiet" not in marks:
+            marks = [*node.decorator_list, *([module] if module else [])]
+            if not any("pytest.mark.quiet" in ast.unparse(mark) for mark in marks):
                 yield node
 
 
 def measured(tree: ast.Module) -> list[int]:
-    """Lines that compare how long something took with a bound below `SHORTEST_LIMIT`."""
-    names, lines = constants(tree), set[int]()
+    """Lines outside of the quiet group that expect a clock to be below a bound of less than `SHORTEST_LIMIT`."""
+    names, lines = of_module(tree), set[int]()
     for function in functions(tree):
-        assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
-        durations = {
-            target.id
-            for node in assigned
-            if is_duration(node.value, set())
-            for target in node.targets
-            if isinstance(target, ast.Name)
+        nodes = list(ast.walk(function))
+        values = names | assigned(nodes)
+        lines |= {
+            node.lineno
+            for node in nodes
+            if isinstance(node, ast.Compare)
+            for below, above in ordered(node)
+            if is_short(above, values) and has_clock(below, values)
         }
-        for node in ast.walk(function):
-            if isinstance(node, ast.Compare):
-                for side, sign, other in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
-                    below, above = (side, other) if isinstance(sign, ast.Lt | ast.LtE) else (other, side)
-                    bound = number(above, names)
-                    if is_duration(below, durations) and bound is not None and bound < SHORTEST_LIMIT:
-                        lines.add(node.lineno)
     return sorted(lines)
 
 
+def ordered(compare: ast.Compare) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What is expected to be below what."""
+    for left, sign, right in zip([compare.left, *compare.comparators], compare.ops, compare.comparators, strict=False):
+        if isinstance(sign, ast.Lt | ast.LtE):
+            yield left, right
+        elif isinstance(sign, ast.Gt | ast.GtE):
+            yield right, left
+
+
 def short_limits(tree: ast.Module) -> list[int]:
-    """Lines that wait for a thread, a process or an event, and give up between `LONGEST_PAUSE` and
-    `SHORTEST_LIMIT`."""
-    names = constants(tree)
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [
-        call.lineno
-        for call in calls
-        for limit in (
-            *(call.args[name_of(call) == "wait_for" :] if name_of(call) in LIMITED else ()),
-            *(word.value for word in call.keywords if word.arg == "timeout"),
-        )
-        if LONGEST_PAUSE <= (number(limit, names) or 0.0) < SHORTEST_LIMIT
-    ]
+    """Lines that wait for a thread, a process or an event, and give up before `SHORTEST_LIMIT`: a `wait` that
+    ends before `LONGEST_PAUSE` is a pause, unless it is expected to be met."""
+    values, lines, nodes = of_module(tree), list[int](), list(ast.walk(tree))
+    expected = {id(node.test) for node in nodes if isinstance(node, ast.Assert)}
+    for call in [node for node in nodes if isinstance(node, ast.Call)]:
+        name = name_of(call)
+        limits = [*call.args[LIMITED.get(name, len(call.args)) :]]
+        if name == "get" and not isinstance(getattr(call.args[0] if call.args else None, "value", None), bool):
+            limits = []  # of a mapping
+        limits += [word.value for word in call.keywords if word.arg == "timeout"]
+        may_pause = id(call) not in expected and (name in PAUSES or name not in LIMITED)
+        least = LONGEST_PAUSE if may_pause else 0.0
+        lines += [call.lineno for limit in limits if is_short(limit, values, least)]
+    return sorted(lines)
 
 
 def makes_stores(tree: ast.Module) -> bool:
@@ -288,15 +347,15 @@ def test_no_test_takes_the_time_when_its_module_is_imported() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """What is waited for has a condition; only real schedulers have minutes of their own."""
+    """What is waited for has a condition, be it a minute of a real scheduler's own (`wait_for_clock`)."""
     calls = [r"sleep\(", r"Event\(\)\.wait\("]
-    found = {name: lines for name, tree in written("bench", "lab", holding=calls) if (lines := sleeps(tree))}
+    found = {name: lines for name, tree in written("bench", holding=calls) if (lines := sleeps(tree))}
     assert SLEEP_ON_PURPOSE == found.keys(), found
 
 
 def test_no_test_that_runs_beside_others_measures_how_long_something_takes() -> None:
     """A busy machine is slower than any bound: what needs one is marked quiet, and runs alone."""
-    clocks = [rf"{name}\(" for name in CLOCK_CALLS]
+    clocks = [*(rf"{name}\(" for name in CLOCK_CALLS), r"datetime\.now\(", r"time\.time\(", r"present\("]
     assert {} == {name: lines for name, tree in written("bench", holding=clocks) if (lines := measured(tree))}
 
 
@@ -312,6 +371,23 @@ def test_a_wait_gives_up_before_pytest_ends_its_test() -> None:
     limits = [float(limit) for text in texts for limit in re.findall(r"\btimeout ?= ?(\d+)", text)]
     assert len(limits) > 1
     assert min(limits) > HANGS_SECONDS
+
+
+def test_a_wait_that_begins_late_gives_up_before_pytest_ends_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_ends", [time.monotonic()])
+    assert 0.0 == process.time_left()
+    with pytest.raises(process.LabError, match="in vain: it never comes"):
+        process.wait_until(lambda: False, "it never comes")
+
+
+def test_the_waits_of_a_test_share_its_limit(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    limit = float(request.config.getoption("timeout") or request.config.getini("timeout"))
+    assert limit > HANGS_SECONDS
+    left = process._ends[0] - time.monotonic()
+    assert 0 < left <= limit - process.LAST_SECONDS
+    monkeypatch.setattr(process, "_ends", [0.0])
+    process.limit_waits(0)
+    assert HANGS_SECONDS == process.time_left()
 
 
 def test_stores_are_made_by_migrations_only_where_that_is_the_point() -> None:
@@ -337,21 +413,58 @@ def test_a_clock_call_at_import_is_detected_wherever_it_is(bad: str) -> None:
 @each_row(
     "bad",
     [
-        "def test():\n    began = time.monotonic()\n    assert time.monotonic() - began < 5",
-        "def test():\n    took = perf_counter() - began\n    assert 0 < took <= 0.5",
-        "SOON = 2.0\ndef test():\n    assert SOON > time.process_time() - began",
+        "assert time.monotonic() - began < 5",
+        "assert time.monotonic() < began + 5",
+        "took = perf_counter() - began\n    assert 0 < took <= 0.5",
+        "ended = time.monotonic()\n    assert ended - began < 5",
+        "end = time.monotonic() + 5\n    while time.monotonic() < end: pass",
+        "assert SOON > time.process_time() - began",
+        "limit = 2 * SOON\n    assert time.process_time() - began < limit",
+        "assert LEASE_SECONDS > monotonic() - began",
+        "assert round(time.monotonic() - began) <= 1",
+        "assert time.time() - began < 5",
+        "assert datetime.now(UTC) - began < timedelta(seconds=5)",
+        "assert datetime.now(UTC) < began + timedelta(minutes=0.5)",
     ],
 )
-def test_a_bound_of_a_duration_is_seen(bad: str) -> None:
-    assert 1 == len(measured(ast.parse(bad)))
-    assert [] == measured(ast.parse(f"@pytest.mark.quiet\n{bad[bad.index('def') :]}"))
-    assert [] == measured(ast.parse("def test():\n    assert time.monotonic() - began < HANGS_SECONDS"))
+def test_a_bound_of_a_clock_is_seen(bad: str) -> None:
+    module = "from tests.invariants.engines import LEASE_SECONDS\nSOON = 2.0\n"
+    text = f"def test():\n    {bad}"
+    assert 1 == len(measured(ast.parse(module + text)))
+    assert [] == measured(ast.parse(f"{module}@pytest.mark.quiet\n{text}"))
+    assert [] == measured(ast.parse(f"pytestmark = [pytest.mark.lab, pytest.mark.quiet]\n{module}{text}"))
+
+
+@each_row(
+    "good",
+    [
+        "assert time.monotonic() - began < HANGS_SECONDS",
+        "assert time.monotonic() - began >= 0.5",
+        "end = time.monotonic() + HANGS_SECONDS / 2\n    while time.monotonic() < end: pass",
+        "assert began <= run.started_at <= datetime.now(UTC)",
+        "assert datetime.now(UTC) - began < timedelta(hours=1)",
+        "wait_until(lambda: datetime.now(UTC) >= due + timedelta(seconds=5), 'it')",
+    ],
+)
+def test_a_bound_that_only_a_hanging_test_meets_is_left(good: str) -> None:
+    module = "from tests.lab.process import HANGS_SECONDS\n"
+    assert [] == measured(ast.parse(f"{module}def test():\n    {good}"))
 
 
 def test_a_short_limit_is_seen_and_a_pause_is_left() -> None:
-    bad = "SOON = 10.0\nthread.join(5)\nevent.wait(SOON)\nsubprocess.run(line, timeout=20)\nwait_for(x(), 20)"
-    assert [2, 3, 4, 5] == short_limits(ast.parse(bad))
-    assert [] == short_limits(ast.parse("event.wait(0.1)\nthread.join(HANGS_SECONDS)\nrun(1)\nfuture.result()"))
+    lines = [
+        "from tests.invariants.engines import LEASE_SECONDS", "SOON = 10.0", "thread.join(5)", "event.wait(SOON)",
+        "subprocess.run(line, timeout=20)", "wait_for(x(), 20)", "assert event.wait(0.9)", "queue.get(True, 5)",
+        "asyncio.timeout(5)", "process.communicate(None, 5)", "future.result(0.5)", "event.wait(2 * SOON)",
+        "assert event.wait(timeout=LEASE_SECONDS)", "lock.acquire(True, 5)",
+    ]  # fmt: skip
+    assert list(range(3, 15)) == short_limits(ast.parse("\n".join(lines)))
+    lines = [
+        "from tests.lab.process import HANGS_SECONDS", "event.wait(0.1)", "assert not event.wait(0.9)", "run(1)",
+        "while not over.wait(0.1): pass", "thread.join(HANGS_SECONDS)", "thread.join(HANGS_SECONDS / 2)",
+        "future.result()", "row.get(True)", "row.get('key', 5)", "', '.join(['?'] * 5)", "listener.settimeout(0.1)",
+    ]  # fmt: skip
+    assert [] == short_limits(ast.parse("\n".join(lines)))
 
 
 def test_a_sleep_is_seen_and_a_turn_of_the_loop_is_left() -> None:

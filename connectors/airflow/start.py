@@ -153,7 +153,7 @@ class AirflowStarter:
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         dag, run = str(plan.get("dag")), run_id_for_key(key)
         reply = self._client.run(dag, run)
-        row = reply.table()  # a proxy's 404 is no JSON
+        row = reply.table()  # a proxy's 404 has no JSON
         if reply.status == 404:
             return ActionAbsent()
         if row.get("dag_run_id") != run:

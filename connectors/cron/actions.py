@@ -27,7 +27,7 @@ from connectors.sdk.contract import (
     Receipt,
     check_action_key,
 )
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.hosts import sent_once
@@ -44,6 +44,7 @@ IS_HELD = "the line is held: it runs this once and stays held"
 RERUN_REFUSALS = {
     "TOOL": "anacron is not installed on {host} ({text} is not found)",
     "RUNS": "a rerun of it runs on {host} as process {text}. Wait for its end.",
+    "FAILED": "it could not be started on {host}",
 }
 """By the kind of answer of act.sh."""
 
@@ -260,7 +261,7 @@ class CronActions:
         parts = self._run_line(order, "-", "look")
         return None if section(parts, "LINE") else str(self._rerun_refusal(parts[0], order))
 
-    def _rerun_refusal(self, part: ScriptSection, order: RerunOrder) -> AccessRefused | NotSupported:
+    def _rerun_refusal(self, part: ScriptSection, order: RerunOrder) -> ConnectorError:
         return self._client.refusal(part, RERUN_REFUSALS, asdict(order))
 
     # -- hold ---------------------------------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ class CronActions:
         arguments = (user, str(order.pid), order.birth, order.boot, key, self._client.options.spool, latest, mode)
         return self._client.end_run(user, arguments, once=mode == "run")
 
-    def _cancel_refusal(self, part: ScriptSection, order: CancelOrder) -> AccessRefused | NotSupported:
+    def _cancel_refusal(self, part: ScriptSection, order: CancelOrder) -> ConnectorError:
         return self._client.refusal(part, CANCEL_REFUSALS, {**asdict(order), "path": "its crontab"})
 
     def _of_anacron(self, snapshot: HostPoll, job: str) -> AnacronJob | None:

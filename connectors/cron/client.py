@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from connectors.cron.log_files import LogPosition
 from connectors.cron.options import CronOptions
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import masked_head
 from connectors.sdk.settle import SEND_SECONDS, sent_at
 from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient, ThisMachine, new_nonce, scripts_beside
@@ -172,11 +172,10 @@ class CronClient(ScriptClient[CronOptions]):
         texts = scripts_beside(__file__, "collect.sh", *scripts)
         return self.run_calls(texts, variables, calls, nonce)
 
-    def refusal(
-        self, message: ScriptSection, texts: Mapping[str, str], order: Mapping[str, Any]
-    ) -> AccessRefused | NotSupported:
-        """The error for a refusal, with its fix. `texts`: those of one script, by kind, with fields of the order in
-        braces. `order` has "job", "host", "path" and "user", the user of the script."""
+    def refusal(self, message: ScriptSection, texts: Mapping[str, str], order: Mapping[str, Any]) -> ConnectorError:
+        """The error for an answer other than success, with its fix; OutcomeUnknown unless it is a known refusal.
+        `texts`: those of one script, by kind, with fields of the order in braces. `order` has "job", "host", "path" and
+        "user", the user of the script."""
         text, job, host, path, user = (
             masked_head(message.rest, SHOWN),
             *(order[name] for name in ("job", "host", "path", "user")),
@@ -198,7 +197,7 @@ class CronClient(ScriptClient[CronOptions]):
             return NotSupported(f"{job}: this line is no longer in {path} on {host}{seen}. Refresh the preview.")
         if message.kind == "LATE":
             return NotSupported(f"{job}: the request reached {host} too late and nothing was done. Send it again.")
-        return NotSupported(f"{job}: {host} did not do it: {message.kind} {text}")
+        return OutcomeUnknown(f"{job}: unknown answer of {host}: {masked_head(message.kind, 40)} {text}".rstrip() + ".")
 
 
 def _follow(place: LogPosition, budget: int | None, search: bool) -> Call:

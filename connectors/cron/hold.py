@@ -19,7 +19,7 @@ from connectors.sdk.contract import (
     Preview,
     Receipt,
 )
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.fields import masked_head
 from connectors.sdk.marked_pause import KEY_PLACEHOLDER, mark_of
 from connectors.sdk.states import Verb
@@ -167,7 +167,7 @@ def marks_in(host: str, tables: CrontabSet) -> Iterator[NativeHold]:
             yield NativeHold(native_id(host, line), mark, f"{table}, line {line.number}", bare=bool(line.bare_mark))
 
 
-def _refusal(message: ScriptSection, order: HoldOrder, client: CronClient) -> AccessRefused | NotSupported:
+def _refusal(message: ScriptSection, order: HoldOrder, client: CronClient) -> ConnectorError:
     text = masked_head(message.rest, SHOWN)
     job, where = order.job, order.where
     if message.kind == "BYTES":

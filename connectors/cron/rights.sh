@@ -15,7 +15,8 @@ as_user() { # USER SUDO SPOOL, script on standard input; REFUSED where we may no
     mkdir -p "$3" && chgrp adm "$3"; chmod 3773 "$3"
   fi
   { err=$(become "$1" "$2" 2>&1 >&3 3>&-) && rc=0 || rc=$?; } 3>&1 # a job must not hold our channel open
-  [ "$rc" = 0 ] || { mark "REFUSED|$(printf '%s' "$err" | head -n 1)"; mark END; }
+  [ "$rc" -le 128 ] || { mark "KILLED|$((rc - 128))"; mark END; } # it may have acted before
+  [ "$rc" = 0 ] || [ "$rc" -gt 128 ] || { mark "REFUSED|$(printf '%s' "$err" | head -n 1)"; mark END; }
 }
 unknown_users() { # USERS: with the names that a typo may mean
   for u in $1; do id -u -- "$u" >/dev/null 2>&1 || { mark "NOUSER|$u"; cut -d: -f1 /etc/passwd; }; done

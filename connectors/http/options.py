@@ -321,7 +321,9 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The id of the run that the source starts next because this one failed: both are attempts of one run. Until that
     one is read, alone if need be, this one is RETRYING; a failed run whose next one is gone stays failed."""
     retry_within: int = Field(default=600, ge=1, le=86_400, strict=True)
-    """With jobs.retries: how many seconds after the end of a failed run its next try begins at the latest."""
+    """With jobs.retries or retried_by: the next try begins at most so many seconds after the end of a failed run."""
+    retried_by: FieldPath = ""
+    """The one that repeats a run whose state is `retrying`: without a value, or after retry_within, it has failed."""
     only_with: FieldPath = ""
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None

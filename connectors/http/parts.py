@@ -245,6 +245,8 @@ class RunReader:
         run = read_run(row, fields, self._options.states, clock, job, fields.first_started)
         if fields.retry:
             return self._retried(row, run)
+        if fields.retried_by and run.state is RunState.RETRYING:
+            return self._waiting_for_retry(row, run, clock)
         if not fields.attempt:
             return run
         run = _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
@@ -273,6 +275,15 @@ class RunReader:
             run = replace(run, state=RunState.FAILED, ended_at=instant_at(row, fields.ended, fields, run.started_at))
         self.tries[run.native_ref] = FailedTry(run, following if following != run.native_ref else "")
         return replace(run, state=RunState.RETRYING, ended_at=None, reason="time")
+
+    def _waiting_for_retry(self, row: Any, run: RunRecord, clock: TargetClock | None) -> RunRecord:
+        """The run, FAILED where nothing is left that would try it again, or its time for that has passed."""
+        fields = self._options.runs
+        ended, now = instant_at(row, fields.ended, fields, run.started_at), clock.target if clock else datetime.now(UTC)
+        is_due = ended is not None and now - ended <= timedelta(seconds=fields.retry_within)
+        if is_due and value_at(row, fields.retried_by):
+            return replace(run, reason="time")
+        return replace(run, state=RunState.FAILED, ended_at=ended)
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""

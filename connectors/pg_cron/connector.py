@@ -10,7 +10,7 @@ from connectors.pg_cron.client import PgCronClient, hidden_jobs_text, permission
 from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.fields import EPOCH
+from connectors.sdk.fields import EPOCH, epoch_instant
 from connectors.sdk.job_agent import NO_MARK, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
@@ -72,10 +72,19 @@ class PgCronConnector(PostgresAgentConnector):
             result.warn(hidden)
         for text in (*self._warnings(access), *actions.tidy(self._database, page, clock.target)):
             result.warn(text)
-        bounds = parse.start_bounds(page.runs, clock.target, position.is_live and not page.is_full)
+        is_live = position.is_live and not page.is_full
+        bounds = parse.start_bounds(page.runs, clock.target, is_live)
         bounds |= {runid: EPOCH + timedelta(seconds=at) for runid, at in position.again.items() if at is not None}
         rows = (*page.again, *page.runs)
-        added = self.add_runs(rows, lambda row: parse.run(row, self._names, bounds.get(row["runid"])), result)
+        launched = None if access["is_standby"] else epoch_instant(access["launched"])
+        last = page.runs[-1]["runid"] if page.runs and not is_live else None  # its bound may be too early
+        added = self.add_runs(
+            rows,
+            lambda row: parse.run(
+                row, self._names, bounds.get(row["runid"]), launched if row["runid"] != last else None
+            ),
+            result,
+        )
         unsettled = {
             row["runid"]: record.queued_at.timestamp() if record.queued_at else None
             for row, record in added

@@ -14,7 +14,7 @@ from connectors.sdk.fields import digest, epoch_instant, unreadable_times
 from connectors.sdk.job_agent import Row, native_ids, version_of
 from connectors.sdk.log_chunks import without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
-from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 
 ROWS = re.compile(r"(?:INSERT \d+|UPDATE|DELETE|MERGE|COPY|SELECT|FETCH) (\d{1,18})|(\d{1,18}) rows?", re.ASCII)
 """A whole return message with a number of rows: a command's tag, or pg_cron's text for a result (pg_cron.c)."""
@@ -29,6 +29,8 @@ STATES = {  # src/task_states.c and job_metadata.c: GetCronStatus
     "succeeded": RunState.SUCCEEDED,
     "failed": RunState.FAILED,
 }
+UNMARKED = frozenset({"connecting", "sending"})
+"""The states that the launcher leaves at its start; "starting" and "running" become "failed", "server restarted"."""
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED})
 MARK = re.compile(r"/\* headway:rerun:(\d{1,19}):(headway-[0-9a-z]{10,40}) \*/ ")
 ENTRY = re.compile(r"headway:rerun:(\d{1,19}):(headway-[0-9a-z]{10,40})")
@@ -77,23 +79,31 @@ def zone_of(access: Row) -> str:
 
 
 @fields.reading("row of job_run_details")
-def run(row: Row, book: PgCronJobNames, queued_at: datetime | None = None) -> RunRecord:
+def run(
+    row: Row, book: PgCronJobNames, queued_at: datetime | None = None, launched: datetime | None = None
+) -> RunRecord:
     """One row of job_run_details; a row of a one-shot entry becomes an attempt of the job that it repeats.
 
-    `queued_at` is used where pg_cron wrote no start. Raises RecordUnreadable."""
+    `queued_at` is used where pg_cron wrote no start. `launched`: the launcher's start; a run of before is LOST.
+    Raises RecordUnreadable."""
     jobid, runid, native = int(row["jobid"]), int(row["runid"]), str(row["status"] or "")
     original, action_key = whose(row, book)
     state = STATES.get(native, RunState.UNKNOWN)
     started, ended = epoch_instant(row["started"]), epoch_instant(row["ended"])
+    message, evidence, began = str(row["message"] or ""), RunEvidence.NATIVE, started or queued_at
+    if launched is not None and native in UNMARKED and began is not None and began < launched:
+        state, evidence = RunState.LOST, RunEvidence.INFERRED
+        message = f"pg_cron was restarted at {launched:%Y-%m-%d %H:%M:%S} UTC, which ended the run; it records no end"
     return RunRecord(
         job=book.names.get(original, f"#{original}"),
         attempt_key=str(runid),
         state=state,
         native_state=native or "(null)",
+        evidence=evidence,
         queued_at=None if started else queued_at,
         started_at=started,
         ended_at=None if state.is_open else ended,
-        message=str(row["message"] or "").strip("\n").partition("\n")[0],  # its log has the lines below: CONTEXT
+        message=message.strip("\n").partition("\n")[0],  # its log has the lines below: CONTEXT
         native_ref=json.dumps({"runid": runid, "jobid": original, "entry": jobid if action_key else None}),
         action_key=action_key,
         context={"database": row["database"], **unreadable_times(row), **rows_of(str(row["message"] or ""))},

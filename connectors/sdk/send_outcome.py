@@ -57,5 +57,5 @@ def or_put_back(put_back: Callable[[], object]) -> Iterator[None]:
         try:
             put_back()
         except ConnectorError as left:
-            raise OutcomeUnknown(f"{error}; what was done before is left: {left}") from None
+            raise OutcomeUnknown(f"{error}; the changes before it are left: {left}") from None
         raise

@@ -212,11 +212,13 @@ class SlurmCanceller:
         if not base:
             raise NotSupported(f"{spec.run.job}: no job id is known for this run")
         now = situation(self._client.ask(["host", "level", ("job", base)]), ref)
-        live = [part for part in now.parts if part.state.is_open]
+        running = [part for part in now.parts if part.state.is_open]
+        live = [part for part in running if part.native_state != "COMPLETING"]
         newest = max((part.submit for part in now.parts), default=0)
         refused = now.refusal(user)
         if not live:
-            refused = f"job {base} has ended: there is nothing to cancel"
+            how = "is ending (COMPLETING)" if running else "has ended"
+            refused = f"job {base} {how}: there is nothing to cancel"
         elif not ref.get("array") and newest != ref.get("submit"):
             refused = f"job {base} was queued again meanwhile: refresh it"
         return Preview(

@@ -68,6 +68,8 @@ class SlurmClient(ScriptClient[SlurmOptions]):
 OPERATORS = ("Operator", "Administrator")
 CONTROLLER_FIX = "see that slurmctld runs, and munged on this host"
 DENIED = ("denied", "Invalid user id", "not permitted", "a password is required", "may not run", "not allowed")
+SILENCE = ("timed out", "Zero Bytes", "end failure", "eceive failure")
+"""Texts of slurm_strerror where a request left and slurmctld did not answer."""
 REFUSALS = {
     "LATE": "the request came too late and nothing was done. Send it again",
     "RUNS": "it waits or runs meanwhile",
@@ -159,8 +161,8 @@ def level_of(section: ScriptSection) -> str:
 
 
 def sent(client: SlurmClient, command: ScriptCall, what: str, user: str) -> ScriptSection:
-    """Sends it once: the answer where it was done. OutcomeUnknown where the host was reached and did not answer, and
-    where only some parts of it were done; AccessRefused or NotSupported where Slurm refused."""
+    """Sends it once: the answer where it was done. OutcomeUnknown where the host or slurmctld was reached and did not
+    answer, and where only some parts of it were done; AccessRefused or NotSupported where Slurm refused."""
     unknown = f"Whether it was done is looked up in Slurm on {client.where}."
     part = sent_once(lambda: client.ask([command], once=True).parts[0], unknown)
     if part.kind in ("DONE", "EXISTS", "UNMARKED"):
@@ -175,6 +177,8 @@ def sent(client: SlurmClient, command: ScriptCall, what: str, user: str) -> Scri
         )
     reported = f"Slurm reports: {masked_head(part.rest, 200)}"
     refused = {**REFUSALS, "REFUSED": reported}.get(part.kind)
+    if part.kind == "REFUSED" and any(text in part.rest for text in SILENCE):
+        raise OutcomeUnknown(f"{what} on {client.where}: {reported}. {unknown}")
     if refused is None:
         raise OutcomeUnknown(f"{what} on {client.where}: unknown answer {masked_head(part.kind, 40)}. {unknown}")
     raise NotSupported(f"{what} on {client.where}: {refused}.")

@@ -20,7 +20,6 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import ActionRefused, NotSupported
 from connectors.sdk.records import RunRef
 from connectors.sdk.run_canceller import RunCanceller, RunNow
-from connectors.sdk.settle import arrival_window, sent_at
 from connectors.sdk.states import Capability, RunState, Verb
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
@@ -105,17 +104,15 @@ class StepFunctionsActions(ActionRouter):
             return ActionAbsent()
 
     def _look_up_rerun(self, plan: Plan, key: str) -> LookUpResult:
-        """A redrive by the count of redrives and the date of the last one, which do not show their user."""
+        """A redrive by the count of redrives: a higher one may be another user's, as only CloudTrail shows."""
         if plan["how"] == "start":
             return self._look_up_start(plan, key)
         arn, before = str(plan["arn"]), int(plan["redrives"])
         execution = self._client.execution(arn)
-        now, at = int(execution.get("redriveCount") or 0), instant(execution.get("redriveDate"))
-        since, until = arrival_window(plan)
-        if now > before and sent_at(plan) is not None and (at is None or at < since or (until and at > until)):
-            return ActionUnknown(f"{arn} was redriven at {at}, and not when this was sent")
-        text = f"redriven {now} time(s), {before} before; AWS does not record the user"
-        return ActionFound(f"{arn}#{before + 1}", text) if now > before else ActionAbsent()
+        if int(execution.get("redriveCount") or 0) <= before:
+            return ActionAbsent()
+        at = instant(execution.get("redriveDate"))
+        return ActionUnknown(f"{arn} was redriven at {at}; RedriveExecution in CloudTrail shows the user")
 
     def _preview_start(self, spec: ActionSpec) -> Preview:
         """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""

@@ -9,6 +9,7 @@ from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
     ActionSpec,
+    ActionUnknown,
     LookUpResult,
     Preview,
     Receipt,
@@ -101,7 +102,8 @@ class SystemdActions:
             "NOMARK": "its mark could not be written to the journal (systemd-cat), so nothing was sent to systemd",
         }.get(section.kind)
         if why is None:
-            return OutcomeUnknown(f"{unit}: unknown answer {masked_head(section.kind, 40)}. {unknown}")
+            answer = f"{section.kind} {section.rest}".rstrip()
+            return OutcomeUnknown(f"{unit}: unknown answer {masked_head(answer, 200)}. {unknown}")
         return NotSupported(f"{unit} on {self._target}: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
@@ -111,6 +113,8 @@ class SystemdActions:
         answer = self._client.mark(key, since, str(preview.plan["unit"]))[0]
         if answer.fields(2)[0] == "found":
             return ActionFound(key, f"its mark is in the journal of {self._target}")
+        if answer.fields(2)[0] == "silent":
+            return ActionUnknown(f"systemd on {self._target} did not answer; see there whether it was done")
         return unless_in_flight(ActionAbsent(), preview)
 
 

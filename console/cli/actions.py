@@ -391,9 +391,11 @@ def list_approvals(arguments: argparse.Namespace) -> int:
             ValueColumn("key", lambda approval: approval.key),
             ValueColumn("requested by", lambda approval: approval.requested_by, drop=4),
             ValueColumn("requested", lambda approval: age_text(approval.requested, now), drop=3),
+            ValueColumn("act by", lambda approval: relative_time_text(approval.terms.act_by, now), drop=2),
             ValueColumn("until", lambda approval: relative_time_text(approval.until, now), drop=1),
             ValueColumn("verb", lambda approval: approval.verb),
             ValueColumn("job", lambda approval: approval.job, 16, middle=True),
+            ValueColumn("worked", lambda approval: approval.terms.record_text or "–", 10, drop=5),
             ValueColumn("why", lambda approval: approval.why or "–", 10, drop=2),
         ),
     )
@@ -401,7 +403,7 @@ def list_approvals(arguments: argparse.Namespace) -> int:
 
 def approve_action(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        approvals = {approval.key: approval for approval in reads.approvals.list_approvals()}
+        approvals, now = {approval.key: approval for approval in reads.approvals.list_approvals()}, reads.now()
     if arguments.key not in approvals:
         raise CommandError(
             Exit.NOT_FOUND, f'no action "{arguments.key}" waits for approval; headway action approvals lists them'
@@ -413,7 +415,7 @@ def approve_action(arguments: argparse.Namespace) -> int:
         f"{approval.verb.replace('_', ' ')} {approval.job}",
         *(f"  {label:<9} {text}" for label, text in approval.details),
         f"  requested {timestamp(approval.requested)}",
-        f"  until     {timestamp(approval.until)}; expires then",
+        *(f"  {label:<9} {text}" for label, text in approval.terms.facts(timestamp, now)),
     ]
     print_result(arguments, {"approval": approval, "approved": False}, lines)
     require_confirmation(arguments, "approve this action?", "nothing was approved", "approve")

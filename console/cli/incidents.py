@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -189,16 +189,20 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         for notice in view.suppressed
         if notice.is_listed
     ]
+    services = [_affected_service_line(service, now, is_over=row.closed is not None) for service in view.services]
+    errors = member_errors(view)
+    members = ((member, errors.get((member.job_id, member.period_key), "")) for member in members_by_time(view))
+    runs = [line for member, error in members for line in _member_lines(member, error, now)]
     events = [
         f"  {timestamp(event.at)}  {clocked(event.text, event.at)}" + f" ({event.actor})" * bool(event.actor)
         for event in view.events
     ]
     sections = [
         ("changes since the last success", [f"  | {clocked(change, now)}" for change in row.changes]),
-        ("affected services", [*_service_lines(view, now)] or [NONE_TEXT]),
+        ("affected services", services or [NONE_TEXT]),
         ("alerts of other monitors", _external_alert_lines(view)),
         ("findings", [_finding_line(finding) for finding in view.findings]),
-        ("runs", _run_lines(view, now)),
+        ("runs", runs),
         ("log", [f"  | {line}" for line in log or [f"no log: {view.log_error or 'not available'}"]]),
         ("notified", [*(map(_notification_line, view.deliveries) if view.deliveries else [NONE_TEXT]), *suppressed]),
         ("timeline", events),
@@ -230,20 +234,6 @@ def _finding_line(finding: FindingView) -> str:
     resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
     text = clocked(finding.with_source, finding.since)
     return f"  {rule_text(finding.rule):<11} {finding.job}: {text}{resolved}"
-
-
-def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
-    for service in view.services:
-        yield _affected_service_line(service, now, is_over=view.row.closed is not None)
-
-
-def _run_lines(view: IncidentView, now: datetime) -> list[str]:
-    errors = member_errors(view)
-    return [
-        line
-        for member in members_by_time(view)
-        for line in _member_lines(member, errors.get((member.job_id, member.period_key), ""), now)
-    ]
 
 
 def _member_lines(member: MemberView, error: str, now: datetime) -> list[str]:

@@ -85,7 +85,7 @@ def run_policy_test(arguments: argparse.Namespace) -> int:
         policy = next((policy for policy in policies if policy.name == arguments.policy), None)
         if policy is None:
             raise _not_found(arguments.policy, [policy.name for policy in policies])
-        failures = reads.policies.kept_failures(since)
+        failures = reads.policies.past_failures(since)
         jobs = reads.jobs.repaired_jobs(failure.reported.job for failure in failures)
     if not failures:
         text = f"no failed run of a watched job is kept since {timestamp(since)}; a longer --since may have some"
@@ -157,7 +157,8 @@ def proposal_parts(proposals: list[ProposedPolicy]) -> list[Part]:
 def _proposal_lines(proposal: ProposedPolicy) -> list[str]:
     policy, match = proposal.policy, toml({"signatures": proposal.policy.match.signatures})
     if not proposal.unsafe:
-        return ["", "[[policies]]", f"name = {toml(policy.name)}", f"match = {match}", f"do = {toml(policy.do)}"]
+        lines = f"match = {match}", f"do = {toml(policy.do)}", f"mode = {toml(policy.mode)}"
+        return ["", "[[policies]]", f"name = {toml(policy.name)}", *lines]
     cards = ", ".join(f'{job} (rerun = "{safety}")' for job, safety in proposal.unsafe.items())
     command = shlex.join(("headway", "job", next(iter(proposal.unsafe)), "--set", "rerun=safe"))
     return ["", f"{proposal.failure.id}: not proposed, as no policy reruns {cards}. If a rerun is safe: {command}"]

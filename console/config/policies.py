@@ -56,7 +56,7 @@ POLICY = extended_table(
     ),
     limits=table_of(PolicyLimits, per_run=Count, per_job_and_day=Count, per_hour=Count),
     mode=Literal["shadow", "active"],
-    approval=Literal["none"],
+    approval=Literal["none", "one", "two"],
     notify=Literal["failure", "always"],
     breaker=Count,
 )

@@ -137,7 +137,7 @@ class ActionDetailView(ActionStatus):
 
     @property
     def waits_for_approval(self) -> bool:
-        return self.state == "requested" and self.needs_approval and not self.approved_by
+        return self.state == "requested" and self.needs_approval and self.approved is None
 
     @property
     def is_over(self) -> bool:

@@ -257,14 +257,21 @@ class PresentDay(NamedTuple):
         return self.timeliness != self.notified_as or (is_passed and self.timeliness not in NOT_AT_RISK)
 
 
-class SuppressionFacts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SuppressedNotice:
+    """A notification suppressed by a stage. `until`: end by time; None: ends with its reason."""
+
     route: str
     style: str
     kind: str
     stage: str
     why: str
-    since: datetime
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionFacts(SuppressedNotice):
+    since: datetime
 
 
 class AcknowledgementFacts(NamedTuple):
@@ -363,18 +370,11 @@ class AlertDeliveryView(DeliveryView):
         return self.state in ("sent", "parked", "digested", "dropped", "shadow")
 
 
-@dataclass(frozen=True, slots=True)
-class SuppressionView:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionView(SuppressionFacts):
     incident_id: int
-    route: str
-    style: str
-    kind: str
-    stage: str
-    why: str
-    since: datetime
-    until: datetime | None
-    ended: datetime | None
-    ended_why: str
+    ended: datetime | None = None
+    ended_why: str = ""
     """ "notified", or why it was dropped; empty while suppressed, or if another notification replaced it."""
 
     @property

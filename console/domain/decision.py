@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from connectors.sdk.states import PeriodKind, RunEvidence, RunState, Verb
-from console.domain.alert import NOTHING_NOTIFIED, TECHNICAL, AlertKind, NotifiedIncident, SuppressionFacts
+from console.domain.alert import (
+    NOTHING_NOTIFIED,
+    TECHNICAL,
+    AlertKind,
+    NotifiedIncident,
+    SuppressedNotice,
+    SuppressionFacts,
+)
 from console.domain.finding import FindingChange
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate, EstimateBasis
@@ -146,18 +153,6 @@ class Notice:
     group: str = ""
     """Notifications of one evaluation in the same group are sent as one message."""
     not_before: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SuppressedNotice:
-    """A notification suppressed by a stage. `until`: end by time; None: ends with its reason."""
-
-    route: str
-    style: str
-    kind: AlertKind
-    stage: str
-    why: str
-    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -520,9 +520,8 @@ def open_reason(view: IncidentView) -> list[Text]:
         return []
     starts = closing_run(view) is not None
     steps = [step for step in open_steps(view) if not starts and not _is_in_flight(view, step)]
-    titles = [(service.title or service.name, service.timeliness) for service in view.services]
-    lost = [title for title, timeliness in titles if timeliness in LOST]
-    risks = [title for title, timeliness in titles if steps and timeliness == Timeliness.AT_RISK]
+    lost = [service.title for service in view.services if service.timeliness in LOST]
+    risks = [service.title for service in view.services if steps and service.timeliness == Timeliness.AT_RISK]
     further = [(f"and {len(steps) - _MAX_NAMED} more",)] if len(steps) > _MAX_NAMED else []
     repeated = {job for job, times in Counter(step.job for step in steps).items() if times > 1}
 

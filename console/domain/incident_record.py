@@ -102,7 +102,7 @@ class KnownFailure(NamedTuple):
 
 
 class Withheld(StrEnum):
-    """What the routes of an incident do not know, because a maintenance covers it."""
+    """The news of an incident that its routes did not get, because a maintenance covers it."""
 
     NO = ""
     """No maintenance covers it."""
@@ -126,6 +126,8 @@ class IncidentFingerprint:
     """True if its target answered, and its scheduler started nothing."""
     left_by: str = ""
     """The policy whose repair did not repair it, and that sends no other."""
+    came_back: bool = False
+    """True if that repair succeeded, and the same failure came back."""
 
     @classmethod
     def from_json(cls, stored: str) -> IncidentFingerprint:
@@ -136,8 +138,8 @@ class IncidentFingerprint:
         """As its incident stores it."""
         return stored_text(self)
 
-    def not_repaired_by(self, policy: str) -> IncidentFingerprint:
+    def not_repaired_by(self, policy: str, *, came_back: bool) -> IncidentFingerprint:
         """With the policy that did not repair it; that is its phase unless it has ended or heals."""
         phase = self.notified.phase
         phase = IncidentPhase.UNREPAIRED if phase is IncidentPhase.OPEN else phase
-        return replace(self, notified=self.notified._replace(phase=phase), left_by=policy)
+        return replace(self, notified=self.notified._replace(phase=phase), left_by=policy, came_back=came_back)

@@ -8,7 +8,7 @@ capitals; text from outside is behind a bar; a line of dashes begins the details
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
@@ -32,6 +32,8 @@ class CommandRef:
     command: str
     acknowledges: str = ""
     """The incident that it acknowledges: a mail or a chat may get a link instead."""
+    approves: str = ""
+    """The key of the action that it approves, likewise."""
 
     def __str__(self) -> str:
         return self.command
@@ -157,8 +159,17 @@ class Message:
     @property
     def commands(self) -> tuple[str, ...]:
         """The commands that it asks for."""
+        return tuple(command.command for command in self._actions)
+
+    @property
+    def approvals(self) -> tuple[str, ...]:
+        """The keys of the actions whose approval it asks for."""
+        return tuple(command.approves for command in self._actions if command.approves)
+
+    @property
+    def _actions(self) -> Iterator[CommandRef]:
         rows = (row for block in self.blocks if isinstance(block, Facts) for row in block.rows)
-        return tuple(cell.command for label, cell in rows if label == DO and isinstance(cell, CommandRef))
+        return (cell for label, cell in rows if label == DO and isinstance(cell, CommandRef))
 
     def below(self, *blocks: Block) -> Message:
         """The message with these blocks above its own."""

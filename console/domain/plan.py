@@ -15,13 +15,13 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import RED_STATES, STARTING, RunState, Verb, is_open
 from console.domain.action import displayed_preview
 from console.domain.history import EstimateBasis
-from console.domain.ids import incident_name
+from console.domain.ids import incident_name, utc_minute
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 from console.domain.request import RequestKind
 from console.domain.step_graph import StepGraph
 from console.domain.stored import from_json
-from console.domain.text import Text, joined, key_text
+from console.domain.text import Text, joined, key_text, render
 
 WAIT = "wait"
 """The verb of a step that sends nothing: its run is already running, or starts by itself, and must succeed before
@@ -398,16 +398,21 @@ class PlanStepView(StartedStep):
         return (self.action_state or self.state) if self.state == "requested" else self.state
 
 
-def repeated_jobs(steps: Iterable[DraftStep | PlanStepView]) -> frozenset[str]:
+def repeated_jobs(steps: Iterable[DraftStep | PlanStepView | StepProgress]) -> frozenset[str]:
     """The jobs that several of these steps run, each for another period."""
     times = Counter(job for job, key in {(step.job, step.period.key) for step in steps} if key)
     return frozenset(job for job, many in times.items() if many > 1)
 
 
-def step_name(step: DraftStep | PlanStepView | ExcludedRun, repeated: Collection[str]) -> Text:
+def step_name(step: DraftStep | PlanStepView | StepProgress | ExcludedRun, repeated: Collection[str]) -> Text:
     """ "dwh/load 2026-11-29 04:00 EU": its job, with its period if that has a name or the job is `repeated`."""
     is_one_of_several = bool(step.period.name) or step.job in repeated
     return (step.job, " ", *step.period.text) if step.period.key and is_one_of_several else (step.job,)
+
+
+def numbered_step(step: DraftStep | StepProgress, steps: Iterable[DraftStep | StepProgress]) -> str:
+    """ "step 2, dwh/load 2026-11-29 04:00Z EU": one of these steps in a message."""
+    return f"step {step.place}, {render(step_name(step, repeated_jobs(steps)), utc_minute)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -566,6 +571,7 @@ class StepProgress(StartedStep):
     id: int
     action_text: str
     run: StepRun | None
+    period: StepPeriod = field(default_factory=StepPeriod)
     started_by: tuple[int, ...] = ()
     """Places of the steps whose job triggers this one in its own scheduler."""
     newest: StepRun | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from console.domain.job import Safety
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyMatch:
@@ -63,7 +65,8 @@ class Policy:
     mode: str = "shadow"
     """ "shadow" or "active"."""
     approval: str = "none"
-    """ "none": its repairs need no person; only of jobs with `rerun = "safe"`."""
+    """ "none": its repairs need no person; only of jobs with `rerun = "safe"`. "one" and "two": so many persons approve
+    each; of jobs with `rerun = "ask"` too."""
     breaker: int = 3
     """After so many repairs that failed since a person last closed its breaker, it sends nothing."""
     notify: str = "failure"
@@ -73,7 +76,18 @@ class Policy:
     def is_active(self) -> bool:
         return self.mode == "active"
 
+    @property
+    def approvers(self) -> int:
+        """How many persons approve each of its repairs."""
+        return APPROVERS[self.approval]
 
+    def may_rerun(self, card: Safety) -> bool:
+        """True if it may rerun jobs with this `rerun` on their card."""
+        return card is Safety.SAFE or (card is Safety.ASK and self.approvers > 0)
+
+
+APPROVERS = {"none": 0, "one": 1, "two": 2}
+"""By `Policy.approval`."""
 POLICY_ORIGIN = "policy"
 """Origin of the actions that policies request."""
 
@@ -91,6 +105,7 @@ class RepairAction:
     state: str = "requested"
     unsent: bool = False
     ended_at: datetime | None = None
+    needs_approval: bool = False
 
     @property
     def is_pending(self) -> bool:
@@ -130,3 +145,5 @@ class PolicyRepair:
     at: datetime
     action: RepairAction | None = None
     """None in shadow."""
+    signature: str = ""
+    """Id of the failure that it repairs; empty if unknown."""

@@ -54,7 +54,7 @@ class ReportedRepair:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFailure:
+class RecordedFailure:
     """A failed attempt of a run, as the store keeps it, for the replay of a policy."""
 
     signature: FailureSignature
@@ -63,7 +63,7 @@ class KeptFailure:
     run: RunFacts
     """As it was once the attempt had failed."""
     reported: ReportedRepair
-    """A repair in shadow at the time of the failure, with what came of it."""
+    """A repair in shadow at the time of the failure, with its outcome."""
     repeated: datetime | None
     """When the next attempt of the run was requested through Headway, or started; None without one."""
     ended: datetime | None

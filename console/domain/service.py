@@ -158,6 +158,7 @@ class ServiceEstimate:
 
     name: str
     title: str
+    """Its name, if the config names none."""
     tier: int
     zone: str
     business_date: str

@@ -50,7 +50,7 @@ _ACTIONS = (
     " a.looked_up, a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
-_APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
+_APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_us IS NOT NULL)"
 
 
 def due_actions(store: Database, now_us: int, unreadable: dict[str, tuple[str, str]]) -> list[ActionRow]:
@@ -67,7 +67,9 @@ def due_actions(store: Database, now_us: int, unreadable: dict[str, tuple[str, s
     return sorted(actions, key=lambda action: states.index(action.state))
 
 
-_SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
+_SELECT_UNAPPROVED = (
+    "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_us IS NULL"
+)
 
 
 def unapproved_since(store: Database, before_us: int) -> list[tuple[str, str]]:
@@ -86,7 +88,7 @@ def awaiting_in_aborted_plans(store: Database) -> list[tuple[str, int]]:
     """(action key, plan number) of actions that await approval though their plan was aborted."""
     rows = store.rows(
         "SELECT a.key, p.id FROM action a JOIN plan_step s ON s.action_key = a.key JOIN plan p ON p.id = s.plan_id"
-        " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND p.state = 'aborted'"
+        " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_us IS NULL AND p.state = 'aborted'"
         " ORDER BY a.requested_us, a.key"
     )
     return [(row.key, row.id) for row in rows]

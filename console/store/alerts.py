@@ -7,8 +7,9 @@ else of its job's services, else to the default route; in shadow, to the shadow 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from console.domain.alert import PUSH_LENGTH
 from console.domain.ids import incident_name, instant
@@ -147,6 +148,8 @@ class AttentionRequest:
     """Sentences about the commands."""
     facts: tuple[tuple[str, str], ...] = ()
     """Further rows below the requester, each with its label."""
+    approves: str = ""
+    """The key of the action that its command "Do" approves."""
 
 
 def request_attention(session: WriteSession, audience: AlertRouting, need: AttentionRequest, now_us: int) -> None:
@@ -190,7 +193,11 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str, 
     promise = _first_promise(session, need.incident_id, now_us)
     verdict = (promise, f": {need.title}") if promise else (need.title[:1].upper() + need.title[1:],)
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
-    fixes = tuple((label, text if label == "By hand" else CommandRef(text)) for label, text in need.fixes)
+    refs: dict[str, Callable[[str], str | CommandRef]] = {
+        "Do": partial(CommandRef, approves=need.approves),
+        "By hand": str,
+    }
+    fixes = tuple((label, refs.get(label, CommandRef)(text)) for label, text in need.fixes)
     next_steps = filled_blocks(Facts(fixes), Lines((f"A person is needed: {need.meanwhile}", *need.notes)))
     return NewAlert(
         route=route,

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from console.domain.access import APPROVAL_SECONDS, is_same_person
 from console.domain.action import parameters_text, quoted_text
+from console.domain.approval import ApprovalTerms, names_of_approvers
+from console.domain.failure import FailureSignature
+from console.domain.ids import instant, optional_instant, utc_minute
 from console.store import access, alerts, switches
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.audit import ChangeOrigin
 from console.store.db.session import Row, Session
+from console.store.failures import load_earlier
 from console.store.names import decode_name
+from console.store.policies import approvers_of
 from console.store.row_values import parse_object
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
@@ -37,7 +43,7 @@ _COVERED_STEPS = (
     " s.verb AS approved_verb, n.run_id, n.parameters"
     f"{_BACKFILL_STEPS} LEFT JOIN action o ON o.key = n.action_key LEFT JOIN run r ON r.id = n.run_id"
     " WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us IS NULL)"
-    " OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
+    " OR (o.state = 'requested' AND o.needs_approval AND o.approved_us IS NULL)) ORDER BY n.place"
 )
 _SHOWN_FACTS = (
     "SELECT a.verb, a.job_id, a.run_id, a.requested_by, a.requested_us, a.why, a.overlap, a.parameters, a.preview,"
@@ -88,6 +94,25 @@ def approval_digest(session: Session, key: str) -> str:
     return hashlib.sha256(json.dumps([shown, covered]).encode()).hexdigest()
 
 
+def terms_of(session: Session, key: str) -> ApprovalTerms:
+    """The terms of an action that awaits approval."""
+    [row] = session.rows(
+        "SELECT a.verb, a.requested_us, a.approved_by, a.incident_id, i.act_by_us, i.failure FROM action a"
+        " LEFT JOIN incident i ON i.id = a.incident_id WHERE a.key = ?",
+        (key,),
+    )
+    signature, needed = FailureSignature.from_json(row.failure or ""), approvers_of(session, key)
+    repairs = load_earlier(session, signature, row.incident_id).repairs if signature is not None else ()
+    return ApprovalTerms(
+        instant(row.requested_us) + timedelta(seconds=APPROVAL_SECONDS),
+        row.incident_id,
+        optional_instant(row.act_by_us),
+        next((record for record in repairs if record.method == row.verb), None),
+        row.approved_by,
+        max(needed, 1),
+    )
+
+
 def approval_of(session: Session, step_id: int) -> tuple[str, int] | None:
     """(approver, time in µs) of the approval that covers a step about to be requested for the first time; None without
     one."""
@@ -111,19 +136,22 @@ def approve_action(store: Database, fence: int, key: str, digest: str, change: C
     The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
         action = session.first(
-            "SELECT a.state, a.needs_approval, a.approved_by, a.requested_by, a.requested_us, a.verb, a.why,"
-            " j.name AS job, s.name AS system FROM action a JOIN job j ON j.id = a.job_id"
+            "SELECT a.state, a.needs_approval, a.approved_by, a.approved_us, a.requested_by, a.requested_us, a.verb,"
+            " a.why, j.name AS job, s.name AS system FROM action a JOIN job j ON j.id = a.job_id"
             " JOIN system s ON s.id = j.system_id WHERE a.key = ?",
             (key,),
         )
         if action is None:
             return f'there is no action "{key}"; headway action approvals lists the actions that await approval'
-        if action.approved_by:
+        if action.approved_us is not None:
             return f"it is approved already, by {action.approved_by}"
         if action.state != "requested" or not action.needs_approval:
             return f"it is {action.state} and awaits no approval"
         if is_same_person(clean_line(action.requested_by), change.by):
             return f"{action.requested_by} requested it: another person must approve it"
+        given = action.approved_by  # one person, as no action needs more than two
+        if is_same_person(given, change.by):
+            return f"{change.by} approved it already: a second person must approve it"
         if reason := expired_reason(action.requested_us, change.now_us):
             return reason
         if reason := switches.load_modes(session).why_not_sent(action.system):
@@ -131,11 +159,16 @@ def approve_action(store: Database, fence: int, key: str, digest: str, change: C
         if digest != approval_digest(session, key):
             return f"it changed after you viewed it. Fix: review it again: headway action approve {key}"
         covered = covered_periods(session, key)
-        keys = dict.fromkeys((key, *(period.key for period in covered if period.key)))
-        session.many(
-            "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
-            [(change.by, change.now_us, action_key) for action_key in keys],
-        )
+        if not given and approvers_of(session, key) > 1:
+            waits = f"approved by {change.by}; waiting for a second person: headway action approve {key}"
+            session.rows("UPDATE action SET approved_by = ?, text = ? WHERE key = ?", (change.by, waits, key))
+        else:
+            keys = dict.fromkeys((key, *(period.key for period in covered if period.key)))
+            by = names_of_approvers(given, change.by)
+            session.many(
+                "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
+                [(by, change.now_us, action_key) for action_key in keys],
+            )
         detail: dict[str, Any] = {"key": key, "requested_by": action.requested_by, "digest": digest}
         if len(covered) > 1:
             periods = [period.period for period in covered]
@@ -155,7 +188,7 @@ def require_approval(
     with store.write(fence) as session:
         action = session.first(
             "UPDATE action SET needs_approval = TRUE, text = ?, next_us = ?, changed_seq = changed_seq + 1"
-            " WHERE key = ? AND state = 'requested' AND approved_by = '' AND (NOT needs_approval OR next_us = 0)"
+            " WHERE key = ? AND state = 'requested' AND approved_us IS NULL AND (NOT needs_approval OR next_us = 0)"
             " RETURNING verb, job_id, incident_id, requested_by, why",
             (
                 f"waiting for approval by {approvers}: headway action approve {key}",
@@ -170,10 +203,13 @@ def require_approval(
         about = f"{action.verb.replace('_', ' ')} {job.name}"
         if periods := format_periods([period.period for period in covered]):
             about = f"{about}, {periods}"
+        terms = terms_of(session, key).facts(utc_minute, instant(now_us))
+        facts = tuple((label.capitalize(), text) for label, text in terms)
         fixes = (("Do", f"headway action approve {key}"),)
         need = AttentionRequest(key, "approval required", about, action.why or "no reason given", fixes,
                                 action.requested_by, action.incident_id, action.job_id,
-                                notes=(f"May approve: {approvers}. An approval is valid for one hour.",))  # fmt: skip
+                                notes=(f"May approve: {approvers}. An approval is valid for one hour.",),
+                                facts=facts, approves=key)  # fmt: skip
         alerts.request_attention(session, audience, need, now_us)
 
 

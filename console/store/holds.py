@@ -69,7 +69,8 @@ def write_holds(
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _VALID_REQUEST = (
-    "a.state NOT IN ('refused', 'failed') AND NOT (a.state = 'requested' AND a.needs_approval AND a.approved_by = '')"
+    "a.state NOT IN ('refused', 'failed')"
+    " AND NOT (a.state = 'requested' AND a.needs_approval AND a.approved_us IS NULL)"
 )
 """A request that awaits approval replaces nothing: the policy continues until then."""
 _SELECT_REQUESTED = (

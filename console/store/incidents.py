@@ -251,21 +251,8 @@ class IncidentWriter:
             (member.job_id, encode_name(member.period_key)): (member.role, place, member.run_id)
             for place, member in enumerate(members)
         }
-        query = "SELECT job_id, period_key, role, place, run_id FROM incident_member WHERE incident_id = ?"
-        rows = self._session.rows(query, (incident_id,))
-        stored = {(row.job_id, row.period_key): (row.role, row.place, row.run_id) for row in rows}
-        if current == stored:
-            return
-        self._session.many(
-            "DELETE FROM incident_member WHERE incident_id = ? AND job_id = ? AND period_key = ?",
-            [(incident_id, *key) for key in stored if current.get(key) != stored[key]],
-        )
-        self._session.insert(
-            "incident_member",
-            ("incident_id", "job_id", "period_key", "role", "place", "run_id"),
-            [(incident_id, *key, *values) for key, values in current.items() if stored.get(key) != values],
-        )
-        self._session.rows("UPDATE incident SET changed_seq = ? WHERE id = ?", (self._seq(), incident_id))
+        if self._replace("incident_member", incident_id, _MEMBER, current) != current:
+            self._session.rows("UPDATE incident SET changed_seq = ? WHERE id = ?", (self._seq(), incident_id))
 
     def _services(self, incident_id: int, services: Sequence[AffectedServiceVerdict]) -> None:
         ids = service_ids(self._session, (verdict.service for verdict in services))
@@ -275,24 +262,28 @@ class IncidentWriter:
             if verdict.service in ids
         }
         current = {day: _service_values(verdict) for day, verdict in verdicts.items()}
-        query = f"SELECT service_id, business_date, {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
-        rows = {(row.service_id, row.business_date): row for row in self._session.rows(query, (incident_id,))}
-        stored = {day: tuple(row)[2:] for day, row in rows.items()}
-        self._session.many(
-            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND business_date = ?",
-            [(incident_id, *day) for day, values in stored.items() if current.get(day) != values],
-        )
-        self._session.insert(
-            "incident_service",
-            ("incident_id", "service_id", "business_date", *_SERVICE),
-            [(incident_id, *day, *values) for day, values in current.items() if stored.get(day) != values],
-        )
+        stored = self._replace("incident_service", incident_id, _SERVICE, current)
         for day, verdict in verdicts.items():
-            if verdict.timeliness in MISSED and (day not in rows or rows[day].timeliness not in MISSED):
+            was, *_ = stored.get(day, ("",))
+            if verdict.timeliness in MISSED and was not in MISSED:
                 is_bad = any(isinstance(reason, BadDelivery) for reason in verdict.reasons)
                 missed_text = f"not delivered{' with good data' if is_bad else ''} by its deadline, "
                 text = f"{verdict.service} of {verdict.business_date}: {missed_text}", At(verdict.deadline)
                 self._event(incident_id, "breached", text, None)
+
+    def _replace(
+        self, table: str, incident_id: int, columns: tuple[str, ...], current: Mapping[Any, Values]
+    ) -> dict[Values, Values]:
+        """Makes these the rows of the incident, by the first two of the columns; returns those before."""
+        query = f"SELECT {', '.join(columns)} FROM {table} WHERE incident_id = ?"
+        stored = {values[:2]: values[2:] for values in map(tuple, self._session.rows(query, (incident_id,)))}
+        self._session.many(
+            f"DELETE FROM {table} WHERE incident_id = ? AND {columns[0]} = ? AND {columns[1]} = ?",
+            [(incident_id, *key) for key, values in stored.items() if current.get(key) != values],
+        )
+        new = [(incident_id, *key, *values) for key, values in current.items() if stored.get(key) != values]
+        self._session.insert(table, ("incident_id", *columns), new)
+        return stored
 
     def _event(self, incident_id: int, kind: str, text: str | Text, job_id: int | None) -> None:
         record_event(self._session, self._now_us, kind, text, incident_id=incident_id, job_id=job_id)
@@ -315,16 +306,18 @@ class IncidentWriter:
             self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: not notified', None)
 
 
+_MEMBER = ("job_id", "period_key", "role", "place", "run_id")
 _SERVICE = (
-    "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "basis", "reasons", "needs_restart"
+    "service_id", "business_date", "timeliness", "deadline_us", "act_by_us", "green_by_us", "expected_us", "basis",
+    "reasons", "needs_restart",
 )  # fmt: skip
 
 
 def _service_values(service: AffectedServiceVerdict) -> Values:
-    """The values of _SERVICE."""
+    """The values of _SERVICE behind the key; the timeliness is the first."""
     basis = stored_text(service.basis) if service.basis else ""
     return (
-        micros(service.deadline), optional_micros(service.act_by), optional_micros(service.green_by),
-        optional_micros(service.expected_at), service.timeliness.value, basis, stored_text(service.reasons),
+        service.timeliness.value, micros(service.deadline), optional_micros(service.act_by),
+        optional_micros(service.green_by), optional_micros(service.expected_at), basis, stored_text(service.reasons),
         service.needs_restart,
     )  # fmt: skip

@@ -9,7 +9,6 @@ from datetime import date
 
 from console.domain.alert import (
     AcknowledgementFacts,
-    AlertKind,
     IncidentPhase,
     JobErrors,
     NotificationState,
@@ -18,9 +17,10 @@ from console.domain.alert import (
     OnCallShift,
     RouteNotification,
     SilenceFacts,
+    SuppressedNotice,
     SuppressionFacts,
 )
-from console.domain.decision import IncidentDecision, Notice, SuppressedNotice
+from console.domain.decision import IncidentDecision, Notice
 from console.domain.ids import instant, optional_micros
 from console.store.db.session import Row, Session, WriteSession
 from console.store.names import decode_name, encode_name
@@ -202,7 +202,7 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
         " WHERE incident_id = ? AND ended_us IS NULL",
         (incident_id,),
     )
-    stored = {from_row(SuppressedNotice, row, kind=AlertKind(row.kind)): row.id for row in rows}
+    stored = {from_row(SuppressedNotice, row): row.id for row in rows}
     since = {(row.route, row.style, row.stage): row.since_us for row in rows}
     current = dict.fromkeys(decision.suppressions.notices)
     reasons = {(fact.route, fact.style): why for fact, why in decision.suppressions.dropped if why}
@@ -215,7 +215,7 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
     for notice in current:
         if notice not in stored:
             until_us = optional_micros(notice.until)
-            what = (notice.route, notice.style, notice.kind.value, notice.stage, notice.why, until_us)
+            what = (notice.route, notice.style, str(notice.kind), notice.stage, notice.why, until_us)
             started = since.get((notice.route, notice.style, notice.stage), now_us)
             ended = until_us if decision.closed else None
             session.rows(

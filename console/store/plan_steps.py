@@ -9,8 +9,18 @@ from typing import Any
 from connectors.sdk.states import OPEN_STATES, Verb
 from console.domain.hold import held_start
 from console.domain.ids import exact_instant, incident_name, instant, optional_instant, utc_minute
-from console.domain.plan import WAIT, StepProgress, StepRun, StepStatus, is_bad_run, is_outdated, parse_places
+from console.domain.plan import (
+    WAIT,
+    StepPeriod,
+    StepProgress,
+    StepRun,
+    StepStatus,
+    is_bad_run,
+    is_outdated,
+    parse_places,
+)
 from console.store.db.session import Row, Session
+from console.store.names import decode_name
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
 from console.text.cleaning import clean_line
@@ -33,7 +43,8 @@ began after the plan was requested."""
 STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.text, s.action_key, j.name AS"
     " job, y.name AS system, a.state AS action_state, a.text AS action_text, r.id AS run_id, r.state AS run_state,"
-    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s,"
+    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.period_key, r.period_name, s.job_id, s.preview,"
+    " t.last_ok_us, t.skew_s, y.poll_every_s,"
     f" h.state AS hold_state, h.reason AS hold_reason, s.parameters, j.paused_since_us, {OTHER_HOLD} AS beside, (SELECT"
     " o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND o.key <> COALESCE(s.action_key, '') AND"
     " o.state IN ('requested', 'sending', 'sent', 'unknown') AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND"
@@ -116,13 +127,14 @@ def parse_step(row: Any) -> StepProgress:
     """Raises ValueError, TypeError, OverflowError or RecursionError for rows that Headway did not write."""
     if row.job_id is None:
         raise ValueError("a step is about no job")
-    has_run = row.run_state is not None
+    has_run, period = row.run_state is not None, step_period(row)
     return from_row(
         StepProgress,
         row,
         after=parse_places(row.after),
         due=None if row.due_us is None else exact_instant(row.due_us),
         run=parse_run(row, row.skew_s) if has_run else None,
+        period=StepPeriod(clean_line(period.key), period.name),
         polled=optional_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
         state_at_start=str(parse_object(row.preview or "{}").get("run_state", "")) if has_run else "",
@@ -130,6 +142,11 @@ def parse_step(row: Any) -> StepProgress:
         held_by=format_other_hold(row.beside),
         is_paused=row.verb == Verb.HOLD and row.paused_since_us is not None,
     )
+
+
+def step_period(row: Row) -> StepPeriod:
+    """The period of a row with the `period_key` of a step and the `period_name` of its run."""
+    return StepPeriod(decode_name(row.period_key), clean_line(decode_name(row.period_name or "")))
 
 
 def format_other_hold(beside: str | None) -> str:

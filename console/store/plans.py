@@ -20,6 +20,7 @@ from console.domain.plan import (
     SavedService,
     StepProgress,
     may_await_approval,
+    numbered_step,
     parse_places,
     requester_text,
     resume_commands,
@@ -216,7 +217,7 @@ def end_step(store: Database, fence: int | None, plan: PlanProgress, end: EndSte
     with store.write(fence) as session:
         moved = session.rows(sql, (end.state, end.text, micros(now), end.step.id))
         if moved and end.step.action_key is None and end.state != "abandoned":
-            _record_event(session, plan, f"step {end.step.place}, {end.step.job}: {end.text}", now)
+            _record_event(session, plan, f"{numbered_step(end.step, plan.steps)}: {end.text}", now)
 
 
 def move_plan(

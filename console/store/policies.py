@@ -19,6 +19,7 @@ from console.store import access, alerts, audit
 from console.store.actions import ActionStep, move_action
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.audit import ChangeOrigin
+from console.store.config_documents import load_declared
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.new_actions import NewAction, insert_action
@@ -31,7 +32,9 @@ COUNTED = timedelta(days=7)
 """A run counts its repairs so long at least: its incident may be closed, and the run fail again, after the lookback."""
 REPAIR_COLUMNS = (
     "p.policy, p.method, p.job_id, p.business_date, p.run_id, p.attempt, p.at_us, p.action_key,"
-    " d.state AS action_state, d.unsent, d.ended_us"
+    " d.state AS action_state, d.unsent, d.ended_us, d.needs_approval, COALESCE((SELECT x.signature FROM"
+    " incident_failure x WHERE x.incident_id = p.incident_id AND x.since_us <= p.at_us ORDER BY x.since_us DESC"
+    " LIMIT 1), '') AS signature"
 )
 REPAIR_ACTION = "LEFT JOIN action d ON d.key = p.action_key"
 """The action `d` of repair `p`; `policy_repair` reads REPAIR_COLUMNS of both."""
@@ -58,7 +61,8 @@ def policy_repair(row: Row) -> PolicyRepair:
     action = None
     if row.action_key is not None:
         ended = optional_instant(row.ended_us)
-        action = RepairAction(row.action_key, row.action_state or "deleted", bool(row.unsent), ended)
+        state, waits = row.action_state or "deleted", bool(row.needs_approval)
+        action = RepairAction(row.action_key, state, bool(row.unsent), ended, waits)
     return from_row(PolicyRepair, row, business_date=date.fromisoformat(row.business_date), action=action)
 
 
@@ -80,8 +84,9 @@ def write_policy_repairs(
         text = f'policy "{repair.policy}" would {repair.method} attempt {repair.attempt}; it is in shadow'
         if action is not None:
             failpoint("policy.recorded")
-            _request(session, repair, action.key, incident_id)
-            text = f"requests the {repair.method} of attempt {repair.attempt}: headway policy pause {repair.policy}"
+            _request(session, repair, action, incident_id)
+            how = "asks for approval of" if action.needs_approval else "requests"
+            text = f"{how} the {repair.method} of attempt {repair.attempt}: headway policy pause {repair.policy}"
             text = f'policy "{repair.policy}" {text} stops it'
         record_event(session, at_us, "policy", text, incident_id=incident_id, job_id=repair.job_id)
 
@@ -108,11 +113,11 @@ def write_pending_repairs(
             record_event(session, now_us, "policy", text, incident_id=incident_id)
 
 
-def _request(session: WriteSession, repair: PolicyRepair, key: str, incident_id: int) -> None:
+def _request(session: WriteSession, repair: PolicyRepair, action: RepairAction, incident_id: int) -> None:
     """Inserts its action, audited under the name of the policy."""
     by, verb = requester_of(repair.policy), Verb(repair.method)
     request = NewAction(
-        key=key,
+        key=action.key,
         verb=verb,
         job_id=repair.job_id,
         run_id=repair.run_id,
@@ -121,12 +126,20 @@ def _request(session: WriteSession, repair: PolicyRepair, key: str, incident_id:
         origin=POLICY_ORIGIN,
         requested_by=by,
         overlap="refuse",
+        needs_approval=action.needs_approval,
         requested_us=micros(repair.at),
     )
     if insert_action(session, request):
-        detail = {"key": key, "as": POLICY_ORIGIN, "run_id": repair.run_id, "attempt": repair.attempt}
+        detail = {"key": action.key, "as": POLICY_ORIGIN, "run_id": repair.run_id, "attempt": repair.attempt}
         about = name_of_job(session, repair.job_id)
         audit.append(session, request.requested_us, by, audit.ENGINE_ORIGIN, f"request {verb}", about, detail)
+
+
+def approvers_of(session: Session, key: str) -> int:
+    """How many persons approve the action by the policy that requested it; 0 if no policy of the config did."""
+    row = session.first("SELECT policy FROM policy_repair WHERE action_key = ?", (key,))
+    policy = load_declared(session).policy(row.policy) if row is not None else None
+    return policy.approvers if policy is not None else 0
 
 
 def repair_of_action(session: Session, key: str) -> Row | None:

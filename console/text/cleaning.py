@@ -105,16 +105,17 @@ def _rewritten(line: str) -> str:
     counter."""
     if "\r" not in line:
         return line
-    kept: list[str] = []
+    result: list[str] = []
     lines = filter(None, map(str.rstrip, line.split("\r")))
-    for _, group in groupby(lines, partial(_words, _NUMBERS_AND_BARS)):
+    for _, group in groupby(lines, partial(_without, _NUMBERS_AND_BARS)):
         states = list(group)
         is_progress = len(states) >= _COUNTED or any(map(_compiled(_PROGRESS).search, states))
-        kept += states[-1:] if is_progress else [list(same)[-1] for _, same in groupby(states, partial(_words, _BARS))]
-    return "\n".join(kept)
+        repeated = groupby(states, partial(_without, _BARS))
+        result += states[-1:] if is_progress else [list(same)[-1] for _, same in repeated]
+    return "\n".join(result)
 
 
-def _words(between: str, text: str) -> str:
+def _without(between: str, text: str) -> str:
     return _compiled(between).sub(" ", text).strip()
 
 

@@ -136,8 +136,8 @@ def _indent(line: str) -> int:
 
 def _label(line: str) -> str:
     """ "ERROR:", "ORA-:": the first word after the time, without digits."""
-    words = _TIME.sub("", line).split(maxsplit=1)
-    return _DIGITS.sub("", words[0]) if words else ""
+    parts = _TIME.sub("", line).split(maxsplit=1)
+    return _DIGITS.sub("", parts[0]) if parts else ""
 
 
 def is_consequence(line: str) -> bool:

@@ -35,8 +35,8 @@ class Sign(IntEnum):
 
 
 _NOUNS = (
-    r"pass(?:word|phrase|code|wort|wrd)|(?<!no)passwd|secret|token|credentials?|kennwort|wachtwoord|contrase\S{1,8}?a|senha"
-    r"|mot[ _-]?de[ _-]?passe|пароль|密码|パスワード"
+    r"pass(?:word|phrase|code|wort|wrd)|(?<!no)passwd|secret|token|credentials?|kennwort|wachtwoord|contrase\S{1,8}?a|senha|heslo|hasło|jelszó"
+    r"|palavra-passe|l\S{1,12}senord|adgangskode|mot[ _-]?de[ _-]?passe|пароль|密码|パスワード"
 )
 _NAMES = (
     r"(?:a(?:pi|pp|ccess|ccount|uth)|s(?:hared|igning|ervice|torage|ession|ubscription|ecret)|private|client|encryption"
@@ -52,8 +52,8 @@ _SPOKEN = rf"{_NOUNS}|pwd|(?:api|access|secret)[ _-]key|requirepass|masterauth|c
 _NAME = re.compile(rf"{_NAMES}|(?<![A-Za-z])pwd", re.I)
 _HINTS = (
     "pass", "secret", "token", "key", "cred", "auth", "signature", "cookie", "sig=", "pw", "sess", "jwt", "otp", "psk",
-    "-pat", "identified", "securestring", "kennwort", "wachtwoord", "contrase", "senha", "пароль", "密码", "パスワード",
-    "jfrog", "community",
+    "-pat", "identified", "securestring", "kennwort", "wachtwoord", "contrase", "senha", "heslo", "hasło", "jelszó",
+    "senord", "adgangskode", "пароль", "密码", "パスワード", "jfrog", "community", "assword", "-p:", "/p:",
 )  # fmt: skip
 """Every line in which a name is found contains one of these: most lines are skipped quickly."""
 _REACH = 8
@@ -77,7 +77,8 @@ _NAMED = re.compile(
 _OPTION = re.compile(
     rf"(?i)(?:(?<![\w-])--?(?:[a-z0-9]{{1,20}}[.-]){{0,4}}|\bset(?:x|env|\s-\w{{1,4}}|(?=\s\w{{1,40}}_))\s{{1,3}}(?:[a-z0-9]{{1,20}}_){{0,4}}|(?<=\s)(/))"
     rf"[a-z]{{0,20}}(?:(?:{_NAMES})\d?|{_SHORT})(?(1):(?=\S)|(?:[\"']?,?\s{{1,3}}|=)(?!-))"
-    r"|ConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?(?!-)"
+    r"|(?<!\|)(?<!\|\s)ConvertTo-SecureString\s{1,3}(?:-(?:AsPlainText|Force|String)\s{1,3}){0,3}(?!-)"
+    r"|(?<![^\s\"'])[-/]p:(?!\d{1,5}\b|[\w.]{1,60}=)|asswor[dt]\W{1,30}send\s{1,3}(?:--\s{1,3})?(?=\\{0,15}[\"'][^$])"
 )
 _STATEMENT = r"\s{1,3}[^\s,;:]{1,80}\s{1,9}"
 _SQL = re.compile(
@@ -92,8 +93,8 @@ _LAST = re.compile(
 )
 """Words as .netrc has them, and commands of protocols. In the last group: the value ends the line, or the quotes."""
 _VERB = (
-    r"(?:\s(?:for|of)(?:\s(?:the|user|role|account|login|client|database))?\s\S{1,40})?"
-    r"(?:\s(?:is|was|as|to|has been|will be|used)(?:\snow|\s(?:set|changed|reset)(?:\sto)?)?"
+    r"(?:\s(?:f\S{1,12}r|of|von|pour|para|del?|di)(?:\s(?:the|user|role|account|login|client|database))?\s\S{1,40})?"
+    r"(?:\s(?:is|was|as|to|has been|will be|used|ist|lautet|est|es)(?:\snow|\s(?:set|changed|reset)(?:\sto)?)?"
     r"|\s(?:set|changed|reset)\sto|\schanged\sfrom|[ \t]?(?=[:=][ \t])):?=?[ \t]{1,2}"
 )
 _SAID = re.compile(rf"(?<!/)(?:(?:{_SPOKEN})({_VERB}|[ \t]{{1,9}}[(\[<]?(?=\S{{4}})))", re.I)
@@ -110,6 +111,7 @@ _MESSAGE_TEXT = (
     "contact use set update enter invalid optional incorrect wrong bad unknown ok success too short shorter longer "
     "more less long weak strong blank absent present malformed corrupt valid kerberos basic bearer digest negotiate "
     "ntlm oauth oauth2 saml ldap plain plaintext secure failure error end only forbidden found sent reset mismatch "
+    "falsch ungültig abgelaufen fehlt nicht leer invalide expiré requis incorrecta caducada requerida "
     "needs access requires expects closed strict string value connection request login logon permission ***"
 )
 _MESSAGES = frozenset(_MESSAGE_TEXT.split())
@@ -357,11 +359,22 @@ _LOGIN_ALONE = re.compile(r"(?<=://)()([^\s/@:]{16,256}+)(?=@)")
 _LOGIN_CUT = re.compile(r"(?<=://)([^\s/@:\[\"']{1,256}+:)(?!\d{1,5}(?:\D|\Z))([^\s/@\"']{1,256}+)\Z")
 _LOGIN_OF_DRIVER = re.compile(r"(:(?:thin|oci8?):[\"'@]?[^\s/@:]{1,128}/)([^\s@\"']{1,256}+)")
 _LOGIN_BARE = re.compile(r"(?<![\w/.:@-])([A-Za-z_][\w.$#-]{0,40}[:/])([^\s:/@\"'<>]{5,100})(?=@(?!sha256)[A-Za-z/])")
+_SENT = re.compile(r"(\bsend\s{1,3}(?:--\s{1,3})?\\{0,15}[\"'])([^\s\"'\\]{5,100})(?=\\{1,8}[rn])")
+"""In a script of expect(1), whose prompt another line has."""
 _PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3}|[\"']%s\S{0,3}\s{1,3})?)([^\s|]{4,200})(?=\s{0,3}\|\s{0,3}(?:[^|\n]{1,120}--(?:(?:password-)?stdin|passphrase-fd)|sudo\s[^|\n]{0,40}-S|(?:/usr/sbin/)?(?:ch)?passwd\b|kinit\b))"
+    r"(\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3}|[\"']%s\S{0,3}\s{1,3})?)([^\s|]{4,200})(?=\s{0,3}\|\s{0,3}(?:[^|\n]{1,120}--(?:(?:password-)?stdin|passphrase-fd)|sudo\s[^|\n]{0,40}-S|(?:/usr/sbin/)?(?:ch)?passwd\b|kinit\b|su\s))"
+)
+_PIPED_SHELL = re.compile(
+    r"(\\{0,15}[\"'])([^\"'\\\n$|]{1,200})(?=\\{0,15}[\"']\s{0,3}\|\s{0,3}ConvertTo-SecureString)", re.I
 )
 _PGPASS = re.compile(r"(:(?:54\d\d|6432|\*):[\w*-]{1,60}:[\w.*-]{1,60}:)([^\s:\"']{1,200}+)(?!:)")
-_SHAPES = (_PREFIXED, _HOOK, SIGN_IN, _LOGIN, _LOGIN_ALONE, _LOGIN_CUT, _LOGIN_OF_DRIVER, _PIPED, _PGPASS)
+_LOGIN_ENCODED = re.compile(
+    r"(?i)((?:://|%(?:25){0,3}3a(?:%(?:25){0,3}2f){2})(?:(?!%(?:25){0,3}(?:2f|3a|40))[^\s/:@\"'<>&]){0,100}%(?:25){0,3}3a)"
+    r"(?!\d{1,5}%(?:25){0,3}2f)([^\s/:@\"'<>&]{1,256})(?=%(?:25){0,3}40)"
+)
+"""In an address that is percent-encoded, once or more often."""
+_LOGINS = (_LOGIN, _LOGIN_ENCODED, _LOGIN_ALONE, _LOGIN_CUT, _LOGIN_OF_DRIVER)
+_SHAPES = (_PREFIXED, _HOOK, SIGN_IN, *_LOGINS, _PIPED, _PIPED_SHELL, _PGPASS)
 """A part that stays, then the secret."""
 _DASH = r"-(?<![^\s\"',(\[]-)"
 _GLUED = r"(?=[^\s=,\"'\])]|[\"'][^\s,\])])"
@@ -395,16 +408,21 @@ _CLIENTS = (
     ("gsql nzsql nzload", "W"),
     ("ssh-keygen", "NP"),
     ("chpasswd", r"<<<\s{0,3}[\"']?\w{1,40}:"),
-    ("kinit", r"<<<\s{0,3}"),
+    ("kinit passwd", r"<<<\s{0,3}"),
     ("openssl", _flags("kK") + "|pass:"),
+    ("mysqladmin mariadb-admin", rf"{_ATTACHED}|\spassword\s{{1,3}}"),
     ("7z 7za 7zr rar unrar mysql* mariadb*", _ATTACHED),
     ("xfreerdp wfreerdp schtasks dtexec", r"(?i:/(?:p:|rp\s|de(?:crypt)?\s))"),
     ("sqlplus sqlldr expdp impdp rman sqlcl", _TERM + r"((?:\"[^\"\n]{1,99}\"|\S{1,99})(?=@)|[^\s\"',)\]]{1,99})"),
     ("exp imp connect conn", rf"{_TERM}(\S{{1,200}}(?=@))"),
     ("db2", r"\susing\s(?!password\b)"),
-    ("htpasswd rabbitmqctl isql iusql", rf"{_flags('P')}|{_THIRD}"),
+    (
+        "htpasswd rabbitmqctl isql iusql",
+        rf"{_flags('P')}|\s-\w{{0,5}}n\w{{0,5}}\s{{1,3}}[^\s-]\S{{0,80}}\s{{1,3}}(?=[^\s-])|{_THIRD}",
+    ),
     ("logon", r"(?i:(?<=logon))\s[^\s,]{1,80},(?=\S)"),
     ("sp_addlogin sp_addlinkedsrvlogin sp_password create_credential", r",\s{0,3}N?(?=')"),
+    ("pscredential networkcredential usernamepasswordcredential* httpbasicauth", r",\s{0,3}(?=\\{0,15}[\"'])"),
     ("vault", r"\slogin(?:\s-\S{1,40}){0,4}\s(?!-|[^\s=]{1,40}=|[a-z]{2,20}ed\b)"),
     ("mc", rf"\salias\sset\s\S{{1,60}}{_THIRD}"),
     ("ftp sftp", r">\s?(?:user\s\S{1,60}\s{1,3}|open\s[^\s:]{1,60}:)"),
@@ -442,9 +460,10 @@ def mask_shapes(text: str) -> str:
     for pattern in _SHAPES:
         text = pattern.sub(lambda match: match[1] + MASK[: len(match[2])], text)
     text = _ADDRESS_KEY.sub(lambda match: _ADDRESS_PART.sub(_if_key, match[0]), text)
-    text = _LOGIN_BARE.sub(
-        lambda match: match[1] + MASK[: len(match[2])] if _is_random_term(match[2], Sign.NEXT) else match[0], text
-    )
+    for pattern in (_LOGIN_BARE, _SENT):
+        text = pattern.sub(
+            lambda match: match[1] + MASK[: len(match[2])] if _is_random_term(match[2], Sign.NEXT) else match[0], text
+        )
     for find, signs in ((_commands, _PROGRAMS), (_said, _HINTS), (_named, _HINTS)):
         text = "\n".join(_with_stars(part, find(part)) if near else part for near, part in _stretches(text, signs))
     return _ASSIGNED.sub(_if_random, _with_stars(text, _columns(text)))

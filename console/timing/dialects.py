@@ -93,7 +93,7 @@ class NoSuchDay(ValueError):
 
 
 class StartQueue(Enum):
-    """What a scheduler does with the starts of a job that come due while a run of it is open."""
+    """The fate of starts that come due while a run of their job is open."""
 
     NONE = 0
     """It drops them, or starts another run beside it."""

@@ -72,7 +72,7 @@ def test_the_report_says_what_a_policy_would_have_repaired_wrongly_and_needlessl
     assert "not found; did you mean full?" in headway(bench.url, "policy", "fulll").err
 
 
-def test_a_policy_is_replayed_over_kept_failures(bench: Bench) -> None:
+def test_a_policy_is_replayed_over_past_failures(bench: Bench) -> None:
     assert "no failed run of a watched job is kept since" in headway(bench.url, "policy", "test", "full").err
     for night, state in enumerate((RunState.SUCCEEDED, RunState.FAILED)):
         now = fail(bench, night, FILE)

@@ -105,7 +105,7 @@ def test_a_time_of_another_day_names_it_in_a_cell(day: int, text: str) -> None:
 @pytest.mark.parametrize("until, text", [(None, "inhibit ends"), (NOON + timedelta(hours=14), "in 14h (Sat 21 Nov)")])
 def test_what_is_held_back_says_until_when(until: datetime | None, text: str) -> None:
     """What no time ends is over with what holds it."""
-    notice = SuppressionView(1, "oncall", "technical", "opened", "inhibit", "x", NOON, until, None, "")
+    notice = SuppressionView("oncall", "technical", "opened", "inhibit", "x", until, since=NOON, incident_id=1)
     assert text == suppressed_until(notice, NOON)
 
 

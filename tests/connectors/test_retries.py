@@ -4,6 +4,7 @@ state is that of the last: polled into a store."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -13,6 +14,9 @@ from connectors.sdk.records import Schedule
 from tests.connectors.aws_world import keys
 from tests.connectors.dagster.test_recorded import opened as dagster
 from tests.connectors.google.test_profiles import opened as google
+from tests.connectors.http.test_luigi import RECORDED as LUIGI_NOW
+from tests.connectors.http.test_luigi import TASK as LUIGI_TASK
+from tests.connectors.http.test_luigi import opened as luigi
 from tests.connectors.oracle_scheduler.test_profile import fake as oracle
 from tests.connectors.oracle_scheduler.test_profile import opened as oracle_connector
 from tests.connectors.retries import PolledNight
@@ -399,3 +403,23 @@ def test_a_job_that_batch_puts_into_its_queue_again_waits_for_its_next_attempt(n
     assert [("retrying", 2)] == runs.after(connector, "mart")
     job |= {"status": "RUNNING", "startedAt": made + 20_000}
     assert [("running", 2)] == runs.after(connector, "mart")
+
+
+# -- Luigi: a failed task that has a worker
+
+
+@CLOCKS
+def test_the_tries_of_a_task_that_a_worker_of_luigi_repeats_are_one_run(night: Estate, clock: Schedule | None) -> None:
+    began = parsedate_to_datetime(LUIGI_NOW).timestamp() - 900
+    tasks: dict[str, Any] = {}
+    connector, runs = luigi({"response": tasks}, []), of(night, clock, "LoadStock")
+
+    def polled(status: str, began_after: float, changed_after: float) -> list[tuple[str, int]]:
+        times = {"time_running": began + began_after, "start_time": began, "last_updated": began + changed_after}
+        tasks["a"] = {**LUIGI_TASK, "status": status, **times}
+        return runs.after(connector, "LoadStock")
+
+    assert ["retrying"] == [state for state, _ in polled("FAILED", 0, 10)]
+    assert ["waiting"] == [state for state, _ in polled("PENDING", 0, 400)]
+    assert ["running"] == [state for state, _ in polled("RUNNING", 410, 410)]
+    assert ["succeeded"] == [state for state, _ in polled("DONE", 410, 420)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from connectors.sdk.states import PeriodKind, RunEvidence, RunState
@@ -266,13 +266,8 @@ def next_notification_state(
         held[number] = (
             tuple(
                 SuppressionFacts(
-                    suppression.route,
-                    suppression.style,
-                    suppression.kind.value,
-                    suppression.stage,
-                    suppression.why,
-                    since.get((suppression.route, suppression.style, suppression.stage), now),
-                    suppression.until,
+                    **asdict(suppression),
+                    since=since.get((suppression.route, suppression.style, suppression.stage), now),
                 )
                 for suppression in incident.suppressions.notices
             )

@@ -17,7 +17,7 @@ FINGERPRINT = IncidentFingerprint(
         (NotifiedDay("plan", NIGHT, ""), NotifiedDay("report", NIGHT, "")),
     ),
     quiet=Withheld.CHANGES, failures=(KnownFailure("hosts/extract", "failed", 2, "no such table", ""),), is_stop=True,
-    left_by="nightly",
+    left_by="nightly", came_back=True,
 )  # fmt: skip
 
 

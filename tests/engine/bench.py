@@ -28,7 +28,7 @@ from console.domain.settings import JobSetting, ServiceSetting
 from console.engine.api import queue
 from console.engine.api.client import EngineClient
 from console.engine.notify.outbox import Outbox
-from console.engine.notify.paging import Page
+from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import SendResult
 from console.engine.polling.poller import TargetPoller
 from console.engine.supervisor.assembly import EngineAssembly
@@ -50,8 +50,11 @@ class Sink:
     answer: SendResult = field(default_factory=lambda: SendResult(True))
     got: list[tuple[str, str, str]] = field(default_factory=list)
     """(url, title, body)."""
+    actions: list[PageAction] = field(default_factory=list)
+    """What each meant, from the first on."""
 
     def __call__(self, url: str, message: Message, page: Page) -> SendResult:
+        self.actions.append(page.action)
         self.got.append((url, title_text(message.title), body_text(message.blocks)))
         return self.answer
 

@@ -28,7 +28,7 @@ class FakePgCron:
 
     def __init__(self) -> None:
         by_key: dict[str, Any] = json.loads(RECORDING.read_text())
-        self.access: Row = by_key["access"] | {"may_hold": True, "may_clear": True, "may_cancel": True}
+        self.access: Row = by_key["access"] | {"launched": "0", "may_hold": True, "may_clear": True, "may_cancel": True}
         self.jobs: list[Row] = by_key["jobs"]
         self.runs: list[Row] = by_key["runs"]
         self.sessions = 0

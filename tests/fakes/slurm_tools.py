@@ -211,7 +211,8 @@ def scontrol(world: World, texts: list[str]) -> int:
         if row.get("refuses") != verb:
             change(world, verb, row, values)
         else:
-            sys.stderr.write(f"Job is in the wrong state for job {row['part']}\n")
+            why = row.get("why", "Job is in the wrong state for job")
+            sys.stderr.write(f"{why} {row['part']}\n")
     world.save()
     return int(any(row.get("refuses") == verb for row in rows))
 

@@ -258,7 +258,7 @@ def _denied_in(name: str) -> tuple[str, ...]:
     return tuple(
         word
         for word, (pattern, _) in NAMES.items()
-        if any(map(pattern.fullmatch, [name] if word == "house variable" else parts))
+        if any(map(pattern.fullmatch, [name] * (not name.isupper()) if word == "house variable" else parts))
     )
 
 

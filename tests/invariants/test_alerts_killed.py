@@ -33,7 +33,7 @@ CRASHES = [name for name in FAILPOINTS if step_of(name) in STEPS and name not in
 
 
 def failures(folder: Path) -> list[Alert]:
-    return [alert for alert in Sink(folder).got if "at risk: restart extract by " in alert.title]
+    return Sink(folder).failures("good/extract")
 
 
 def is_recorded(folder: Path) -> bool:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from console.tui.widgets.grid import Grid
 from tests.bench.bigstore import make_store
 from tests.invariants import locked
 from tests.invariants.engines import server
-from tests.lab.process import HANGS_SECONDS, wait_until
+from tests.lab.process import HANGS_SECONDS, async_wait_until, wait_until
 
 Steps = Callable[[Pilot[int], HeadwayApp], Awaitable[None]]
 EVERYWHERE = (
@@ -30,7 +29,6 @@ EVERYWHERE = (
     "3", "space", "c", "escape", "escape", "h", "escape", "X", "escape", "M", "escape", "A", "F", "escape",
     "1", "r", "escape",
 )  # fmt: skip
-ANSWER_SECONDS = HANGS_SECONDS / 10
 """Far below the wait for the store; `python -m tests.bench.keys` has the milliseconds."""
 
 
@@ -83,10 +81,8 @@ def on_screen(store: Path, steps: Steps) -> None:
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + ANSWER_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "what was waited for never came"
-        await pilot.pause(0.01)
+    await async_wait_until(condition, "the screen")
+    await pilot.pause()
 
 
 async def at_the_jobs(pilot: Pilot[int], app: HeadwayApp) -> Grid:

@@ -47,7 +47,7 @@ from console.domain.job import Safety
 from console.domain.message import Message, body_text, title_text
 from console.domain.policy import Policy
 from console.domain.settings import Declared, JobSetting, ServiceSetting
-from console.engine.notify.paging import Page
+from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import SendResult
 
 ROUTE = "INVARIANTS_URL"
@@ -155,6 +155,9 @@ class Alert:
     url: str
     title: str
     body: str
+    key: str
+    """Dedup key of its incident."""
+    action: PageAction
 
 
 @dataclass(frozen=True)
@@ -164,13 +167,18 @@ class Sink:
     folder: Path
 
     def __call__(self, url: str, message: Message, page: Page) -> SendResult:
-        alert = Alert(url, title_text(message.title), body_text(message.blocks))
+        alert = Alert(url, title_text(message.title), body_text(message.blocks), page.key, page.action)
         _append(self.folder / "alerts", json.dumps(asdict(alert)))
         return SendResult(True)
 
     @property
     def got(self) -> list[Alert]:
-        return [Alert(**json.loads(line)) for line in _lines(self.folder / "alerts")]
+        rows = map(json.loads, _lines(self.folder / "alerts"))
+        return [Alert(**row | {"action": PageAction(row["action"])}) for row in rows]
+
+    def failures(self, job: str) -> list[Alert]:
+        """What notified of a failed run of a job, by the name of both: "good/extract"."""
+        return [alert for alert in self.got if alert.action is PageAction.OPEN and alert.key.startswith(f"run:{job}@")]
 
 
 PATIENT = "patient"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -17,10 +16,10 @@ from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import AirflowServer
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 T = TypeVar("T")
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
+PAUSE = 0.25
 """Between two looks: one through the connector is a dozen requests, of 10 ms of CPU each on Airflow's side."""
 CALL_SECONDS = 60.0
 """For each call: what Airflow does is judged here and not how fast it is on a machine that runs the whole suite."""
@@ -67,12 +66,7 @@ def attempt(connector: Connector, job: str, run: str) -> RunRecord:
 
 
 def until(what: str, query: Callable[[], T | None]) -> T:
-    end, pause = time.monotonic() + HANGS_SECONDS, SHORTEST_PAUSE
-    while not (result := query()):
-        assert time.monotonic() < end, f"not seen within {HANGS_SECONDS:.0f} s: {what}"
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
-    return result
+    return wait_until(query, what, pause=PAUSE)
 
 
 def action_spec_of(run: RunRecord) -> ActionSpec:

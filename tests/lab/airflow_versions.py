@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_rows import RowComparison, compare
 from tests.lab.headway import Headway
 from tests.lab.headway_config import quoted
-from tests.lab.process import LabError, private_folder, remove_folder
+from tests.lab.process import LabError, private_folder, remove_folder, wait_until
 
 TRIES = Path(__file__).with_name("dags_tries")
 NEEDS_MORE = (
@@ -172,14 +172,16 @@ def compared(
     """The comparison, once nothing differs or the time is over: a row that runs is polled a moment later. Raises
     LabError where the engine has read nothing since."""
     since = time.time()
-    end = time.monotonic() + limit_seconds
-    while True:
+    both = compare(server.database, store)
+
+    def is_settled() -> bool:
+        nonlocal both
         both = compare(server.database, store)
-        if not any(comparison.different for comparison in both):
-            return both
-        if time.monotonic() > end:
-            break
-        time.sleep(1.0)
+        return not any(comparison.different for comparison in both)
+
+    with suppress(LabError):
+        wait_until(is_settled, "the rows to settle", pause=1.0, grace=limit_seconds)
+        return both
     with closing(sqlite3.connect(store)) as connection:
         [(last, error)] = connection.execute("SELECT last_ok_us, error FROM target").fetchall()
     if (last or 0) < since * 1_000_000:
@@ -233,6 +235,12 @@ def keep(folder: Path, version: str, *databases: Path) -> None:
             source.backup(to)
 
 
+def wait_for_runs(server: AirflowServer, limit_seconds: float) -> None:
+    """Returns when no run is open, or the time is over."""
+    with suppress(LabError):
+        wait_until(lambda: not open_runs(server), "the end of the runs", pause=2.0, grace=limit_seconds)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.airflow_versions", description=__doc__)
     parser.add_argument("versions", nargs="*", default=list(venvs.AIRFLOWS), metavar="VERSION")
@@ -245,9 +253,7 @@ def main() -> int:
         with running(version) as server, watched(server, server.folder / "headway") as store:
             print(f"{version}: started in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             started = trigger_all(server)
-            end = time.monotonic() + arguments.minutes * 60
-            while open_runs(server) and time.monotonic() < end:
-                time.sleep(2.0)
+            wait_for_runs(server, arguments.minutes * 60)
             unfinished = open_runs(server)
             server.leave_only_the_api()  # rows that move cannot be compared
             both = compared(server, store)

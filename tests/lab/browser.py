@@ -7,15 +7,16 @@ import base64
 import json
 import subprocess
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
-from tests.lab.process import HANGS_SECONDS, LabError, clean_environment
+from tests.lab.process import HANGS_SECONDS, LabError, clean_environment, wait_seconds, wait_until
 
+T = TypeVar("T")
 SETTLED_SECONDS = 0.5
 KEYS = {"Enter": (13, "\r"), "Escape": (27, "\x1b"), "ArrowDown": (40, ""), "ArrowUp": (38, "")}
 """Name -> its code, and the text that it types."""
@@ -69,11 +70,14 @@ class Browser:
         self._profile.cleanup()
 
     def _port(self) -> int:
-        file, until = self._home / "DevToolsActivePort", time.monotonic() + HANGS_SECONDS
-        while not file.exists() or not file.read_text().strip():
-            if time.monotonic() > until or self._process.poll() is not None:
-                raise LabError(f"chromium did not open its debugging port (it ended with {self._process.poll()})")
-            time.sleep(0.05)
+        file = self._home / "DevToolsActivePort"
+
+        def has_port() -> bool:
+            return file.exists() and bool(file.read_text().strip())
+
+        wait_until(lambda: has_port() or self._process.poll() is not None, "chromium's debugging port")
+        if not has_port():
+            raise LabError(f"chromium ended with {self._process.poll()} before it opened its debugging port")
         return int(file.read_text().split()[0])
 
     async def _connect(self, port: int) -> None:
@@ -117,30 +121,32 @@ class Browser:
 
     def wait_for(self, script: str) -> Any:
         """Until a script in the page comes to something that is true; that. LabError when it does not."""
-        until = time.monotonic() + HANGS_SECONDS
-        while not (decisions := self.evaluate(script)):
-            if time.monotonic() > until:
-                raise LabError(f"it never came to be true in the page: {script}; it said {self.logged}")
-            time.sleep(0.1)
-        return decisions
+        return self._wait(lambda: self.evaluate(script), f"in the page: {script}")
 
     def settled(self, *part: int) -> bytes:
         """That part of the picture, once it stays as it is."""
-        before = self.screenshot(*part)
-        time.sleep(SETTLED_SECONDS)
-        while (data := self.screenshot(*part)) != before:
-            before = data
-            time.sleep(SETTLED_SECONDS)
-        return data
+
+        def lasting() -> bytes | None:
+            picture = self.screenshot(*part)
+            wait_seconds(SETTLED_SECONDS)
+            return picture if picture == self.screenshot(*part) else None
+
+        return self._wait(lasting, "the picture to stay as it is")
 
     def wait_for_other(self, before: bytes, *part: int) -> bytes:
         """Until that part of the picture is another one; it."""
-        until = time.monotonic() + HANGS_SECONDS
-        while (data := self.screenshot(*part)) == before:
-            if time.monotonic() > until:
-                raise LabError(f"the picture never changed; the page said {self.logged}")
-            time.sleep(0.1)
-        return data
+
+        def other() -> bytes | None:
+            picture = self.screenshot(*part)
+            return picture if picture != before else None
+
+        return self._wait(other, "another picture")
+
+    def _wait(self, condition: Callable[[], T | None], what: str) -> T:
+        try:
+            return wait_until(condition, what, pause=0.1)
+        except LabError as error:
+            raise LabError(f"{error}; the page said {self.logged}") from error
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One call of the debugging protocol; the browser's events meanwhile are stored."""

@@ -17,7 +17,7 @@ import pytest
 
 from console.cli.exits import Exit
 from tests.hostile.commands import in_process
-from tests.lab.process import HANGS_SECONDS, Daemon, LabError, clean_environment, tail
+from tests.lab.process import Daemon, LabError, clean_environment, tail, time_left
 
 COMMAND = Path(sys.executable).with_name("headway")
 WORKING = '"event": "working"'
@@ -49,7 +49,7 @@ class Headway:
         argv = [str(COMMAND), "--config", str(self.config), *arguments]
         done = subprocess.run(
             argv, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=HANGS_SECONDS,
+            timeout=time_left(),
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -62,6 +62,12 @@ class Headway:
         polled the job's source yet."""
         answer = self.run_in_process(*arguments, "--json")
         return [] if answer.exit_status == Exit.NOT_FOUND else list(self._read(arguments, answer))
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Each delivery of a notification about an incident, as `headway incident` lists them."""
+        incidents = self.json("incident", "list", "--all")
+        views = [self.json("incident", f"INC-{incident['id']:04}") for incident in incidents]
+        return [delivery for view in views for delivery in view["deliveries"]]
 
     def _read(self, texts: tuple[str, ...], answer: Answer) -> Any:
         try:

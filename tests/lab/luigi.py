@@ -19,7 +19,10 @@ class Luigi:
         self.url = f"http://127.0.0.1:{self.port}"
         self._bin = luigi_environment() / "bin"
         argv = [str(self._bin / "luigid"), "--port", str(self.port), "--address", "127.0.0.1"]
-        self._server = Daemon(argv, folder / "luigid.log", clean_environment(HOME=str(folder)))
+        config = folder / "luigi.cfg"
+        config.write_text("[scheduler]\nworker_disconnect_delay = 1\n")  # one that ended tries nothing again
+        environment = clean_environment(HOME=str(folder), LUIGI_CONFIG_PATH=str(config))
+        self._server = Daemon(argv, folder / "luigid.log", environment)
 
     def start(self) -> None:
         self._server.start()

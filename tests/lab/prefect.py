@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 
 from tests.lab import venvs
-from tests.lab.process import Daemon, LabError, ask, clean_environment, free_port, tail, wait_until
+from tests.lab.process import HANGS_SECONDS, Daemon, LabError, ask, clean_environment, free_port, tail, wait_until
 
 FLOWS = Path(__file__).with_name("flows") / "flows.py"
 JOBS = ("count-all/by-hand", "load-orders/nightly", "stock-count/hourly")
@@ -127,12 +126,16 @@ class PrefectServer:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON reply of one API call; retried on a server whose database was busy (5xx)."""
-        for _ in range(10):
-            reply = ask(method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD))
-            if reply.status_code < 500:
-                reply.raise_for_status()
-                return reply.json() if reply.content else None
-            time.sleep(1)
-        raise LabError(
-            f"{method} {path} answered {reply.status_code}: {reply.text[:300]}\n{tail(self.folder / 'server.log')}"
-        )
+        replies = list[httpx.Response]()
+
+        def is_answered() -> bool:
+            replies.append(ask(method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD)))
+            return replies[-1].status_code < 500
+
+        try:
+            wait_until(is_answered, f"{method} {path}", pause=1.0, grace=HANGS_SECONDS / 10)
+        except LabError as error:
+            log = tail(self.folder / "server.log")
+            raise LabError(f"{error}: {replies[-1].status_code}: {replies[-1].text[:300]}\n{log}") from error
+        replies[-1].raise_for_status()
+        return replies[-1].json() if replies[-1].content else None

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import fcntl
+import math
 import os
 import random
 import shutil
@@ -18,19 +19,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from tests.lab import guard
 from tests.scratch import scratch
 
+T = TypeVar("T")
 GUARD_SCRIPT = Path(guard.__file__)
 LOG_TAIL_LINES = 40
 HANGS_SECONDS = 600.0
 """What takes longer than this hangs, on the slowest machine; pytest ends a test later (`make test`). A wait that is met
 costs nothing, however long it may last: there is no shorter limit."""
+LAST_SECONDS = 60.0
+"""Of a test, for what follows its last wait: a wait gives up before pytest ends its test."""
+_ends = [math.inf]
+"""`time.monotonic` of the end of the last wait of this test."""
 REST = 19.0
 """Times the CPU time of a condition that its waiter sleeps before it evaluates it again."""
 LONGEST_REST_SECONDS = 2.0
@@ -109,32 +116,54 @@ def free_port() -> int:
     raise LabError(f"no port of {PORTS} is free")
 
 
-def wait_until(
-    condition: Callable[[], object], what: str, *, pause: float = 0.05, grace: float = HANGS_SECONDS
-) -> None:
-    """Returns as soon as `condition()` is true. LabError with `what` when that takes longer than HANGS_SECONDS, or the
-    `grace` after which its caller goes on by force.
+def limit_waits(seconds: float) -> None:
+    """Sets the time that is left from now to the waits of one test, all together; 0: no limit."""
+    _ends[0] = time.monotonic() + seconds - LAST_SECONDS if seconds else math.inf
+
+
+def time_left(longest: float = HANGS_SECONDS) -> float:
+    """Seconds that a wait may last: `longest`, or less at the end of its test's time."""
+    return min(longest, max(0.0, _ends[0] - time.monotonic()))
+
+
+def wait_until(condition: Callable[[], T | None], what: str, *, pause: float = 0.05, grace: float = HANGS_SECONDS) -> T:
+    """The value of `condition()`, as soon as it is true. LabError with `what` when that takes longer than
+    `time_left`, or the `grace` after which its caller goes on by force.
 
     A condition that reads a store or plays a command costs tens of milliseconds: waiting takes at most a twentieth of a
     core, and what a condition asks works at most half of the time, else the tests that wait take it from what they wait
     for."""
     began, worked = time.monotonic(), time.thread_time()
-    until = began + grace
-    while not condition():
+    limit = time_left(grace)
+    until = began + limit
+    while not (value := condition()):
         now = time.monotonic()
         if now > until:
-            raise LabError(f"waited {grace:g} s in vain: {what}")
+            raise LabError(f"waited {limit:.4g} s in vain: {what}")
         rest = max(now - began, REST * (time.thread_time() - worked))
         time.sleep(max(pause, min(rest, LONGEST_REST_SECONDS)))
         began, worked = time.monotonic(), time.thread_time()
+    return value
+
+
+def wait_for_clock(instant: datetime) -> None:
+    """Returns after this instant: what a real scheduler does at a time of its own, or must not do, has been done."""
+    wait_until(lambda: datetime.now(UTC) >= instant, f"{instant:%H:%M:%S}", pause=0.2)
+
+
+def wait_seconds(seconds: float) -> None:
+    """Returns after this time: what must not happen would have happened meanwhile."""
+    end = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= end, f"{seconds:g} s")
 
 
 async def async_wait_until(condition: Callable[[], object], what: str, *, pause: float = 0.01) -> None:
     """`wait_until` in an event loop, whose other tasks go on meanwhile."""
-    until = time.monotonic() + HANGS_SECONDS
+    limit = time_left()
+    until = time.monotonic() + limit
     while not condition():
         if time.monotonic() > until:
-            raise LabError(f"waited {HANGS_SECONDS:g} s in vain: {what}")
+            raise LabError(f"waited {limit:.4g} s in vain: {what}")
         await asyncio.sleep(pause)
 
 

@@ -24,7 +24,7 @@ from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_client import CALL_SECONDS, attempt, connect, every, ran, running, until
 from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
-from tests.lab.process import HANGS_SECONDS, private_folder, remove_folder
+from tests.lab.process import HANGS_SECONDS, private_folder, remove_folder, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,7 @@ class TestAirflow2Conformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
         self.airflow.schedule(job_id, "* * * * *")
         try:
             over = next_minute() + timedelta(seconds=6)
-            while datetime.now(UTC) < over and len(self.clocked(job_id)) == before:
-                time.sleep(0.5)
+            wait_until(lambda: datetime.now(UTC) >= over or len(self.clocked(job_id)) > before, "a minute", pause=0.5)
         finally:
             self.airflow.schedule(job_id, None)
         with self.opened() as connector:
@@ -218,8 +217,9 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2S
     run = f"lab__{new_key()}"
     airflow2.trigger("retried", run)
     cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
-    end = time.monotonic() + HANGS_SECONDS
-    while time.monotonic() < end:
+
+    def have_both_ended() -> bool:
+        nonlocal cursor
         poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor
         for run_record in poll.runs:
@@ -228,9 +228,9 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2S
                 known.pop(run_record.attempt_key, None)
                 if run_record.state.is_open:
                     known[run_record.attempt_key] = ref(run_record)
-        if len(seen) == 2 and not known:
-            break
-        time.sleep(0.1)
+        return len(seen) == 2 and not known
+
+    wait_until(have_both_ended, "the end of both attempts", pause=0.1)
     assert {f"{run}#1": RunState.FAILED, f"{run}#2": RunState.SUCCEEDED} == {
         key: run.state for key, run in seen.items()
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_client import CALL_SECONDS, attempt, connect, eating_answers, every, ran, running, until
 from tests.lab.estate import Estate
 from tests.lab.jobs import next_minute
+from tests.lab.process import wait_for_clock, wait_seconds
 
 MINUTE = timedelta(minutes=1)
 
@@ -131,7 +131,7 @@ def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchu
         ):
             for dag in CLOCKED:
                 airflow.schedule(dag, "* * * * *", since=began if dag == "caught_up" else None)
-            time.sleep((dues[-1] - datetime.now(UTC)).total_seconds() + 4)
+            wait_for_clock(dues[-1] + timedelta(seconds=4))
             airflow.reread()
             assert set(CLOCKED) == {hold.job for hold in connector.holds(20)}
             assert [] == [row for dag in CLOCKED for row in scheduled(airflow, dag, dues[0])]
@@ -186,7 +186,7 @@ def test_a_run_that_we_started_ahead_of_the_release_is_not_made_again_by_the_clo
             due = next_minute()
             early = connector.preview(of_job(Verb.START, "stock_count", period_at=instant_key(due)), CALL_SECONDS)
             assert "runs no task before the logical date" in str(early.refused)
-            time.sleep((due - datetime.now(UTC)).total_seconds() + 2)
+            wait_for_clock(due + timedelta(seconds=2))
             preview = allowed(connector, of_job(Verb.START, "stock_count", period_at=instant_key(due)))
             assert note_text(preview.notes[0]).startswith("stock_count is held by ada until ")
             key = new_key()
@@ -225,7 +225,7 @@ def test_asset_updates_during_a_hold_are_lost_and_a_start_makes_up_for_them(
     )
     with held(airflow, connector, "supply_plan"):
         ran(airflow, "load_orders", "succeed", "success")
-    time.sleep(5)
+    wait_seconds(5)
     assert before == len(runs_of(airflow, "supply_plan")), "resumed, and the update was forgotten"
     key = sent(connector, of_job(Verb.START, "supply_plan"))
     run = f"headway__{key.removeprefix('headway-')}"
@@ -244,7 +244,7 @@ def test_a_run_under_way_stops_after_its_task_while_its_dag_is_held(
         path = f"dags/load_orders/dagRuns/{run.period_key}/taskInstances"
         load, publish = f"{path}/load", f"{path}/publish"
         until("its running task ends", lambda: airflow.call("GET", load)["state"] == "success")
-        time.sleep(4)
+        wait_seconds(4)
         assert ("running", None) == (
             airflow.state("load_orders", str(run.period_key)),
             airflow.call("GET", publish)["state"],
@@ -364,7 +364,7 @@ def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: Airflow
 def is_silent(connector: Connector, task: RunRecord) -> bool:
     """Whether a task that said something twice a second says nothing more for two seconds."""
     first = connector.log(ref(task), None, 65536, CALL_SECONDS).text
-    time.sleep(2)
+    wait_seconds(2)
     return first == connector.log(ref(task), None, 65536, CALL_SECONDS).text
 
 
@@ -394,7 +394,7 @@ def test_a_marked_run_has_the_requested_state_and_runs_nothing(
     assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     marked = attempt(connector, "load_orders", str(failed.period_key))
     assert (state, "success", failed.attempt_key) == (marked.state, marked.native_state, marked.attempt_key)
-    time.sleep(3)
+    wait_seconds(3)
     assert plans == len(runs_of(airflow, "supply_plan")), "no asset is updated by a mark"
     assert "failed" == airflow.call("GET", f"dags/load_orders/dagRuns/{failed.period_key}/taskInstances/load")["state"]
     assert "Airflow says success already" == connector.preview(of_run(verb, replace(failed)), CALL_SECONDS).refused

@@ -38,7 +38,7 @@ from tests.lab.airflow_client import (
 )
 from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 from tests.lab.test_faults_real import FAULTS, TIMEOUT, late
 
 
@@ -103,8 +103,7 @@ class TestAirflowConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         self.airflow.schedule(job_id, "* * * * *")
         try:
             over = next_minute() + timedelta(seconds=6)
-            while datetime.now(UTC) < over and len(self.clocked(job_id)) == before:
-                time.sleep(0.5)
+            wait_until(lambda: datetime.now(UTC) >= over or len(self.clocked(job_id)) > before, "a minute", pause=0.5)
         finally:
             self.airflow.schedule(job_id, None)
         with self.opened() as connector:
@@ -294,8 +293,9 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowSer
     run = f"lab__{new_key()}"
     airflow.trigger("retried", run)
     cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
-    end = time.monotonic() + HANGS_SECONDS
-    while time.monotonic() < end:
+
+    def have_both_ended() -> bool:
+        nonlocal cursor
         poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor
         for run_record in poll.runs:
@@ -304,9 +304,9 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowSer
                 known.pop(run_record.attempt_key, None)
                 if run_record.state.is_open:
                     known[run_record.attempt_key] = ref(run_record)
-        if len(seen) == 2 and not known:
-            break
-        time.sleep(0.1)
+        return len(seen) == 2 and not known
+
+    wait_until(have_both_ended, "the end of both attempts", pause=0.1)
     assert [RunState.FAILED, RunState.SUCCEEDED] == [run.state for run in seen.values()]
 
 

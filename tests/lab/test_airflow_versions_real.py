@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.lab import venvs
-from tests.lab.airflow_versions import compared, kinds_of, open_runs, running, trigger_all, watched
+from tests.lab.airflow_versions import compared, kinds_of, running, trigger_all, wait_for_runs, watched
 
 RUNS_LIMIT_SECONDS = 400.0
 """For runs that take 45 s where the machine does nothing else."""
@@ -24,9 +23,7 @@ def test_every_run_and_task_in_the_database_of_an_airflow_is_in_the_store(versio
     kinds = kinds_of(version)
     with running(version, kinds) as server, watched(server, tmp_path / "headway") as store:
         started = trigger_all(server)
-        end = time.monotonic() + RUNS_LIMIT_SECONDS
-        while open_runs(server) and time.monotonic() < end:
-            time.sleep(3.0)
+        wait_for_runs(server, RUNS_LIMIT_SECONDS)
         server.leave_only_the_api()  # rows that move cannot be compared
         runs, tasks = compared(server, store)
         with contextlib.closing(sqlite3.connect(server.database)) as metadata:

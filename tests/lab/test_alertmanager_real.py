@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -224,7 +223,6 @@ def test_an_alert_that_is_not_refreshed_ends_and_a_test_needs_no_incident(
     assert send(message_of("Store unusable", "disk full"), Page("own"))
     [alert] = alertmanager.alerts().values()
     assert ("Headway", "disk full\n") == (alert["labels"]["alertname"], alert["annotations"]["description"])
-    time.sleep(2)
     wait_until(lambda: not alertmanager.alerts(), "the alert ends")
     monkeypatch.undo()
     assert send(message_of("A test"), Page("test", PageAction.INFORM))

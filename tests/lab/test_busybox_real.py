@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from connectors.sdk.states import Capability, ProofLevel, RunEvidence, RunState
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
+from tests.lab.process import wait_seconds
 from tests.lab.test_cron_real import connect, options, wait
 
 ETL_JOBS = """\
@@ -140,7 +140,7 @@ def test_a_log_without_times_proves_nothing_and_is_reported(alpine: CronHost) ->
     alpine.write_crontab_unchecked("root", "* * * * * sleep 20\n")
     connector = connect(alpine, logs=["/var/log/own.log"])
     wait("a line of it", lambda: "cmd sleep 20" in alpine.run("root", "cat /var/log/own.log") or None)
-    time.sleep(1)
+    wait_seconds(1)
     poll = connector.poll("", (), 30)
     assert (poll.seen_until, [run for run in poll.runs if run.job == "alpine:root-sleep-20"]) == (None, [])
     assert any("Start it without -L" in warning for warning in poll.warnings)

@@ -6,14 +6,14 @@ import os
 import pty
 import shutil
 import subprocess
-import time
+from contextlib import suppress
 
 import pytest
 
 from console.cli.commands import COMMANDS
 from tests.cli.test_completion import shell
 from tests.engine.conftest import bench
-from tests.lab.process import HANGS_SECONDS
+from tests.lab.process import HANGS_SECONDS, wait_until
 
 __all__ = ["bench", "shell"]
 
@@ -48,12 +48,15 @@ def test_zsh_completes_the_token_as_it_is_typed(shell: dict[str, str]) -> None:
 
 
 def read_until(terminal: int, text: str) -> str:
-    """What the terminal shows until the text is there; all that came where it never is."""
-    seen, until = "", time.monotonic() + HANGS_SECONDS
+    """What the terminal shows until the text is there."""
+    seen = ""
     os.set_blocking(terminal, False)
-    while text not in seen and time.monotonic() < until:
-        try:
+
+    def is_shown() -> bool:
+        nonlocal seen
+        with suppress(BlockingIOError):
             seen += os.read(terminal, 4096).decode(errors="replace")
-        except BlockingIOError:
-            time.sleep(0.05)
+        return text in seen
+
+    wait_until(is_shown, f"{text} in the terminal")
     return seen

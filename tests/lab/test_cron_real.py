@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +24,7 @@ from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
-from tests.lab.process import wait_until
+from tests.lab.process import wait_seconds, wait_until
 
 T = TypeVar("T")
 
@@ -125,7 +124,7 @@ def hosts(lab: Estate) -> Iterator[dict[str, CronHost]]:
         made["lvl15"].write_cron_d(name, text, mode)
     for host in made.values():
         wait_until(lambda host=host: host.log_text().count("CMD") >= 8, f"the jobs of {host.name}")  # type: ignore[misc]
-    time.sleep(3.5)  # what started this very moment is never judged
+    wait_seconds(3.5)  # what started this very moment is never judged
     yield made
     for name in made:
         lab.drop(name)

@@ -115,10 +115,10 @@ class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
 
     def let_it_fall_due(self, job_id: str) -> None:
         """Until past a full minute; then for as long as the daemon takes, or a run is there."""
-        before = self.dagster.runs(job_id.removeprefix("lab/"))
+        name = job_id.removeprefix("lab/")
+        before = self.dagster.runs(name)
         until = (time.time() // 60 + 1) * 60 + 20
-        while time.time() < until and self.dagster.runs(job_id.removeprefix("lab/")) == before:
-            time.sleep(1)
+        wait_until(lambda: time.time() >= until or self.dagster.runs(name) != before, "a run, or none", pause=1.0)
 
     def native_trace(self) -> object:
         return self.dagster.schedule("stock_count")

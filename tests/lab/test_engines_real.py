@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,7 +66,7 @@ from tests.engine.bench import poll_all
 from tests.invariants.engines import Child, engine_of, forked, in_thread
 from tests.invariants.worlds import Sink, World, WorldConnector, config_of
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import HANGS_SECONDS, LabError, wait_until
+from tests.lab.process import HANGS_SECONDS, LabError, wait_for_clock, wait_seconds, wait_until
 from tests.lab.store_copies import migrated, store_url
 from tests.store.ready import open_ready
 
@@ -294,9 +294,9 @@ def test_f04_an_engine_without_the_lease_that_is_stopped_between_intent_and_send
         key = rerun(store_url)
         wait_until(lambda: second.is_stopped, "the second to stop after the intent")
         assert "sending" == state_of(store_url, key)
-        stopped = time.monotonic()
+        stopped = datetime.now(UTC)
         wait_until(lambda: state_of(store_url, key) == "failed", "the look-up by the first")
-        time.sleep(max(0.0, stopped + 3 * LEASE - time.monotonic()))
+        wait_for_clock(stopped + timedelta(seconds=3 * LEASE))
         second.signal(signal.SIGCONT)
         wait_until(lambda: "shards lost" in second.events(), "the second to notice")
         wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share again")
@@ -503,7 +503,7 @@ def test_a_store_that_fails_all_polls_is_one_message_of_the_status(
         def failed_all_polls() -> bool:
             """Another outage, until it has met all polls of both engines."""
             postgres.stop(crash=True)
-            time.sleep(2)
+            wait_seconds(2)
             postgres.start()
             with suppress(LabError):
                 wait_until(lambda: all("4 polls: the store at" in text for text in troubles(store_url)), "", grace=5)

@@ -3,7 +3,6 @@ sending in time, goes on by itself, and nothing is lost or done twice (F6, F19, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,15 +17,16 @@ from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.engine.notify import self_monitoring
 from console.engine.notify.outbox import REPEAT_MARK
+from console.engine.notify.paging import PageAction
 from console.engine.supervisor.engine import WAITS_FOR_LEASE
 from console.store.db.database import open_database
 from console.store.errors import StoreError, StoreUnusable
 from console.store.queries import open_queries
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.invariants.engines import LEASE_SECONDS, STORE, Child, child
-from tests.invariants.worlds import Sink, World
+from tests.invariants.worlds import Alert, Sink, World
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import wait_seconds, wait_until
 from tests.lab.store_copies import migrated, store_url
 from tests.messages import REPEAT_TEXT
 
@@ -47,13 +47,8 @@ def proxy(folder: Path, store_url: str, postgres: PostgresServer) -> Iterator[Fa
         yield made
 
 
-def failure_titles(folder: Path, job: str) -> list[str]:
-    """Titles of its failure: with the service that it endangers, or without one."""
-    return [
-        alert.title
-        for alert in Sink(folder).got
-        if f": restart {job} by " in alert.title or alert.title.startswith(f"good/{job} failed, ")
-    ]
+def failures(folder: Path, job: str) -> list[Alert]:
+    return Sink(folder).failures(f"good/{job}")
 
 
 def trip(postgres: PostgresServer) -> None:
@@ -73,8 +68,8 @@ def settled(folder: Path, url: str) -> None:
     """Each failure is one incident, notified once; a repeat is marked as one."""
     got = Sink(folder).got
     marked = [alert.body.startswith(REPEAT_TEXT) for alert in got]
-    failures = {*failure_titles(folder, "extract"), *failure_titles(folder, "audit")}
-    assert 2 == len({(alert.title, alert.body.removeprefix(REPEAT_TEXT)) for alert in got if alert.title in failures})
+    both = [*failures(folder, "extract"), *failures(folder, "audit")]
+    assert 2 == len({(alert.title, alert.body.removeprefix(REPEAT_TEXT)) for alert in both})
     assert len(got) - sum(marked) == len({alert.title for alert in got})
     with open_queries(url) as reads:
         assert 2 == len(reads.incidents.list_incidents())
@@ -95,7 +90,7 @@ def test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_noth
         trip(postgres)
         world.fail("audit", "b1")
         wait_until(
-            lambda: bool(failure_titles(folder, "extract") and failure_titles(folder, "audit")),
+            lambda: bool(failures(folder, "extract") and failures(folder, "audit")),
             "both alerts",
         )
         wait_until(lambda: is_well(store_url), "the end of all deliveries")
@@ -106,7 +101,7 @@ def test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_noth
 def is_at_point(point: str, folder: Path, url: str, postgres: PostgresServer) -> bool:
     """In an open transaction, or between two of them."""
     if point == "record.before_commit":
-        return bool(failure_titles(folder, "extract"))
+        return bool(failures(folder, "extract"))
     if point == "outbox.claimed":
         return postgres.execute("SELECT count(*) FROM delivery", database=url.rpartition("/")[2]) == [(1,)]
     query = """SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'
@@ -118,7 +113,7 @@ def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str
     world = World(folder, "good")
     world.fail("extract")
     with child(folder, "engine", "action.after_reply:sleep=2:1", lease=LEASE_SECONDS) as engine:
-        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert")
+        wait_until(lambda: bool(failures(folder, "extract")), "the alert")
         with open_queries(store_url) as reads:
             run_id = reads.incidents.incident(1).row.root_run_id
         assert run_id is not None
@@ -154,11 +149,11 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
         second = engines.enter_context(child(folder, "second", url=store_url))
         wait_until(lambda: "working" in second.events(), "the second to work")
         world.fail("extract")
-        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert of the second")
+        wait_until(lambda: bool(failures(folder, "extract")), "the alert of the second")
         proxy.fault = GOOD
         wait_until(lambda: is_on_standby(first), "the first to stand by")
         assert None is first.ended(0)
-    assert 1 == len(failure_titles(folder, "extract"))
+    assert 1 == len(failures(folder, "extract"))
 
 
 def is_on_standby(engine: Child) -> bool:
@@ -196,25 +191,23 @@ def test_of_several_engines_the_one_with_the_lease_notifies_of_a_store_that_is_d
 ) -> None:
     """The other says that it may repeat that: the first may be dead. The end is notified once."""
 
-    def titles() -> list[str]:
-        return [alert.title for alert in Sink(folder).got]
+    def actions() -> list[PageAction]:
+        return [alert.action for alert in Sink(folder).got if alert.key == self_monitoring.STORE]
 
     World(folder, "good")
-    problem = f"Headway invariants: {self_monitoring.PROBLEM_TITLES[self_monitoring.STORE]}"
     with ExitStack() as engines:
         for name, event in (("first", "working"), ("second", WAITS_FOR_LEASE)):
             engine = engines.enter_context(child(folder, name, prepare=notify_soon))
             wait_until(lambda: event in engine.events(), f"the {name} engine")  # noqa: B023 - called at once
         postgres.stop(crash=True)
         try:
-            wait_until(lambda: len(titles()) == 2, "both")
+            wait_until(lambda: len(actions()) == 2, "both")
         finally:
             postgres.start()
-        wait_until(lambda: len(titles()) == 3, "the end")
+        wait_until(lambda: len(actions()) == 3, "the end")
         wait_until(lambda: is_well(store_url), "the end of all deliveries")
-    end = "Resolved: Headway invariants: store available again"
-    assert {problem, f"{problem}{REPEAT_MARK}"} == {*titles()[:2]}
-    assert [end] == titles()[2:]
+    assert [PageAction.OPEN, PageAction.OPEN, PageAction.RESOLVE] == actions()
+    assert [False, False, True] == sorted(REPEAT_MARK in alert.title for alert in Sink(folder).got)
 
 
 # a store that refuses
@@ -285,12 +278,12 @@ def test_f20_an_engine_that_gets_no_connection_waits_and_goes_on(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name, database="postgres"
         )
         world.fail("extract")
-        time.sleep(2)
-        assert [] == failure_titles(folder, "extract")
+        wait_seconds(2)
+        assert [] == failures(folder, "extract")
         postgres.execute(_allow(name, True), database="postgres")
-        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert")
+        wait_until(lambda: bool(failures(folder, "extract")), "the alert")
         assert None is engine.ended(0)
-    assert 1 == len(failure_titles(folder, "extract"))
+    assert 1 == len(failures(folder, "extract"))
 
 
 def _allow(name: str, allowed: bool) -> psycopg.sql.Composed:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,14 @@ def test_a_changing_config_refuses_no_report(place: Place) -> None:
     with place.headway.running_engine() as engine:
         assert 0 == place.curl("/start?rid=first").returncode
         place.write("1s", title="another title")
-        failed = []
-        began, number = time.monotonic(), 0
-        while tail(engine.log, 500).count(WORKING) < 2 and time.monotonic() - began < HANGS_SECONDS:
-            number += 1
-            done = place.curl(f"/log?rid=first&n={number}", "-d", "x", is_up=False)
-            failed += [done.stderr] if done.returncode and "429" not in done.stderr else []
-            time.sleep(1)
+        failed, numbers = list[str](), count(1)
+
+        def reported_until_it_is_taken_up() -> bool:
+            done = place.curl(f"/log?rid=first&n={next(numbers)}", "-d", "x", is_up=False)
+            failed.extend([done.stderr] if done.returncode and "429" not in done.stderr else [])
+            return tail(engine.log, 500).count(WORKING) > 1
+
+        wait_until(reported_until_it_is_taken_up, "the config to be taken up", pause=1.0)
         assert [] == failed
         assert 2 == tail(engine.log, 500).count(WORKING), "the config was not taken up"
 

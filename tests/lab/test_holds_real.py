@@ -11,7 +11,6 @@ wakes, or Headway starts it, is Airflow's matter: there is one run.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from tests.lab.estate import Estate
 from tests.lab.headway import Answer, Headway
 from tests.lab.headway_config import EXTRACT, LOAD, PUBLISH, Options
 from tests.lab.jobs import Story, cron_of, next_minute
-from tests.lab.process import wait_until
+from tests.lab.process import wait_for_clock, wait_seconds, wait_until
 
 pytestmark = pytest.mark.airflow
 
@@ -118,10 +117,6 @@ def scheduled(lab: Estate, story: Story) -> Iterator[datetime]:
         lab.airflow.schedule("load_orders", None)
 
 
-def until(instant: datetime) -> float:
-    return max((instant - datetime.now(UTC)).total_seconds(), 0.0)
-
-
 def crontab(lab: Estate) -> str:
     return lab.etl02.run("root", "crontab -u etl -l")
 
@@ -170,7 +165,7 @@ def hold_all(night: Night, lab: Estate) -> None:
 
 
 def let_go(night: Night, lab: Estate, story: Story) -> None:
-    time.sleep(until(night.due + timedelta(seconds=15)))
+    wait_for_clock(night.due + timedelta(seconds=15))
     night.after_due = {name: night.newest(name) for name in (CRON, REVENUE)}
     night.starts_while_held = len(dag_runs(lab, night.began)) + len(executions(lab, story, night.began))
     story.cron.behave("extract_orders", "succeed")
@@ -184,7 +179,7 @@ def let_go(night: Night, lab: Estate, story: Story) -> None:
     wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", pause=PAUSE)
     ended = lambda: all(run["state"] == "success" for run in dag_runs(lab, night.began))  # noqa: E731
     wait_until(ended, "the DAG's run", pause=PAUSE)
-    time.sleep(30)  # a second run, of Airflow's own making, would come now
+    wait_seconds(30)  # a second run, of Airflow's own making, would come now
     night.dag_runs, night.executions = dag_runs(lab, night.began), executions(lab, story, night.began)
     night.paused_after, night.schedule_after = paused(lab), stable_schedule(lab)
     night.crontab_after, night.active_after = crontab(lab), active(lab)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests.lab.estate import Estate
 from tests.lab.headway import Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import CronJobs, cron_of, next_minute
-from tests.lab.process import wait_until
+from tests.lab.process import wait_for_clock, wait_until
 
 JOB = "etl-hosts/db07:moved_job"
 GRACE_SECONDS = 5
@@ -49,7 +48,7 @@ def test_a_line_that_is_moved_earlier_is_run_repaired_and_accepted_without_a_mis
         period = f"{due:%Y-%m-%dT%H:%M:%SZ}"
         wait_until(lambda: (period, "failed") in runs(), "its failure", pause=1.0)
         mail = lab.smtp.wait_for(1)[0]
-        time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds() + GRACE_SECONDS + 8))
+        wait_for_clock(due + timedelta(seconds=GRACE_SECONDS + 8))
         assert [(period, "failed")] == [run for run in runs() if run[0] <= period]
         assert [JOB] == [incident["root_job"] for incident in headway.json("incident", "list")]
         fix = f"headway system drift accept {JOB}"

@@ -170,8 +170,8 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         (made,) = self.prefect.call("POST", f"deployments/{result}/schedules", [rule])
         before = self.by_the_clock(result)
         until = time.monotonic() + limit_seconds
-        while time.monotonic() < until and self.by_the_clock(result) == before:
-            time.sleep(0.5)
+        begun_or_over = lambda: self.by_the_clock(result) != before or time.monotonic() >= until  # noqa: E731
+        wait_until(begun_or_over, "a run of the second schedule, or none", pause=0.5)
         self.prefect.call("DELETE", f"deployments/{result}/schedules/{made['id']}")
         wait_until(lambda: not self.due_or_running(result), "the end of the runs of the second schedule", pause=0.5)
 

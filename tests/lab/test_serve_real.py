@@ -7,7 +7,6 @@ import base64
 import re
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.lab.browser import Browser
 from tests.lab.needs import command, what_is_missing
-from tests.lab.process import HANGS_SECONDS, free_port
+from tests.lab.process import HANGS_SECONDS, free_port, wait_until
 from tests.lab.test_status_page_real import PHONE
 from tests.web.test_console import SECRET, audit_rows, permit, serving
 from tests.web.test_server import wait_until_ended
@@ -110,7 +109,8 @@ def get_page(url: str, **headers: str) -> tuple[int, str]:
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     request = Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    for _ in range(100):
+
+    def answered() -> tuple[int, str] | None:
         try:
             with urlopen(
                 request, context=trusting if url.startswith("https") else None, timeout=HANGS_SECONDS
@@ -119,8 +119,9 @@ def get_page(url: str, **headers: str) -> tuple[int, str]:
         except HTTPError as error:
             return error.code, error.read().decode()
         except OSError:  # it does not listen yet
-            time.sleep(0.1)
-    raise AssertionError(f"nobody answers at {url}")
+            return None
+
+    return wait_until(answered, f"an answer at {url}", pause=0.1)
 
 
 def basic(name: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import pyte
 
-from tests.lab.process import HANGS_SECONDS, LabError, wait_until
+from tests.lab.process import HANGS_SECONDS, LabError, time_left, wait_until
 
 KEYS = {
     "down": "\x1b[B", "up": "\x1b[A", "pagedown": "\x1b[6~", "pageup": "\x1b[5~", "home": "\x1b[H", "end": "\x1b[F",
@@ -137,8 +137,8 @@ class Terminal:
 
     def wait_for(self, *expected: str | Callable[[str], bool]) -> str:
         """The screen, as soon as a complete one contains all that is expected: what a screen reads comes in parts.
-        Raises AssertionError with the screen when it does not within HANGS_SECONDS."""
-        end = time.perf_counter() + HANGS_SECONDS
+        Raises AssertionError with the screen when it does not within `time_left`."""
+        end = time.perf_counter() + time_left()
         while not (
             self.is_whole and all(part(self.text) if callable(part) else part in self.text for part in expected)
         ):

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sdk.records import JobRecord, instant_key
 from connectors.sdk.states import PeriodKind, RunEvidence, RunState
-from console.domain.alert import AlertKind, NotifiedDay, NotifiedIncident, SuppressionFacts
+from console.domain.alert import AlertKind, NotifiedDay, NotifiedIncident, SuppressedNotice, SuppressionFacts
 from console.domain.decision import (
     AffectedServiceVerdict,
     Decisions,
@@ -24,7 +24,6 @@ from console.domain.decision import (
     ReopenedIncident,
     RunJudgement,
     ServiceDayVerdict,
-    SuppressedNotice,
     Suppressions,
 )
 from console.domain.dependency import DependencyOrigin
@@ -432,7 +431,7 @@ def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> 
     assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
     dropped = (
         (
-            SuppressionFacts("oncall", "technical", "opened", "quiet hours", "", at("03:30")),
+            SuppressionFacts("oncall", "technical", "opened", "quiet hours", "", since=at("03:30")),
             "resolved during quiet hours",
         ),
     )

@@ -525,7 +525,8 @@ def test_a_rerun_that_awaits_approval_is_known_of_its_run_until_it_is_approved(s
     changes = {
         "verb = 'rerun', state = 'requested', run_id = (SELECT MIN(id) FROM run)": 0,
         "needs_approval = true": 1,
-        "approved_by = 'bob'": 0,
+        "approved_by = 'bob'": 1,
+        "approved_us = 1": 0,
     }
     for change, waiting in changes.items():
         with served.store.write(None) as connection:
@@ -545,7 +546,7 @@ def test_an_action_is_known_of_its_run_until_its_outcome_is_known(served: Estate
     changes = {
         f"verb = '{verb}', state = 'requested', run_id = (SELECT MIN(id) FROM run)": True,
         "needs_approval = true": True,
-        "approved_by = 'bob'": True,
+        "approved_by = 'bob', approved_us = 1": True,
         f"state = 'sent', sent_us = {micros(at('03:12'))}": True,
         "state = 'unknown'": True,
         "state = 'verified'": False,

@@ -18,6 +18,7 @@ from console.domain.alert import (
     NotifiedDay,
     NotifiedIncident,
     RouteNotification,
+    SuppressedNotice,
     SuppressionFacts,
 )
 from console.domain.decision import (
@@ -27,7 +28,6 @@ from console.domain.decision import (
     NewIncident,
     Notice,
     ReopenedIncident,
-    SuppressedNotice,
     Suppressions,
 )
 from console.domain.ids import instant, micros
@@ -133,7 +133,7 @@ class StoredNight:
         own = [number for place, number in self.ids.items() if place not in self.merged]
         held = {
             number: {
-                suppression._replace(since=instant(micros(suppression.since)))
+                replace(suppression, since=instant(micros(suppression.since)))
                 for suppression in state.suppressions.get(number, ())
             }
             for number in own

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from connectors.sdk.states import RunState, Verb
 from console.domain.estate import EvaluationSettings
-from console.domain.ids import derived_key, micros, new_action_key
+from console.domain.ids import derived_key, micros, new_action_key, utc_minute
 from console.domain.plan import (
     ChangePlanState,
     DraftStep,
@@ -26,7 +26,7 @@ from console.domain.plan import (
 )
 from console.domain.request import RequestKind
 from console.domain.stored import stored_text
-from console.domain.text import At
+from console.domain.text import At, key_text, render
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store import actions, assertions, jobs, plan_steps, plans
@@ -135,6 +135,18 @@ def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Es
     assert start(served, draft, "headway-0123456789ab") == start(served, draft, "headway-0123456789ab")
     assert [(1,)] == rows(served, "SELECT count(*) FROM plan")
     assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'start plan'")
+
+
+def test_the_audit_and_the_events_of_a_plan_name_the_period_of_each_step(served: Estate, draft: PlanDraft) -> None:
+    first, key = draft.steps[0], draft.steps[0].period.key
+    other = replace(first, place=2, run_id=None, period=StepPeriod("2026-11-21T05:10:00Z"))
+    start(served, replace(draft, steps=(first, other)))
+    [(detail,)] = rows(served, "SELECT detail FROM audit WHERE verb = 'start plan'")
+    named = f"{first.job} {render(key_text(key), utc_minute)}"
+    assert [f"{first.verb} {named}", f"{first.verb} {first.job} 2026-11-21 05:10Z"] == json.loads(detail)["steps"]
+    [plan] = plans.active_plans(served.store, {})
+    plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "verified", "good"), at("03:31"))
+    assert [(f"step 1, {named}: good",)] == rows(served, "SELECT text FROM event WHERE text LIKE 'step 1%'")
 
 
 def add_incident_of_the_plan(session: Session) -> None:

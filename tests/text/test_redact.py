@@ -145,13 +145,13 @@ def test_masking_twice_is_masking_once_and_no_text_grows(text: str) -> None:
      "net user a ", "a,password,b\n", "password,", "user  password  \n", " to a identified by ", "password (a)",
      " /pass:", "$1$", "a:1:b:c:", "digest a=\"b\", ", "chpasswd <<<", "net use a /b ",
      "mc alias set a ", "vault login ", "sp_password ,'", ":5432:a:b:c", "Private-Lines: 1\n", "password: |\n ",
-     "set -x a_", "a\ufffda", "ｐ", "user a\npassword\n"],
+     "set -x a_", "%3a%2f%2fa%3a", " -p:", "assword: send ", "a\ufffda", "ｐ", "user a\npassword\n"],
 )  # fmt: skip
 def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
     text = (piece * (65536 // len(piece) + 1))[:65536]
     begun = time.process_time()
     sanitize(text, strictly=True)
-    assert time.process_time() - begun < 1.0
+    assert time.process_time() - begun < 3.0  # a pattern that backtracks takes minutes
 
 
 @each_row(

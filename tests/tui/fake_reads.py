@@ -15,6 +15,7 @@ from connectors.sdk.states import Verb
 from console.control.recovery.exclusion import without_steps
 from console.domain.action import ActionView
 from console.domain.alert import DeliveryView
+from console.domain.approval import ApprovalTerms
 from console.domain.dependency import GateView, LineageRun, LineageView, UpstreamView
 from console.domain.failure import FailureMemory, FailureSignature, PastFailure, RepairTry, memory_of
 from console.domain.filter import JobFilter
@@ -614,7 +615,7 @@ def hold(number: int = 1, **changes: Any) -> HoldView:
 def approval(number: int = 1, **changes: Any) -> ApprovalView:
     view = ApprovalView(
         f"headway-ask-{number}", "rerun", EXTRACT, "mara", NOW - timedelta(minutes=2), "the disk was full",
-        ("ssh headway@db07 headway-run 3f9c",), NOW + timedelta(minutes=58), "etl-hosts",
+        ("ssh headway@db07 headway-run 3f9c",), ApprovalTerms(NOW + timedelta(minutes=58)), "etl-hosts",
         "run extract_orders once on db07 as etl", "extract_orders, business date 2026-11-19",
         "2026-11-20T02:10:00Z", {"scope": "failed"}, ("db07:extract_orders",), ("it runs with today's clock",), 7,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
@@ -61,10 +62,6 @@ def _title(
     context: AlertContext, notification: Notification, affected: Sequence[AffectedServiceVerdict], zone: str
 ) -> Headline:
     """ "Supply plan 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"."""
-
-    def clock(at: datetime) -> str:
-        return local_time(at, zone, context.now)
-
     label, subject = kind_label(notification), notification.subject
     is_closed = subject.decision.closed
     if not affected:
@@ -85,7 +82,7 @@ def _title(
     status = still_text(worst.timeliness, label_of) if is_still and not is_unknown else text
     act_by_of = remaining_act_by if is_closed else joint_act_by
     act_by = None if worst.timeliness in NOT_AT_RISK else act_by_of(context, subject, worst)
-    until = until_parts(act_by, context.now, clock)
+    until = until_parts(act_by, context.now, partial(local_time, zone=zone, near=context.now))
     promise = promise_text(context.index, zone, affected, worst, f"{label} {status}")
     if until:
         return Label(label), f"{promise} {status}", ": repair needed", *until

@@ -121,8 +121,6 @@ class AlertContext:
     """Instants after now at which time alone changes a notification."""
     covered: set[_RouteDay] = field(default_factory=set)
     """Service days that the notifications of this evaluation have so far."""
-    restartable_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
-    """By service day, the incidents whose restart it needs (`joint_repair`), computed on first use."""
 
     @property
     def now(self) -> datetime:
@@ -154,6 +152,16 @@ class AlertContext:
         for subject in sorted(self.subjects, key=lambda subject: subject.decision.key):
             for service in () if subject.decision.closed else subject.decision.services:
                 by_day.setdefault(service.key, []).append(subject)
+        return by_day
+
+    @cached_property
+    def restartable_by_day(self) -> Mapping[ServiceDayKey, Sequence[AlertSubject]]:
+        """By service day, the incidents whose restart it needs, without those that are acknowledged."""
+        by_day: dict[ServiceDayKey, list[AlertSubject]] = {}
+        for subject in self.subjects:
+            for day in subject.decision.services if subject.ack is None else ():
+                if day.needs_restart:
+                    by_day.setdefault(day.key, []).append(subject)
         return by_day
 
     @cached_property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, clock_of
 from console.control.alerts.joint_repair import joint_act_by, joint_instruction, other_repairs
@@ -20,7 +21,7 @@ from console.control.alerts.services_table import (
     still_text,
 )
 from console.control.incidents.correlation import IncidentMatch
-from console.control.incidents.repair import repair_text, resolved_at
+from console.control.incidents.repair import repair_of, resolved_at
 from console.control.incidents.restart import job_step, possible_steps
 from console.control.incidents.run_effects import affected_runs
 from console.control.incidents.titles import cause_name, plain_title
@@ -180,16 +181,14 @@ def service_verdict(context: AlertContext, subject: AlertSubject, service: Affec
         expected=service.expected_at, act_by=act_by, green_by=service.green_by, reasons=service.reasons,
         p_late=day.p_late if day is not None else None,
     )  # fmt: skip
-    others = bool(other_repairs(context, subject, [service]))
-    steps = possible_steps(index, subject.match, decision, joint_instruction(context, subject, service), others)
+    is_shared = bool(other_repairs(context, subject, [service]))
+    steps = possible_steps(index, subject.match, decision, joint_instruction(context, subject, service), is_shared)
     return verdict_of(steps, [estimate], act_by, index.now, is_frozen=index.estate.modes.frozen is not None)
 
 
 def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, plain: bool) -> Headline:
-    def clock(at: datetime) -> str:
-        return local_time(at, subject.decision.zone, now)
-
     now, verdict = context.now, service_verdict(context, subject, service)
+    clock = partial(local_time, zone=subject.decision.zone, near=now)
     step, late = verdict.step, lateness_text(verdict.outlook, now, clock)
     match step:
         case Restart() | ContinuePlan():
@@ -251,7 +250,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     else:
         what = f"{cause_name(index, match)} {match.cause.end_text}"
     lasted = rough_duration(recovered_at(index, match) - decision.failed_since)
-    how = repair_text(index, match.cause.root)
+    how = repair_of(index, match.cause.root).text
     return (Label(label), what, *plan_end, f" ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})")
 
 

@@ -3,7 +3,7 @@ act-by, so that two incidents of one minute never give two instructions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,8 +26,8 @@ def other_repairs(
     context: AlertContext, subject: AlertSubject, services: Iterable[AffectedServiceVerdict]
 ) -> list[AlertSubject]:
     """The other incidents whose restart these services need, without those that are acknowledged or in maintenance."""
-    related = (repair for service in services for repair in _restartable(context, service) if repair is not subject)
-    return list({id(repair): repair for repair in related}.values())
+    related = (repair for service in services for repair in context.restartable_by_day.get(service.key, ()))
+    return list({id(repair): repair for repair in related if repair is not subject}.values())
 
 
 def joint_act_by(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> datetime | None:
@@ -83,13 +83,3 @@ def earlier_act_by(context: AlertContext, subject: AlertSubject, last: RouteNoti
 def _day_step(index: EstateIndex, subject: AlertSubject, service: AffectedServiceVerdict) -> RepairStep:
     act_bys = (day.act_by for day in subject.decision.services if day.key == service.key and day.act_by is not None)
     return replace(repair_step(index, subject.match), act_by=min(act_bys, default=None))
-
-
-def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:
-    if context.restartable_by_day is None:
-        context.restartable_by_day = {}
-        for subject in context.subjects:
-            for day in subject.decision.services if subject.ack is None else ():
-                if day.needs_restart:
-                    context.restartable_by_day.setdefault(day.key, []).append(subject)
-    return context.restartable_by_day.get(service.key, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,7 @@ from console.control.alerts.service_stream import content_of
 from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_message, with_changes, with_earlier_repairs
 from console.control.incidents.changes import compare_runs
-from console.control.incidents.news import Change, EarlierActBy, Missed, NewDay, NewPhase, change_texts
+from console.control.incidents.news import Change, EarlierActBy, Missed, NewDay, change_texts, left_to_people
 from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL
 from console.domain.decision import IncidentDecision, Notice
 from console.domain.estate import JobFacts
@@ -82,14 +82,16 @@ def with_memory(decision: IncidentDecision, memory: FailureMemory) -> IncidentDe
 def _changes(context: AlertContext, notification: Notification, title: str) -> str:
     """News for the route, or why it is notified now. `title`: that of the message."""
     subject, first = notification.subject, most_urgent(context, notification)
-    left_by = subject.decision.fingerprint.left_by
-    if notification.before is None and left_by and not (notification.because or subject.decision.closed):
-        return "; ".join(change_texts([NewPhase(left_by)]))
-    if notification.before is None or notification.because:
+    current = subject.decision.fingerprint
+    if notification.because:
         return notification.because
-    is_new = subject.decision.closed or subject.match.reopened
+    is_left = current.left_by and not subject.decision.closed
+    changes: Iterable[Change] = [left_to_people(current)] if is_left else []
+    if notification.before is None:
+        return "; ".join(change_texts(changes))
     titled, zone = first.service if first is not None else "", subject.decision.zone
-    changes = () if is_new else (_as_written(context, change, titled, zone) for change in notification.changes)
+    if not (subject.decision.closed or subject.match.reopened):
+        changes = (_as_written(context, change, titled, zone) for change in notification.changes)
     return "; ".join(
         filter(None, [*change_texts(changes, title), suppression.flapping_note(context, subject.decision)])
     )

@@ -24,8 +24,8 @@ from console.control.alerts.notice import notice_of
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.restart import is_restartable
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import SHADOW, TECHNICAL, AlertKind
-from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
+from console.domain.alert import SHADOW, TECHNICAL, AlertKind, SuppressedNotice
+from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict
 from console.domain.dependency import find_components
 
 STAGES: tuple[SuppressionStage, ...] = (
@@ -33,7 +33,7 @@ STAGES: tuple[SuppressionStage, ...] = (
     suppression.suppress_in_maintenance,
     # 2. So does the user who cancelled a run through Headway.
     suppression.suppress_cancelled,
-    # A policy repairs it: before the stages that only delay, as they drop what is over.
+    # A policy repairs it: before the stages that only delay, as they drop what has ended.
     suppression.suppress_until_repaired,
     # 3. It may resolve by itself: no later stage has to decide.
     suppression.suppress_waiting,

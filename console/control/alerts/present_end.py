@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from console.control.alerts.business_message import MARGIN
 from console.control.alerts.headline import WORST_FIRST, dated_title
@@ -89,10 +90,7 @@ def _is_only_unknown(day: PresentDay) -> bool:
 
 def _at(day: PresentDay, now: datetime) -> str:
     """ " at 05:10" once it is delivered; ", act by 07:29", ", act-by 07:29 has passed", else ", expected 05:10"."""
-
-    def clock(at: datetime) -> str:
-        return local_time(at, day.zone, now)
-
+    clock = partial(local_time, zone=day.zone, near=now)
     if day.delivered is not None:
         return f" at {clock(day.delivered)}"
     if day.timeliness in SAFE or day.act_by is None:

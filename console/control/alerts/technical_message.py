@@ -18,7 +18,7 @@ from console.control.alerts.joint_repair import other_repairs
 from console.control.alerts.services_table import clock_time, service_title, services_table
 from console.control.incidents.causes.shared_resource import has_own_error
 from console.control.incidents.correlation import IncidentMatch
-from console.control.incidents.repair import repair_length, repair_text, repairing_policy, requested_repair, resolved_at
+from console.control.incidents.repair import repair_of, resolved_at
 from console.control.incidents.restart import (
     is_repaired_by_restart,
     job_step,
@@ -170,7 +170,7 @@ def _news(
 ) -> Iterator[str]:
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
-    is_shown = match.cause.quotes_end or match.cause.awaits or requested_repair(index, match.cause.root)
+    is_shown = match.cause.quotes_end or match.cause.awaits or repair_of(index, match.cause.root).requested
     if decision.closed and match.recovered and not plain and not is_shown:
         text = decision.closed_because(clock_of(decision, index.now))
         yield f"{text[:1].upper()}{text[1:]}."
@@ -411,10 +411,9 @@ LATE_END = timedelta(minutes=5)
 def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:
     """The repair: its requester, its time and its length."""
     root = match.cause.root
-    at, took = resolved_at(index, root), repair_length(index, root)
-    policy = repairing_policy(index, root)
-    how = f"by policy {policy}" if policy else repair_text(index, root)
-    if how:
+    at, repair = resolved_at(index, root), repair_of(index, root)
+    took = repair.length
+    if how := f"by policy {repair.policy}" if repair.policy else repair.text:
         ran = f", ran {rough_duration(took)}" if took is not None else ""
         yield "Repaired", f"{how}, good at {zoned_time(at, decision.zone, index.now)}{ran}"
     elif match.recovered and index.now - (good := recovered_at(index, match)) >= LATE_END:

@@ -151,7 +151,7 @@ def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
 
 def _known_delays(estate: Estate, job: JobFacts) -> list[float]:
     """Of its latest starts, in seconds, the shortest first; without a single one of another order: a missed start that
-    a person made up for, or one blocked night. What a start was queued behind the run before is no delay (`_turn`)."""
+    a person made up for, or one blocked night. A start that was queued behind the run before had no delay (`_turn`)."""
     past = estate.history.get(job.id, NO_HISTORY)
     queued = [0] * LATEST
     if start_queue(job.schedule) is not StartQueue.NONE:

@@ -178,7 +178,8 @@ def match_incidents(
         if explaining is not None:
             owners[explaining].append(incident)
         else:
-            matches.append(_going_on(index, incident, [run for place in followers for run in causes[place].red]))
+            cause = cause_of_incident(index, incident, [run for place in followers for run in causes[place].red])
+            matches.append(IncidentMatch(incident, cause, ended=cause.ended(index, incident)))
     before = _ClosedIncidents(index)
     matches += [
         _incident_match(index, causes[place], place, held, split_from.get(place), before)
@@ -303,11 +304,6 @@ def _same_cause(
             return place
     root = incident.cause.job_id, incident.cause.business_date
     return next((place for place, cause in enumerate(causes) if cause.holds(*root)), None)
-
-
-def _going_on(index: EstateIndex, incident: IncidentFacts, red: Sequence[RunFacts]) -> IncidentMatch:
-    cause = cause_of_incident(index, incident, red)
-    return IncidentMatch(incident, cause, ended=cause.ended(index, incident))
 
 
 def _followers(index: EstateIndex, incident: IncidentFacts, causes: Mapping[int, Cause]) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from connectors.sdk.states import RunState
 from console.control.incidents.causes import find_causes
@@ -68,15 +68,12 @@ class RepairBudgets:
         while (towards := self._limits[chain[-1]].towards) is not None:
             chain.append(towards)
         estimates = tuple(self._index.estimate(member) for member in chain)
-        takes = self._takes(job_id)
+        takes = self._index.takes(job_id)
         starts = tuple(dict.fromkeys(start for member in chain if (start := self._limits[member].start)))
         if limit.at is None or takes is None:
             return RepairBudget(job_id, None, None, estimates, starts)
         act_by = limit.at - takes - self._index.job(job_id).start_within
         return RepairBudget(job_id, act_by, limit.at, estimates, starts)
-
-    def _takes(self, job_id: int) -> timedelta | None:
-        return self._index.takes(job_id)
 
     def _limit(self, job_id: int) -> _Limit:
         limits = [_Limit(self._day.deadline, True, None)] if job_id in self._day.ends else []
@@ -87,7 +84,7 @@ class RepairBudgets:
         if unknown := [limit for limit in limits if not limit.known]:
             return min(unknown, key=_stale_from)
         timed = [limit for limit in limits if limit.at is not None]
-        return min(timed, key=_at, default=_Limit(None, True, None))
+        return min(timed, key=lambda limit: limit.at or _NEVER, default=_Limit(None, True, None))
 
     def _spared(self, node: ForecastNode, job_id: int) -> bool:
         if self._index.graph.gates(node.job_id) is None:
@@ -97,7 +94,7 @@ class RepairBudgets:
 
     def _needed_by(self, node: ForecastNode, native: bool) -> _Limit:
         own = self._limits[node.job_id]
-        takes = self._takes(node.job_id)
+        takes = self._index.takes(node.job_id)
         if own.known and own.at is None:
             return own
         job = self._index.job(node.job_id)
@@ -218,10 +215,6 @@ def last_starts(
         in_time = [start for start in clock if budget.act_by is not None and index.now < start <= budget.act_by]
         starts += in_time[-1:]
     return starts
-
-
-def _at(limit: _Limit) -> datetime:
-    return limit.at or _NEVER
 
 
 def _stale_from(limit: _Limit) -> datetime:

@@ -49,8 +49,12 @@ class NewError(Change):
     kind: tuple[bool, bool, bool] = AFTER_SUCCESS
 
 
+@dataclass(frozen=True)
 class NewPhase(Change):
     """`subject`: the policy that did not repair it, in that phase."""
+
+    came_back: bool = False
+    """True if the same failure came back after its repair."""
 
 
 class NewDay(Change):
@@ -99,12 +103,16 @@ def changes_of(
     errors = [error for error in now.errors if error not in before.errors]
     yield from (NewError(error.job, kind) for kind in _ERROR_TEXTS for error in errors if error.kind == kind)
     if now.phase is not before.phase:
-        yield NewPhase(current.left_by if now.phase is IncidentPhase.UNREPAIRED else "")
+        yield left_to_people(current) if now.phase is IncidentPhase.UNREPAIRED else NewPhase()
     for service, _ in sorted(now.day_keys - before.day_keys):
         yield NewDay("" if service in services else service)
     yield from (Merged(f"{incident_name(incident)} ({job})") for incident, job in (merges or {}).items())
     if now.causes and now.causes[-1:] != before.causes[-1:]:
         yield NextCause(now.causes[-1], before.causes[-1] if before.causes else before.cause)
+
+
+def left_to_people(current: IncidentFingerprint) -> NewPhase:
+    return NewPhase(current.left_by, current.came_back)
 
 
 def change_texts(changes: Iterable[Change], title: str = "") -> list[str]:
@@ -127,6 +135,8 @@ def _text(change: Change, subjects: Sequence[str], title: str) -> str:
             return f"root cause is {names}"
         case NewError(kind=kind):
             return f"{_ERROR_TEXTS[kind]}: {names}"
+        case NewPhase(came_back=True):
+            return f"policy {names} does not repair it again: the same failure came back after its repair"
         case NewPhase():
             return f"policy {names} did not repair it"
         case NewDay():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunEvidence, Verb
@@ -20,56 +21,60 @@ def resolved_at(index: EstateIndex, root: RunFacts | None) -> datetime:
     return min(at, index.now) if at is not None else index.now
 
 
-def requested_repair(index: EstateIndex, root: RunFacts | None, *, is_verified: bool = False) -> str:
-    """ "rerun by anna", "repaired by policy retry-refused": the repair that was requested through Headway; empty
-    without one, or if another run did it.
-    `is_verified`: only one whose result is known."""
-    requested = _requested(index, root)
-    if requested is None or (is_verified and requested[0].in_flight):
-        return ""
-    if policy := requested[0].policy:
-        return f"repaired by policy {policy}"
-    return f"{_REPAIRS[requested[0].verb]} by {clean_line(requested[0].by)}"
+@dataclass(frozen=True, slots=True)
+class RunRepair:
+    """The repair of a failed run."""
+
+    requested: RepairFacts | None = None
+    """None if it was not requested through Headway, or if another run did it."""
+    run: RunFacts | None = None
+    """The run that repaired it; None if none has."""
+
+    @property
+    def request(self) -> str:
+        """ "rerun by anna", "repaired by policy retry-refused"; empty without a request."""
+        if self.requested is None:
+            return ""
+        by = clean_line(self.requested.by)
+        return f"repaired by policy {self.policy}" if self.policy else f"{_REPAIRS[self.requested.verb]} by {by}"
+
+    @property
+    def policy(self) -> str:
+        """The policy that requested it; empty for a person, and without one."""
+        return self.requested.policy if self.requested is not None else ""
+
+    @property
+    def text(self) -> str:
+        """The request, else "attempt 2"; empty if neither repaired it."""
+        attempt = self.run.attempt if self.run is not None else 1
+        return self.request or (f"attempt {attempt}" if attempt > 1 else "")
+
+    @property
+    def length(self) -> timedelta | None:
+        """How long the run took that repaired it; None if no run did."""
+        run = self.run
+        if run is None or run.started_at is None or run.ended_at is None or run.evidence is RunEvidence.ASSERTED:
+            return None
+        return run.ended_at - run.started_at
 
 
-def repairing_policy(index: EstateIndex, root: RunFacts | None) -> str:
-    """The policy that requested the repair; empty for a person, and without one."""
-    requested = _requested(index, root)
-    return requested[0].policy if requested is not None else ""
-
-
-def repair_text(index: EstateIndex, root: RunFacts | None) -> str:
-    """The requested repair, else "attempt 2"; empty if neither repaired it."""
-    run = _repairing_run(index, root)
-    attempt = f"attempt {run.attempt}" if run is not None and run.attempt > 1 else ""
-    return requested_repair(index, root) or attempt
-
-
-def repair_length(index: EstateIndex, root: RunFacts | None) -> timedelta | None:
-    """How long the run took that repaired it; None if no run did."""
-    run = _repairing_run(index, root)
-    if run is None or run.started_at is None or run.ended_at is None or run.evidence is RunEvidence.ASSERTED:
-        return None
-    return run.ended_at - run.started_at
-
-
-def _requested(index: EstateIndex, root: RunFacts | None) -> tuple[RepairFacts, RunFacts] | None:
-    """The repair that was requested through Headway, with its run; also that of an earlier failure of the job, even if
-    its run is the earlier one that was tried again, and beside a scheduled run that was good as early."""
+def repair_of(index: EstateIndex, root: RunFacts | None) -> RunRepair:
+    """Its request may be that of an earlier failure of the job, even if its run is the earlier one that was tried
+    again, and beside a scheduled run that was good as early."""
     first = index.repairing_run(root) if root is not None and not root.state.is_open else None
     if root is None or first is None:
-        return None
+        return RunRepair()
     own = index.estate.repairs.get(root.id)
     if own is not None and first.evidence is RunEvidence.ASSERTED:
-        return own, first
+        return RunRepair(own, first)
     repairs = index.repairing_runs(root) if first is not root else ()
     good = [first, *(run for run in repairs if run_time(run) > run_time(root))]
     of_job = {run_id: repair for run_id, repair in index.estate.repairs.items() if repair.job_id == root.job_id}
     for run_id, repair in ({root.id: own} if own is not None else of_job).items():
         run = _run_of(index, repair, run_id)
         if run is not None and (run in good or _is_good_by(index, run, red_since(root), first.ended_at)):
-            return repair, run
-    return None
+            return RunRepair(repair, run)
+    return RunRepair(None, first)
 
 
 def _is_good_by(index: EstateIndex, run: RunFacts, since: datetime, by: datetime | None) -> bool:
@@ -90,9 +95,3 @@ def _run_of(index: EstateIndex, repair: RepairFacts, run_id: int) -> RunFacts | 
         and not (run.state.is_red and (run.id == run_id or not repair.in_flight))
     ]
     return min(starts, key=lambda run: (run.started_at or index.now, run.id), default=None)
-
-
-def _repairing_run(index: EstateIndex, root: RunFacts | None) -> RunFacts | None:
-    if (requested := _requested(index, root)) is not None:
-        return requested[1]
-    return index.repairing_run(root) if root is not None and not root.state.is_open else None

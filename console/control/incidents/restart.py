@@ -89,14 +89,18 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
 
 
 def possible_steps(
-    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, instruction: Instruction | None, others: bool
+    index: EstateIndex,
+    match: IncidentMatch,
+    decision: IncidentDecision,
+    instruction: Instruction | None,
+    is_shared: bool,
 ) -> Iterator[Step]:
-    """The steps that its run, its job and its plan allow. `instruction`: the restarts that are left, and `others`: True
-    if another incident has one of them; None if it is not repaired by a restart."""
+    """The steps that its run, its job and its plan allow. `instruction`: the restarts that are left, and `is_shared`:
+    True if another incident has one of them; None if it is not repaired by a restart."""
     yield Blocked(NoRunToRepeat())
     if instruction is not None:
         yield Restart(instruction)
-        if not others and (repair := repair_in_progress(index, match, instruction)) is not None:
+        if not is_shared and (repair := repair_in_progress(index, match, instruction)) is not None:
             yield repair
     elif match.closing:
         last = match.closing[-1]
@@ -108,7 +112,7 @@ def possible_steps(
 
 
 def job_step(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> JobStep | None:
-    """What its job does: it is awaited without a failure, a stopped plan holds it, or its run is repeated. None for any
+    """Its job is awaited without a failure, a stopped plan holds it, or its run is repeated. None for any
     other."""
     run = match.to_repair
     if match.awaits or match.cause.awaits:

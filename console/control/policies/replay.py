@@ -23,7 +23,7 @@ from console.domain.estate import Estate, IncidentFacts
 from console.domain.incident_record import CauseKind, CauseRecord, IncidentFingerprint
 from console.domain.job import RepairedJob
 from console.domain.policy import ANY_FAILURE, Policy, PolicyCondition, PolicyLimits, PolicyRepair, RepairAction
-from console.domain.policy_report import KeptFailure, PolicyReport, RepairResult, ReportedRepair
+from console.domain.policy_report import PolicyReport, RecordedFailure, RepairResult, ReportedRepair
 from console.domain.settings import Declared
 from console.domain.text import Title
 
@@ -50,7 +50,7 @@ _STOP_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a policy would have done."""
+    """The repair that a policy would have sent."""
 
     report: PolicyReport
     stopped: Mapping[Stop, int]
@@ -68,7 +68,7 @@ class Replay:
 def replay(
     policy: Policy,
     policies: Sequence[Policy],
-    failures: Iterable[KeptFailure],
+    failures: Iterable[RecordedFailure],
     jobs: Mapping[str, RepairedJob],
     budget: int,
 ) -> Replay:
@@ -96,7 +96,7 @@ def replay(
     return Replay(report, {stop: stopped[stop] for stop in Stop}, is_over)
 
 
-def _deciding(policies: Sequence[Policy], failure: KeptFailure, jobs: Mapping[str, RepairedJob]) -> Policy | None:
+def _deciding(policies: Sequence[Policy], failure: RecordedFailure, jobs: Mapping[str, RepairedJob]) -> Policy | None:
     """The first policy that matches; None if the job is not watched any more."""
     name = failure.reported.job
     job = jobs.get(name)
@@ -105,8 +105,10 @@ def _deciding(policies: Sequence[Policy], failure: KeptFailure, jobs: Mapping[st
     return next((policy for policy in policies if matches(policy.match, failure.signature, name, job.services)), None)
 
 
-def _selection(policy: Policy, failure: KeptFailure, sent: Iterable[PolicyRepair], now: datetime) -> RepairSelection:
-    """What is decided about the failure at that time. `sent`: the replayed repairs before it, with their ends."""
+def _selection(
+    policy: Policy, failure: RecordedFailure, sent: Iterable[PolicyRepair], now: datetime
+) -> RepairSelection:
+    """The decision about the failure at that time. `sent`: the replayed repairs before it, with their ends."""
     job, run, key = failure.job, failure.run, f"replay {failure.reported.incident_id}"
     estate = Estate(
         jobs={job.id: job},
@@ -131,7 +133,7 @@ def _selection(policy: Policy, failure: KeptFailure, sent: Iterable[PolicyRepair
     return selection
 
 
-def _ended(repair: PolicyRepair, failure: KeptFailure) -> PolicyRepair:
+def _ended(repair: PolicyRepair, failure: RecordedFailure) -> PolicyRepair:
     """The repair with its end: it takes as long as the one that a person sent, or none if no other was sent."""
     reported, key = failure.reported, repair.action.key if repair.action is not None else ""
     took = timedelta(0)
@@ -149,7 +151,7 @@ def _as_known(repair: PolicyRepair, now: datetime) -> PolicyRepair:
     return replace(repair, action=RepairAction(action.key, "sent"))
 
 
-def _stop(policy: Policy, failure: KeptFailure, sent: Sequence[PolicyRepair], now: datetime) -> Stop:
+def _stop(policy: Policy, failure: RecordedFailure, sent: Sequence[PolicyRepair], now: datetime) -> Stop:
     """Without which of its bounds the policy would have repaired it."""
     unlimited = replace(policy, limits=_UNLIMITED)
     for stop, lifted in ((Stop.LIMITS, unlimited), (Stop.BREAKER, replace(unlimited, breaker=_NO_LIMIT))):

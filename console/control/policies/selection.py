@@ -2,8 +2,9 @@
 now.
 
 The first policy in the order of the config whose `match` fits decides. It repairs only a failed run whose job may be
-rerun without asking, once for each attempt, and never one that failed again after a policy had repaired it. Whatever a
-person decided wins: a freeze, a maintenance, a hold, a pause, a plan, an acknowledgement, an action on the run whose
+rerun without asking, once for each attempt, and never one that failed again after a policy had repaired it, nor one
+that brings back a failure of its job that a policy had repaired on the same business date. Whatever a person decided
+wins: a freeze, a maintenance, a hold, a pause, a plan, an acknowledgement, an action on the run whose
 outcome is not known yet. A repair that is not sent yet is withdrawn by the first evaluation that would not request it.
 """
 
@@ -93,8 +94,13 @@ class RepairSelection:
             match.awaited_repair = self._awaited_repair(match, decision)
         if match.pending_repair != (match.incident.pending_repair if match.incident is not None else None):
             self.pending[decision.key] = match.pending_repair
-        left_by = self._left_by(match, decision)
-        return replace(decision, fingerprint=decision.fingerprint.not_repaired_by(left_by)) if left_by else decision
+        undone = self._undone_repair(match, decision)
+        left_by = self._left_by(match, decision) or (undone.policy if undone is not None else "")
+        if not left_by:
+            return decision
+        known = match.continued
+        came_back = undone is not None or (known is not None and known.left_by == left_by and known.came_back)
+        return replace(decision, fingerprint=decision.fingerprint.not_repaired_by(left_by, came_back=came_back))
 
     def _awaited_repair(self, match: IncidentMatch, decision: IncidentDecision) -> PendingRepair | None:
         """The repair whose outcome its notifications wait for, also that of jobs downstream of the repaired root. None
@@ -128,7 +134,7 @@ class RepairSelection:
         is_unsent = action is not None and action.is_pending
         if own is None or action is None or is_unsent:
             run = self._run_to_repair(match, decision, action.key if action is not None else "")
-            if run is None or self._is_guarded(match, run, is_unsent):
+            if run is None or self._is_guarded(match, run, is_unsent) or self._undone_repair(match, decision):
                 return None
             if own is None or action is None:
                 return self._next_repair(run, match, decision)
@@ -151,24 +157,26 @@ class RepairSelection:
         if policy is None or not self._may_repair(policy, run, decision):
             for known in self._index.estate.declared.policies if now < read else ():
                 may_match = _matches(self._index, replace(known.match, signatures=(), errors=()), run, decision)
-                if may_match and self._sends(known, run) and self._may_repair(known, run, decision):
+                may_match = may_match and not known.approvers and self._sends(known, run)
+                if may_match and self._may_repair(known, run, decision):
                     self._awaiting_log[decision.key] = PendingRepair(known.name, read)
                     self.turns.append(read)
                     break
             return None
         is_sent = self._sends(policy, run)
-        wanted = max(_act_by_turn(policy.when, decision, now), read)
-        due = max(wanted, self._next_in_hour(policy), self._next_below_breaker(policy))
-        if due > max(wanted, now):
+        earliest = max(_act_by_turn(policy.when, decision, now), read)
+        due = max(earliest, self._next_in_hour(policy), self._next_below_breaker(policy))
+        if due > max(earliest, now):
             self._limited.add(decision.key)
         if due > now:
             self.turns.append(due)
         else:
             job, of_run = self._index.job(run.job_id), (run.job_id, run.business_date, run.id, run.attempt)
             key = derived_key(job.system, job.native_id, run.period_key, f"attempt {run.attempt}", POLICY_ORIGIN)
-            action = RepairAction(key) if is_sent else None
-            self.repairs[decision.key] = PolicyRepair(policy.name, policy.do, *of_run, now, action)
-        return PendingRepair(policy.name, due) if is_sent else None
+            action = RepairAction(key, needs_approval=policy.approvers > 0) if is_sent else None
+            signature = failure.id if failure is not None else ""
+            self.repairs[decision.key] = PolicyRepair(policy.name, policy.do, *of_run, now, action, signature)
+        return PendingRepair(policy.name, due) if is_sent and not policy.approvers else None
 
     def _deciding(self, run: RunFacts, decision: IncidentDecision) -> Policy | None:
         """The first policy that matches."""
@@ -239,13 +247,30 @@ class RepairSelection:
         in_flight = any(action.in_flight and not (is_unsent and action.is_pending) for action in actions)
         return in_flight or any(action.state == "verified" for _, action in self._sent_to.get(run.id, ()))
 
+    def _undone_repair(self, match: IncidentMatch, decision: IncidentDecision) -> PolicyRepair | None:
+        """The newest repair, by any policy, of the same failure of the job on this business date that succeeded before
+        the failure came back: the repair may be what causes it."""
+        root, failure = match.cause.root, decision.cause.failure
+        if root is None or failure is None or not needs_restart(self._index, match):
+            return None
+        of_job = [
+            (repair.action.ended_at, repair)
+            for repair in self._index.estate.policy_repairs
+            if (repair.job_id, repair.business_date, repair.signature) == (root.job_id, root.business_date, failure.id)
+            and repair.action is not None
+            and repair.action.state == "verified"
+            and repair.action.ended_at is not None
+            and repair.action.ended_at < red_since(root)
+        ]
+        return of_job[-1][1] if of_job else None
+
     def _run_to_repair(self, match: IncidentMatch, decision: IncidentDecision, own: str) -> RunFacts | None:
         """The failed run that a policy may repair; None if there is none, or a person decides. `own`: the key of the
         policy's action that is not sent yet."""
         run, index, estate = match.cause.root, self._index, self._index.estate
         if not isinstance(match.cause, FailedRun) or run is None or run is not match.to_repair or decision.closed:
             return None
-        job, cause = index.job(run.job_id), match.cause
+        job, cause, policy = index.job(run.job_id), match.cause, self._deciding(run, decision)
         target = estate.targets.get(job.target_id)
         can_rerun = (
             bool(run.id and run.attempt) and index.is_red_now(run) and not job.cannot_rerun and not job.gone_since
@@ -259,10 +284,11 @@ class RepairSelection:
             match.plan(index) is not None or run.id in estate.plans_by_run or run.id in estate.planned_repairs,
             bool(self._open_actions.get(run.id, set()) - {own}),
             run.id in estate.repairs and estate.repairs[run.id].in_flight,
-            self._is_acknowledged(match),
+            self._is_acknowledged(match) and not (policy is not None and policy.approvers),
             not is_restartable(index, match),
         )
-        return run if job.rerun is Safety.SAFE and can_rerun and not any(by_person) else None
+        is_allowed = job.rerun is Safety.SAFE if policy is None else policy.may_rerun(job.rerun)
+        return run if is_allowed and can_rerun and not any(by_person) else None
 
     def _is_acknowledged(self, match: IncidentMatch) -> bool:
         acks = self._index.estate.notifications.acks

@@ -29,6 +29,7 @@ from console.domain.plan import (
     RequestStep,
     StepProgress,
     StepRun,
+    numbered_step,
     resume_commands,
 )
 from console.domain.run import CLOCK_SKEW
@@ -302,4 +303,4 @@ def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int,
     texts = {move.step.place: move.text for move in moves if isinstance(move, EndStep)}
     step = next(step for step in steps if step.state == "failed")
     text = texts.get(step.place, step.text).rstrip(".")
-    return ChangePlanState("stopped", f"step {step.place}, {step.job}: {text}{left_held}", go_on)
+    return ChangePlanState("stopped", f"{numbered_step(step, steps)}: {text}{left_held}", go_on)

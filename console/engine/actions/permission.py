@@ -12,6 +12,7 @@ from connectors.sdk.states import RunState, Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.control.recovery.execution import why_obsolete
 from console.domain.access import EXPIRY, REPAIR_EXPIRY
+from console.domain.approval import approvers_in
 from console.domain.hold import hold_expired_reason
 from console.domain.ids import incident_name, instant, micros, utc_minute
 from console.domain.job import Safety
@@ -86,9 +87,10 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
         answer = rights.may(person, action.verb, action.job_id, why=action.why, key=action.key, recent=recent)
         if isinstance(answer, AccessRefusal):
             return SendPermission(answer.reason)
-        if not (answer.needs_approval or action.needs_approval):
+        needed = policies.approvers_of(session, action.key) if action.origin == POLICY_ORIGIN else 0
+        if not (answer.needs_approval or action.needs_approval or needed):
             return SendPermission()
-        return _approved(session, rights, action, now_us, shared)
+        return _approved(session, rights, action, now_us, shared, needed)
 
 
 def approvers(store: Database, key: str) -> str:
@@ -119,7 +121,7 @@ def _repair_refusal(session: Session, modes: Modes, action: ActionRow, now: date
         return f"policy {repair.policy} is {'in shadow' if policy else 'no longer in the config'}"
     if stop := modes.policy_stop(policy.name) or _failure_stop(session, modes, policy, instant(repair.at_us)):
         return stop
-    if repair.rerun != Safety.SAFE:
+    if not policy.may_rerun(Safety(repair.rerun)):
         return f'the card of {action.job} has rerun = "{repair.rerun}": a person decides'
     state = RunState(repair.state)
     if repair.attempts != repair.attempt or not state.is_red or state is RunState.CANCELLED:
@@ -161,7 +163,7 @@ def _decided_by_person(session: Session, action: ActionRow, repair: Row, now: da
         return "a plan repairs the incident"
     acks = notification_state.load_acknowledgements(session)
     ack = next(((number, acks[number]) for number in acks if number in incidents and acks[number].until > now), None)
-    return "" if ack is None else f"{ack[1].by} acknowledged {incident_name(ack[0])}"
+    return "" if ack is None or action.needs_approval else f"{ack[1].by} acknowledged {incident_name(ack[0])}"
 
 
 def _expiry_reason(action: ActionRow, now_us: int) -> str:
@@ -192,16 +194,23 @@ def _resumer_refusal(session: Session, rights: AccessRights, by: str, job_id: in
     return f"its plan was resumed by {by}, who does not have the right: {answer.reason_for_others or answer.reason}"
 
 
-def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool) -> SendPermission:
+def _approved(
+    session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool, needed: int
+) -> SendPermission:
+    """`needed`: by how many persons, if a policy requested it."""
     if not action.approved_by or action.approved_us is None:
         return SendPermission(waits=True)
-    approver = access.person_by_name(session, action.approved_by, shared)
-    answer = rights.may(approver, RequestKind.APPROVE, action.job_id, requested_by=action.requested_by)
-    if isinstance(answer, AccessGranted):
-        used_us = max(action.approved_us, approvals.approval_last_used(session, action.key))
-        return SendPermission(approvals.expired_reason(used_us, now_us))
-    why = answer.reason_for_others or answer.reason
-    return SendPermission(f"approved by {action.approved_by}, who no longer has the right: {why}")
+    people = approvers_in(action.approved_by) if action.origin == POLICY_ORIGIN else [action.approved_by]
+    if len(people) < needed:
+        return SendPermission(f"approved by {action.approved_by}, and its policy needs {needed} persons by now")
+    for name in people:
+        approver = access.person_by_name(session, name, shared)
+        answer = rights.may(approver, RequestKind.APPROVE, action.job_id, requested_by=action.requested_by)
+        if not isinstance(answer, AccessGranted):
+            why = answer.reason_for_others or answer.reason
+            return SendPermission(f"approved by {name}, who no longer has the right: {why}")
+    used_us = max(action.approved_us, approvals.approval_last_used(session, action.key))
+    return SendPermission(approvals.expired_reason(used_us, now_us))
 
 
 def obsolete_reason(store: Database, action: ActionRow, now_us: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
+from console.domain.ids import utc_minute
 from console.domain.plan import (
     AWAITS_APPROVAL,
     REQUESTED,
@@ -16,10 +17,13 @@ from console.domain.plan import (
     PlanDraft,
     PlanRefused,
     may_await_approval,
+    numbered_step,
     requester_text,
     resume_commands,
+    step_name,
 )
 from console.domain.request import RequestKind
+from console.domain.text import render
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.queue import RequestQueue, raise_if_refused
@@ -64,7 +68,8 @@ class PlanClient(RequestQueue):
                 waits = REQUESTED if is_paused else ""
                 number = new_plans.insert_plan(session, draft, key, person.name, self.origin, why, at_once, now, waits)
             if not (answer.wants_reason or (number and session.is_restricted)):
-                detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
+                steps = [f"{step.verb} {render(step_name(step, (step.job,)), utc_minute)}" for step in draft.steps]
+                detail = {"plan": number, "steps": steps}
                 what = RequestKind.PROPOSE_PLAN if is_paused else RequestKind.START_PLAN
                 about = f"plan {number}" if number else ""
                 self.audit_decision(session, person.name, what, about, answer, detail, why)
@@ -121,7 +126,7 @@ def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
         raise PlanRefused("at least one action must be allowed at a time")
     for step in draft.steps:
         if step.refusal:
-            raise PlanRefused(f"step {step.place}, {step.job}: {step.refusal}; leave it out")
+            raise PlanRefused(f"{numbered_step(step, draft.steps)}: {step.refusal}; leave it out")
 
 
 def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> None:
@@ -138,7 +143,7 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
         plan_id = planned.get((step.job_id, encode_name(step.period.key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
             plan, choices = _open_plan_text(session, new_plans.open_plan(session, plan_id), now_us)
-            raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}", choices)
+            raise AlreadyRequested(f"{numbered_step(step, draft.steps)}, is already in another plan: {plan}", choices)
 
 
 def _exclusive_verbs(verb: str) -> tuple[str, ...]:

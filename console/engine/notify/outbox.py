@@ -187,7 +187,8 @@ class Outbox:
                 self._write(partial(rows.release_claim, self._store, fence, number))
             return
         delivery = self._as_of_now(delivery)
-        message = self._message(delivery).below(*self._delay_blocks(delivery)).mapped(neutralise)
+        original = self._message(delivery)
+        message = original.below(*self._delay_blocks(delivery)).mapped(neutralise)
         channel = self._channels.of(url)
         if self._links is not None:
             to = (channel.traits, delivery.route, delivery.id)
@@ -195,7 +196,7 @@ class Outbox:
         # a problem of Headway itself may begin or end while no store can be read
         page = replace(page_of(delivery), store_id="" if delivery.origin == HEADWAY else self._store_id)
         if self._slack is not None and delivery.incident_id is not None and not delivery.is_resolved:
-            page = replace(page, buttons=self._slack.attachment(delivery.incident_id))
+            page = replace(page, buttons=self._slack.attachment(delivery.incident_id, original.approvals))
         check_lease = partial(self._check_lease, fence)
         sent = channel.send(Outgoing(delivery, message, page, self._store_id, check_lease=check_lease))
         if delivery.incident_id is None:  # a digest may have incidents, which are alerts of their own in Alertmanager

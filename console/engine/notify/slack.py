@@ -8,7 +8,7 @@ docs.slack.dev, Using Socket Mode; block_actions payload; Handling user interact
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -26,11 +26,12 @@ from console.domain.ids import EPOCH, derived_key, incident_id, incident_name, i
 from console.domain.incident import ACKNOWLEDGE_FOR
 from console.domain.name_pattern import literal
 from console.engine.api.client import EngineClient
-from console.engine.api.requests import Acknowledge, AddSilence
+from console.engine.api.requests import Acknowledge, AddSilence, ApproveAction
+from console.engine.approval import NotAwaited, approved_text, awaited_approval, shown_facts, with_preview
 from console.engine.endpoints import ApiFault
 from console.engine.worker import Pulse
 from console.engine.write_api import EngineCall
-from console.store.errors import NotAllowed, ReasonNeeded, StoreError
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.text.redact import sanitize
 from console.timing.clock import Clock
 from console.timing.durations import parse_duration
@@ -54,7 +55,11 @@ CHECK_SECONDS = 15.0
 RETRY_SECONDS = 60.0
 """Pause after a failed connection: Slack's limit of apps.connections.open is about one a minute."""
 ACKNOWLEDGE, SILENCE, OPEN = "headway_acknowledge", "headway_silence", "headway_open"
+REVIEW, APPROVE = "headway_review", "headway_approve"
+"""The first shows what is approved, to the person alone, with the second."""
 SILENCE_SECONDS = 3600.0
+MAX_TEXT = 3000
+"""Characters of a section's text: Slack refuses more."""
 BLOCK = "headway"
 """Block of the buttons in their attachment."""
 NOT_INSTALLED = 'slack-sdk is not installed. Fix: pip install "headway[slack]"'
@@ -110,11 +115,13 @@ class SlackButtons:
         """Why presses do not arrive, with the fix; empty if they do."""
         return f"Slack buttons do nothing: {self._error}" if self._error else ""
 
-    def attachment(self, number: int) -> dict[str, Any]:
-        """The buttons below a message about one incident."""
+    def attachment(self, number: int, approvals: Sequence[str] = ()) -> dict[str, Any]:
+        """The buttons below a message about one incident. `approvals`: keys of the actions whose approval it asks
+        for."""
         name = incident_name(number)
         labels = {ACKNOWLEDGE: f"Acknowledge {ACKNOWLEDGE_FOR}", SILENCE: "Silence 1h"}
         buttons = [_button(action, label) | {"value": name} for action, label in labels.items()]
+        buttons[:0] = [_button(REVIEW, "Review to approve") | {"value": key} for key in approvals[:1]]
         if self._link:
             buttons.append(_button(OPEN, "Open") | {"url": self._link.replace("{incident}", name)})
         return {"fallback": name, "blocks": [{"type": "actions", "block_id": BLOCK, "elements": buttons}]}
@@ -190,7 +197,13 @@ class SlackButtons:
             if request.type != "interactive" or press.get("type") != "block_actions":
                 return
             action, user = press["actions"][0], str(press["user"]["id"])
-            if action["action_id"] not in (ACKNOWLEDGE, SILENCE):
+            if action["action_id"] not in (ACKNOWLEDGE, SILENCE, REVIEW, APPROVE):
+                return
+            if action["action_id"] in (REVIEW, APPROVE):
+                unconfirmed.close()
+                self._answer(
+                    press, {"replace_original": action["action_id"] == APPROVE, **self._approval(action, user)}
+                )
                 return
             try:
                 text, is_done = self._done(action, user, unconfirmed.close), True
@@ -203,16 +216,8 @@ class SlackButtons:
 
     def _done(self, action: Mapping[str, Any], user: str, confirm: Callable[[], None]) -> str:
         """Makes the request, and confirms once it is stored; a text that describes the change. Raises _Refused."""
-        person = self._settings.people.get(user)
-        if person is None:
-            fix = (
-                f'Fix: {user} = "LOGIN" below [slack.people] in the config, with the login\'s role in [[permissions]].'
-            )
-            raise _Refused(f"Slack user {user} has no login in Headway. {fix}")
+        person, call = self._call(action, user)
         number = incident_id(action["value"])
-        client = EngineClient(self._url, Person(person, is_visitor=True), ORIGIN)
-        key = derived_key(ORIGIN, user, str(action["action_ts"]))
-        call = EngineCall(self._url, client, key, self._closing, "headway incident", "press again")
         try:
             if action["action_id"] == SILENCE:
                 verb, request_id = self._silence(call, number, micros(_press_time(action)))
@@ -232,6 +237,41 @@ class SlackButtons:
         at, until = (timestamp_text(time, self._zone) for time in (self._clock.now(), instant(until_us)))
         return f"{verb} by {person} {at}, until {until}"
 
+    def _call(self, action: Mapping[str, Any], user: str) -> tuple[str, EngineCall]:
+        """The login of the Slack user, and a request under it. Raises _Refused."""
+        person = self._settings.people.get(user)
+        if person is None:
+            fix = (
+                f'Fix: {user} = "LOGIN" below [slack.people] in the config, with the login\'s role in [[permissions]].'
+            )
+            raise _Refused(f"Slack user {user} has no login in Headway. {fix}")
+        client = EngineClient(self._url, Person(person, is_visitor=True), ORIGIN)
+        key = derived_key(ORIGIN, user, str(action["action_ts"]))
+        return person, EngineCall(self._url, client, key, self._closing, "headway incident", "press again")
+
+    def _approval(self, action: Mapping[str, Any], user: str) -> dict[str, Any]:
+        """The reply to a press that reviews or approves: the action, with a button, or its outcome."""
+        key, _, digest = str(action["value"]).partition(" ")
+        try:
+            person, call = self._call(action, user)
+            view = awaited_approval(self._url, key)
+            if action["action_id"] == APPROVE:
+                call.answer(call.client.ask(ApproveAction(key, digest)))
+                return {"text": approved_text(view, person)}
+            facts = shown_facts(with_preview(call, view), self._clock, self._zone)
+            button = _button(APPROVE, f"Approve as {person}") | {"value": f"{key} {view.digest}"}
+        except (_Refused, NotAwaited, NotFound, NotAllowed, ReasonNeeded, StoreError) as error:
+            return {"text": f"Not approved: {error}"}
+        except ApiFault as fault:
+            return {"text": f"Not approved: {fault.error}"}
+        except Exception:
+            log.exception("a press of a button failed")
+            return {"text": "Not approved: the engine's log has the details."}
+        text = "\n".join(f"{label}: {value}" for label, value in facts)
+        about = {"type": "section", "text": {"type": "plain_text", "text": text[:MAX_TEXT]}}
+        blocks = [about, {"type": "actions", "block_id": BLOCK, "elements": [button]}]
+        return {"text": f"Approve {view.verb} {view.job}?", "attachments": [{"fallback": key, "blocks": blocks}]}
+
     @staticmethod
     def _acknowledge(call: EngineCall, number: int) -> tuple[str, int]:
         seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
@@ -249,13 +289,19 @@ class SlackButtons:
 
     def _reply(self, press: Mapping[str, Any], action: str, text: str, is_done: bool) -> None:
         """Replaces the pressed button by the text, or sends the text to the user alone if nothing was done."""
-        from slack_sdk.webhook import WebhookClient  # noqa: PLC0415 - an extra
-
         message = press.get("message", {})
-        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False, "text": text}
+        body: dict[str, Any] = {"replace_original": False, "text": text}
         if is_done:
             attachments = [_without_button(part, action, text) for part in message.get("attachments", ())]
             body = {"replace_original": True, "text": message.get("text", ""), "attachments": attachments}
+        self._answer(press, body)
+
+    @staticmethod
+    def _answer(press: Mapping[str, Any], body: dict[str, Any]) -> None:
+        """Sends the reply; one that replaces no message goes to the user alone."""
+        from slack_sdk.webhook import WebhookClient  # noqa: PLC0415 - an extra
+
+        body, text = ({} if body["replace_original"] else {"response_type": "ephemeral"}) | body, body["text"]
         try:
             reply = WebhookClient(press["response_url"], ssl=tls(ORIGIN, None)).send_dict(body)
         except OSError as error:

@@ -18,10 +18,11 @@ from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.alert_receiver import AlertReceiver
 from console.engine.api import actions, alerts, jobs, services, systems
 from console.engine.api.server import AnsweringEngine, RequestServer
+from console.engine.approve_page import ApprovePage
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
-from console.engine.endpoints import EndpointWorker
+from console.engine.endpoints import EndpointWorker, PageEndpoint
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.metrics import MetricsEndpoint
@@ -174,7 +175,10 @@ class EngineAssembly:
             LINEAGE_PATH: LineageReceiver(store, clock, secrets).endpoint,
         }
         reads, writes = ReadApi(store.url).endpoints, write_endpoints(store.url)
-        pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
+        pages: dict[str, PageEndpoint] = {}
+        if links is not None:
+            linked = store.url, clock, links, config.zone
+            pages = {**AcknowledgePage(*linked).endpoints, **ApprovePage(*linked).endpoints}
         served = (paths, secrets, reads, writes, pages)
         self.endpoints = EndpointWorker(settings, *served) if settings is not None else None
         self._joined = True

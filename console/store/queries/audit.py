@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.domain.access import APPROVAL_SECONDS
 from console.domain.action import parameters_text
+from console.domain.approval import ApprovalTerms
 from console.domain.ids import EPOCH, instant, micros, utc_minute
 from console.domain.text import render
 from console.store import approvals
@@ -55,8 +55,7 @@ class ApprovalView:
     why: str
     sends: tuple[str, ...]
     """Calls from the preview; empty if unknown until it is sent: a shared store keeps no preview of a console."""
-    until: datetime
-    """Approved later, it is not sent."""
+    terms: ApprovalTerms
     system: str = ""
     text: str = ""
     """The preview's summary."""
@@ -76,6 +75,10 @@ class ApprovalView:
     job_id: int | None = None
     digest: str = ""
     """`store.approvals.approval_digest`: an approval covers the facts shown here and no others."""
+
+    @property
+    def until(self) -> datetime:
+        return self.terms.until
 
     def previewed(self, preview: Mapping[str, Any]) -> ApprovalView:
         """With the preview's texts."""
@@ -184,7 +187,7 @@ _SELECT_AWAITING = (
     " y.name AS system, r.period_key, a.parameters, a.run_id, a.job_id, COALESCE(p.at_once, 1) AS at_once, p.id AS plan"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id ="
     " a.run_id LEFT JOIN plan_step s ON s.action_key = a.key LEFT JOIN plan p ON p.id = s.plan_id WHERE a.state ="
-    " 'requested' AND a.needs_approval AND a.approved_by = '' AND COALESCE(p.state, '') <> 'aborted' ORDER BY"
+    " 'requested' AND a.needs_approval AND a.approved_us IS NULL AND COALESCE(p.state, '') <> 'aborted' ORDER BY"
     " a.requested_us"
 )
 """A step's preview is stored with its plan; its action's preview is made right before sending."""
@@ -193,16 +196,15 @@ _SELECT_AWAITING = (
 class ApprovalQueries(ContextQueries):
     def list_approvals(self) -> list[ApprovalView]:
         """Actions that await approval, oldest first, without steps of aborted plans."""
-        valid = timedelta(seconds=APPROVAL_SECONDS)
-        return [self._approval(row, valid) for row in self.link.rows(_SELECT_AWAITING)]
+        return [self._approval(row) for row in self.link.rows(_SELECT_AWAITING)]
 
-    def _approval(self, row: Row, valid: timedelta) -> ApprovalView:
+    def _approval(self, row: Row) -> ApprovalView:
         covered = approvals.covered_periods(self.link, row.key) if row.plan is not None else []
         view = from_row(
             ApprovalView,
             row,
             sends=(),
-            until=instant(row.requested_us) + valid,
+            terms=approvals.terms_of(self.link, row.key),
             period=decode_name(row.period_key or ""),
             parameters=json_object(row.parameters),
             periods=tuple(period.period for period in covered) if len(covered) > 1 else (),

@@ -150,7 +150,7 @@ class EstateQueries(ContextQueries):
 
     def any_awaiting_approval(self) -> bool:
         """Whether a requested action waits for another person's approval."""
-        waits = "SELECT 1 FROM action WHERE state = 'requested' AND needs_approval AND approved_by = '' LIMIT 1"
+        waits = "SELECT 1 FROM action WHERE state = 'requested' AND needs_approval AND approved_us IS NULL LIMIT 1"
         return bool(self.link.rows(waits))
 
     def engine(self) -> EngineView:

@@ -73,7 +73,7 @@ _RERUN = (
     " a.sent_us)) AS rerun_sent_us, COALESCE((SELECT max(a.key) FROM action a WHERE a.run_id = r.id"
     " AND a.verb IN ('rerun', 'start') AND a.state = 'unknown'), '') AS unknown_rerun, EXISTS (SELECT 1 FROM"
     " action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval"
-    " AND a.approved_by = '') AS awaits_approval, EXISTS (SELECT 1 FROM drift c WHERE c.job_id = r.job_id AND"
+    " AND a.approved_us IS NULL) AS awaits_approval, EXISTS (SELECT 1 FROM drift c WHERE c.job_id = r.job_id AND"
     " c.what = 'schedule' AND c.accepted_us IS NULL AND c.ended_us IS NULL) AS is_moved,"
     f" (SELECT max(n.started_us) FROM run n WHERE {_DECIDES_AFTER} AND"
     f" n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
@@ -111,20 +111,18 @@ _ROOT_FAILURE = (
     f" AND t.state IN ({_RED}) ORDER BY t.number DESC LIMIT 1"
 )
 
-_REPAIRED = (
-    "SELECT CASE WHEN r.state = 'succeeded' AND NOT r.stale_read THEN CASE WHEN r.evidence <> 'asserted' THEN"
-    f" r.ended_us END ELSE (SELECT min(n.ended_us) FROM run n WHERE {_DECIDES_AFTER} AND n.sort_us <= i.closed_us AND"
-    " n.state = 'succeeded' AND n.evidence <> 'asserted' AND NOT n.stale_read) END AS at_us,"
-    " i.closed_us FROM incident i JOIN run r ON r.id = i.root_run_id WHERE i.id = ?"
+_FACTS = (
+    "SELECT i.close_reason, i.repetition, (SELECT t.failing_since_us FROM target t WHERE t.id = i.root_target_id) AS"
+    " failing_since_us, CASE WHEN i.closed_us IS NULL THEN NULL WHEN r.state = 'succeeded' AND NOT r.stale_read THEN"
+    " CASE WHEN r.evidence <> 'asserted' THEN r.ended_us END ELSE (SELECT min(n.ended_us) FROM run n WHERE"
+    f" {_DECIDES_AFTER} AND n.sort_us <= i.closed_us AND n.state = 'succeeded' AND n.evidence <> 'asserted' AND NOT"
+    " n.stale_read) END AS repaired_us, (SELECT max(p.id) FROM incident_member m JOIN hold h ON h.job_id = m.job_id AND"
+    f" h.kind = 'person' AND h.state = '{HoldState.HELD}' AND h.reason <> '{HoldReason.RELEASE_FAILED}' JOIN plan_step"
+    " s ON s.action_key = h.key JOIN plan p ON p.id = s.plan_id AND p.state IN ('paused', 'stopped') WHERE"
+    " m.incident_id = i.id AND m.role = 'root') AS holding_plan FROM incident i LEFT JOIN run r ON r.id = i.root_run_id"
+    " WHERE i.id = ?"
 )
-
-_HOLDING_PLAN = (
-    "SELECT max(p.id) AS plan_id FROM incident_member m JOIN hold h ON h.job_id = m.job_id AND h.kind = 'person' AND"
-    f" h.state = '{HoldState.HELD}' AND h.reason <> '{HoldReason.RELEASE_FAILED}' JOIN plan_step s ON s.action_key ="
-    " h.key JOIN plan p ON p.id = s.plan_id AND p.state IN ('paused', 'stopped') WHERE m.incident_id = ? AND m.role ="
-    " 'root'"
-)
-"""The plan whose hold on the job of the root a person has to release, by resuming it."""
+"""`holding_plan`: the plan whose hold on the job of the root a person has to release, by resuming it."""
 
 SELECT_DELIVERIES = (
     "SELECT a.incident_id, a.route, a.kind, d.receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
@@ -181,10 +179,10 @@ _SEEN_BEFORE = (
 """Earlier incidents of the same target, or of the same run."""
 
 _JOINT = (
-    "SELECT x.service_id, x.business_date, x.submission, o.id AS incident_id, j.name AS job, r.state, y.act_by_us,"
+    "SELECT x.service_id, x.business_date, o.id AS incident_id, j.name AS job, r.state, y.act_by_us,"
     f" y.needs_restart, s.capabilities, j.target_id, {_RERUN} FROM incident_service x JOIN incident_service y ON"
-    " y.service_id = x.service_id AND y.business_date = x.business_date AND y.submission = x.submission JOIN incident o"
-    " ON o.id = y.incident_id AND o.closed_us IS NULL AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j"
+    " y.service_id = x.service_id AND y.business_date = x.business_date JOIN incident o ON"
+    " o.id = y.incident_id AND o.closed_us IS NULL AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j"
     " ON j.id = r.job_id JOIN system s ON s.id = j.system_id JOIN target t ON t.id = j.target_id WHERE"
     " x.incident_id = ? AND (o.id = x.incident_id OR y.needs_restart AND NOT EXISTS (SELECT 1 FROM acknowledgement a"
     " WHERE a.incident_id = o.id AND a.ended_us IS NULL AND a.until_us > ?)) AND"
@@ -266,8 +264,9 @@ class IncidentQueries(ContextQueries):
             "SELECT at_us, kind, text, actor, incident_id FROM event e WHERE incident_id = ? ORDER BY id",
             (incident_id,),
         )
-        [reasons] = self.link.rows("SELECT close_reason, repetition FROM incident WHERE id = ?", (incident_id,))
-        close_reason, repeated = stored_reason(reasons.close_reason), stored_reason(reasons.repetition)
+        [facts] = self.link.rows(_FACTS, (incident_id,))
+        close_reason, repeated = stored_reason(facts.close_reason), stored_reason(facts.repetition)
+        repaired = optional_instant(facts.repaired_us)
         if row.closed is not None:
             members = repaired_at_end(members, close_reason)
         deliveries = self.link.rows(
@@ -298,28 +297,12 @@ class IncidentQueries(ContextQueries):
             repairs=self._repairs(incident_id),
             memory=self.failures.memory_before(incident_id),
             joint_restarts=self._joint_restarts(incident_id),
-            unreachable=row.root_job if row.cause == CauseKind.TARGET and self._is_failing(incident_id) else "",
-            repaired=self._repaired(incident_id) if row.closed is not None else None,
+            unreachable=row.root_job if row.cause == CauseKind.TARGET and facts.failing_since_us is not None else "",
+            repaired=repaired if repaired is not None and row.closed is not None and repaired <= row.closed else None,
             close_reason=close_reason,
             repeated=repeated if isinstance(repeated, Repetition) else None,
-            holding_plan=self._holding_plan(incident_id),
+            holding_plan=facts.holding_plan,
         )
-
-    def _holding_plan(self, incident_id: int) -> int | None:
-        row = self.link.first(_HOLDING_PLAN, (incident_id,))
-        return None if row is None else row.plan_id
-
-    def _repaired(self, incident_id: int) -> datetime | None:
-        """Of a closed incident; None also if its run, or the next good one, ended after it."""
-        row = self.link.first(_REPAIRED, (incident_id,))
-        is_known = row is not None and row.at_us is not None and row.at_us <= row.closed_us
-        return instant(row.at_us) if row is not None and is_known else None
-
-    def _is_failing(self, incident_id: int) -> bool:
-        """True while the target that is its cause does not answer."""
-        sql = "SELECT t.failing_since_us FROM incident i JOIN target t ON t.id = i.root_target_id WHERE i.id = ?"
-        row = self.link.first(sql, (incident_id,))
-        return row is not None and row.failing_since_us is not None
 
     def _external_alerts(self, incident: IncidentRow) -> tuple[tuple[ExternalAlertView, ...], int]:
         """The first MAX_ALERTS, and how many more there are."""
@@ -332,7 +315,7 @@ class IncidentQueries(ContextQueries):
     def _joint_restarts(self, incident_id: int) -> tuple[RepairStep, ...]:
         """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""
         now, stale = self.store.now(), self.store.stale_targets()
-        days: dict[tuple[int, str, str], list[RepairStep]] = defaultdict(list)
+        days: dict[tuple[int, str], list[RepairStep]] = defaultdict(list)
         is_own = False
         for row in self.link.rows(_JOINT, (incident_id, micros(now))):
             can_rerun = Verb.RERUN.needs in (row.capabilities or "").split(",")
@@ -340,7 +323,7 @@ class IncidentQueries(ContextQueries):
             is_missed, unreachable = row.state == RunState.MISSED, _unreachable(row, stale)
             restart = from_row(RepairStep, row, can_rerun=can_rerun, is_missed=is_missed, unreachable=unreachable,
                                is_running=is_running)  # fmt: skip
-            days[row.service_id, row.business_date, row.submission].append(restart)
+            days[row.service_id, row.business_date].append(restart)
             is_own |= row.incident_id == incident_id and (bool(row.needs_restart) or is_running)
 
         def urgency(restarts: list[RepairStep]) -> tuple[bool, datetime]:
@@ -352,20 +335,15 @@ class IncidentQueries(ContextQueries):
 
     def incident_of_run(self, run_id: int) -> int | None:
         """The open incident that the run belongs to."""
-        row = self.link.first(
-            "SELECT i.id FROM run r JOIN incident_member m ON m.job_id = r.job_id AND m.period_key = r.period_key"
-            " JOIN incident i ON i.id = m.incident_id WHERE r.id = ? AND i.closed_us IS NULL ORDER BY i.id LIMIT 1",
-            (run_id,),
-        )
-        return None if row is None else int(row.id)
+        return self._oldest_open("JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE r.id", run_id)
 
     def incident_of_job(self, job_id: int) -> int | None:
         """The oldest open incident that a run of the job belongs to."""
-        row = self.link.first(
-            "SELECT i.id FROM incident_member m JOIN incident i ON i.id = m.incident_id WHERE m.job_id = ? AND"
-            " i.closed_us IS NULL ORDER BY i.id LIMIT 1",
-            (job_id,),
-        )
+        return self._oldest_open("WHERE m.job_id", job_id)
+
+    def _oldest_open(self, whose: str, number: int) -> int | None:
+        query = f"SELECT i.id FROM incident_member m JOIN incident i ON i.id = m.incident_id {whose} = ?"
+        row = self.link.first(f"{query} AND i.closed_us IS NULL ORDER BY i.id LIMIT 1", (number,))
         return None if row is None else int(row.id)
 
     def _log_lines(self, members: Iterable[Row]) -> dict[int, str]:
@@ -387,8 +365,7 @@ class IncidentQueries(ContextQueries):
             " COALESCE(d.timeliness, x.timeliness) AS timeliness, d.sources AS estimates, d.p_late,"
             " d.p80_us, d.p95_us, d.distrust AS unreliable_because, x.business_date FROM incident_service x JOIN"
             " service s ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id AND"
-            " d.business_date = x.business_date AND d.submission = x.submission WHERE x.incident_id = ? ORDER BY"
-            " x.deadline_us, s.tier, s.name, x.submission",
+            " d.business_date = x.business_date WHERE x.incident_id = ? ORDER BY x.deadline_us, s.tier, s.name",
             (incident_id,),
         )
         return tuple(map(_affected, rows))
@@ -435,7 +412,8 @@ class IncidentQueries(ContextQueries):
 
 def _affected(row: Row) -> AffectedServiceView:
     basis = stored_value(EstimateBasis, row.basis, None)
-    return from_row(AffectedServiceView, row, basis=basis, reasons=parse_reasons(row.reasons))
+    title, reasons = row.title or row.name, parse_reasons(row.reasons)
+    return from_row(AffectedServiceView, row, title=title, basis=basis, reasons=reasons)
 
 
 def _unreachable(row: Row, stale: Container[int]) -> str:

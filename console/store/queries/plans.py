@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 
 from connectors.sdk.states import RED_STATES
 from console.domain.incident import error_line
-from console.domain.plan import PlanStepView, PlanView, SavedService, StepPeriod
+from console.domain.plan import PlanStepView, PlanView, SavedService
 from console.domain.stored import stored_value
 from console.store.db.session import Row
 from console.store.errors import PlanNotFound
-from console.store.names import decode_name
-from console.store.plan_steps import OTHER_HOLD, RUN_OF_STEP, format_other_hold, known_places
-from console.store.queries.base import ContextQueries, clean_name
+from console.store.plan_steps import OTHER_HOLD, RUN_OF_STEP, format_other_hold, known_places, step_period
+from console.store.queries.base import ContextQueries
 from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -95,7 +94,7 @@ def _step(row: Row, evaluated: int) -> PlanStepView:
     return from_row(
         PlanStepView,
         row,
-        period=StepPeriod(decode_name(row.period_key), clean_name(row.period_name or "")),
+        period=step_period(row),
         after=known_places(row.after),
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),

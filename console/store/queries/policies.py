@@ -11,7 +11,7 @@ from console.domain.failure import FailureSignature
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.incident_record import CauseKind
 from console.domain.policy import PolicyRepair
-from console.domain.policy_report import KeptFailure, PolicyReport, RepairResult, ReportedRepair, reports_of
+from console.domain.policy_report import PolicyReport, RecordedFailure, RepairResult, ReportedRepair, reports_of
 from console.domain.run import CLOCK_SKEW
 from console.store import config_documents
 from console.store.db.session import Row
@@ -44,7 +44,7 @@ _REPAIRS = (
     " LEFT JOIN attempt t ON t.id = a.attempt_id"
     " WHERE p.at_us >= ? ORDER BY p.at_us DESC, p.run_id, p.attempt DESC"
 )
-_KEPT = (
+_PAST_FAILURES = (
     "SELECT x.incident_id, x.failure, x.since_us, r.id, r.job_id, j.name AS job, r.period_key, r.period_us,"
     " r.business_date, r.first_started_us, t.number, t.state, t.evidence, t.started_us,"
     " COALESCE(t.ended_us, t.started_us) AS failed_us, n.state AS outcome, n.evidence AS proof, n.started_us AS"
@@ -61,17 +61,17 @@ with every failure of the run before it."""
 
 
 class PolicyQueries(ContextQueries):
-    def kept_failures(self, since: datetime) -> list[KeptFailure]:
+    def past_failures(self, since: datetime) -> list[RecordedFailure]:
         """The failures since then of runs whose jobs are watched, the oldest first."""
-        found = dict[tuple[int, int], tuple[Row, FailureSignature]]()
-        for row in self.link.rows(_KEPT, (micros(since), CLOCK_SKEW // timedelta(microseconds=1))):
+        failures = dict[tuple[int, int], tuple[Row, FailureSignature]]()
+        for row in self.link.rows(_PAST_FAILURES, (micros(since), CLOCK_SKEW // timedelta(microseconds=1))):
             signature = FailureSignature.from_json(row.failure)
             if signature is not None and signature.cause == CauseKind.RUN:
-                found[row.id, row.number] = row, signature
-        jobs = {row.id: facts.job_facts(row, {}) for row in self.link.rows(facts.SELECT_JOBS)} if found else {}
+                failures[row.id, row.number] = row, signature
+        jobs = {row.id: facts.job_facts(row, {}) for row in self.link.rows(facts.SELECT_JOBS)} if failures else {}
         return [
-            _kept_failure(row, signature, replace(jobs[row.job_id], paused_since=None))
-            for row, signature in sorted(found.values(), key=lambda item: item[0].failed_us)
+            _recorded_failure(row, signature, replace(jobs[row.job_id], paused_since=None))
+            for row, signature in sorted(failures.values(), key=lambda item: item[0].failed_us)
             if row.job_id in jobs
         ]
 
@@ -91,7 +91,7 @@ class PolicyQueries(ContextQueries):
         return reports_of(config_documents.load_declared(self.link).policies, repairs, load_modes(self.link))
 
 
-def _kept_failure(row: Row, signature: FailureSignature, job: JobFacts) -> KeptFailure:
+def _recorded_failure(row: Row, signature: FailureSignature, job: JobFacts) -> RecordedFailure:
     run = RunFacts(
         row.id, row.job_id, decode_name(row.period_key), optional_instant(row.period_us),
         date.fromisoformat(row.business_date), RunState(row.state), RunEvidence(row.evidence), attempt=row.number,
@@ -102,11 +102,11 @@ def _kept_failure(row: Row, signature: FailureSignature, job: JobFacts) -> KeptF
     sent, result = optional_instant(row.sent_us), _attempt_result(row)
     reported = ReportedRepair(in_shadow, row.incident_id, decode_name(row.job), sent, row.sent_by, result)
     repeated = optional_instant(row.sent_us or row.repeated_us)
-    return KeptFailure(signature, job, run, reported, repeated, optional_instant(row.ended_us))
+    return RecordedFailure(signature, job, run, reported, repeated, optional_instant(row.ended_us))
 
 
 def _attempt_result(row: Row) -> RepairResult:
-    """What the next attempt of a run shows of a rerun: wrong and right only if that is one."""
+    """The result that the next attempt of a run shows: wrong and right only if it is a rerun."""
     if row.outcome == RunState.SUCCEEDED and row.proof != RunEvidence.ASSERTED:
         return RepairResult.RIGHT if row.sent_us is not None else RepairResult.NEEDLESS
     has_failed = row.outcome is not None and RunState(row.outcome) in RED_STATES - {RunState.CANCELLED}

@@ -494,7 +494,7 @@ def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
     """Run id -> the latest rerun or start that was requested since then and waits for approval."""
     rows = session.rows(
         "SELECT run_id, job_id, key FROM action WHERE requested_us >= ? AND run_id IS NOT NULL AND verb IN ('rerun',"
-        " 'start') AND state = 'requested' AND needs_approval AND approved_by = '' ORDER BY requested_us",
+        " 'start') AND state = 'requested' AND needs_approval AND approved_us IS NULL ORDER BY requested_us",
         (since_us,),
     )
     return {row.run_id: ApprovalFacts(row.job_id, row.key) for row in rows}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from connectors.sdk.states import Verb
 from console.engine.api.requests import ApproveAction
-from console.timing.durations import format_duration
 from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
@@ -98,9 +97,8 @@ class ApprovalConfirmation(Confirmation):
     def _show(self) -> None:
         ctx, approval = self.box.ctx, self.approval
         clock, now = ctx.clock, ctx.now
-        ends = f", in {format_duration(approval.until - now)}; after that" if approval.until > now else ":"
-        until = f"{clock.hm(approval.until, now)}{ends} it must be requested again"
-        rows = [*approval.details, ("requested", clock.hms(approval.requested)), ("until", until)]
+        terms = approval.terms.facts(lambda at: clock.hm(at, now), now)
+        rows = [*approval.details, ("requested", clock.hms(approval.requested)), *terms]
         self.box.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
 
     def may_send(self) -> bool:

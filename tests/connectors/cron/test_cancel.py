@@ -158,6 +158,14 @@ def test_a_lost_answer_of_a_cancel_is_looked_up(
     assert arrived is isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
+def test_an_answer_to_a_cancel_that_is_no_known_refusal_is_an_unknown_outcome(host: LocalHost, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    preview = cancel(host, running(host, f"touch {ready}; sleep 60", ready))
+    host.spoil = lambda answer: answer.replace(b" ENDING|", b" NEWER|")
+    with pytest.raises(OutcomeUnknown, match="unknown answer of db07: NEWER"):
+        connect(host).act(preview, new_key(), 20)
+
+
 def test_run_of_which_nothing_is_known_cannot_be_cancelled(host: LocalHost) -> None:
     host.crontab.write_text("# headway: job\n10 3 * * * true\n")
     with pytest.raises(NotSupported, match="no process is known of this run"):

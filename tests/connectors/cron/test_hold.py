@@ -307,6 +307,14 @@ def test_a_change_right_after_ours_is_an_unknown_outcome_that_is_looked_up(host:
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
+def test_an_answer_to_a_hold_that_is_no_known_refusal_is_an_unknown_outcome(host: LocalHost) -> None:
+    host.crontab.write_text(JOB)
+    preview = previewed(host, Verb.HOLD)
+    host.spoil = lambda answer: answer.replace(b" DONE|", b" NEWER|")
+    with pytest.raises(OutcomeUnknown, match="unknown answer of db07: NEWER"):
+        connect(host).act(preview, new_key(), 20)
+
+
 def test_a_write_in_the_second_of_crons_reload_waits_for_the_next(host: LocalHost) -> None:
     """cron compares whole seconds: two changes within the second of its look would be one to it."""
     host.crontab.write_text(JOB)

@@ -117,6 +117,25 @@ def test_the_second_of_two_equal_lines_is_reported_as_its_own_job(host: LocalHos
     assert attempt.job == "db07:noon"
 
 
+def test_an_answer_that_is_no_known_refusal_is_an_unknown_outcome(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: job\n10 3 * * * echo one\n")
+    connector, key = connect(host), new_key()
+    preview = connector.preview(ask("db07:job"), 20)
+    host.spoil = lambda answer: answer.replace(b" STARTED|", b" NEWER|")
+    with pytest.raises(OutcomeUnknown, match=f"db07:job: unknown answer of db07: NEWER {key}"):
+        connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+
+
+def test_a_script_that_is_killed_in_the_middle_is_no_refused_login(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: job\n10 3 * * * echo one\n")
+    connector, key = connect(host), new_key()
+    preview = connector.preview(ask("db07:job"), 20)
+    host.shim("setsid", "kill -9 $PPID")
+    with pytest.raises(OutcomeUnknown, match="unknown answer of db07: KILLED 9"):
+        connector.act(preview, key, 20)
+
+
 def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path) -> None:
     stop = tmp_path / "stop"
     host.crontab.write_text(f"# headway: slow\n10 3 * * * while [ ! -e {stop} ]; do sleep 0.05; done\n")

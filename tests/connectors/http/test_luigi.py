@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -60,6 +61,26 @@ def test_rows_that_are_an_object_have_their_names_as_ids() -> None:
     assert ["LoadStock"] == [job.native_id for job in connector.inventory("", 20).jobs]
     states = {run.attempt_key: run.state for run in connector.poll("", (), 20).runs}
     assert {NAME: RunState.FAILED, "B": RunState.SUCCEEDED} == states
+
+
+@pytest.mark.parametrize(
+    "status, ago, workers, state",
+    [
+        ("FAILED", 30, ["Worker(salt=1)"], RunState.RETRYING),
+        ("FAILED", 30, [], RunState.FAILED),
+        ("FAILED", 1100, ["Worker(salt=1)"], RunState.FAILED),
+        ("DISABLED", 30, ["Worker(salt=1)"], RunState.FAILED),
+        ("PENDING", 950, ["Worker(salt=1)"], RunState.WAITING),
+    ],
+)
+def test_a_failed_task_is_tried_again_while_a_worker_is_left(
+    status: str, ago: float, workers: list[str], state: RunState
+) -> None:
+    """luigid 3.8.1 tells neither its retry_delay nor a number of failures."""
+    ended = parsedate_to_datetime(RECORDED).timestamp() - ago
+    task = {**TASK, "status": status, "workers": workers, "last_updated": ended, "time_running": ended - 5}
+    [run] = opened({"response": {NAME: task}}, []).poll("", (), 20).runs
+    assert (state, state.is_open) == (run.state, run.ended_at is None)
 
 
 def test_a_task_works_on_its_parameters() -> None:

@@ -193,6 +193,41 @@ def test_a_success_that_a_later_statement_undoes_is_seen_as_failed(fake: FakePgC
     assert [(RunState.FAILED, "ERROR:  division by zero")] == [(run.state, run.message) for run in second.runs]
 
 
+@each_row(
+    "status, after_seconds, is_standby, state",
+    [
+        ("connecting", 60, False, RunState.LOST),
+        ("sending", 60, False, RunState.LOST),
+        ("running", 60, False, RunState.RUNNING),
+        ("connecting", -60, False, RunState.QUEUED),
+        ("connecting", 60, True, RunState.QUEUED),
+    ],
+)
+def test_a_run_that_waited_when_the_launcher_was_restarted_is_lost(
+    fake: FakePgCron, status: str, after_seconds: float, is_standby: bool, state: RunState
+) -> None:
+    """pg_cron writes no start of such a run, and leaves its row as it is."""
+    fake.runs.clear()
+    connector, row = connector_on(fake), fake.run(8, status)
+    row["started"] = None
+    first = connector.poll("", (), 5)
+    clock = float(fake.access["clock"])
+    fake.access |= {"launched": str(clock + after_seconds), "clock": str(clock + 120), "is_standby": is_standby}
+    second = connector.poll(first.cursor, (), 5)
+    assert [state] == [run.state for run in second.runs]
+    if state is RunState.LOST:
+        assert second.runs[0].message.startswith("pg_cron was restarted at 2026-11-20 ")
+        assert () == connector.poll(second.cursor, (), 5).runs
+
+
+def test_a_run_without_a_start_that_may_be_of_the_present_launcher_is_not_lost(fake: FakePgCron) -> None:
+    fake.runs.clear()
+    fake.run(4, "succeeded", "1 row")
+    fake.access |= {"launched": fake.access["clock"]}
+    fake.run(8, "connecting")["started"] = None
+    assert RunState.QUEUED is connector_on(fake).poll("", (), 5).runs[-1].state
+
+
 def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     fake.page_rows = 100

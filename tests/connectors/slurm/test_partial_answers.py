@@ -59,6 +59,15 @@ def test_an_answer_of_an_unknown_kind_is_an_unknown_outcome(hpc: SlurmHost) -> N
         connector.act(preview, new_key(), 20)
 
 
+def test_a_request_to_which_slurmctld_does_not_answer_is_an_unknown_outcome(hpc: SlurmHost) -> None:
+    connector = connect(hpc)
+    preview = preview_of(connector, Verb.HOLD)
+    for part in ("4", "5"):
+        hpc.change(part, refuses="hold", why="slurm_suspend error: Socket timed out on send/recv operation")
+    with pytest.raises(OutcomeUnknown, match="Socket timed out"):
+        connector.act(preview, new_key(), 20)
+
+
 def test_a_requeue_that_slurm_refuses_for_every_task_did_nothing(hpc: SlurmHost) -> None:
     hpc.change("3", state="FAILED", code="4:0", refuses="requeue")
     connector, key = connect(hpc), new_key()

@@ -147,3 +147,12 @@ def test_a_job_that_ended_on_its_own_does_not_prove_its_cancel(hpc: SlurmHost, s
     preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 20)
     hpc.change(job, state=state)
     assert isinstance(connector.look_up(preview, new_key(), 20), expected)
+
+
+def test_a_cancel_of_a_job_that_is_ending_is_refused_in_its_preview(hpc: SlurmHost) -> None:
+    job = hpc.submit("long", "hang")
+    connector = connect(hpc)
+    hpc.change(job, state="COMPLETING")
+    run = attempts(connector, "long")[-1]
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 20)
+    assert f"job {job} is ending (COMPLETING): there is nothing to cancel" == preview.refused

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.conformance.world import new_key
-from connectors.sdk.contract import ActionSpec
-from connectors.sdk.errors import AccessRefused
+from connectors.sdk.contract import ActionSpec, ActionUnknown
+from connectors.sdk.errors import AccessRefused, OutcomeUnknown
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
@@ -24,10 +24,10 @@ def db07(tmp_path: Path) -> SystemdHost:
     return SystemdHost(tmp_path)
 
 
-def refusing(host: SystemdHost) -> None:
-    """systemctl answers every start as polkit does."""
+def refusing(host: SystemdHost, why: str = "Access denied") -> None:
+    """systemctl answers every start as polkit does, or with `why`."""
     real = (host.shims / "systemctl").read_text()
-    text = 'case "$1" in start) echo "Failed to start: Access denied" >&2; exit 4;; esac'
+    text = f'case "$1" in start) echo "Failed to start: {why}" >&2; exit 4;; esac'
     (host.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{text}\n"))
 
 
@@ -94,6 +94,17 @@ def test_a_refused_start_gives_its_key_to_no_later_run(db07: SystemdHost) -> Non
     assert "absent" == connector._host.mark(key, 0, "backup.service")[0].fields(2)[0]
     db07.ran("backup", ago=0)
     assert [None] == [run.action_key for run in connector.poll(first.cursor, (), 20).runs]
+
+
+@pytest.mark.parametrize("why", ["Connection timed out", "Message recipient disconnected without replying"])
+def test_a_start_to_which_systemd_does_not_answer_is_an_unknown_outcome(db07: SystemdHost, why: str) -> None:
+    connector, key = connect(db07, sudo=False), new_key()
+    preview = connector.preview(start(db07), 20)
+    refusing(db07, why)
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown, match="SILENT"):
+            connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), ActionUnknown)
 
 
 def test_a_service_that_stays_after_its_exit_is_not_offered_a_start_that_would_be_refused(db07: SystemdHost) -> None:

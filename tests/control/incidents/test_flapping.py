@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
-from console.domain.alert import AlertingSettings, QuietHours, RouteRule
+from console.domain.alert import AlertingSettings, AlertKind, QuietHours, RouteRule
 from console.domain.decision import ReopenedIncident
 from console.domain.estate import DependencyFacts, EvaluationSettings
 from console.domain.settings import Declared
@@ -151,7 +151,7 @@ def test_a_service_at_risk_that_was_notified_as_safe_is_notified_at_once_and_so_
         assert "Daily 04:12 at risk: " in written(notices[notify]).title
         assert {"recovered"} == set(night.green(repaired))
     technical = night.ledger.incident().notices[0]
-    assert "Resolved: Daily safe" in written(technical).title
+    assert AlertKind.RECOVERED is technical.kind
     assert "\nRed 3 times since 03:55 UTC, green since 04:05 UTC.\n" in written(technical).body
 
 

@@ -10,7 +10,7 @@ from console.domain.estate import JobFacts
 from console.domain.failure import FailureSignature
 from console.domain.job import RepairedJob, Safety
 from console.domain.policy import Policy, PolicyCondition, PolicyLimits, PolicyMatch, PolicyRepair
-from console.domain.policy_report import KeptFailure, RepairResult, ReportedRepair
+from console.domain.policy_report import RecordedFailure, RepairResult, ReportedRepair
 from tests.factories import at, job, minutes, run
 
 SAFE = job(1, "hosts/safe", rerun=Safety.SAFE)
@@ -27,7 +27,7 @@ def failure(
     *,
     of: JobFacts = SAFE,
     attempt: int = 1,
-) -> KeptFailure:
+) -> RecordedFailure:
     """A person reran it half an hour later, which took ten minutes."""
     failed = at(clock, day=night)
     red = run(night + 1, of, at("01:00", day=night), RunState.FAILED, ended_at=failed, attempt=attempt)
@@ -36,10 +36,10 @@ def failure(
     ended = None if repeated is None else repeated + minutes(10)
     recorded = PolicyRepair("", "rerun", of.id, red.business_date, red.id, attempt, failed)
     shadow = ReportedRepair(recorded, night + 1, of.name, sent, "mara", result)
-    return KeptFailure(REFUSED, of, red, shadow, repeated, ended)
+    return RecordedFailure(REFUSED, of, red, shadow, repeated, ended)
 
 
-def replayed(policy: Policy, *failures: KeptFailure, first: tuple[Policy, ...] = (), budget: int = 2) -> Replay:
+def replayed(policy: Policy, *failures: RecordedFailure, first: tuple[Policy, ...] = (), budget: int = 2) -> Replay:
     return replay(policy, (*first, policy), failures, JOBS, budget)
 
 
@@ -79,6 +79,15 @@ def test_a_limit_of_an_hour_delays_a_repair_or_stops_it_where_a_person_comes_fir
     assert [at("02:00"), at("03:00")] == sorted(repair.repair.at for repair in result.report.repairs)
     result = replayed(one, first, replace(beside, repeated=at("02:40")))
     assert 1 == result.stopped[Stop.LIMITS]
+
+
+def test_a_failure_that_comes_back_after_its_repair_in_another_run_is_left_to_people() -> None:
+    first, again = failure(0, "02:00"), failure(1, "02:00")
+    same_date = replace(again.run, business_date=first.run.business_date)
+    result = replayed(POLICY, first, replace(again, run=same_date))
+    assert "would have repaired 1 of 1, saved 30m; 1 left to people" == result.text
+    other = replace(again, run=same_date, signature=replace(REFUSED, error="No space left"))
+    assert 2 == len(replayed(POLICY, first, other).report.repairs)
 
 
 def test_repairs_in_flight_count_for_the_breaker_until_they_end() -> None:

@@ -15,7 +15,8 @@ from console.domain.alert import AcknowledgementFacts
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import Decisions
 from console.domain.dependency import DependencyMode
-from console.domain.estate import ApprovalFacts, CancelFacts, Estate, PlannedRun, RepairFacts
+from console.domain.estate import ApprovalFacts, CancelFacts, Estate, PlannedRun, RepairFacts, RunFacts
+from console.domain.failure import FailureSignature
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.job import Safety
 from console.domain.policy import (
@@ -37,6 +38,7 @@ LOAD = job(2, "dwh/load", "02:40", rerun=Safety.SAFE, expected=minutes(20))
 FAILED = run(7, EXTRACT, "02:00", RunState.FAILED, message="ERROR: Connection refused", attempt=1)
 PLAN = service("plan", "04:00", LOAD, tier=1)
 NOW = at("02:30")
+SIGNATURE = FailureSignature("run", "cron", "failed", "ERROR: Connection refused", "extract").id
 
 
 def night(*policies: Policy, **changes: Any) -> Estate:
@@ -65,7 +67,7 @@ ANY = Policy("any", "rerun")
 
 def test_a_failed_run_that_may_be_rerun_is_repaired_once() -> None:
     [known] = repairs(night(ANY))
-    assert PolicyRepair("any", "rerun", 1, FAILED.business_date, 7, 1, NOW) == known
+    assert PolicyRepair("any", "rerun", 1, FAILED.business_date, 7, 1, NOW, signature=SIGNATURE) == known
     decided = evaluate(night(ANY, policy_repairs=(known,)), NOW)
     assert {} == decided.policy_repairs
     assert Decisions().policy_repairs == evaluate(night(), NOW).policy_repairs
@@ -235,6 +237,28 @@ def test_an_active_policy_requests_an_action_and_none_in_shadow() -> None:
     assert [None] == [repair.action for repair in repairs(in_shadow)]
 
 
+def test_a_repair_that_people_approve_is_asked_for_jobs_that_ask_and_holds_no_notification_back() -> None:
+    asks = replace(ACTIVE, approval="one")
+    for card, asked in ((Safety.SAFE, [True]), (Safety.ASK, [True]), (Safety.NEVER, [])):
+        decided = evaluate(night(asks, jobs={1: replace(EXTRACT, rerun=card), 2: LOAD}), NOW)
+        actions = [repair.action for repair in decided.policy_repairs.values()]
+        assert asked == [action is not None and action.needs_approval for action in actions]
+        assert {} == decided.pending_repairs
+        assert [1] == [len(incident.notices) for incident in decided.incidents]
+
+
+def test_a_person_who_acknowledged_the_incident_may_still_approve_its_repair() -> None:
+    for approval, asked in (("none", 0), ("one", 1)):
+        policy = replace(ACTIVE, approval=approval)
+        ledger = Ledger(night(policy, modes=Modes(frozen=SwitchState("on", "ben"))))
+        ledger.evaluate("02:25")
+        [incident] = ledger.estate.incidents
+        ack = {incident.id: AcknowledgementFacts("mara", at("02:40"), at=at("02:26"))}
+        notifications = replace(ledger.estate.notifications, acks=ack)
+        ledger.estate = replace(ledger.estate, modes=Modes(), notifications=notifications)
+        assert asked == len(repairs(ledger.estate))
+
+
 def test_a_policy_that_a_person_paused_and_one_with_an_open_breaker_decide_nothing() -> None:
     other = replace(ACTIVE, name="other")
     paused = Modes(policies={"any": SwitchState("paused", "mara")})
@@ -267,6 +291,25 @@ def test_a_run_that_failed_again_after_its_repair_is_left_to_people() -> None:
     assert [] == names(night(ACTIVE, runs=again, policy_repairs=(repaired,)))
     assert [] == names(night(replace(ACTIVE, name="other"), runs=again, policy_repairs=(repaired,)))
     assert ["any"] == names(night(ACTIVE, runs=again, policy_repairs=(acted("failed", 2, run_id=7),)))
+
+
+def test_a_failure_that_comes_back_after_its_repair_is_left_to_people_in_another_run_too() -> None:
+    before = replace(acted("verified"), signature=SIGNATURE)
+    again = [replace(FAILED, ended_at=at("02:20"))]
+
+    def left(*before: PolicyRepair, runs: list[RunFacts] = again, policy: Policy = ACTIVE) -> list[Any]:
+        decided = evaluate(night(policy, runs=runs, policy_repairs=before), NOW)
+        [incident] = decided.incidents
+        fingerprint = incident.fingerprint
+        return [len(decided.policy_repairs), fingerprint.left_by, fingerprint.came_back]
+
+    assert [0, "any", True] == left(before)
+    assert [0, "any", True] == left(before, policy=replace(ACTIVE, name="other")), "it would be the same repair"
+    assert [1, "", False] == left(replace(before, signature="00000000")), "another failure"
+    assert [1, "", False] == left(before, runs=[replace(FAILED, ended_at=at("01:50"))]), "it failed before the repair"
+    assert [1, "", False] == left(replace(before, job_id=2))
+    assert [1, "", False] == left(replace(before, business_date=FAILED.business_date - timedelta(days=1)))
+    assert [1, "", False] == left(replace(before, action=acted("failed").action)), "its limits and breaker count it"
 
 
 def test_a_repair_that_is_not_sent_yet_is_withdrawn_once_a_person_comes_first() -> None:

@@ -17,6 +17,7 @@ from console.domain.plan import (
     EndStep,
     PlanProgress,
     RequestStep,
+    StepPeriod,
     StepProgress,
     StepRun,
     is_outdated,
@@ -76,6 +77,13 @@ def test_the_first_failed_step_stops_the_plan_and_nothing_more_is_requested() ->
     assert [("failed", 1), ("plan", "stopped")] == moves(progress)
     further = "headway plan resume 1 (requests failed steps again), or plan abort"
     assert ChangePlanState("stopped", "step 1, s/j1: exit 1", further) == next_moves(progress, NOW)[-1]
+
+
+def test_a_stopped_plan_names_the_period_and_region_of_its_failed_step() -> None:
+    period = StepPeriod("2026-11-20T02:00:00Z", "EU")
+    stopped = next_moves(plan(step(1, state="failed", text="exit 1", period=period)), NOW)[-1]
+    assert isinstance(stopped, ChangePlanState)
+    assert "step 1, s/j1 2026-11-20 02:00Z EU: exit 1" == stopped.text
 
 
 def test_only_a_wait_that_depends_on_steps_to_come_makes_a_plan_outdated() -> None:

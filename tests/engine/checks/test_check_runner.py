@@ -22,6 +22,7 @@ from console.domain.check import Check, CheckCriteria, RowCountBand
 from console.domain.settings import Declared
 from console.engine.api.server import UnknownName
 from console.engine.checks.scheduler import CheckScheduler
+from console.engine.notify.paging import PageAction
 from console.store import checks as check_rows
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -259,7 +260,7 @@ def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> Non
         made.data.measurement = Measurement(rows=120)
         made.step()
         bench.turn()
-        assert bench.sink.got[-1][1].startswith("Resolved: Supply plan safe (INC-0001, ")
+        assert PageAction.RESOLVE is bench.sink.actions[-1]
         with bench.store.read() as connection:
             [(delivered, awaits)] = connection.rows("SELECT delivered_us, awaits FROM service_day")
         assert delivered is not None

@@ -28,7 +28,7 @@ from console.engine.notify.senders import Outgoing, SendResult
 from console.store.outbox import DueDelivery
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
-from tests.lab.process import free_port
+from tests.lab.process import free_port, wait_seconds
 from tests.lab.sinks import Behaviour, HttpSink
 from tests.messages import message_of
 from tests.rows import each_row
@@ -221,7 +221,7 @@ def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks
 
     def read() -> dict[int, Outgoing]:
         recovery.start()
-        recovery.join(0.3)
+        wait_seconds(0.3)  # for a recovery that waits for no refresh
         return {1: about_incident("Open", PageAction.OPEN)}
 
     assert channel.refresh(read).arrived

@@ -22,11 +22,13 @@ from console.config.sections import AlertSettings, SlackSettings
 from console.diagnosis.routes import probe_slack
 from console.domain.access import PermissionRule, Role
 from console.domain.ids import micros
+from console.domain.policy import Policy
+from console.domain.settings import Declared
 from console.engine.api.client import EngineClient
 from console.engine.notify import slack as buttons
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
-from console.engine.notify.slack import ACKNOWLEDGE, NOT_INSTALLED, OPEN, SILENCE
+from console.engine.notify.slack import ACKNOWLEDGE, APPROVE, NOT_INSTALLED, OPEN, REVIEW, SILENCE
 from console.store.alert_responses import acknowledge
 from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench
@@ -37,6 +39,7 @@ from tests.lab.process import HANGS_SECONDS, free_port, wait_until
 from tests.messages import message_of
 
 MARA, LEE = "U012AB3CD", "U0LEE"
+ASKS = Policy("retry", "rerun", mode="active", approval="one")
 BOT_URL = "slack://xoxb-123456789012-123456789012-fakefakefake/C0123456"
 WEBHOOK_URL = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops"
 
@@ -287,3 +290,35 @@ def test_a_message_by_a_webhook_has_no_buttons() -> None:
 def test_a_person_is_a_member_id_and_a_login(people: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="pattern"):
         SlackSettings(app_token=SecretRef(env="SLACK_APP_TOKEN"), people=people)
+
+
+def test_a_repair_of_a_policy_is_reviewed_and_approved_by_a_button_under_the_persons_login(
+    pressed: FakeSlack, bench: Bench
+) -> None:
+    bench.parts.config = replace(bench.config, declared=Declared(policies=(ASKS,)))
+    bench.parts.config_sync.sync(bench.fence)
+    permit(bench, PermissionRule("mara", Role.APPROVE), PermissionRule("lee", Role.VIEW))
+    bench.scheduler.logs["x2"] = "ERROR: Connection refused\n"
+    bench.scheduler.attempt("extract", "x2", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=8), exit_code=1)
+    bench.turn()
+    bench.parts.actions.step(bench.fence)
+    bench.send()
+    assert [REVIEW, ACKNOWLEDGE, SILENCE, OPEN] == shown(pressed.messages[-1])[1]
+    reviewed = press(pressed, REVIEW, MARA)
+    [about, buttons] = reviewed["attachments"][0]["blocks"]
+    assert ("ephemeral", False) == (reviewed["response_type"], reviewed["replace_original"])
+    for label in ("does: ", "worked: no repair", "act by: ", "until: "):
+        assert label in about["text"]["text"], about
+    assert "Approve as mara" == buttons["elements"][0]["text"]["text"]
+    pressed.messages.append({**pressed.messages[-1], "attachments": reviewed["attachments"]})
+    assert "needs role approve" in press(pressed, APPROVE, LEE)["text"]
+    assert (
+        "rerun fake/extract: approved by mara; sent once it is checked again" == press(pressed, APPROVE, MARA)["text"]
+    )
+    assert (
+        "Not approved: it awaits no approval: it is requested, approved by mara"
+        in press(pressed, APPROVE, MARA)["text"]
+    )
+    with bench.store.read() as session:
+        rows = session.rows("SELECT actor, origin, object FROM audit WHERE verb = 'approve rerun'")
+    assert [("mara", "Slack", "fake/extract")] == [(row.actor, row.origin, row.object) for row in rows]

@@ -32,6 +32,7 @@ from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.api.plan_client import MAX_RUNS
 from console.engine.api.requests import ProposeRecovery
+from console.engine.notify.paging import PageAction
 from console.engine.notify.senders import SendResult
 from console.engine.plans.executor import PlanExecutor
 from console.store.alerts import AlertRouting
@@ -863,7 +864,7 @@ def test_a_repair_names_who_requested_its_plan_and_who_approved_it(night: Bench)
     ends(night, 2)
     night.turn()  # the plan is done
     title, body = night.sink.got[-1][1:]
-    assert title.startswith("Resolved: ")
+    assert PageAction.RESOLVE is night.sink.actions[-1]
     assert title.endswith("rerun by assistant of anna, approved by ben)")
     assert "Repaired       rerun by assistant of anna, approved by ben, good at " in body
 

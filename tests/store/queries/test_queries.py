@@ -725,6 +725,19 @@ def test_the_repairs_of_a_closed_incident_count_for_a_week(served: Estate) -> No
     assert [(repair,), (repair,), ()] == known
 
 
+def test_a_repair_is_read_with_the_failure_that_it_repairs_also_once_another_run_failed_so(served: Estate) -> None:
+    [root] = served.ingest(failed()).changed_run_ids
+    refused = FailureSignature("run", "cron", "failed", "Connection refused", "extract_orders")
+    cause = replace(incident().cause, failure=refused)
+    repair = PolicyRepair("full", "rerun", 1, DATE, root, 1, at("03:14"), signature=refused.id)
+    decide(served, incidents=(incident(cause=cause),), policy_repairs={incident().key: repair})
+    for number, failure in ((1, refused), (2, replace(refused, error="No space left"))):
+        later = MemberVerdict(1, "2026-11-20T04:10:00Z", "root", root + number)
+        known = incident(cause=replace(cause, failure=failure), incident=KnownIncident(1), members=(later,))
+        decide(served, incidents=(known,))
+        assert (repair,) == load_estate(served.store, at("04:15"), EvaluationSettings()).policy_repairs
+
+
 TWO_REPAIRS = ((1, "03:14"), (2, "03:25"))
 
 

@@ -92,8 +92,6 @@ class FailedCheck(Cause):
         return Ended(CheckNotAwaited())
 
     def affected_days(self, index: EstateIndex, days: Sequence[ServiceForecast]) -> AffectedDays:
-        return {day.key: (day, []) for day in days if self._holds_back(index, day)}
-
-    def _holds_back(self, index: EstateIndex, day: ServiceForecast) -> bool:
-        is_its_date = day.business_date == self.business_date
-        return is_its_date and any(check.check == self.check for check in pending_checks(index, day))
+        own = (day for day in days if day.business_date == self.business_date)
+        held = (day for day in own if any(check.check == self.check for check in pending_checks(index, day)))
+        return {day.key: (day, []) for day in held}

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from connectors.sdk.states import RunEvidence, RunState
 from console.control.incidents.causes.cause import Cause, Ended, Evidence, unambiguous_name
-from console.control.incidents.repair import repair_length, repairing_policy, requested_repair
+from console.control.incidents.repair import repair_of
 from console.control.incidents.run_effects import (
     affected_runs,
     red_units,
@@ -100,8 +100,9 @@ class FailedRun(RunCause):
         reason = settled(index, self.root)
         if isinstance(reason, LaterRunGood):
             symptoms = (run for run in affected_runs(index, incident) if run.job_id != self.root.job_id)
-            repairs = {requested_repair(index, run, is_verified=True) for run in symptoms} - {""}
-            reason = LaterRunGood(tuple(sorted(repairs)))
+            repairs = (repair_of(index, run) for run in symptoms)
+            known = {repair.request for repair in repairs if repair.requested and not repair.requested.in_flight}
+            reason = LaterRunGood(tuple(sorted(known)))
         return Ended(reason, is_recovered=True) if reason is not None else None
 
 
@@ -109,9 +110,10 @@ def settled(index: EstateIndex, root: RunFacts) -> Reason | None:
     """Why the run is settled; None if it is not."""
     if index.is_excused(root):
         return ScheduleAccepted()
-    by, took = requested_repair(index, root), repair_length(index, root)
+    repair = repair_of(index, root)
+    by, took = repair.request, repair.length
     took_s = took.total_seconds() if by and took is not None else None
-    green = GreenAgain(by, took_s, repairing_policy(index, root))
+    green = GreenAgain(by, took_s, repair.policy)
     if index.is_green(root):
         return ResultAsserted(by or "marked OK by a person") if root.evidence is RunEvidence.ASSERTED else green
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:

@@ -82,11 +82,6 @@ def releases(services: Iterable[Sequence[Reason]]) -> list[RepairStep]:
 class Step:
     """A step to take, one in progress, or the reason why there is none."""
 
-    @property
-    def needs_sending(self) -> bool:
-        """True if it names a restart, a start or a resume, which a freeze stops."""
-        return False
-
 
 @dataclass(frozen=True, slots=True)
 class Restart(Step):
@@ -97,10 +92,6 @@ class Restart(Step):
     """The reason of a root that succeeded on stale data: "it read data before load finished"."""
     record: RepairRecord | None = None
     """The results of the best repair of its root's failure, which this is; None without one that was sent."""
-
-    @property
-    def needs_sending(self) -> bool:
-        return self.instruction.needs_sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +115,6 @@ class StartOffered(Step):
 
     job: str
 
-    @property
-    def needs_sending(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True, slots=True)
 class Unfinished(Step):
@@ -143,10 +130,6 @@ class ResumePlan(Step):
 
     job: str
     plan: int
-
-    @property
-    def needs_sending(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +225,9 @@ class ContinuePlan(Step):
     """The job of its first broken step, if it waits for none."""
     held: tuple[RepairStep, ...] = ()
 
-    @property
-    def needs_sending(self) -> bool:
-        return not self.is_outdated or self.again is not None
-
 
 JobStep = Unfinished | StartOffered | ResumePlan | StillRunning | Overrunning | Rerunning
-"""What the job of an incident does, or waits for."""
+"""The state of the job of an incident."""
 
 
 # -- until when, and for what -----------------------------------------------------------------------------------------
@@ -337,7 +316,13 @@ class Verdict:
 
     @property
     def needs_sending(self) -> bool:
-        return self.step.needs_sending
+        """True if its step is a restart, a start or a resume, which a freeze stops."""
+        match self.step:
+            case Restart(instruction):
+                return instruction.needs_sending
+            case ContinuePlan(is_outdated=is_outdated, again=again):
+                return not is_outdated or again is not None
+        return isinstance(self.step, StartOffered | ResumePlan)
 
 
 LEADERS = (Restart, Restore, FixCause, StartOffered, Unfinished)
@@ -566,7 +551,7 @@ def _outlook(services: Sequence[ServiceEstimate]) -> Outlook | None:
 
 def _due(services: Sequence[ServiceEstimate]) -> Outlook:
     first = min(services, key=lambda service: service.deadline)
-    return Outlook(first.title or first.name, first.deadline, len(services) - 1)
+    return Outlook(first.title, first.deadline, len(services) - 1)
 
 
 def planned_end(plan: PlanView, view: IncidentView) -> datetime | None:
@@ -607,7 +592,7 @@ def _continued(
 
 
 def _titles(services: Iterable[ServiceEstimate]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(service.title or service.name for service in services))
+    return tuple(dict.fromkeys(service.title for service in services))
 
 
 def _releases(view: IncidentView) -> list[RepairStep]:

@@ -34,8 +34,7 @@ _EXPECTED = "required by its accepted schedule"
 def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[JobForecastView] = ()) -> SegmentLines:
     lines: SegmentLines = []
     for service in view.services:
-        name = service.title or service.name
-        by_job = {forecast.job: forecast for forecast in forecasts if forecast.title == name}
+        by_job = {forecast.job: forecast for forecast in forecasts if forecast.title == service.title}
         lines += [*_service(service, by_job, ctx), []]
     lines.append([(" FACTS", "key"), ("  last state from each source, and when", "dim")])
     if not view.members:
@@ -61,10 +60,10 @@ def _service(
     service: AffectedServiceView, by_job: Mapping[str, JobForecastView], ctx: RenderContext
 ) -> Iterator[list[Segment]]:
     mark, label, style = ctx.mark("timeliness", service.timeliness)
-    name, times = service.title or service.name, f", due {ctx.due(service.deadline)}"
+    times = f", due {ctx.due(service.deadline)}"
     if service.delivered is not None:
         times += f", delivered {ctx.due(service.delivered)}"
-    yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (times, "plain")]
+    yield [(f" {mark} ", style), (f"{service.title} ", "strong"), (label, style), (times, "plain")]
     yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service, ctx.zoned))
     if service.delivered is not None:
         return

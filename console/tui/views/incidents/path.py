@@ -37,7 +37,7 @@ def read_path(
     affected, which are no longer at risk once its root is repaired."""
     affected = [service for service in services if incident_id in (None, service.incident_id)]
     if not affected:
-        affected = [service for service in services if (service.title or service.name) in affects]
+        affected = [service for service in services if service.title in affects]
     urgent = urgent_service(affected, reads.now())
     if urgent is None and incident_id is not None:
         urgent = next(iter(affected), None)

@@ -247,9 +247,9 @@ class IncidentScreen(HeadwayScreen):
                      for plan in self._shown_plans]  # fmt: skip
             keys = {action.key for action in self.view.actions}
             waiting = [approval for approval in self.board.approvals if approval.key in keys]
-            pending = [joined_segments(("approve", approval.key), summary.approval_lines(approval, self.ctx))
-                       for approval in waiting]  # fmt: skip
             if self.grid.size:  # behind an open tab it has none: its lines wait until they know their width
+                pending = [joined_segments(("approve", approval.key, number), line) for approval in waiting for number,
+                           line in enumerate(summary.approval_lines(approval, self.ctx, self.grid.room))]  # fmt: skip
                 lines = summary.summary_lines(self.view, self.ctx, self.grid.room)
                 self.grid.show(FixedRows([*plans, *pending, *lines]))
             opened = OpenIncident(self.view, self.plans)

@@ -150,14 +150,17 @@ def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[Ta
     ]
 
 
-def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
+def approval_lines(approval: ApprovalView, ctx: RenderContext, width: int) -> list[list[Segment]]:
+    """The action that waits, and below it the facts that its approver weighs."""
     reason = f": {approval.why}" if approval.why else ""
     text = f"{verb_label(approval.verb)} {approval.job}, requested by {approval.requested_by}{reason}"
-    return [
+    facts = approval.terms.facts(lambda at: ctx.clock.hm(at, ctx.now), ctx.now)
+    head = [
         (" waits for approval ", "mark"),
         (f" {text}", "plain"),
         (f"   {ctx.key('incident', 'approvals')} approves", "dim"),
     ]
+    return [head, *flowing([(f"{label}: {fact}", "plain") for label, fact in facts], width)]
 
 
 def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
@@ -169,7 +172,7 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
     dates = f" {ctx.sign('dot')} {days} deadlines" if days > many else ""
     yield heading("services", f"AFFECTED SERVICES {many}{dates}", note)
     is_over = view.row.closed is not None
-    longest = max((length_of([(service.title or service.name, "")]) for service in view.services), default=0)
+    longest = max((length_of([(service.title, "")]) for service in view.services), default=0)
     lines = aligned([_service(service, ctx, is_over, width - longest) for service in view.services], width - len(" !"))
     for service, line in zip(view.services, lines, strict=True):
         mark, _, style = ctx.mark("timeliness", service.timeliness)
@@ -188,7 +191,7 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     risk = "no estimate" if service.basis == NO_ESTIMATE and service.delivered is None else risk
     data = "" if is_over else service.incomplete_data
     return [
-        (service.title or service.name, "strong"),
+        (service.title, "strong"),
         (ctx.due(service.deadline), "plain"),
         ("", "dim") if service.act_by is None or is_over else (f"act by {when}", urgent),
         (data or risk if is_narrow else ", ".join(filter(None, (data, risk))), "warn" if data else "dim"),

@@ -155,7 +155,7 @@ def _event(event: EventView, ctx: RenderContext) -> TimelineEntry:
 
 def _future(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
     for service in view.services:
-        name = service.title or service.name
+        name = service.title
         for at, text, style in (
             (service.act_by, f"act by, for {name}", "warn"),
             (service.green_by, f"green by, for {name}", "dim"),

@@ -70,7 +70,7 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
         return []
     at, view = max(late, key=lambda delivery: delivery[0])
     suffix = f", and {len(late) - 1} more" if len(late) > 1 else ""
-    due = f"{view.title or view.name} {ctx.due(view.deadline)}"
+    due = f"{view.title} {ctx.due(view.deadline)}"
     return [(f" {due} delivered late at {ctx.hm(at)}{suffix}", "warn")]
 
 
@@ -122,10 +122,6 @@ ROOMY = 25
 """Lines of a screen with room for a line that names no incident of its subject."""
 
 
-def no_command(incident_id: int) -> str:
-    return ""
-
-
 class VerdictLine(ScreenPart):
     """The verdict as the line below the title, on every screen the same.
 
@@ -141,7 +137,7 @@ class VerdictLine(ScreenPart):
         self,
         screen: HeadwayScreen,
         incident: Callable[[Queries], int | None] | None = None,
-        command: Callable[[int], str] = no_command,
+        command: Callable[[int], str] = lambda _: "",
         services: Callable[[Queries], Sequence[str]] | None = None,
         is_optional: bool = False,
         loaded: Callable[[], None] = lambda: None,

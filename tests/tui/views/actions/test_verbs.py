@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 
 import pytest
 
 from connectors.sdk.states import Verb
+from console.domain.approval import ApprovalTerms
 from console.store.errors import NotAllowed
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, at, draft, hold, plan_of, run_view, target
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, approval, at, draft, hold, plan_of, run_view, target
 
 
 async def at_the_jobs(night: Night) -> None:
@@ -473,13 +475,16 @@ async def test_without_anything_to_approve_the_key_says_so(night: Night) -> None
 
 def _request_for_the_incident(night: Night) -> None:
     night.requests.requested_before(1, "headway-ask-1")
-    night.reads.approvals_ = [approval()]
+    until, act_by = NOW + timedelta(minutes=58), NOW + timedelta(minutes=20)
+    night.reads.approvals_ = [approval(terms=ApprovalTerms(until, 412, act_by, given="ben", needed=2))]
 
 
 @on_the_night(prepare=_request_for_the_incident)
 async def test_an_incident_shows_what_waits_for_an_approval(night: Night) -> None:
     night.app.navigation.open_incident(412)
     await night.see(" waits for approval  rerun " + EXTRACT)
+    await night.see("worked: no repair of this failure is known", "act by: 03:37, in 20m")
+    await night.see("until: 04:15, in 58m", "approved: 1 of 2 by ben")
 
 
 # start

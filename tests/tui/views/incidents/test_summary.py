@@ -90,8 +90,8 @@ def test_what_worked_before_is_what_worked() -> None:
 
 
 ALL_CLEAR = DeliveryView("oncall", "recovered", "file /etc/headway/oncall-mail", "sent", 1, 0, NOW, "", NOW)
-AGAIN = SuppressionView(412, "oncall", "technical", "opened", "flapping", "red 3 times since 02:10Z", NOW,
-                 NOW + timedelta(minutes=30), None, "")  # fmt: skip
+AGAIN = SuppressionView("oncall", "technical", "opened", "flapping", "red 3 times since 02:10Z",
+                 NOW + timedelta(minutes=30), since=NOW, incident_id=412)  # fmt: skip
 
 
 def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_back() -> None:
