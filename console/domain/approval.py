@@ -35,7 +35,7 @@ class ApprovalTerms:
 
     def facts(self, clock: Callable[[datetime], str], now: datetime) -> list[tuple[str, str]]:
         """(label, text) of each."""
-        rows = [("until", f"{clock(self.until)}, {_remaining(self.until, now)}: then it is requested again")]
+        rows = [("until", f"{clock(self.until)}, {_remaining(self.until, now)}; expires then")]
         if self.incident_id is not None:
             act_by = f"{clock(self.act_by)}, {_remaining(self.act_by, now)}" if self.act_by is not None else ""
             rows[:0] = [

@@ -61,7 +61,7 @@ def test_an_approver_sees_the_full_action_its_requester_reason_and_expiry(bench:
         "scope": "1 run",
         "sends": "POST /again",
     } == {label: results[label] for label in ("why", "system", "does", "scope", "sends")}
-    assert (True, f"{until:%Y-%m-%d %H:%M:%S} UTC; expires then") == (
+    assert (True, f"{until:%Y-%m-%d %H:%M:%S} UTC, in 1h; expires then") == (
         results["period"].startswith("extract@"),
         results["until"],
     )

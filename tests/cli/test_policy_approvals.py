@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -71,5 +72,5 @@ def test_an_approver_is_shown_what_it_does_how_often_it_worked_and_what_waiting_
     rows = dict(view.terms.facts(timestamp, now + timedelta(days=1)))
     assert approval["key"] == view.key
     assert ("rerun worked 1 of 1 time, median 14m", "1 of 2 by ben") == (rows["worked"], rows["approved"])
-    assert ", in 7h" in rows["act by"], rows
-    assert "in 1h: then it is requested again" in rows["until"], rows
+    assert re.search(r", in \d+h", rows["act by"]), rows
+    assert ", in 1h; expires then" in rows["until"], rows

@@ -289,7 +289,7 @@ def test_a_refused_pause_whose_mark_stays_is_unknown() -> None:
             return httpx.Response(403, json={"detail": "Forbidden"})
         return fake.handle(request)
 
-    with pytest.raises(OutcomeUnknown, match="what was done before is left: "):
+    with pytest.raises(OutcomeUnknown, match="the changes before it are left: "):
         opened(fake, httpx.MockTransport(handle)).act(preview, new_key(), 5)
     assert "headway-hold" in fake.runs[0]["note"]
 

@@ -225,6 +225,6 @@ def test_a_stop_that_is_refused_and_whose_mark_stays_is_unknown() -> None:
     connector = opened(fake)
     preview = allowed(connector, hold_ask(JOB))
     fake.refuse_after = {"reportRunlessAssetEvents": {"stopRunningSchedule", "reportRunlessAssetEvents"}}
-    with pytest.raises(OutcomeUnknown, match="what was done before is left: "):
+    with pytest.raises(OutcomeUnknown, match="the changes before it are left: "):
         connector.act(preview, new_key(), 5)
     assert [True] == [is_bare for _, is_bare in marks(connector)]
