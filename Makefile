@@ -7,6 +7,7 @@ BIN := .venv/bin
 # Of the fast part; more or fewer: make check WORKERS=6
 WORKERS := $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 BENCH :=
+TESTS :=
 DATES :=
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q --durations=20 --durations-min=1
 PACKAGES := console connectors tests
@@ -47,8 +48,8 @@ check: setup-dev ## lint, types and the fast part: no root, no network, no lab, 
 	@$(SIDE_BY_SIDE) lint fast
 
 # A hundred failures are no accident, however they count (tests/second_try.py): the rest would only take time.
-fast: setup-dev $(CLOCK)
-	@$(SHIFTED) nice -n 5 $(PART) -n $(WORKERS) --timeout=900 --maxfail=100 -m "not lab and not deep"
+fast: setup-dev $(CLOCK) ## the fast part of it; TESTS="tests/timing tests/control" for some folders or files
+	@$(SHIFTED) nice -n 5 $(PART) -n $(WORKERS) --timeout=900 --maxfail=100 -m "not lab and not deep" $(TESTS)
 
 $(CLOCK): tests/fakes/shifted_clock.c
 	@mkdir -p $(@D) && cc -shared -fPIC -O1 -o $@ $< -ldl

@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import boto3
+import botocore.session
 import pytest
 from botocore.stub import Stubber
 from pydantic import ValidationError
@@ -70,11 +71,19 @@ def test_each_attempt_is_reported_with_its_end_and_exit_code(fake: FakeBatch) ->
     assert [RunState.FAILED, RunState.SUCCEEDED] == [item.state for item in ended]
 
 
-@pytest.mark.parametrize("term, state", parse.STATES.items())
-def test_each_native_state_is_mapped(fake: FakeBatch, term: str, state: RunState) -> None:
-    job = fake.job("mart", term)
-    result = runs_of(fake.connector(), "mart")[f"{job['jobId']}#1"]
-    assert (state, term, state.is_open) == (result.state, result.native_state, result.ended_at is None)
+STATES = {
+    "SUBMITTED": "queued", "PENDING": "waiting", "RUNNABLE": "queued", "STARTING": "queued", "RUNNING": "running",
+    "SUCCEEDED": "succeeded", "FAILED": "failed",
+}  # fmt: skip
+
+
+def test_each_state_of_the_service_is_mapped(fake: FakeBatch) -> None:
+    terms = botocore.session.get_session().get_service_model("batch").shape_for("JobStatus").enum
+    keys = {term: f"{fake.job('mart', term)['jobId']}#1" for term in terms}
+    runs = runs_of(fake.connector(), "mart")
+    assert STATES == {term: runs[key].state.value for term, key in keys.items()}
+    assert all(runs[keys[term]].native_state == term for term in terms)
+    assert all(runs[keys[term]].state.is_open == (runs[keys[term]].ended_at is None) for term in terms)
 
 
 def test_an_end_by_hand_and_one_by_the_clock_are_no_plain_failures(fake: FakeBatch) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
+import botocore.session
 import pytest
 from botocore.stub import Stubber
 
-from connectors.glue import parse
 from connectors.glue.client import GlueClient
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
@@ -48,11 +48,19 @@ def test_glues_own_retry_is_a_further_attempt_of_the_same_period(fake: FakeGlue)
     assert RunState.SUCCEEDED == runs[again["Id"]].state
 
 
-@pytest.mark.parametrize("term, state", parse.STATES.items())
-def test_each_native_state_is_mapped(fake: FakeGlue, term: str, state: RunState) -> None:
-    run = fake.run("mart", term)
-    result = runs_of(fake.connector(), "mart")[run["Id"]]
-    assert (state, term, state.is_open) == (result.state, result.native_state, result.ended_at is None)
+STATES = {
+    "STARTING": "queued", "WAITING": "queued", "RUNNING": "running", "STOPPING": "cancelling", "STOPPED": "cancelled",
+    "SUCCEEDED": "succeeded", "FAILED": "failed", "ERROR": "failed", "TIMEOUT": "timed_out", "EXPIRED": "failed",
+}  # fmt: skip
+
+
+def test_each_state_of_the_service_is_mapped(fake: FakeGlue) -> None:
+    terms = botocore.session.get_session().get_service_model("glue").shape_for("JobRunState").enum
+    ids = {term: fake.run("mart", term)["Id"] for term in terms}
+    runs = runs_of(fake.connector(), "mart")
+    assert STATES == {term: runs[run_id].state.value for term, run_id in ids.items()}
+    assert all(runs[ids[term]].native_state == term for term in terms)
+    assert all(runs[ids[term]].state.is_open == (runs[ids[term]].ended_at is None) for term in terms)
 
 
 def test_runs_a_trigger_waited_for_are_reported_as_inputs(fake: FakeGlue) -> None:
@@ -60,6 +68,13 @@ def test_runs_a_trigger_waited_for_are_reported_as_inputs(fake: FakeGlue) -> Non
     run = fake.run("mart", TriggerName="after-load", PredecessorRuns=[{"JobName": "load-orders", "RunId": waited}])
     result = runs_of(fake.connector(), "mart")[run["Id"]]
     assert [{"job": "load-orders", "period_key": waited}] == result.context["inputs"]
+
+
+def test_active_conditional_triggers_name_the_upstreams_of_a_job(fake: FakeGlue) -> None:
+    waits = {"Conditions": [{"JobName": "load-orders", "State": "SUCCEEDED"}]}
+    fake.trigger("after-load", "mart", "CONDITIONAL", Predicate=waits)
+    jobs = {job.native_id: job for job in fake.connector().inventory("", 20).jobs}
+    assert ("load-orders",) == jobs["mart"].upstreams
 
 
 def test_a_start_has_the_arguments_of_its_trigger_and_our_key(fake: FakeGlue) -> None:
