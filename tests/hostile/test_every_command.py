@@ -97,6 +97,7 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "incident report": (("--", "{}"),),
     "failure": (("--", "{}"),),
     "policy": (("--", "{}"),),
+    "policy test": (("--", "{}"),),
     "policy pause": (("--why={}", "--", "{}"),),
     "policy resume": (("--", "{}"),),
     "policy close": (("--", "{}"),),
