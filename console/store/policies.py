@@ -32,10 +32,12 @@ COUNTED = timedelta(days=7)
 """A run counts its repairs so long at least: its incident may be closed, and the run fail again, after the lookback."""
 REPAIR_COLUMNS = (
     "p.policy, p.method, p.job_id, p.business_date, p.run_id, p.attempt, p.at_us, p.action_key,"
-    " d.state AS action_state, d.unsent, d.ended_us, d.needs_approval, COALESCE((SELECT x.signature FROM"
+    " CASE WHEN d.state = 'unknown' AND d.looked_up = 0 THEN 'sending' ELSE d.state END AS action_state, d.unsent,"
+    " d.ended_us, d.needs_approval, COALESCE((SELECT x.signature FROM"
     " incident_failure x WHERE x.incident_id = p.incident_id AND x.since_us <= p.at_us ORDER BY x.since_us DESC"
     " LIMIT 1), '') AS signature"
 )
+"""An outcome is unknown once the scheduler has been asked for it in vain."""
 REPAIR_ACTION = "LEFT JOIN action d ON d.key = p.action_key"
 """The action `d` of repair `p`; `policy_repair` reads REPAIR_COLUMNS of both."""
 _FAILED = "SELECT a.key FROM action a WHERE a.state = 'failed' AND a.origin = 'policy' AND NOT a.unsent"

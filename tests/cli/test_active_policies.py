@@ -18,6 +18,7 @@ from console.domain.job import Safety
 from console.domain.policy import Policy, PolicyMatch
 from console.domain.reason import GreenAgain
 from console.domain.settings import Declared
+from console.store.policies import load_policy_repairs
 from tests.cli.test_failures import RAN, at, fail, nights, rerun
 from tests.cli.test_policies import declare
 from tests.engine.bench import Bench
@@ -108,6 +109,17 @@ def test_a_person_is_notified_once_the_rerun_of_a_policy_has_failed(bench: Bench
     assert f"rerun of attempt 1, sent: failed; headway action {bench.scheduler.acted[0]}" in report
     [document] = headway(bench.url, "policy", "--json").data
     assert (1, 0, 0) == (document["sent"]["wrong"], document["sent"]["right"], document["wrong"])
+
+
+def test_an_outcome_is_unknown_once_its_scheduler_was_asked_in_vain(bench: Bench) -> None:
+    """It is unknown for a moment whenever an engine ends while it sends."""
+    now, states = fail(bench, 0, FILE), []
+    for looked_up in (0, 1):
+        with bench.store.write(bench.fence) as session:
+            session.rows("UPDATE action SET state = 'unknown', looked_up = ?", (looked_up,))
+            [repair] = load_policy_repairs(session, 0, now)
+        states.append(repair.action and repair.action.state)
+    assert ["sending", "unknown"] == states
 
 
 def settle(bench: Bench, now: datetime, state: RunState, job: str = "extract") -> None:

@@ -78,7 +78,7 @@ STATES = {
 
 
 def test_each_state_of_the_service_is_mapped(fake: FakeBatch) -> None:
-    terms = botocore.session.get_session().get_service_model("batch").shape_for("JobStatus").enum
+    terms = botocore.session.get_session().get_service_model("batch").shape_for("JobStatus").metadata["enum"]
     keys = {term: f"{fake.job('mart', term)['jobId']}#1" for term in terms}
     runs = runs_of(fake.connector(), "mart")
     assert STATES == {term: runs[key].state.value for term, key in keys.items()}

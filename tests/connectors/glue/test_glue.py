@@ -55,7 +55,7 @@ STATES = {
 
 
 def test_each_state_of_the_service_is_mapped(fake: FakeGlue) -> None:
-    terms = botocore.session.get_session().get_service_model("glue").shape_for("JobRunState").enum
+    terms = botocore.session.get_session().get_service_model("glue").shape_for("JobRunState").metadata["enum"]
     ids = {term: fake.run("mart", term)["Id"] for term in terms}
     runs = runs_of(fake.connector(), "mart")
     assert STATES == {term: runs[run_id].state.value for term, run_id in ids.items()}
