@@ -1,7 +1,7 @@
 # Starting and stopping one service, once, under our mark in the journal. Follows collect.sh; its call stands at the end.
 # The mark is written before anything is asked of systemd: what bears it is never sent again.
-# Where systemd refused, a second mark takes the key back: what starts the unit afterwards is not ours. Where it did not
-# answer, a second mark says so.
+# Where systemd refused, a second mark takes the key back: what starts the unit afterwards is not Headway's. Where it
+# did not answer, a second mark records that.
 marked() { # KEY SINCE UNIT WORD…
   at=$2 key=$1 unit=$3; shift 3
   for word in "$@"; do set -- "$@" -e "$key $word $unit"; shift; done

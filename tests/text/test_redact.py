@@ -151,7 +151,7 @@ def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
     text = (piece * (65536 // len(piece) + 1))[:65536]
     begun = time.process_time()
     sanitize(text, strictly=True)
-    assert time.process_time() - begun < 3.0  # a pattern that backtracks takes minutes
+    assert time.process_time() - begun < 1.0
 
 
 @each_row(

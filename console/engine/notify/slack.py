@@ -301,14 +301,15 @@ class SlackButtons:
         """Sends the reply; one that replaces no message goes to the user alone."""
         from slack_sdk.webhook import WebhookClient  # noqa: PLC0415 - an extra
 
-        body, text = ({} if body["replace_original"] else {"response_type": "ephemeral"}) | body, body["text"]
+        if not body["replace_original"]:
+            body = {"response_type": "ephemeral", **body}
         try:
             reply = WebhookClient(press["response_url"], ssl=tls(ORIGIN, None)).send_dict(body)
         except OSError as error:
-            log.warning("a message in Slack is not updated", error=str(error), text=text)
+            log.warning("a message in Slack is not updated", error=str(error), text=body["text"])
         else:
             if reply.status_code != 200:
-                log.warning("a message in Slack is not updated", status=reply.status_code, text=text)
+                log.warning("a message in Slack is not updated", status=reply.status_code, text=body["text"])
 
 
 class _Refused(Exception):

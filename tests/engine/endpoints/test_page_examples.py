@@ -82,7 +82,6 @@ def curl(page: str, place: str) -> list[str]:
     ]
 
 
-@pytest.mark.deep
 def test_the_example_of_the_http_api(place: str) -> None:
     jobs, acknowledged, plan = map(json.loads, curl("api.md", place))
     assert ["fake/extract"] == [job["name"] for job in jobs]
@@ -90,12 +89,10 @@ def test_the_example_of_the_http_api(place: str) -> None:
     assert ("paused", True, "disk is free again") == (plan["state"], plan["awaits_approval"], plan["why"])
 
 
-@pytest.mark.deep
 def test_the_example_of_openlineage(place: str) -> None:
     assert ["1 received, 1 about a known job\n"] == curl("openlineage.md", place)
 
 
-@pytest.mark.deep
 def test_the_example_of_the_link_on_a_phone(mailed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINK", mailed)
     assert [f"Acknowledge for 1h as {MARA}\n", "INC-0001 is acknowledged\n", "410\n"] == curl("phone.md", "")
