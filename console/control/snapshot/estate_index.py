@@ -65,6 +65,8 @@ class _DatedRuns(NamedTuple):
     reruns: dict[date, list[RunFacts]]
     named: set[date]
     """Dates with runs of periods without order."""
+    good: list[RunFacts]
+    """Runs that repair what they cover (`EstateIndex._is_good`), of all dates."""
 
 
 class EstateIndex:
@@ -148,7 +150,7 @@ class EstateIndex:
     def _dated_runs(self, job_id: int) -> _DatedRuns:
         """Computed once per job."""
         if job_id not in self._dated:
-            dated = self._dated[job_id] = _DatedRuns({}, {}, {}, set())
+            dated = self._dated[job_id] = _DatedRuns({}, {}, {}, set(), [])
             for run in self.runs.get(job_id, ()):
                 dated.runs.setdefault(run.business_date, []).append(run)
                 if not self.is_excused(run):
@@ -157,6 +159,8 @@ class EstateIndex:
                     dated.reruns.setdefault(run.business_date, []).append(run)
                 if run.period_kind in UNORDERED:
                     dated.named.add(run.business_date)
+                if self._is_good(run):
+                    dated.good.append(run)
         return self._dated[job_id]
 
     def read_by(self, upstream_id: int, day: date, at: datetime, period_name: str = "") -> RunFacts | None:
@@ -300,15 +304,18 @@ class EstateIndex:
 
     def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
         """The runs that supersede it, the latest first."""
-        proof = self.job(run.job_id).proof
         red_tasks = {task for task, task_run in self._task_runs(run).items() if self.is_red_now(task_run)}
-        for later in self.later_runs(run):
-            is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
-            has_run = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
-            if has_run and self._includes(later, red_tasks):
+        for later in self._later(run, self._dated_runs(run.job_id).good):
+            if self._is_good(later) and self._includes(later, red_tasks):
                 on_loop = self.graph.is_on_loop(self.graph.unit(later.job_id))
-                if not (is_good and on_loop and self.is_stale(later)):
+                if not (later.state is RunState.SUCCEEDED and on_loop and self.is_stale(later)):
                     yield later
+
+    def _is_good(self, run: RunFacts) -> bool:
+        """True if it succeeded by a scheduler's word; of a job without provable ends, if it started."""
+        if run.state is RunState.SUCCEEDED:
+            return run.evidence is not RunEvidence.ASSERTED
+        return run.state is RunState.UNKNOWN and self.job(run.job_id).proof is ProofLevel.START
 
     def _task_runs(self, run: RunFacts) -> Mapping[int, RunFacts]:
         """The runs of its tasks in it, by task, without tasks that are gone."""
