@@ -19,6 +19,8 @@ ENTROPY_BITS = 3.9
 SHORTEST = 24
 LONGEST = 4096
 """Characters of a value in quotes."""
+MOST_GLUED = 32
+"""Quotes inside a value, each with a letter after it: with more of them, the value is not closed."""
 
 
 class Sign(IntEnum):
@@ -163,9 +165,12 @@ def _alternates(term: str) -> bool:
     return len(re.findall(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])", term)) >= 4
 
 
-def _value(text: str, at: int) -> tuple[int, int]:
-    """Returns where the value is that begins there, without quotes; to the end of the line if they are not closed."""
+def _value(text: str, at: int, within: int = 0) -> tuple[int, int]:
+    """Returns where the value is that begins there, without quotes; to the end of the line if they are not closed.
+    `within`: the end of a value without quotes, of which it may be a part."""
     opening = _OPENING.match(text, at)
+    if opening is None and at < within:
+        return at, within
     if opening is None:
         bare = _BARE.match(text, at)
         return (at, bare.end()) if bare else (at, at)
@@ -175,7 +180,7 @@ def _value(text: str, at: int) -> tuple[int, int]:
     if opening[3]:
         closed = text[begin:end].lower().find(opening[3].lower())
         return begin, begin + closed if closed >= 0 else end
-    depth, quote, past, glued = len(opening[1]), opening[2], begin, -1
+    depth, quote, past, glued = len(opening[1]), opening[2], begin, list[int]()
     for closing in re.finditer(rf"(\\{{0,63}}){quote}", text[begin:end]):
         slashes, after = len(closing[1]), begin + closing.end()
         if begin + closing.start() < past:
@@ -187,8 +192,10 @@ def _value(text: str, at: int) -> tuple[int, int]:
         elif slashes < depth or slashes % (2 * depth + 2) == depth:
             if not text[after : after + 1].isalnum():
                 return begin, after - 1 - min(depth, slashes)
-            glued = after if glued < 0 else glued  # escaped once more, or the value of a shell goes on
-    bare = _BARE.match(text, glued) if glued >= 0 else None
+            glued.append(after)  # escaped once more, or the value of a shell goes on
+            if len(glued) > MOST_GLUED:
+                break
+    bare = _BARE.match(text, glued[0]) if glued else None
     return begin, bare.end() if bare else end
 
 
@@ -204,7 +211,7 @@ _KUBERNETES = re.compile(r"[a-z0-9]{1,40}(?:[-.][a-z0-9]{1,40}){1,8}")
 
 def _named(text: str) -> Iterator[tuple[int, int]]:
     """Values after names with a separator."""
-    at = 0
+    at = within = 0
     while match := _NAMED.search(text, at):
         at = match.end()
         name, separator = (match["name"] or match["short"]).lower(), match[4]
@@ -213,7 +220,8 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             continue
         if separator == before[-1:] == ":":
             continue  # a part of the name of a resource: "arn:aws:…:secret:dwh"
-        begin, end = _value(text, at)
+        begin, end = _value(text, at, within)
+        within = end if begin == at else within
         if begin == at and separator.strip() == "=":
             if braced := _BRACED.match(text, at):
                 begin, end = braced.span(1)
@@ -437,15 +445,18 @@ _rows = _rows.replace(" ", "|").replace("*", "[a-z_-]{0,16}").replace(".", " (?:
 _CLIENT = re.compile(rf"(?<![\w-])(?=\w)(?:{_rows})(?:\.exe)?(?![\w:/=.-])[\"']?", re.I)
 _COMMAND_SIZE = 400
 _END_OF_COMMAND = re.compile(r"[\s\w][;|]\s|(?<!\\)\n")
+_END_SIZE = 3
 
 
 def _commands(text: str) -> Iterator[tuple[int, int]]:
     """Passwords among the arguments of programs."""
-    ends = [0] * len(_OPTIONS)
+    ends, endless = [0] * len(_OPTIONS), 0
     for match in _CLIENT.finditer(text):
         row = (match.lastindex or 1) - 1
-        stop = _END_OF_COMMAND.search(text, match.end(), last := match.end() + _COMMAND_SIZE)
-        last = stop.start() + 1 if stop else last
+        last = match.end() + _COMMAND_SIZE
+        if stop := _END_OF_COMMAND.search(text, max(match.end(), endless), last):
+            last = stop.start() + 1
+        endless = last - _END_SIZE if stop is None else stop.start()
         for option in _OPTIONS[row].finditer(text, max(match.end(), ends[row]), last):
             ends[row] = option.end()
             begin, end = option.span(1) if option.re.groups else _value(text, option.end())
