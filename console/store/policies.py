@@ -37,7 +37,7 @@ REPAIR_COLUMNS = (
     " incident_failure x WHERE x.incident_id = p.incident_id AND x.since_us <= p.at_us ORDER BY x.since_us DESC"
     " LIMIT 1), '') AS signature"
 )
-"""An outcome is unknown once the scheduler has been asked for it in vain."""
+"""An outcome is unknown once it was looked up at its scheduler in vain."""
 REPAIR_ACTION = "LEFT JOIN action d ON d.key = p.action_key"
 """The action `d` of repair `p`; `policy_repair` reads REPAIR_COLUMNS of both."""
 _FAILED = "SELECT a.key FROM action a WHERE a.state = 'failed' AND a.origin = 'policy' AND NOT a.unsent"

@@ -13,6 +13,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
+from console.control.alerts.headline import NO_SERVICE
 from console.domain.access import PermissionRule, Role
 from console.domain.alert import AlertingSettings, RouteRule
 from console.domain.settings import Declared
@@ -55,7 +56,7 @@ def notifications(bench: Bench) -> list[str]:
     return [title for _, title, _ in bench.sink.got]
 
 
-FAILED = "fake/extract failed, no service affected: exit 1 [INC-0001]"
+FAILED = f"fake/extract failed, {NO_SERVICE}: exit 1 [INC-0001]"
 
 
 def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_more(bench: Bench) -> None:

@@ -346,9 +346,12 @@ def _target(night: Night, name: str) -> TargetFacts:
 
 
 def one_notification(night: Night, kind: AlertKind, route: str, text: str) -> None:
-    """Exactly one word of that kind to that route, with these words in its title."""
+    """Exactly one word of that kind to that route, with these words in its title; "…" stands for any others."""
     notices = night.decided.take(
-        lambda notice: (notice.kind, notice.route) == (kind, route) and text in written(notice).title
+        lambda notice: (
+            (notice.kind, notice.route) == (kind, route)
+            and all(part in written(notice).title for part in text.split(" … "))
+        )
     )
     same(1, len(notices), f"told: {titles(night.decided.unexpected)}")
 

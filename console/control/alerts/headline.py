@@ -67,6 +67,7 @@ from console.timing.durations import rough_duration
 from console.timing.formats import local_time, zoned_time
 
 LEAST_NAME = 12
+NO_SERVICE = "no service affected"
 REFERENCE = Reference(INCIDENT_PLACEHOLDER)
 WORST_FIRST = (
     Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.NO_ESTIMATE, Timeliness.MET_LATE,
@@ -105,9 +106,9 @@ def _promise_status(context: AlertContext, decision: IncidentDecision, service: 
 
 
 def _not_late(index: EstateIndex, match: IncidentMatch) -> str:
-    """ "Daily revenue and 2 more not late yet": the services downstream of a finding; "no service affected"."""
+    """ "Daily revenue and 2 more not late yet": the services downstream of a finding, or NO_SERVICE."""
     if not match.feeds:
-        return "no service affected"
+        return NO_SERVICE
     return f"{listed([service_title(index, name) for name in match.feeds], 1)} not late yet"
 
 

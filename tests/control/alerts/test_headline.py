@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.sdk.states import RunState, Verb
 from console.control.alerts.context import Notification, alert_context_of
-from console.control.alerts.headline import by_urgency
+from console.control.alerts.headline import NO_SERVICE, by_urgency
 from console.control.incidents.causes import find_causes
 from console.control.incidents.correlation import match_incidents
 from console.control.incidents.restart import is_restartable, repair_step
@@ -87,7 +87,7 @@ def test_a_title_names_the_zone_of_its_deadline_if_another_service_has_another()
 
 def test_a_name_with_a_colon_stays_whole_in_a_title_without_a_service() -> None:
     named = replace(EXTRACT, native_id="load: orders")
-    assert "hosts/load: orders failed, no service affected [{incident}]" == title(failed(extract=named), "03:12")
+    assert f"hosts/load: orders failed, {NO_SERVICE} [{{incident}}]" == title(failed(extract=named), "03:12")
 
 
 def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:

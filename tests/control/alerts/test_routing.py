@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from connectors.sdk.states import RunState
+from console.control.alerts.headline import NO_SERVICE
 from console.control.evaluate import evaluate
 from console.domain.decision import IncidentDecision
 from console.domain.estate import EvaluationSettings, JobFacts, RunFacts
@@ -87,7 +88,7 @@ def test_owner_and_runbook_come_from_the_job_else_from_the_first_service() -> No
 
 def test_what_is_missing_takes_no_room() -> None:
     (notice,) = notified_incident(services=[]).notices
-    assert "hosts/extract failed, no service affected [{incident}]" == written(notice).title
+    assert f"hosts/extract failed, {NO_SERVICE} [{{incident}}]" == written(notice).title
     assert [] == [
         text for text in ("Owner", "Runbook", "SERVICE", "log", "not set", "–") if text in written(notice).body
     ]

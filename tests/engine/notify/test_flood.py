@@ -13,6 +13,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.config.sections import DependencySettings
+from console.control.alerts.headline import NO_SERVICE
 from tests.engine.bench import Bench
 from tests.engine.notify.test_routing import bench_of, later, post_of, restarted, route, rows
 
@@ -40,7 +41,7 @@ def test_5000_jobs_red_by_one_root_are_one_incident_and_one_alert_a_route_within
         bench.turn()
         took = time.process_time() - begun
         assert ["one", "two"] == sorted(at for at, _, _ in post_of(bench).got)
-        assert {"fake/extract failed, no service affected [INC-0001]"} == {title for _, title, _ in post_of(bench).got}
+        assert {f"fake/extract failed, {NO_SERVICE} [INC-0001]"} == {title for _, title, _ in post_of(bench).got}
         assert [(1, 5001)] == rows(
             bench, "SELECT count(DISTINCT incident_id), count(*) FROM incident_member WHERE role IN ('root', 'red')"
         )

@@ -16,6 +16,7 @@ from aiosmtpd.smtp import Envelope
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.alerts import RouteSettings
+from console.control.alerts.headline import NO_SERVICE
 from console.domain.ids import micros
 from console.domain.message import NO_MESSAGE
 from console.engine.notify.backoff import RetryDecision
@@ -223,7 +224,7 @@ def test_the_engine_mails_opening_and_recovery_as_one_thread(
     opened, recovered = (mail.message for mail in server.wait_for(2))
     parts.finish()
     store.close()
-    assert "fake/extract failed, no service affected: exit 1 [INC-0001]" == opened["Subject"]
+    assert f"fake/extract failed, {NO_SERVICE}: exit 1 [INC-0001]" == opened["Subject"]
     assert recovered["Subject"].startswith("Resolved: fake/extract recovered (INC-0001, ")
     assert opened["Message-ID"] == recovered["In-Reply-To"]
 
@@ -256,10 +257,10 @@ def test_after_an_outage_a_closed_incident_is_one_mail_and_one_success_sends_the
         bench.turn()
     closed, still_open = server.mails
     assert closed.subject.startswith("Resolved: fake/extract recovered (INC-0001, ")
-    opening = "fake/extract failed, no service affected: exit 1 [INC-0001]"
+    opening = f"fake/extract failed, {NO_SERVICE}: exit 1 [INC-0001]"
     assert f"Replaces an alert of 10 min ago that was not delivered:\r\n\r\n  | {opening}\r\n" in closed.text
     assert "Delayed" not in closed.text
-    assert still_open.subject == "fake/other failed, no service affected: exit 1 [INC-0002]"
+    assert still_open.subject == f"fake/other failed, {NO_SERVICE}: exit 1 [INC-0002]"
     assert "Delayed by 10 min.\r\n" in still_open.text
 
 
