@@ -215,19 +215,24 @@ def sleeps(tree: ast.Module) -> list[int]:
 
 
 Values = dict[str, ast.expr]
-"""What names stand for."""
+"""What names stand for; an attribute, whoever's it is, by ".its_name"."""
 NAMES = 3
 """A name may stand for an expression with names, so many times."""
 
 
 def assigned(nodes: Iterable[ast.AST]) -> Values:
     return {
-        target.id: node.value
+        name: node.value
         for node in nodes
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name)
+        if (name := variable(target))
     }
+
+
+def variable(node: ast.AST) -> str:
+    """The name by which `Values` knows it; empty for any other expression."""
+    return node.id if isinstance(node, ast.Name) else f".{node.attr}" if isinstance(node, ast.Attribute) else ""
 
 
 def of_module(tree: ast.Module) -> Values:
@@ -248,8 +253,8 @@ def assigned_in(module: str) -> Values:
 
 def seconds_of(node: ast.AST, values: Values, depth: int = NAMES) -> Iterator[float]:
     """The numbers and the durations that are a part of the expression; those in other calls are none of its terms."""
-    if isinstance(node, ast.Name):
-        yield from seconds_of(values[node.id], values, depth - 1) if depth and node.id in values else ()
+    if name := variable(node):
+        yield from seconds_of(values[name], values, depth - 1) if depth and name in values else ()
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
         yield float(cast(float, node.value))
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
@@ -268,8 +273,8 @@ def seconds_of(node: ast.AST, values: Values, depth: int = NAMES) -> Iterator[fl
 def has_clock(node: ast.AST, values: Values, depth: int = NAMES) -> bool:
     """Whether a clock is read in the expression, or was for what its names stand for."""
     return any(
-        has_clock(values[part.id], values, depth - 1)
-        if isinstance(part, ast.Name) and depth and part.id in values
+        has_clock(values[name], values, depth - 1)
+        if (name := variable(part)) and depth and name in values
         else name_of(part) in CLOCK_CALLS or reads_a_clock(part)
         for part in ast.walk(node)
     )
@@ -291,7 +296,8 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
 
 def measured(tree: ast.Module) -> list[int]:
     """Lines outside of the quiet group that expect a clock to be below a bound of less than `SHORTEST_LIMIT`."""
-    names, lines = of_module(tree), set[int]()
+    attributes = {name: value for name, value in assigned(ast.walk(tree)).items() if name.startswith(".")}
+    names, lines = of_module(tree) | attributes, set[int]()
     for function in functions(tree):
         nodes = list(ast.walk(function))
         values = names | assigned(nodes)
@@ -300,9 +306,14 @@ def measured(tree: ast.Module) -> list[int]:
             for node in nodes
             if isinstance(node, ast.Compare)
             for below, above in ordered(node)
-            if is_short(above, values) and has_clock(below, values)
+            if has_clock(below, values) and (is_short(above, values) or is_short(taken_from(below), values))
         }
     return sorted(lines)
+
+
+def taken_from(below: ast.expr) -> ast.expr:
+    """The 5 of "now - 5"."""
+    return below.right if isinstance(below, ast.BinOp) and isinstance(below.op, ast.Sub) else ast.Constant(None)
 
 
 def ordered(compare: ast.Compare) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -425,6 +436,9 @@ def test_a_clock_call_at_import_is_detected_wherever_it_is(bad: str) -> None:
         "assert time.time() - began < 5",
         "assert datetime.now(UTC) - began < timedelta(seconds=5)",
         "assert datetime.now(UTC) < began + timedelta(minutes=0.5)",
+        "assert time.monotonic() - 5 < began",
+        "assert time.monotonic() < self.began + 5",
+        "self.ended = time.monotonic()\n    assert self.ended - self.began < 5",
     ],
 )
 def test_a_bound_of_a_clock_is_seen(bad: str) -> None:

@@ -48,7 +48,7 @@ def shift(bench: Bench, by: timedelta) -> None:
             (micros(real + by), micros(real)),
         )
     bench.scheduler.now = lambda: datetime.now(UTC) + by
-    ahead = timedelta(seconds=5)
+    ahead = timedelta(minutes=1)
     wait_until(lambda: abs(bench.parts.clock.now() - bench.scheduler.now()) < ahead, "the row to be seen")
 
 

@@ -52,7 +52,9 @@ def shot(
 
     run_before: Callable[[Pilot[int]], Awaitable[None]] = before
     with unseen():
-        return compare(night.app, terminal_size=size, run_before=run_before)
+        is_same = compare(night.app, terminal_size=size, run_before=run_before)
+    assert is_same, "the screen differs from its picture. Intended? make snapshots, and look at the difference"
+    return is_same
 
 
 async def _press(night: Night, key: str) -> None:
