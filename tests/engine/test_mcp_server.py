@@ -427,7 +427,7 @@ def test_systems_with_unseen_targets_are_returned_with_their_last_poll(bench: Be
 
 
 def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:
-    row = {"name": "etl/job", "text": "mail ann@example.org\x1b[31m password=hunter2 " + "<" * 9_000}
+    row = {"name": "etl/job", "text": "mail ann@example.org\x1b[31m password=hunter2 " + "<" * 3_000}
     is_error, document, text = _reply(tool_reply(DocumentPage([row] * 30), {}, {"offset": 7}))
     assert not is_error
     assert len(text) <= MAX_CHARS

@@ -126,10 +126,10 @@ def test_a_schedule_of_databricks_is_read_as_quartz_documents_it(expression: str
 
 
 def test_a_schedule_whose_years_are_over_has_past_starts_only() -> None:
-    schedule = Schedule("quartz", "* * * * * ? 2024-2025")
+    schedule = Schedule("quartz", "0 * * * * ? 2024-2025")
     assert (None, "") == (next_instant(schedule, FRIDAY), schedule_fault(schedule) or "")
-    assert datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC) == last_instant(schedule, FRIDAY)
-    later = Schedule("quartz", "* * * * * ? 2090")
+    assert datetime(2025, 12, 31, 23, 59, tzinfo=UTC) == last_instant(schedule, FRIDAY)
+    later = Schedule("quartz", "0 * * * * ? 2090")
     assert (datetime(2090, 1, 1, tzinfo=UTC), None) == (next_instant(later, FRIDAY), last_instant(later, FRIDAY))
 
 
