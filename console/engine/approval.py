@@ -7,6 +7,7 @@ from functools import partial
 
 from connectors.sdk.states import Verb
 from console.engine.api.requests import PreviewAction
+from console.engine.endpoints import ApiFault
 from console.engine.write_api import EngineCall
 from console.store.queries import open_queries
 from console.store.queries.audit import ApprovalView
@@ -15,19 +16,17 @@ from console.timing.clock import Clock
 from console.timing.formats import timestamp_text
 
 
-class NotAwaited(Exception):
-    """Why the action awaits no approval: it is decided, or has expired."""
-
-
 def awaited_approval(url: str, key: str) -> ApprovalView:
-    """The action, if it awaits approval. Raises NotAwaited, NotFound and StoreError."""
+    """The action, if it awaits approval. Raises ApiFault for one that is decided or has expired, NotFound and
+    StoreError."""
     with open_queries(url) as queries:
         known = next((view for view in queries.approvals.list_approvals() if view.key == key), None)
         if known is not None and queries.now() <= known.until:
             return known
         action, _ = queries.actions.history_of(key)
     by = f", approved by {action.approved_by}" if action.approved is not None else ""
-    raise NotAwaited(f"it awaits no approval: it is {action.state}{by}. {action.text}".strip())
+    fault = f"it awaits no approval: it is {action.state}{by}. {action.text}".strip()
+    raise ApiFault(fault, "headway action approvals", 410)
 
 
 def with_preview(call: EngineCall, view: ApprovalView) -> ApprovalView:

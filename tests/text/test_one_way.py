@@ -28,7 +28,7 @@ KNOWS_NO_SECRET = {
 }
 """Module -> why it sanitizes without known secrets."""
 NAMES_CLEANED = {
-    "acknowledge_page.py": 2,
+    "link_page.py": 2,
     "approval.py": 1,
     "actions/previews.py": 4,
     "api/alerts.py": 2,

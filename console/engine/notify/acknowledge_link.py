@@ -61,6 +61,10 @@ class ApproveTerms(NamedTuple):
     person: str
     expires: datetime
 
+    @property
+    def key(self) -> str:
+        return derived_key("approval link", self.action, self.person)
+
 
 class AcknowledgeLinks:
     """Writes and reads links. `people`: the person of each route that belongs to one person of a rota."""

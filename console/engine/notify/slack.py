@@ -27,7 +27,7 @@ from console.domain.incident import ACKNOWLEDGE_FOR
 from console.domain.name_pattern import literal
 from console.engine.api.client import EngineClient
 from console.engine.api.requests import Acknowledge, AddSilence, ApproveAction
-from console.engine.approval import NotAwaited, approved_text, awaited_approval, shown_facts, with_preview
+from console.engine.approval import approved_text, awaited_approval, shown_facts, with_preview
 from console.engine.endpoints import ApiFault
 from console.engine.worker import Pulse
 from console.engine.write_api import EngineCall
@@ -260,7 +260,7 @@ class SlackButtons:
                 return {"text": approved_text(view, person)}
             facts = shown_facts(with_preview(call, view), self._clock, self._zone)
             button = _button(APPROVE, f"Approve as {person}") | {"value": f"{key} {view.digest}"}
-        except (_Refused, NotAwaited, NotFound, NotAllowed, ReasonNeeded, StoreError) as error:
+        except (_Refused, NotFound, NotAllowed, ReasonNeeded, StoreError) as error:
             return {"text": f"Not approved: {error}"}
         except ApiFault as fault:
             return {"text": f"Not approved: {fault.error}"}

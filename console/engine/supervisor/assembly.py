@@ -12,19 +12,18 @@ from connectors.sdk.secrets import SecretStore
 from console.config.references import unusable_links
 from console.config.sections import Config
 from console.control.holds.warnings import dependency_faults
-from console.engine.acknowledge_page import AcknowledgePage
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.alert_receiver import AlertReceiver
 from console.engine.api import actions, alerts, jobs, services, systems
 from console.engine.api.server import AnsweringEngine, RequestServer
-from console.engine.approve_page import ApprovePage
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
 from console.engine.endpoints import EndpointWorker, PageEndpoint
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
+from console.engine.link_page import LinkPage
 from console.engine.metrics import MetricsEndpoint
 from console.engine.notify.channels import Channels
 from console.engine.notify.on_call import RotaReader
@@ -40,6 +39,7 @@ from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.polling.pool import PollPool
 from console.engine.read_api import ReadApi
 from console.engine.retention import StoreRetention
+from console.engine.signed_links import AcknowledgeKind, ApproveKind
 from console.engine.supervisor import settings as plain
 from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
@@ -56,6 +56,7 @@ from console.store.jobs import accept_drift
 from console.store.meta import get_meta
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
+from console.timing.zones import zone_of
 
 log = structlog.get_logger("headway.engine")
 
@@ -177,8 +178,10 @@ class EngineAssembly:
         reads, writes = ReadApi(store.url).endpoints, write_endpoints(store.url)
         pages: dict[str, PageEndpoint] = {}
         if links is not None:
-            linked = store.url, clock, links, config.zone
-            pages = {**AcknowledgePage(*linked).endpoints, **ApprovePage(*linked).endpoints}
+            zone = zone_of(config.zone)
+            acknowledge = LinkPage(store.url, clock, AcknowledgeKind(links, zone))
+            approve = LinkPage(store.url, clock, ApproveKind(links, zone, clock))
+            pages = acknowledge.endpoints | approve.endpoints
         served = (paths, secrets, reads, writes, pages)
         self.endpoints = EndpointWorker(settings, *served) if settings is not None else None
         self._joined = True
