@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,10 @@ def nights(folder: Path, monkeypatch: pytest.MonkeyPatch, declared: Declared = N
     scheduler = FakeScheduler()
     scheduler.job("extract")
     scheduler.job("load")
-    with running_bench(folder, scheduler, replace(estate_config(folder, scheduler), declared=declared)) as made:
+    noon = time(12)
+    config = estate_config(folder, scheduler, cutoff=noon)
+    supply = replace(config.services["supply"], deadline=time(6, 30), cutoff=noon)
+    with running_bench(folder, scheduler, replace(config, services={"supply": supply}, declared=declared)) as made:
         yield made
 
 
