@@ -370,7 +370,7 @@ def _action_facts(action: ActionDetailView) -> Iterator[str]:
         *(("note", render(note, stamp)) for note in action.notes),
         ("requested", f"by {action.requested_by}{origin}"),
         ("why", action.why or "no reason given"),
-        ("approved", action.approved_by and f"by {action.approved_by}"),
+        ("approved", action.approvers and f"by {action.approvers}"),
         ("of", ", ".join(part_of)),
         ("answer", action.native_ref),
         ("proof", proof.text if proof else "none" if action.is_over or action.sent is None else "none yet"),

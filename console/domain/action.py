@@ -110,6 +110,11 @@ class ActionProofView:
         return f"attempt {self.number} {self.state.replace('_', ' ')}{code}"
 
 
+def approvers_text(first: str, last: str) -> str:
+    """ "ben and lee"; one alone if there is no other."""
+    return " and ".join(filter(None, (first, last)))
+
+
 @dataclass(frozen=True, slots=True)
 class ActionDetailView(ActionStatus):
     """One action from the request to its proof."""
@@ -134,6 +139,11 @@ class ActionDetailView(ActionStatus):
     native_ref: str
     parameters: dict[str, Any] = field(default_factory=dict)
     proof: ActionProofView | None = None
+    first_approver: str = ""
+
+    @property
+    def approvers(self) -> str:
+        return approvers_text(self.first_approver, self.approved_by)
 
     @property
     def waits_for_approval(self) -> bool:
@@ -178,7 +188,7 @@ class ActionDetailView(ActionStatus):
     def search_text(self) -> str:
         """The text that a filter matches."""
         named = f"{self.key} {self.verb} {self.native_verb} {self.job} {self.why} {self.outcome} {self.period}"
-        approved = f"approved:{self.approved_by}" if self.approved_by else ""
+        approved = f"approved:{self.approvers}" if self.approvers else ""
         where = f"state:{self.state} system:{self.system} by:{self.requested_by} {approved} origin:{self.origin}"
         return f"{named} {self.requested_by} {where} plan:{self.plan or ''} incident:{self.incident_id or ''}"
 

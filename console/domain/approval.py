@@ -1,4 +1,4 @@
-"""Approval of an action by other persons: the facts that they weigh, and their names."""
+"""Approval of an action by other persons: the facts that they weigh."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from datetime import datetime
 
 from console.domain.failure import RepairRecord
 from console.timing.durations import format_duration
-
-_AND = " and "
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,3 @@ class ApprovalTerms:
 def _remaining(at: datetime, now: datetime) -> str:
     seconds = (at - now).total_seconds()
     return f"in {format_duration(seconds)}" if seconds >= 0 else f"{format_duration(-seconds)} ago"
-
-
-def names_of_approvers(first: str, last: str) -> str:
-    """ "ben and lee": the `approved_by` of an action that both approved; the last alone if there is no other."""
-    return f"{first}{_AND}{last}" if first else last
-
-
-def approvers_in(approved_by: str) -> list[str]:
-    """The persons of an action that a policy requested. A name with " and " in it is split, and has no right."""
-    return approved_by.split(_AND)

@@ -24,7 +24,7 @@ def awaited_approval(url: str, key: str) -> ApprovalView:
         if known is not None and queries.now() <= known.until:
             return known
         action, _ = queries.actions.history_of(key)
-    by = f", approved by {action.approved_by}" if action.approved is not None else ""
+    by = f", approved by {action.approvers}" if action.approved is not None else ""
     fault = f"it awaits no approval: it is {action.state}{by}. {action.text}".strip()
     raise ApiFault(fault, "headway action approvals", 410)
 

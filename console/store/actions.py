@@ -42,12 +42,14 @@ class ActionRow(NewAction):
     target_id: int
     looked_up: int
     sent_us: int | None = None
+    first_approver: str = ""
 
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
     " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.requested_from, a.why, a.overlap,"
-    " a.looked_up, a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
+    " a.looked_up, a.requested_us, a.needs_approval, a.approved_by, a.first_approver, a.approved_us,"
+    " a.sent_us, a.text"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_us IS NOT NULL)"

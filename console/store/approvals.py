@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from console.domain.access import APPROVAL_SECONDS, is_same_person
-from console.domain.action import parameters_text, quoted_text
-from console.domain.approval import ApprovalTerms, names_of_approvers
+from console.domain.action import approvers_text, parameters_text, quoted_text
+from console.domain.approval import ApprovalTerms
 from console.domain.failure import FailureSignature
 from console.domain.ids import instant, optional_instant, utc_minute
 from console.store import access, alerts, switches
@@ -97,7 +97,7 @@ def approval_digest(session: Session, key: str) -> str:
 def terms_of(session: Session, key: str) -> ApprovalTerms:
     """The terms of an action that awaits approval."""
     [row] = session.rows(
-        "SELECT a.verb, a.requested_us, a.approved_by, a.incident_id, i.act_by_us, i.failure FROM action a"
+        "SELECT a.verb, a.requested_us, a.first_approver, a.incident_id, i.act_by_us, i.failure FROM action a"
         " LEFT JOIN incident i ON i.id = a.incident_id WHERE a.key = ?",
         (key,),
     )
@@ -108,7 +108,7 @@ def terms_of(session: Session, key: str) -> ApprovalTerms:
         row.incident_id,
         optional_instant(row.act_by_us),
         next((record for record in repairs if record.method == row.verb), None),
-        row.approved_by,
+        row.first_approver,
         max(needed, 1),
     )
 
@@ -136,20 +136,20 @@ def approve_action(store: Database, fence: int, key: str, digest: str, change: C
     The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
         action = session.first(
-            "SELECT a.state, a.needs_approval, a.approved_by, a.approved_us, a.requested_by, a.requested_us, a.verb,"
-            " a.why, j.name AS job, s.name AS system FROM action a JOIN job j ON j.id = a.job_id"
-            " JOIN system s ON s.id = j.system_id WHERE a.key = ?",
+            "SELECT a.state, a.needs_approval, a.approved_by, a.first_approver, a.approved_us, a.requested_by,"
+            " a.requested_us, a.verb, a.why, j.name AS job, s.name AS system FROM action a"
+            " JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id WHERE a.key = ?",
             (key,),
         )
         if action is None:
             return f'there is no action "{key}"; headway action approvals lists the actions that await approval'
         if action.approved_us is not None:
-            return f"it is approved already, by {action.approved_by}"
+            return f"it is approved already, by {approvers_text(action.first_approver, action.approved_by)}"
         if action.state != "requested" or not action.needs_approval:
             return f"it is {action.state} and awaits no approval"
         if is_same_person(clean_line(action.requested_by), change.by):
             return f"{action.requested_by} requested it: another person must approve it"
-        given = action.approved_by  # one person, as no action needs more than two
+        given = action.first_approver  # one person, as no action needs more than two
         if is_same_person(given, change.by):
             return f"{change.by} approved it already: a second person must approve it"
         if reason := expired_reason(action.requested_us, change.now_us):
@@ -161,13 +161,12 @@ def approve_action(store: Database, fence: int, key: str, digest: str, change: C
         covered = covered_periods(session, key)
         if not given and approvers_of(session, key) > 1:
             waits = f"approved by {change.by}; waiting for a second person: headway action approve {key}"
-            session.rows("UPDATE action SET approved_by = ?, text = ? WHERE key = ?", (change.by, waits, key))
+            session.rows("UPDATE action SET first_approver = ?, text = ? WHERE key = ?", (change.by, waits, key))
         else:
             keys = dict.fromkeys((key, *(period.key for period in covered if period.key)))
-            by = names_of_approvers(given, change.by)
             session.many(
                 "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
-                [(by, change.now_us, action_key) for action_key in keys],
+                [(change.by, change.now_us, action_key) for action_key in keys],
             )
         detail: dict[str, Any] = {"key": key, "requested_by": action.requested_by, "digest": digest}
         if len(covered) > 1:

@@ -178,8 +178,8 @@ def append_action_state(session: Session, key: str, was: str, state: str, now_us
     """Records an action's transition, with its row as it is now and the code of a refusal; nothing for states without
     a verb here."""
     action = session.first(
-        "SELECT a.verb, a.requested_by, a.why, a.preview, a.text, a.native_ref, a.origin, a.approved_by, j.name AS job"
-        " FROM action a JOIN job j ON j.id = a.job_id WHERE a.key = ?",
+        "SELECT a.verb, a.requested_by, a.why, a.preview, a.text, a.native_ref, a.origin, a.approved_by,"
+        " a.first_approver, j.name AS job FROM action a JOIN job j ON j.id = a.job_id WHERE a.key = ?",
         (key,),
     )
     if action is None or was == state or state not in _VERB_TEXT:
@@ -188,7 +188,7 @@ def append_action_state(session: Session, key: str, was: str, state: str, now_us
     if state == "sending":
         preview = json.loads(action.preview)
         detail |= {"sends": preview.get("native_calls", []), "scope": preview.get("scope", "")}
-        detail["approved_by"] = action.approved_by
+        detail |= {"approved_by": action.approved_by, "first_approver": action.first_approver}
     elif action.native_ref:
         detail["native_ref"] = action.native_ref
     if code:

@@ -18,7 +18,8 @@ _REQUESTER = (
 )
 """As `domain.plan.requester_text`."""
 SENT_BY = (
-    f"{_REQUESTER} || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(a.approved_by,"
+    f"{_REQUESTER} || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(CASE WHEN"
+    " a.approved_by <> '' AND a.first_approver <> '' THEN a.first_approver || ' and ' ELSE '' END || a.approved_by,"
     " ''), (SELECT (SELECT e.actor FROM event e WHERE e.incident_id = COALESCE((SELECT MIN(f.incident_id) FROM"
     " plan_step t JOIN action f ON f.key = t.action_key WHERE t.plan_id = p.id), p.incident_id) AND e.kind || ':' ||"
     " e.text = 'plan:plan ' || p.id || ' resumed' ORDER BY e.id LIMIT 1) FROM plan_step s JOIN plan p ON p.id ="

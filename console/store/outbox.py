@@ -334,7 +334,7 @@ _SERVICES = (
     "SELECT x.incident_id, s.name, s.title, s.tier, s.zone, x.business_date, x.timeliness, x.deadline_us, x.act_by_us,"
     " x.expected_us, x.reasons, d.p_late, d.delivered_us FROM {keys} JOIN incident_service x ON x.incident_id = k.a"
     " JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id"
-    " AND d.business_date = x.business_date AND d.submission = x.submission"
+    " AND d.business_date = x.business_date"
     " ORDER BY x.incident_id, s.tier, s.name, x.business_date"
 )
 _MERGED = (
@@ -354,16 +354,14 @@ _LAST_STYLE = (
 )
 """The style in which the route of alert {0} was last notified of its incident."""
 _DAYS = (
-    "SELECT m.service, COALESCE(NULLIF(s.title, ''), s.name) || CASE d.instance WHEN '' THEN '' ELSE ' #' || d.instance"
-    " END AS title,"
+    "SELECT m.service, COALESCE(NULLIF(s.title, ''), s.name) AS title,"
     " m.style, s.zone, d.deadline_us, d.timeliness, d.delivered_us, d.expected_us, d.act_by_us, m.status AS"
     " notified_as, CASE WHEN m.act_by_us > a.made_us THEN m.act_by_us END AS notified_act_by_us,"
     " d.incident_id IS NOT NULL AS is_affected FROM alert a JOIN incident i ON i.id = a.incident_id AND i.closed_us IS"
     " NOT NULL JOIN alert_notified_day m ON m.incident_id = a.incident_id AND m.route = a.route AND m.style ="
     f" {_LAST_STYLE.format('a')} JOIN incident_service x ON x.incident_id = a.incident_id AND"
     " x.business_date = m.business_date JOIN service s ON s.id = x.service_id JOIN service_day d ON"
-    " d.service_id = x.service_id AND d.business_date = x.business_date AND d.submission = x.submission AND"
-    " m.service = s.name || CASE d.instance WHEN '' THEN '' ELSE ' #' || d.instance END"
+    " d.service_id = x.service_id AND d.business_date = x.business_date AND m.service = s.name"
     " WHERE a.id = ? AND m.status <> '' ORDER BY s.tier, m.service, d.deadline_us"
 )
 """The affected service days of a closed incident that an alert's route was last notified of, as they are now; with the

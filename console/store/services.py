@@ -182,8 +182,8 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
         "incident_id": incident_id, "cause": day.cause, "sources": json.dumps(list(_sources(day, names))),
         "path": json.dumps(list(day.path)), "reasons": stored_text(day.reasons),
         "promised_us": micros(day.promised or day.deadline),
-        "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": "",
-        "submission": "", "awaits": json.dumps(day.awaits),
+        "agreed_us": optional_micros(day.agreed), "extension": day.extension,
+        "awaits": json.dumps(day.awaits),
         "jobs": json.dumps([_job_forecast(forecast) for forecast in day.jobs]), "distrust": day.distrust,
     }  # fmt: skip
 

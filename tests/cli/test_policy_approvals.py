@@ -41,20 +41,24 @@ def approve(bench: Bench, person: str) -> str:
     return client.wait(request_id, HANGS_SECONDS).error
 
 
-def states(bench: Bench) -> list[tuple[str, str]]:
+def states(bench: Bench) -> list[tuple[str, str, str]]:
+    """State, first approver and approver of each action."""
     bench.parts.actions.step(bench.fence)
-    return [(action["state"], action["approved_by"]) for action in headway(bench.url, "action", "--json").data]
+    actions = headway(bench.url, "action", "--json").data
+    return [(action["state"], action["first_approver"], action["approved_by"]) for action in actions]
 
 
 def test_a_repair_is_sent_once_two_persons_have_approved_it(bench: Bench) -> None:
     fail(bench, 0, FILE)
-    assert [("requested", "")] == states(bench)
+    assert [("requested", "", "")] == states(bench)
     assert "approved it already" not in approve(bench, "ben")
-    assert [("requested", "ben")] == states(bench)
+    assert [("requested", "ben", "")] == states(bench)
     assert "Ben approved it already: a second person must approve it" in approve(bench, "Ben")
-    assert ([("requested", "ben")], []) == (states(bench), bench.scheduler.acted)
+    assert ([("requested", "ben", "")], []) == (states(bench), bench.scheduler.acted)
     assert "" == approve(bench, "lee")
-    assert ([("sent", "ben and lee")], 1) == (states(bench), len(bench.scheduler.acted))
+    assert ([("sent", "ben", "lee")], 1) == (states(bench), len(bench.scheduler.acted))
+    [action] = headway(bench.url, "action", "--json").data
+    assert "by ben and lee" in headway(bench.url, "action", action["key"]).out
 
 
 def test_an_approver_is_shown_what_it_does_how_often_it_worked_and_what_waiting_costs(bench: Bench) -> None:

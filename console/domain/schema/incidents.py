@@ -99,8 +99,6 @@ class IncidentService(SQLModel, table=True):
     incident_id: int = big(primary_key=True, foreign_key="incident.id")
     service_id: int = Field(primary_key=True)
     business_date: str = Field(primary_key=True, sa_type=Text)
-    submission: str = Field(default="", primary_key=True, sa_type=Text, sa_column_kwargs={"server_default": ""})
-    """As in service_day."""
     deadline_us: int = big()
     act_by_us: int | None = big(default=None)
     green_by_us: int | None = big(default=None)

@@ -38,16 +38,13 @@ class ServiceDay(SQLModel, table=True):
 
     __tablename__: ClassVar[str] = "service_day"
     __table_args__ = (
-        UniqueConstraint("service_id", "business_date", "submission"),
+        UniqueConstraint("service_id", "business_date"),
         Index("service_day_business_date", "business_date"),
         Index("service_day_changed", "changed_seq"),
     )
     id: int | None = big(default=None, primary_key=True)
     service_id: int = Field(foreign_key="service.id")
     business_date: str = string()
-    instance: str = string()
-    """Always empty, as the next; to be dropped with the next number of the schema."""
-    submission: str = string()
     deadline_us: int = big()
     """Effective deadline, extensions included."""
     promised_us: int | None = big(default=None)
@@ -113,7 +110,7 @@ class ExtensionRow(SQLModel, table=True):
 
     __tablename__: ClassVar[str] = "extension"
     __table_args__ = (
-        Index("extension_day", "service_id", "business_date", "submission"),
+        Index("extension_day", "service_id", "business_date"),
         Index("extension_until", "until_us"),
     )
     id: int | None = big(default=None, primary_key=True)
@@ -123,5 +120,3 @@ class ExtensionRow(SQLModel, table=True):
     by: str = string()
     why: str = string()
     at_us: int = big()
-    submission: str = string("")
-    """Period key of its run; empty: the service's own day."""

@@ -12,7 +12,6 @@ from connectors.sdk.states import RunState, Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.control.recovery.execution import why_obsolete
 from console.domain.access import EXPIRY, REPAIR_EXPIRY
-from console.domain.approval import approvers_in
 from console.domain.hold import hold_expired_reason
 from console.domain.ids import incident_name, instant, micros, utc_minute
 from console.domain.job import Safety
@@ -200,7 +199,7 @@ def _approved(
     """`needed`: by how many persons, if a policy requested it."""
     if not action.approved_by or action.approved_us is None:
         return SendPermission(waits=True)
-    people = approvers_in(action.approved_by) if action.origin == POLICY_ORIGIN else [action.approved_by]
+    people = [name for name in (action.first_approver, action.approved_by) if name]
     if len(people) < needed:
         return SendPermission(f"approved by {action.approved_by}, and its policy needs {needed} persons by now")
     for name in people:

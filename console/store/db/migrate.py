@@ -1,6 +1,6 @@
 """Brings a store to this program's schema: by Alembic, in one transaction that holds the writers' lock.
 
-A store written by a newer Headway is refused. An older SQLite store is copied first, to `headway.db.0123.bak`.
+A store written by a newer Headway is refused. An older SQLite store is copied first, to `headway.db.0124.bak`.
 """
 
 from __future__ import annotations

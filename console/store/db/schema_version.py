@@ -7,9 +7,9 @@ from typing import Any
 
 from console.store.errors import StoreOutdated, StoreTooNew, StoreUnusable
 
-SCHEMA = "0123"
+SCHEMA = "0124"
 """The schema of this program: the newest in `console/store/db/migrations` (a test compares)."""
-FIRST_SCHEMA = "0123"
+FIRST_SCHEMA = "0124"
 """The initial schema; lower numbers belong to development versions, whose stores cannot be migrated."""
 SCHEMA_QUERY = (
     "SELECT 'schema', max(version_num) FROM alembic_version"

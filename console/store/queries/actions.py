@@ -15,7 +15,8 @@ MAX_ACTIONS = 500
 _SELECT_ACTIONS = (
     "SELECT a.key, a.verb, j.name AS job, a.job_id, y.name AS system, a.run_id, r.period_key, a.incident_id, s.plan_id"
     " AS plan, a.state, a.origin, a.requested_by, a.requested_from, a.requested_us, a.why, a.needs_approval,"
-    " a.approved_by, a.approved_us, a.sent_us, a.ended_us, a.text, a.preview, s.preview AS step_preview, a.native_ref,"
+    " a.approved_by, a.first_approver, a.approved_us, a.sent_us, a.ended_us, a.text, a.preview,"
+    " s.preview AS step_preview, a.native_ref,"
     " a.parameters, t.run_id AS proof_run_id, t.number, t.state AS proof_state, t.evidence, t.native_state,"
     " t.started_us, t.ended_us AS proof_ended_us, t.exit_code, t.message FROM action a JOIN job j ON j.id = a.job_id"
     " JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id LEFT JOIN plan_step s ON s.action_key ="

@@ -93,7 +93,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
         ("given", parameters_text({name: value for name, value in view.parameters.items() if name != "why"}), "plain"),
         ("requested by", f"{by} from {view.requested_from}" if view.requested_from else by, "plain"),
         ("why", view.why or "no reason given", "plain" if view.why else "dim"),
-        ("approved", f"by {view.approved_by}" if view.approved_by else approved, "plain"),
+        ("approved", f"by {view.approvers}" if view.approvers else approved, "plain"),
         ("of", ", ".join(filter(None, (incident, plan))), "plain"),
         ("answer", view.native_ref, "plain"),
         ("key", view.key, "dim"),
@@ -146,7 +146,7 @@ def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ct
 
 def _headway_steps(view: ActionDetailView) -> list[ActionHistoryEntry]:
     verb = verb_label(view.verb)
-    times = ((view.requested, view.requested_by, f"request {verb}"), (view.approved, view.approved_by, "approve"),
+    times = ((view.requested, view.requested_by, f"request {verb}"), (view.approved, view.approvers, "approve"),
              (view.sent, "headway", f"send {verb}"), (view.ended, "headway", view.state))  # fmt: skip
     return [ActionHistoryEntry(at, by, "", text, "") for at, by, text in times if at is not None]
 
@@ -174,7 +174,7 @@ def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailVi
         if action is None:
             return NOT_SELECTED
         if not action.waits_for_approval:
-            by = action.approved_by
+            by = action.approvers
             return f"approved by {by} already" if by else "it does not wait for approval"
         waits = any(approval.key == action.key for approval in screen.board.approvals)
         return "" if waits else "its plan was abandoned: nothing to approve"

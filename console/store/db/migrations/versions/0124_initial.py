@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 import console.domain.schema  # noqa: F401  (declares the tables)
 
-revision = "0123"
+revision = "0124"
 down_revision = None
 
 
