@@ -120,10 +120,12 @@ def live(night: Night, estate: Estate, jobs: Jobs) -> None:
 
 
 def begin(night: Night, jobs: Jobs) -> None:
-    """Schedules the first start; for a later minute again, where that one came before Headway had read it."""
-    first = NEVER
+    """Schedules the first start; on a machine so busy that it came before Headway had read it, again for a later one,
+    further and further ahead."""
+    first, ahead = NEVER, timedelta(seconds=15)
     while datetime.now(UTC) > first - ENOUGH_TO_BE_READ:
-        first = next_minute(timedelta(seconds=30))
+        ahead *= 2
+        first = next_minute(ahead)
         jobs.schedule(first)
         for job in (EXTRACT, LOAD, REVENUE):
             accept_schedule(night, job)
