@@ -42,7 +42,7 @@ class Action(SQLModel, table=True):
     """If the job is running: "refuse", or "queue" until it is not."""
     needs_approval: bool = False
     approved_by: str = string()
-    """Who approved it; of two persons, the second."""
+    """Its approver; of two persons, the second."""
     first_approver: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     """Of two persons the first, also while it waits for the second."""
     approved_us: int | None = big(default=None)
