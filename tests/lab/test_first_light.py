@@ -120,9 +120,9 @@ def live(night: Night, estate: Estate, jobs: Jobs) -> None:
 
 
 def begin(night: Night, jobs: Jobs) -> None:
-    """Schedules the first start; on a machine so busy that it came before Headway had read it, again for a later one,
-    further and further ahead."""
-    first, ahead = NEVER, timedelta(seconds=15)
+    """Schedules the first start a minute ahead: once in a minute Headway reads which schedules there are. Where it
+    came before that, again for a later one, twice as far ahead."""
+    first, ahead = NEVER, timedelta(seconds=30)
     while datetime.now(UTC) > first - ENOUGH_TO_BE_READ:
         ahead *= 2
         first = next_minute(ahead)
